@@ -1,0 +1,53 @@
+# Two commands matter: `make run` and `make test`. Both work on a fresh Debian 12 with Rust.
+
+# A warning about a dependency's future, which nobody who reads it here can do anything about.
+export CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY := never
+
+.PHONY: help run test bench lint openapi docs clean chroot-check
+
+help:
+	@echo 'make run           build and start the service; CONFIG=file names a configuration'
+	@echo 'make test          format, lints and all tests, beside a real Ceph and PostgreSQL'
+	@echo 'make bench         the figures, beside their limits; WRITE=1 puts them into docs/benchmarks.md'
+	@echo 'make lint          format and lints only'
+	@echo 'make openapi docs  make the generated files in openapi/ and docs/ anew'
+	@echo 'make chroot-check  the steps of the Dockerfile, without a container engine'
+	@echo 'make clean         stop what scripts started here, and remove what was built; pumice-data stays'
+
+run:
+	@scripts/need build
+	@mkdir -p pumice-data
+	cargo build --release
+	@exec cargo run --release --quiet -- $(if $(CONFIG),--config '$(CONFIG)') serve
+
+test:
+	@scripts/test
+
+bench:
+	@scripts/need test
+	cargo bench --bench figures --no-run
+	@scripts/with-services cargo bench --quiet --bench figures -- $(if $(WRITE),--write) $(FIGURES)
+
+lint:
+	@scripts/need build
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+
+openapi:
+	cargo run --quiet -- openapi openapi
+
+# By way of another file, so that a failed build leaves the old one whole.
+docs:
+	@mkdir -p target
+	cargo run --quiet -- config --reference >target/configuration.md
+	mv target/configuration.md docs/configuration.md
+
+chroot-check:
+	@scripts/need chroot
+	cargo build --release
+	@scripts/chroot-check
+
+clean:
+	@scripts/ceph-dev down
+	@scripts/postgres-dev down
+	cargo clean

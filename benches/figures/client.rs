@@ -1,0 +1,217 @@
+//! The two APIs as a client uses them.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+/// How often the status of something is asked for while it is waited for.
+const LOOK: Duration = Duration::from_millis(2);
+/// No single thing takes so long.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    address: SocketAddr,
+    look: Duration,
+}
+
+impl Client {
+    pub fn new(address: SocketAddr) -> Self {
+        Self { http: reqwest::Client::new(), address, look: LOOK }
+    }
+
+    /// Looks less often: asking takes the processor from those who do the work.
+    pub fn looking_every(self, look: Duration) -> Self {
+        Self { look, ..self }
+    }
+
+    pub async fn is_ready(&self) -> bool {
+        let answer = self.http.get(format!("http://{}/readyz", self.address)).send().await;
+        answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(StatusCode, Value)> {
+        let mut request = self.http.request(method.clone(), format!("http://{}{path}", self.address));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        anyhow::ensure!(
+            status.is_success() || status == StatusCode::NOT_FOUND,
+            "{method} {path}: {status}: {text}"
+        );
+        Ok((status, serde_json::from_str(&text).unwrap_or(Value::Null)))
+    }
+
+    /// Creates a volume or a snapshot; answers its id.
+    async fn create(&self, what: &str, body: Value) -> anyhow::Result<String> {
+        let path = format!("/volume/v3/{what}s");
+        let (status, answer) = self.call(Method::POST, &path, Some(&json!({ what: body }))).await?;
+        let id = answer[what]["id"].as_str();
+        Ok(id.with_context(|| format!("POST {path}: {status}: {answer}"))?.to_owned())
+    }
+
+    /// Waits until it is available.
+    async fn available(&self, what: &str, id: &str) -> anyhow::Result<()> {
+        let path = format!("/volume/v3/{what}s/{id}");
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let (_, answer) = self.call(Method::GET, &path, None).await?;
+            match answer[what]["status"].as_str() {
+                Some("available") => return Ok(()),
+                Some("creating" | "downloading") if Instant::now() < end => {
+                    tokio::time::sleep(self.look).await
+                }
+                _ => anyhow::bail!("GET {path}: {answer}"),
+            }
+        }
+    }
+
+    /// Asks for it to be deleted, and waits until it is gone.
+    async fn delete(&self, what: &str, id: &str) -> anyhow::Result<()> {
+        let path = format!("/volume/v3/{what}s/{id}");
+        self.call(Method::DELETE, &path, None).await?;
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let (status, answer) = self.call(Method::GET, &path, None).await?;
+            match answer[what]["status"].as_str() {
+                None if status == StatusCode::NOT_FOUND => return Ok(()),
+                Some("deleting") if Instant::now() < end => tokio::time::sleep(self.look).await,
+                _ => anyhow::bail!("GET {path}: {answer}"),
+            }
+        }
+    }
+
+    /// `source` as `imageRef`, `snapshot_id` or `source_volid`. Answers the id of the volume, which is available.
+    pub async fn volume(&self, name: &str, source: Option<(&str, &str)>) -> anyhow::Result<String> {
+        let mut body = json!({ "name": name, "size": 1 });
+        if let Some((key, id)) = source {
+            body[key] = id.into();
+        }
+        let id = self.create("volume", body).await?;
+        self.available("volume", &id).await?;
+        Ok(id)
+    }
+
+    pub async fn delete_volume(&self, id: &str) -> anyhow::Result<()> {
+        self.delete("volume", id).await
+    }
+
+    pub async fn snapshot(&self, volume: &str) -> anyhow::Result<String> {
+        let body = json!({ "name": "figure", "volume_id": volume });
+        let id = self.create("snapshot", body).await?;
+        self.available("snapshot", &id).await?;
+        Ok(id)
+    }
+
+    pub async fn delete_snapshot(&self, id: &str) -> anyhow::Result<()> {
+        self.delete("snapshot", id).await
+    }
+
+    /// The record of a raw image, without bytes.
+    pub async fn image(&self, name: &str) -> anyhow::Result<String> {
+        let body = json!({ "name": name, "disk_format": "raw", "container_format": "bare" });
+        let (status, answer) = self.call(Method::POST, "/image/v2/images", Some(&body)).await?;
+        let id = answer["id"].as_str();
+        Ok(id.with_context(|| format!("POST /image/v2/images: {status}: {answer}"))?.to_owned())
+    }
+
+    pub async fn delete_image(&self, id: &str) -> anyhow::Result<()> {
+        self.call(Method::DELETE, &format!("/image/v2/images/{id}"), None).await?;
+        Ok(())
+    }
+
+    /// Sends a file, `times` over, as an image's bytes. It is active when this answers.
+    pub async fn upload(&self, image: &str, file: &Path, times: u64) -> anyhow::Result<Duration> {
+        let (address, image, file) = (self.address, image.to_owned(), file.to_owned());
+        tokio::task::spawn_blocking(move || send(address, &image, &file, times)).await?
+    }
+
+    pub async fn download(&self, image: &str, file: &Path) -> anyhow::Result<Duration> {
+        let (address, image, file) = (self.address, image.to_owned(), file.to_owned());
+        tokio::task::spawn_blocking(move || fetch(address, &image, &file)).await?
+    }
+
+    /// An image with bytes.
+    pub async fn uploaded(&self, file: &Path) -> anyhow::Result<(String, Duration)> {
+        let id = self.image("figure").await?;
+        let time = self.upload(&id, file, 1).await?;
+        Ok((id, time))
+    }
+}
+
+/// By `sendfile`, so that the client takes as little of the processor from the service as it can.
+fn send(address: SocketAddr, image: &str, file: &Path, times: u64) -> anyhow::Result<Duration> {
+    let mut file = File::open(file)?;
+    let size = file.metadata()?.len() * times;
+    let started = Instant::now();
+    let mut stream = TcpStream::connect(address)?;
+    write!(
+        stream,
+        "PUT /image/v2/images/{image}/file HTTP/1.1\r\nHost: {address}\r\nContent-Type: \
+         application/octet-stream\r\nContent-Length: {size}\r\nx-openstack-image-size: {size}\r\n\
+         Connection: close\r\n\r\n"
+    )?;
+    for _ in 0..times {
+        file.rewind()?;
+        std::io::copy(&mut file, &mut stream)?;
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let time = started.elapsed();
+    anyhow::ensure!(answer.starts_with("HTTP/1.1 204"), "PUT file: {answer}");
+    Ok(time)
+}
+
+fn fetch(address: SocketAddr, image: &str, file: &Path) -> anyhow::Result<Duration> {
+    let _ = std::fs::remove_file(file);
+    let started = Instant::now();
+    let mut target = File::create(file)?;
+    let mut stream = TcpStream::connect(address)?;
+    write!(
+        stream,
+        "GET /image/v2/images/{image}/file HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut reader = BufReader::with_capacity(64 << 10, stream);
+    let mut length = None;
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    anyhow::ensure!(line.starts_with("HTTP/1.1 200"), "GET file: {line}");
+    while line.trim() != "" {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = Some(value.trim().parse::<u64>()?);
+        }
+        line.clear();
+        reader.read_line(&mut line)?;
+    }
+    let length = length.context("GET file: no Content-Length")?;
+    let begun = reader.buffer().to_vec();
+    target.write_all(&begun)?;
+    let mut stream = reader.into_inner();
+    let mut buffer = vec![0; 1 << 20];
+    let mut received = begun.len() as u64;
+    loop {
+        let count = stream.read(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        target.write_all(&buffer[..count])?;
+        received += count as u64;
+    }
+    anyhow::ensure!(received == length, "GET file: {received} bytes of {length}");
+    Ok(started.elapsed())
+}

@@ -1,0 +1,231 @@
+//! Where bytes live: the storage contract and its two implementations.
+//!
+//! A [`BlockStore`] is one pool of one cluster. It holds *images* (in librbd's sense: named, growable,
+//! snapshottable arrays of bytes, stored as objects of equal size). [`rbd`] keeps them on a Ceph cluster,
+//! [`directory`] in files of one machine. Both pass the very same suite (`tests/suite/contract`).
+//!
+//! Every method is asynchronous and bounded in time; implementations hand blocking work to [`pool`].
+//! Dropping a future never leaves half of a step behind that the step, run again, could not finish.
+
+pub mod directory;
+mod error;
+mod pool;
+mod progress;
+pub mod rbd;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub use error::{BlockError, ErrorKind, Missing, Result};
+pub use pool::{BlockingPool, Class};
+pub use progress::Progress;
+
+/// A stretch of an image, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Extent {
+    pub offset: u64,
+    pub length: u64,
+}
+
+/// How an image is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    ReadWrite,
+    ReadOnly,
+    /// Read only, as it was when this snapshot was taken.
+    Snapshot(String),
+}
+
+/// A snapshot, named from anywhere in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SnapshotPath {
+    pub pool: String,
+    pub image: String,
+    pub snapshot: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotInfo {
+    pub name: String,
+    /// Size of the image when the snapshot was taken, in bytes.
+    pub size: u64,
+    pub protected: bool,
+}
+
+/// A clone made from a snapshot of this image.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Child {
+    pub pool: String,
+    pub image: String,
+    /// The snapshot it was cloned from.
+    pub snapshot: String,
+    /// The child itself lies in the trash.
+    pub in_trash: bool,
+}
+
+/// What a clone hangs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parent {
+    pub path: SnapshotPath,
+    /// The first bytes of the clone that may still be read from the parent.
+    pub overlap: u64,
+    /// The parent image lies in the trash.
+    pub in_trash: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrashEntry {
+    /// What [`BlockStore::trash_remove`] takes.
+    pub id: String,
+    /// The name the image had.
+    pub name: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStatistics {
+    pub used_bytes: u64,
+    pub available_bytes: u64,
+    pub total_bytes: u64,
+}
+
+/// One pool of images.
+///
+/// Names: 1 to 200 characters out of `A-Z a-z 0-9 . _ -`, not starting with a dot; anything else is
+/// [`ErrorKind::Invalid`]. Sizes are bytes; an object size is a power of two from 4 KiB to 32 MiB.
+#[async_trait]
+pub trait BlockStore: Send + Sync + 'static {
+    /// The name of the pool, as it stands in a [`SnapshotPath`].
+    fn pool(&self) -> &str;
+
+    /// The identifier of the cluster: two stores with the same one can clone from each other.
+    async fn fsid(&self) -> Result<String>;
+
+    /// Makes an empty image, all zeros. [`ErrorKind::Exists`] when the name is taken.
+    async fn create(&self, name: &str, size: u64, object_size: u64) -> Result<()>;
+
+    /// Opens an image. [`ErrorKind::NotFound`] for a missing image or snapshot.
+    async fn open(&self, name: &str, mode: OpenMode) -> Result<Arc<dyn BlockImage>>;
+
+    /// Makes a copy-on-write clone of a snapshot, in time that does not grow with its size. The snapshot
+    /// must be protected ([`ErrorKind::Invalid`] otherwise, unless the cluster clones without). The clone
+    /// has the snapshot's size, which must not be 0. `object_size` of `None` takes the parent's.
+    async fn clone_snapshot(&self, parent: &SnapshotPath, name: &str, object_size: Option<u64>)
+    -> Result<()>;
+
+    /// Renames an image; snapshots and clones follow. [`ErrorKind::Exists`] when `to` is taken.
+    async fn rename(&self, from: &str, to: &str) -> Result<()>;
+
+    /// Removes an image and its bytes. [`ErrorKind::HasSnapshots`] while it has any,
+    /// [`ErrorKind::Busy`] while it is open for writing elsewhere. A cancelled removal can be run again.
+    async fn remove(&self, name: &str, progress: &Progress) -> Result<()>;
+
+    /// The names in the pool, sorted, without the trash.
+    async fn list(&self) -> Result<Vec<String>>;
+
+    /// Moves an image out of the name space at once, its snapshots with it; clones keep working.
+    /// Works while the image is open. Answers the entry's id.
+    async fn trash_move(&self, name: &str) -> Result<String>;
+
+    async fn trash_list(&self) -> Result<Vec<TrashEntry>>;
+
+    /// Removes the bytes of an entry, and the snapshots that nothing hangs on any more. [`ErrorKind::HasChildren`]
+    /// or [`ErrorKind::HasSnapshots`] while clones need it: nothing is changed then.
+    async fn trash_remove(&self, id: &str, progress: &Progress) -> Result<()>;
+
+    async fn statistics(&self) -> Result<PoolStatistics>;
+}
+
+/// The two places for bytes. They may be pools of one cluster; then volumes are cloned from images.
+#[derive(Clone)]
+pub struct Stores {
+    pub images: Arc<dyn BlockStore>,
+    pub volumes: Arc<dyn BlockStore>,
+}
+
+/// One open image. All offsets and lengths are bytes; out of range is [`ErrorKind::Invalid`].
+#[async_trait]
+pub trait BlockImage: Send + Sync + 'static {
+    /// The name it was opened by.
+    fn name(&self) -> &str;
+
+    /// The size now (or of the snapshot it was opened at).
+    async fn size(&self) -> Result<u64>;
+
+    fn object_size(&self) -> u64;
+
+    /// Reads exactly `length` bytes; what was never written is zero.
+    async fn read(&self, offset: u64, length: u64) -> Result<Bytes>;
+
+    /// Writes all of `data`. Many writes may be in flight; they are durable after [`Self::flush`].
+    async fn write(&self, offset: u64, data: Bytes) -> Result<()>;
+
+    /// The stretch reads as zeros afterwards, whatever lies below it.
+    async fn write_zeroes(&self, offset: u64, length: u64) -> Result<()>;
+
+    /// Gives the stretch's space back; whole objects read as zeros afterwards, also over a parent.
+    async fn discard(&self, offset: u64, length: u64) -> Result<()>;
+
+    async fn flush(&self) -> Result<()>;
+
+    /// The stretches that may hold something else than zeros (parents included), sorted, merged,
+    /// inside the image.
+    async fn allocated(&self) -> Result<Vec<Extent>>;
+
+    /// Grows (at once) or shrinks (time by size; cancellable and repeatable).
+    async fn resize(&self, size: u64, progress: &Progress) -> Result<()>;
+
+    /// In the order they were taken.
+    async fn snapshots(&self) -> Result<Vec<SnapshotInfo>>;
+    async fn create_snapshot(&self, snapshot: &str) -> Result<()>;
+    /// Protecting a protected one succeeds.
+    async fn protect_snapshot(&self, snapshot: &str) -> Result<()>;
+    /// Unprotecting an unprotected one succeeds. [`ErrorKind::HasChildren`] while clones hang on it
+    /// (where the cluster's clone format asks for protection at all).
+    async fn unprotect_snapshot(&self, snapshot: &str) -> Result<()>;
+    /// [`ErrorKind::Busy`] while protected. With clone format 2 a snapshot with clones leaves the name space
+    /// and its bytes stay until the last clone is gone.
+    async fn remove_snapshot(&self, snapshot: &str) -> Result<()>;
+    async fn rename_snapshot(&self, from: &str, to: &str) -> Result<()>;
+    /// Gives the image the bytes and size of the snapshot.
+    async fn roll_back(&self, snapshot: &str, progress: &Progress) -> Result<()>;
+
+    /// All clones of all snapshots (those in the trash name space too), sorted.
+    async fn children(&self) -> Result<Vec<Child>>;
+    async fn parent(&self) -> Result<Option<Parent>>;
+    /// Copies what is still read from the parent and cuts the tie. Cancellable ([`ErrorKind::Cancelled`])
+    /// and repeatable. Without a parent it succeeds and does nothing.
+    ///
+    /// Clones of *this* image that are open meanwhile may go on reading through what it hung on until they are
+    /// opened anew (librbd does not refresh parents): that must stay as long.
+    async fn flatten(&self, progress: &Progress) -> Result<()>;
+
+    /// Text kept with the image.
+    async fn metadata(&self) -> Result<BTreeMap<String, String>>;
+    async fn set_metadata(&self, key: &str, value: &str) -> Result<()>;
+    /// Removing an absent key succeeds.
+    async fn remove_metadata(&self, key: &str) -> Result<()>;
+
+    /// Closes it and says what went wrong (dropping the last handle closes it too, and only logs).
+    async fn close(&self) -> Result<()>;
+}
+
+/// Refuses what neither implementation could keep under this name. See [`BlockStore`].
+pub fn check_name(operation: &'static str, name: &str) -> Result<()> {
+    let fits = (1..=200).contains(&name.len())
+        && !name.starts_with('.')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    if fits { Ok(()) } else { Err(BlockError::new(ErrorKind::Invalid, operation, name, "not a usable name")) }
+}
+
+/// Refuses an object size that is not a power of two from 4 KiB to 32 MiB.
+pub fn check_object_size(operation: &'static str, name: &str, object_size: u64) -> Result<()> {
+    if object_size.is_power_of_two() && (4 << 10..=32 << 20).contains(&object_size) {
+        Ok(())
+    } else {
+        let detail = format!("{object_size} bytes is not a usable object size");
+        Err(BlockError::new(ErrorKind::Invalid, operation, name, detail))
+    }
+}

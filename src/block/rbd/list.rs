@@ -1,0 +1,356 @@
+//! librbd's ways to answer many things at once: arrays that may turn out too short, and their clean-up.
+//!
+//! Functions: `rbd_list2`, `rbd_trash_get`, `rbd_trash_list`, `rbd_snap_list`, `rbd_snap_is_protected`,
+//! `rbd_snap_get_namespace_type`, `rbd_snap_get_trash_namespace`, `rbd_snap_set_by_id`, `rbd_list_children3`,
+//! `rbd_get_parent`, `rbd_get_overlap`, `rbd_metadata_list`, `rbd_diff_iterate2`.
+
+#![allow(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use nix::errno::Errno;
+
+use super::cluster::Pool;
+use super::errno::{Failure, check};
+use super::handle::Handle;
+use super::sys;
+use crate::block::{Child, Extent, Parent, SnapshotPath, TrashEntry};
+
+type Outcome<T> = Result<T, Failure>;
+
+/// Text that librbd owns.
+///
+/// # Safety
+/// `text` is null or ends in NUL.
+unsafe fn text(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: the caller's promise.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+/// Calls `fill` with room for ever more entries until they fit. `fill` gets the room and says in `count` how
+/// much it took or, with ERANGE, would take.
+///
+/// # Safety
+/// After success, `fill` has made the first `count` entries whole.
+unsafe fn sized<T>(
+    function: &'static str,
+    mut room: usize,
+    mut fill: impl FnMut(*mut T, &mut usize) -> c_int,
+) -> Outcome<Vec<T>> {
+    loop {
+        let mut entries = Vec::<T>::with_capacity(room);
+        let mut count = room;
+        match check(function, fill(entries.as_mut_ptr(), &mut count)) {
+            Ok(_) => {
+                // SAFETY: the caller's promise; and librbd never answers more than it was given room for.
+                unsafe { entries.set_len(count.min(room)) };
+                return Ok(entries);
+            }
+            // Entries may be added between two calls, so the room only ever grows.
+            Err(failure) if failure.errno == Errno::ERANGE && room < 1 << 24 => room = count.max(room * 2),
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+pub(super) fn images(pool: &Pool) -> Outcome<Vec<String>> {
+    // SAFETY: `rbd_list2` keeps the promise of `sized`; its entries are read before they are cleaned up, once.
+    unsafe {
+        let mut entries =
+            sized("rbd_list2", 256, |entries, count| sys::rbd_list2(pool.io(), entries, count))?;
+        let names = entries.iter().map(|entry| text(entry.name)).collect();
+        sys::rbd_image_spec_list_cleanup(entries.as_mut_ptr(), entries.len());
+        Ok(names)
+    }
+}
+
+pub(super) fn trash(pool: &Pool) -> Outcome<Vec<TrashEntry>> {
+    // SAFETY: as in `images`.
+    unsafe {
+        let mut entries =
+            sized("rbd_trash_list", 64, |entries, count| sys::rbd_trash_list(pool.io(), entries, count))?;
+        let found = entries
+            .iter()
+            .filter(|entry: &&sys::rbd_trash_image_info_t| {
+                !matches!(entry.source, sys::TRASH_SOURCE_MIRRORING | sys::TRASH_SOURCE_MIGRATION)
+            })
+            .map(|entry| TrashEntry { id: text(entry.id), name: text(entry.name) })
+            .collect();
+        sys::rbd_trash_list_cleanup(entries.as_mut_ptr(), entries.len());
+        Ok(found)
+    }
+}
+
+/// The name an image in the trash had.
+pub(super) fn trash_name(pool: &Pool, id: &CStr) -> Outcome<String> {
+    let mut entry = MaybeUninit::<sys::rbd_trash_image_info_t>::zeroed();
+    // SAFETY: the text ends in NUL; the entry is whole after success, and cleaned up once.
+    unsafe {
+        check("rbd_trash_get", sys::rbd_trash_get(pool.io(), id.as_ptr(), entry.as_mut_ptr()))?;
+        let name = text(entry.assume_init_ref().name);
+        sys::rbd_trash_get_cleanup(entry.as_mut_ptr());
+        Ok(name)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Namespace {
+    User,
+    /// Removed while clones hung on it (clone format 2).
+    Trash,
+    /// Of a group or of mirroring.
+    Other,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Snapshot {
+    pub id: u64,
+    /// For one in the trash name space, the name it had.
+    pub name: String,
+    pub size: u64,
+    pub namespace: Namespace,
+}
+
+/// All snapshots in all name spaces, in the order they were taken: their numbers grow.
+pub(super) fn snapshots(image: &Handle) -> Outcome<Vec<Snapshot>> {
+    let raw = image.raw();
+    // SAFETY: the image is open. On success the function has made as many entries as it returns, and one that
+    // ends the list; with too little room for that one too, it says how much it wants.
+    let mut entries = unsafe {
+        sized("rbd_snap_list", 32, |entries, count| {
+            let mut number = c_int::try_from(*count).unwrap_or(c_int::MAX);
+            let answer = sys::rbd_snap_list(raw, entries, &mut number);
+            *count = usize::try_from(if answer < 0 { number } else { answer }).unwrap_or(0);
+            answer
+        })?
+    };
+    let named: Vec<(u64, u64, String)> = entries
+        .iter()
+        // SAFETY: each entry's name ends in NUL, until the clean-up below.
+        .map(|entry: &sys::rbd_snap_info_t| (entry.id, entry.size, unsafe { text(entry.name) }))
+        .collect();
+    // SAFETY: the entry that ends the list lies right behind the last one, inside the vector's room.
+    unsafe { sys::rbd_snap_list_end(entries.as_mut_ptr()) };
+    let mut snapshots = Vec::with_capacity(named.len());
+    for (id, size, name) in named {
+        // Between the list and this question a snapshot may go.
+        match namespace(image, id) {
+            Ok(Namespace::Trash) => {
+                let name = trashed_name(image, id)?;
+                snapshots.push(Snapshot { id, name, size, namespace: Namespace::Trash });
+            }
+            Ok(namespace) => snapshots.push(Snapshot { id, name, size, namespace }),
+            Err(failure) if failure.errno == Errno::ENOENT => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    snapshots.sort_by_key(|snapshot| snapshot.id);
+    Ok(snapshots)
+}
+
+fn namespace(image: &Handle, id: u64) -> Outcome<Namespace> {
+    let mut namespace = 0;
+    // SAFETY: the image is open and the variable outlives the call.
+    check("rbd_snap_get_namespace_type", unsafe {
+        sys::rbd_snap_get_namespace_type(image.raw(), id, &mut namespace)
+    })?;
+    Ok(match namespace {
+        sys::SNAP_NAMESPACE_USER => Namespace::User,
+        sys::SNAP_NAMESPACE_TRASH => Namespace::Trash,
+        _ => Namespace::Other,
+    })
+}
+
+fn trashed_name(image: &Handle, id: u64) -> Outcome<String> {
+    let mut name = [0u8; 1024];
+    // SAFETY: the image is open and the buffer is as long as said.
+    check("rbd_snap_get_trash_namespace", unsafe {
+        sys::rbd_snap_get_trash_namespace(image.raw(), id, name.as_mut_ptr().cast(), name.len())
+    })?;
+    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    Ok(String::from_utf8_lossy(name).into_owned())
+}
+
+pub(super) fn is_protected(image: &Handle, snapshot: &CStr) -> Outcome<bool> {
+    let mut protected = 0;
+    // SAFETY: the image is open, the text ends in NUL, and the variable outlives the call.
+    check("rbd_snap_is_protected", unsafe {
+        sys::rbd_snap_is_protected(image.raw(), snapshot.as_ptr(), &mut protected)
+    })?;
+    Ok(protected != 0)
+}
+
+/// All clones of all snapshots. Moves the handle from snapshot to snapshot, so it must be the caller's alone.
+pub(super) fn children(image: &Handle) -> Outcome<Vec<Child>> {
+    let mut found = Vec::new();
+    for snapshot in snapshots(image)? {
+        // SAFETY: the image is open.
+        match check("rbd_snap_set_by_id", unsafe { sys::rbd_snap_set_by_id(image.raw(), snapshot.id) }) {
+            Ok(_) => found.extend(children_here(image, &snapshot.name)?),
+            Err(failure) if failure.errno == Errno::ENOENT => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn children_here(image: &Handle, snapshot: &str) -> Outcome<Vec<Child>> {
+    // SAFETY: as in `images`.
+    unsafe {
+        let mut entries = sized("rbd_list_children3", 64, |entries, count| {
+            sys::rbd_list_children3(image.raw(), entries, count)
+        })?;
+        let found = entries
+            .iter()
+            .map(|entry: &sys::rbd_linked_image_spec_t| Child {
+                pool: text(entry.pool_name),
+                image: text(entry.image_name),
+                snapshot: snapshot.into(),
+                in_trash: entry.trash,
+            })
+            .collect();
+        sys::rbd_linked_image_spec_list_cleanup(entries.as_mut_ptr(), entries.len());
+        Ok(found)
+    }
+}
+
+pub(super) fn parent(image: &Handle) -> Outcome<Option<Parent>> {
+    let mut parent = MaybeUninit::<sys::rbd_linked_image_spec_t>::zeroed();
+    let mut snapshot = MaybeUninit::<sys::rbd_snap_spec_t>::zeroed();
+    // SAFETY: the image is open; both are whole after success, and cleaned up once.
+    let (path, in_trash) = unsafe {
+        let answer = sys::rbd_get_parent(image.raw(), parent.as_mut_ptr(), snapshot.as_mut_ptr());
+        match check("rbd_get_parent", answer) {
+            Ok(_) => {}
+            Err(failure) if failure.errno == Errno::ENOENT => return Ok(None),
+            Err(failure) => return Err(failure),
+        }
+        let (from, at) = (parent.assume_init_ref(), snapshot.assume_init_ref());
+        let path = SnapshotPath {
+            pool: text(from.pool_name),
+            image: text(from.image_name),
+            snapshot: text(at.name),
+        };
+        let in_trash = from.trash;
+        sys::rbd_linked_image_spec_cleanup(parent.as_mut_ptr());
+        sys::rbd_snap_spec_cleanup(snapshot.as_mut_ptr());
+        (path, in_trash)
+    };
+    let mut overlap = 0;
+    // SAFETY: the image is open and the variable outlives the call.
+    check("rbd_get_overlap", unsafe { sys::rbd_get_overlap(image.raw(), &mut overlap) })?;
+    Ok(Some(Parent { path, overlap, in_trash }))
+}
+
+pub(super) fn metadata(image: &Handle) -> Outcome<BTreeMap<String, String>> {
+    let (mut keys, mut values) = (vec![0u8; 4096], vec![0u8; 16384]);
+    let start = CString::default();
+    loop {
+        let (mut keys_length, mut values_length) = (keys.len(), values.len());
+        // SAFETY: the image is open, the buffers are as long as said, and 0 means no limit.
+        let answer = unsafe {
+            sys::rbd_metadata_list(
+                image.raw(),
+                start.as_ptr(),
+                0,
+                keys.as_mut_ptr().cast(),
+                &mut keys_length,
+                values.as_mut_ptr().cast(),
+                &mut values_length,
+            )
+        };
+        match check("rbd_metadata_list", answer) {
+            Ok(_) => {
+                let keys = nul_ended(&keys[..keys_length.min(keys.len())]);
+                let values = nul_ended(&values[..values_length.min(values.len())]);
+                return Ok(keys.zip(values).collect());
+            }
+            Err(failure) if failure.errno == Errno::ERANGE && keys.len() + values.len() < 1 << 26 => {
+                keys.resize(keys_length.max(keys.len() * 2), 0);
+                values.resize(values_length.max(values.len() * 2), 0);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+fn nul_ended(bytes: &[u8]) -> impl Iterator<Item = String> {
+    let bytes = bytes.strip_suffix(&[0]);
+    bytes
+        .into_iter()
+        .flat_map(|bytes| bytes.split(|byte| *byte == 0))
+        .map(|t| String::from_utf8_lossy(t).into_owned())
+}
+
+/// The objects that may hold something else than zeros, those of parents included.
+///
+/// Asked once for the whole image: with the features object-map and fast-diff that reads one map for each
+/// snapshot, and by whole objects is the only way to use them. What comes may be unsorted, may overlap (image
+/// and parent), may reach past the end, and may name holes.
+pub(super) fn allocated(image: &Handle, size: u64) -> Outcome<Vec<Extent>> {
+    extern "C" fn found(offset: u64, length: usize, exists: c_int, arg: *mut c_void) -> c_int {
+        if exists != 0 {
+            // SAFETY: `arg` is the vector below, which nothing else touches during the call.
+            let extents = unsafe { &mut *arg.cast::<Vec<Extent>>() };
+            extents.push(Extent { offset, length: length as u64 });
+        }
+        0
+    }
+    // librbd 16.2 ends the process with an assertion when there is nothing to compare.
+    if size == 0 {
+        return Ok(Vec::new());
+    }
+    let mut extents = Vec::<Extent>::new();
+    // SAFETY: the image is open, and `found` is what takes this argument; it is called during the call only.
+    check("rbd_diff_iterate2", unsafe {
+        let arg = ptr::from_mut(&mut extents).cast();
+        sys::rbd_diff_iterate2(image.raw(), ptr::null(), 0, size, 1, 1, found, arg)
+    })?;
+    Ok(merged(extents, size))
+}
+
+/// Sorted, joined where they touch or overlap, cut at `size`.
+fn merged(mut extents: Vec<Extent>, size: u64) -> Vec<Extent> {
+    extents.sort();
+    let mut whole: Vec<Extent> = Vec::with_capacity(extents.len());
+    for Extent { offset, length } in extents {
+        let end = offset.saturating_add(length).min(size);
+        if offset >= end {
+            continue;
+        }
+        match whole.last_mut() {
+            Some(last) if offset <= last.offset + last.length => {
+                last.length = last.length.max(end - last.offset);
+            }
+            _ => whole.push(Extent { offset, length: end - offset }),
+        }
+    }
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extents_are_sorted_joined_and_cut() {
+        let extent = |offset, length| Extent { offset, length };
+        let found =
+            vec![extent(8, 4), extent(0, 4), extent(4, 2), extent(5, 2), extent(20, 9), extent(40, 1)];
+        assert_eq!(merged(found, 25), [extent(0, 7), extent(8, 4), extent(20, 5)]);
+        assert_eq!(merged(vec![extent(0, u64::MAX), extent(3, 4)], 10), [extent(0, 10)]);
+    }
+
+    #[test]
+    fn texts_between_nul_characters() {
+        assert_eq!(nul_ended(b"").count(), 0);
+        assert_eq!(nul_ended(b"a\0\0b\0").collect::<Vec<_>>(), ["a", "", "b"]);
+    }
+}

@@ -1,0 +1,414 @@
+//! A pool as a [`BlockStore`].
+//!
+//! Functions: `rbd_create4`, `rbd_clone3`, `rbd_remove_with_progress`, `rbd_rename`, `rbd_trash_move`,
+//! `rbd_trash_remove_with_progress`, `rbd_get_id`, `rbd_snap_unprotect`, `rbd_snap_remove`,
+//! `rbd_snap_remove_by_id`, `rbd_image_options_*`.
+
+#![allow(unsafe_code)]
+
+use std::ffi::{c_int, c_void};
+use std::ptr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use nix::errno::Errno;
+use serde::Deserialize;
+
+use super::cluster::{Link, Pool};
+use super::errno::{Failure, c_own, c_text, check};
+use super::handle::{By, Handle};
+use super::image::RbdImage;
+use super::list::{self, Namespace};
+use super::{CloneFormat, RbdOptions, sys};
+use crate::block::{
+    BlockError, BlockImage, BlockStore, BlockingPool, Class, ErrorKind, OpenMode, PoolStatistics, Progress,
+    Result, SnapshotPath, TrashEntry, check_name, check_object_size,
+};
+
+/// One pool of a Ceph cluster. Cheap to clone.
+#[derive(Clone)]
+pub struct RbdStore {
+    options: Arc<RbdOptions>,
+    link: Arc<Link>,
+    threads: BlockingPool,
+}
+
+impl RbdStore {
+    pub(super) fn new(options: RbdOptions, threads: BlockingPool) -> Self {
+        Self { link: Link::of(&options), options: Arc::new(options), threads }
+    }
+
+    /// The number by which the cluster knows the connection in use; stores that share it answer the same.
+    pub async fn instance(&self) -> Result<u64> {
+        let link = self.link.clone();
+        self.bounded(
+            self.pool(),
+            self.threads.run(Class::Control, "connect", self.pool(), move || Ok(link.cluster()?.instance())),
+        )
+        .await
+    }
+
+    /// Runs a short call on a thread.
+    pub(super) async fn short<T: Send + 'static>(
+        &self,
+        class: Class,
+        operation: &'static str,
+        image: &str,
+        call: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T> {
+        self.bounded(image, self.long(class, operation, image, call)).await
+    }
+
+    /// Runs a call on a thread, for as long as it takes.
+    pub(super) async fn long<T: Send + 'static>(
+        &self,
+        class: Class,
+        operation: &'static str,
+        image: &str,
+        call: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T> {
+        let subject = image.to_owned();
+        self.threads.run(class, operation, image, move || call().map_err(|f| f.of(operation, &subject))).await
+    }
+
+    async fn bounded<T>(&self, image: &str, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let patience = self.options.connect_patience() + self.options.patience();
+        tokio::time::timeout(patience, call).await.unwrap_or_else(|_| {
+            let detail = format!("no answer within {} s", patience.as_secs());
+            Err(BlockError::new(ErrorKind::TimedOut, "call", image, detail))
+        })
+    }
+
+    /// A call on the pool that is known by name only.
+    async fn in_pool<T: Send + 'static>(
+        &self,
+        class: Class,
+        operation: &'static str,
+        image: &str,
+        call: impl FnOnce(&Arc<Pool>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T> {
+        let (link, name, subject) = (self.link.clone(), self.options.pool.clone(), image.to_owned());
+        let run = self.threads.run(class, operation, image, move || {
+            let pool = link.pool(&name)?;
+            call(&pool).map_err(|failure| pool.note(failure).of(operation, &subject))
+        });
+        match class {
+            Class::Control => self.bounded(image, run).await,
+            _ => run.await,
+        }
+    }
+}
+
+#[async_trait]
+impl BlockStore for RbdStore {
+    fn pool(&self) -> &str {
+        &self.options.pool
+    }
+
+    async fn fsid(&self) -> Result<String> {
+        self.in_pool(Class::Control, "ask for the fsid", self.pool(), |pool| pool.cluster().fsid()).await
+    }
+
+    async fn create(&self, name: &str, size: u64, object_size: u64) -> Result<()> {
+        const OPERATION: &str = "create";
+        check_name(OPERATION, name)?;
+        check_object_size(OPERATION, name, object_size)?;
+        let key = c_text(OPERATION, name, name)?;
+        self.in_pool(Class::Control, OPERATION, name, move |pool| {
+            // The features are left to the cluster's `rbd_default_features`.
+            let options = ImageOptions::new();
+            options.set(sys::OPTION_ORDER, object_size.ilog2().into())?;
+            // SAFETY: the pool and the options are alive and the text ends in NUL.
+            let created = unsafe { sys::rbd_create4(pool.io(), key.as_ptr(), size, options.0) };
+            check("rbd_create4", created).map(|_| ())
+        })
+        .await
+    }
+
+    async fn open(&self, name: &str, mode: OpenMode) -> Result<Arc<dyn BlockImage>> {
+        const OPERATION: &str = "open";
+        check_name(OPERATION, name)?;
+        let key = c_text(OPERATION, name, name)?;
+        let snapshot = match &mode {
+            OpenMode::Snapshot(snapshot) => {
+                check_name(OPERATION, snapshot)?;
+                Some(c_text(OPERATION, name, snapshot)?)
+            }
+            OpenMode::ReadWrite | OpenMode::ReadOnly => None,
+        };
+        let writable = mode == OpenMode::ReadWrite;
+        let (handle, object_size) = {
+            let subject = name.to_owned();
+            self.in_pool(Class::Control, OPERATION, name, move |pool| {
+                let handle = Handle::open(pool, &subject, By::Name(&key), writable, snapshot.as_deref())?;
+                let object_size = handle.object_size()?;
+                Ok((handle, object_size))
+            })
+            .await?
+        };
+        let patience = self.options.patience();
+        Ok(Arc::new(RbdImage::new(self.clone(), patience, name, handle, object_size, writable)))
+    }
+
+    async fn clone_snapshot(
+        &self,
+        parent: &SnapshotPath,
+        name: &str,
+        object_size: Option<u64>,
+    ) -> Result<()> {
+        const OPERATION: &str = "clone";
+        check_name(OPERATION, name)?;
+        check_name(OPERATION, &parent.image)?;
+        check_name(OPERATION, &parent.snapshot)?;
+        if let Some(object_size) = object_size {
+            check_object_size(OPERATION, name, object_size)?;
+        }
+        let key = c_text(OPERATION, name, name)?;
+        let parent_key = c_text(OPERATION, name, &parent.image)?;
+        let snapshot = c_text(OPERATION, name, &parent.snapshot)?;
+        let format = match self.options.clone_format {
+            CloneFormat::Auto => None,
+            CloneFormat::V1 => Some(1),
+            CloneFormat::V2 => Some(2),
+        };
+        let (link, parent_pool) = (self.link.clone(), parent.pool.clone());
+        let parents = self.threads.run(Class::Control, OPERATION, name, move || link.pool(&parent_pool));
+        let parents = self.bounded(name, parents).await?;
+        self.in_pool(Class::Control, OPERATION, name, move |pool| {
+            let options = ImageOptions::new();
+            if let Some(object_size) = object_size {
+                options.set(sys::OPTION_ORDER, object_size.ilog2().into())?;
+                // The parent's would be taken over, and does not fit into smaller objects.
+                options.set(sys::OPTION_STRIPE_UNIT, object_size)?;
+                options.set(sys::OPTION_STRIPE_COUNT, 1)?;
+            }
+            if let Some(format) = format {
+                options.set(sys::OPTION_CLONE_FORMAT, format)?;
+            }
+            // SAFETY: both pools and the options are alive and the texts end in NUL.
+            let cloned = unsafe {
+                sys::rbd_clone3(
+                    parents.io(),
+                    parent_key.as_ptr(),
+                    snapshot.as_ptr(),
+                    pool.io(),
+                    key.as_ptr(),
+                    options.0,
+                )
+            };
+            check("rbd_clone3", cloned).map(|_| ())
+        })
+        .await
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<()> {
+        const OPERATION: &str = "rename";
+        check_name(OPERATION, from)?;
+        check_name(OPERATION, to)?;
+        let (from_key, to_key) = (c_text(OPERATION, from, from)?, c_text(OPERATION, from, to)?);
+        self.in_pool(Class::Control, OPERATION, from, move |pool| {
+            // SAFETY: the pool is alive and the texts end in NUL.
+            let renamed = unsafe { sys::rbd_rename(pool.io(), from_key.as_ptr(), to_key.as_ptr()) };
+            check("rbd_rename", renamed).map(|_| ())
+        })
+        .await
+    }
+
+    async fn remove(&self, name: &str, progress: &Progress) -> Result<()> {
+        const OPERATION: &str = "remove";
+        check_name(OPERATION, name)?;
+        let key = c_text(OPERATION, name, name)?;
+        let (subject, patience) = (name.to_owned(), self.options.patience());
+        let progress = progress.clone();
+        self.in_pool(Class::Remove, OPERATION, name, move |pool| {
+            pool.closing().wait(&subject, patience);
+            watched("rbd_remove_with_progress", &progress, |arg| {
+                // SAFETY: the pool is alive, the text ends in NUL, and `report` takes this argument.
+                unsafe { sys::rbd_remove_with_progress(pool.io(), key.as_ptr(), report, arg) }
+            })
+        })
+        .await
+    }
+
+    async fn list(&self) -> Result<Vec<String>> {
+        let mut names = self.in_pool(Class::Control, "list", self.pool(), |pool| list::images(pool)).await?;
+        names.sort();
+        Ok(names)
+    }
+
+    async fn trash_move(&self, name: &str) -> Result<String> {
+        const OPERATION: &str = "move to the trash";
+        check_name(OPERATION, name)?;
+        let key = c_text(OPERATION, name, name)?;
+        let subject = name.to_owned();
+        self.in_pool(Class::Control, OPERATION, name, move |pool| {
+            let handle = Handle::open(pool, &subject, By::Name(&key), false, None)?;
+            let id = handle.id();
+            handle.close()?;
+            // SAFETY: the pool is alive and the text ends in NUL.
+            let moved = unsafe { sys::rbd_trash_move(pool.io(), key.as_ptr(), 0) };
+            check("rbd_trash_move", moved)?;
+            id
+        })
+        .await
+    }
+
+    async fn trash_list(&self) -> Result<Vec<TrashEntry>> {
+        self.in_pool(Class::Control, "list the trash", self.pool(), |pool| list::trash(pool)).await
+    }
+
+    async fn trash_remove(&self, id: &str, progress: &Progress) -> Result<()> {
+        const OPERATION: &str = "remove from the trash";
+        check_name(OPERATION, id)?;
+        let key = c_text(OPERATION, id, id)?;
+        let (progress, patience) = (progress.clone(), self.options.patience());
+        self.in_pool(Class::Remove, OPERATION, id, move |pool| {
+            let name = list::trash_name(pool, &key)?;
+            pool.closing().wait(&name, patience);
+            match Handle::open(pool, &name, By::Id(&key), true, None) {
+                Ok(handle) => {
+                    let emptied = remove_snapshots(&handle);
+                    handle.close()?;
+                    emptied?;
+                }
+                // An earlier removal got as far as the header; what is left is the entry.
+                Err(failure) if failure.errno == Errno::ENOENT => {}
+                Err(failure) => return Err(failure),
+            }
+            watched("rbd_trash_remove_with_progress", &progress, |arg| {
+                // SAFETY: the pool is alive, the text ends in NUL, and `report` takes this argument.
+                unsafe { sys::rbd_trash_remove_with_progress(pool.io(), key.as_ptr(), true, report, arg) }
+            })
+        })
+        .await
+    }
+
+    async fn statistics(&self) -> Result<PoolStatistics> {
+        #[derive(Deserialize)]
+        struct Answer {
+            pools: Vec<PoolAnswer>,
+        }
+        #[derive(Deserialize)]
+        struct PoolAnswer {
+            name: String,
+            stats: Numbers,
+        }
+        #[derive(Deserialize)]
+        struct Numbers {
+            /// Before replication, as `max_avail` is. Clusters older than nautilus have `bytes_used` only.
+            stored: Option<u64>,
+            bytes_used: u64,
+            max_avail: u64,
+            /// The pool's own bound; 0 is none.
+            #[serde(default)]
+            quota_bytes: u64,
+        }
+        const OPERATION: &str = "measure pool";
+        let name = self.pool().to_owned();
+        let answer = self
+            .in_pool(Class::Control, OPERATION, self.pool(), |pool| {
+                pool.cluster().monitor_command(r#"{"prefix":"df","detail":"detail","format":"json"}"#)
+            })
+            .await?;
+        let unreadable = |why: &dyn std::fmt::Display| BlockError::new(ErrorKind::Io, OPERATION, &name, why);
+        let answer: Answer = serde_json::from_slice(&answer).map_err(|error| unreadable(&error))?;
+        let Some(pool) = answer.pools.iter().find(|pool| pool.name == name) else {
+            return Err(unreadable(&"the cluster's `df` does not name this pool"));
+        };
+        let used = pool.stats.stored.unwrap_or(pool.stats.bytes_used);
+        let available = match pool.stats.quota_bytes {
+            0 => pool.stats.max_avail,
+            quota => pool.stats.max_avail.min(quota.saturating_sub(used)),
+        };
+        Ok(PoolStatistics { used_bytes: used, available_bytes: available, total_bytes: used + available })
+    }
+}
+
+/// Clears an image in the trash of its snapshots, if nothing hangs on any of them.
+fn remove_snapshots(handle: &Handle) -> Result<(), Failure> {
+    let in_the_way = |kind| {
+        let errno = if kind == ErrorKind::HasChildren { Errno::EBUSY } else { Errno::ENOTEMPTY };
+        Err(Failure { function: "rbd_snap_list", errno, kind })
+    };
+    let snapshots = list::snapshots(handle)?;
+    if snapshots.is_empty() {
+        return Ok(());
+    }
+    // On a handle of its own, which it leaves at some snapshot.
+    let id = c_own(&handle.id()?)?;
+    let looking = Handle::open(handle.pool(), handle.name(), By::Id(&id), false, None)?;
+    let children = list::children(&looking);
+    looking.close()?;
+    if !children?.is_empty() {
+        return in_the_way(ErrorKind::HasChildren);
+    }
+    if snapshots.iter().any(|snapshot| snapshot.namespace == Namespace::Other) {
+        return in_the_way(ErrorKind::HasSnapshots);
+    }
+    for snapshot in snapshots {
+        if snapshot.namespace == Namespace::User {
+            let name = c_own(&snapshot.name)?;
+            if list::is_protected(handle, &name)? {
+                // SAFETY: the image is open and the text ends in NUL.
+                check("rbd_snap_unprotect", unsafe { sys::rbd_snap_unprotect(handle.raw(), name.as_ptr()) })
+                    .map_err(
+                        |f| if f.kind == ErrorKind::Busy { f.meaning(ErrorKind::HasChildren) } else { f },
+                    )?;
+            }
+        }
+        // SAFETY: the image is open.
+        let removed = unsafe { sys::rbd_snap_remove_by_id(handle.raw(), snapshot.id) };
+        match check("rbd_snap_remove_by_id", removed) {
+            Ok(_) => {}
+            // One in the trash name space goes by itself when its last clone does.
+            Err(failure) if failure.errno == Errno::ENOENT => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(())
+}
+
+/// Runs a call that reports to `progress` through [`report`] and can be cancelled there.
+pub(super) fn watched(
+    function: &'static str,
+    progress: &Progress,
+    call: impl FnOnce(*mut c_void) -> c_int,
+) -> Result<(), Failure> {
+    // It may have waited for its thread for long.
+    if progress.is_cancelled() {
+        return Err(Failure { function, errno: Errno::ECANCELED, kind: ErrorKind::Cancelled });
+    }
+    check(function, call(ptr::from_ref(progress).cast_mut().cast())).map(|_| ())
+}
+
+/// What librbd calls now and then during a long call.
+pub(super) extern "C" fn report(done: u64, total: u64, progress: *mut c_void) -> c_int {
+    // SAFETY: the argument is the one `watched` gave, alive until the call it watches is over.
+    let progress = unsafe { &*progress.cast::<Progress>() };
+    if progress.report(done, total) { 0 } else { -libc::ECANCELED }
+}
+
+/// Options of a new image, destroyed on drop.
+struct ImageOptions(sys::rbd_image_options_t);
+
+impl ImageOptions {
+    fn new() -> Self {
+        let mut options = ptr::null_mut();
+        // SAFETY: the variable outlives the call.
+        unsafe { sys::rbd_image_options_create(&mut options) }
+        Self(options)
+    }
+
+    fn set(&self, name: c_int, value: u64) -> Result<(), Failure> {
+        // SAFETY: the options are alive.
+        let set = unsafe { sys::rbd_image_options_set_uint64(self.0, name, value) };
+        check("rbd_image_options_set_uint64", set).map(|_| ())
+    }
+}
+
+impl Drop for ImageOptions {
+    fn drop(&mut self) {
+        // SAFETY: created in `new`, destroyed here only.
+        unsafe { sys::rbd_image_options_destroy(self.0) }
+    }
+}

@@ -1,0 +1,32 @@
+//! `pumice config`: what can be set, and what is.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::config::{Config, reference};
+
+/// Print the options in force, without passwords; or all there are; or check a file
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Print every option with default, unit and meaning, as Markdown
+    #[arg(long, conflicts_with = "check")]
+    reference: bool,
+
+    /// Say what is wrong with a file (and the environment), and fail if anything is
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
+}
+
+pub fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<()> {
+    let text = if arguments.reference {
+        reference()
+    } else if let Some(file) = arguments.check {
+        Config::load(Some(&file))?;
+        format!("{}: no fault found\n", file.display())
+    } else {
+        toml::to_string(&Config::load(file)?)?
+    };
+    Ok(io::stdout().write_all(text.as_bytes())?)
+}

@@ -1,0 +1,159 @@
+//! `pumice jobs`: what a running service works on, from its `/pumice/v1/jobs`.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use futures::StreamExt;
+use serde::Deserialize;
+
+use super::reachable::reachable;
+use crate::config::Config;
+
+/// Lines that a stream of events may hold back until one ends.
+const LONGEST_EVENT: usize = 1 << 20;
+/// Cells of a progress bar.
+const BAR: usize = 30;
+
+/// List the jobs of the service on this machine
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Stay, and draw their progress
+    #[arg(long)]
+    watch: bool,
+
+    /// Of all, not only of those that are not over
+    #[arg(long, conflicts_with = "watch")]
+    all: bool,
+
+    /// Where the service is, for instance http://127.0.0.1:8080; the configuration says it otherwise
+    #[arg(long)]
+    url: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Job {
+    id: String,
+    kind: String,
+    resource: Resource,
+    state: String,
+    step: Option<String>,
+    percent: Option<f64>,
+    bytes_done: i64,
+    rate: Option<f64>,
+    seconds_left: Option<f64>,
+    error: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Resource {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Jobs {
+    jobs: Vec<Job>,
+}
+
+pub fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<()> {
+    let base = match arguments.url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => format!("http://{}", reachable(Config::load(file)?.api.listen)),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // A proxy named in the environment is for other machines.
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        if arguments.watch { watch(&client, &base).await } else { list(&client, &base, arguments.all).await }
+    })
+}
+
+async fn list(client: &reqwest::Client, base: &str, all: bool) -> anyhow::Result<()> {
+    let url = format!("{base}/pumice/v1/jobs?limit=1000{}", if all { "" } else { "&state=open" });
+    let answer = client.get(&url).send().await.with_context(|| format!("no answer from {base}"))?;
+    ensure!(answer.status().is_success(), "{url} answers {}", answer.status());
+    for job in answer.json::<Jobs>().await?.jobs {
+        println!("{}", line(&job));
+    }
+    Ok(())
+}
+
+/// Follows the events until the service ends the stream or the user has seen enough.
+async fn watch(client: &reqwest::Client, base: &str) -> anyhow::Result<()> {
+    let url = format!("{base}/pumice/v1/jobs/events");
+    let answer = client.get(&url).send().await.with_context(|| format!("no answer from {base}"))?;
+    ensure!(answer.status().is_success(), "{url} answers {}", answer.status());
+    let mut body = answer.bytes_stream();
+    let mut pending = Vec::new();
+    let mut screen = Screen::default();
+    while let Some(bytes) = body.next().await {
+        pending.extend_from_slice(&bytes?);
+        ensure!(pending.len() <= LONGEST_EVENT, "an event of {url} has no end");
+        while let Some(end) = pending.iter().position(|&byte| byte == b'\n') {
+            let text: Vec<u8> = pending.drain(..=end).collect();
+            if let Some(data) = text.strip_prefix(b"data: ") {
+                screen.show(serde_json::from_slice(data).context("an event is not a job")?)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One line a job that is not over, drawn again at each change; jobs that are over scroll away above.
+#[derive(Default)]
+struct Screen {
+    open: BTreeMap<String, Job>,
+    drawn: usize,
+}
+
+impl Screen {
+    fn show(&mut self, job: Job) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        let is_over = !matches!(job.state.as_str(), "queued" | "running");
+        if !out.is_terminal() {
+            return writeln!(out, "{}", line(&job));
+        }
+        if self.drawn > 0 {
+            // Up to the first line of the last drawing, and clear from there.
+            write!(out, "\x1b[{}A\x1b[J", self.drawn)?;
+        }
+        if is_over {
+            self.open.remove(&job.id);
+            writeln!(out, "{}", line(&job))?;
+        } else {
+            self.open.insert(job.id.clone(), job);
+        }
+        for job in self.open.values() {
+            writeln!(out, "{}", line(job))?;
+        }
+        self.drawn = self.open.len();
+        out.flush()
+    }
+}
+
+fn line(job: &Job) -> String {
+    let percent = job.percent.unwrap_or(0.0).clamp(0.0, 100.0);
+    let full = (percent / 100.0 * BAR as f64) as usize;
+    let bar = format!("{}{}", "#".repeat(full), ".".repeat(BAR - full));
+    let mut text = format!("{:<16} {} {:<9} [{bar}]", job.kind, job.resource.id, job.state);
+    match job.percent {
+        Some(percent) => text.push_str(&format!(" {percent:5.1} %")),
+        None if job.bytes_done > 0 => text.push_str(&format!(" {} MiB", job.bytes_done >> 20)),
+        None => {}
+    }
+    if let Some(rate) = job.rate {
+        text.push_str(&format!(" {:.0} MiB/s", rate / f64::from(1 << 20)));
+    }
+    if let Some(seconds) = job.seconds_left {
+        text.push_str(&format!(" {seconds:.0} s left"));
+    }
+    if let Some(step) = job.step.as_deref().filter(|_| job.state == "running") {
+        text.push_str(&format!(" {step}"));
+    }
+    if let Some(error) = &job.error {
+        text.push_str(&format!(" {error}"));
+    }
+    text
+}

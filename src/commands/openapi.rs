@@ -1,0 +1,35 @@
+//! `pumice openapi`: the documents of the APIs, made from the code.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+
+use crate::{image_api, pumice_api, volume_api};
+
+/// Write the OpenAPI documents into a folder
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Where image.json, volume.json and pumice.json are written
+    #[arg(default_value = "openapi")]
+    folder: PathBuf,
+}
+
+/// File name and text of each document.
+pub fn documents() -> anyhow::Result<Vec<(&'static str, String)>> {
+    let documents = [
+        ("image.json", image_api::openapi()),
+        ("volume.json", volume_api::openapi()),
+        ("pumice.json", pumice_api::openapi()),
+    ];
+    documents.into_iter().map(|(name, document)| Ok((name, document.to_pretty_json()? + "\n"))).collect()
+}
+
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    for (name, text) in documents()? {
+        let path = arguments.folder.join(name);
+        fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! `pumice serve`: the service itself.
+
+use std::path::Path;
+
+use anyhow::Context;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::service::{Listeners, Service};
+use crate::telemetry::logs;
+use crate::telemetry::metrics::Metrics;
+
+/// Run the service until it is told to stop
+#[derive(Debug, Args)]
+pub struct Arguments {}
+
+pub fn run(_: Arguments, file: Option<&Path>) -> anyhow::Result<()> {
+    let config = Config::load(file)?;
+    logs::init(&config.log)?;
+    let metrics = Metrics::install()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(serve(config, metrics));
+    // A storage call that hangs must not keep the process: its job goes on at the next start.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(config: Config, metrics: Metrics) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    stop_on_signals(stop.clone())?;
+    let listeners = Listeners::bind(&config).await?;
+    let service = Service::open(config).await?;
+    for (what, url) in listeners.urls()? {
+        println!("{what:<22} {url}");
+    }
+    println!("Stop it with Ctrl-C, or SIGTERM to process {}.", std::process::id());
+    let upkeep = metrics.clone();
+    tokio::spawn(async move { upkeep.keep_up().await });
+    service.serve(listeners, Some(metrics), stop).await
+}
+
+/// The first signal asks politely; a second one ends the process at once.
+fn stop_on_signals(stop: CancellationToken) -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be watched")?;
+    let mut terminate = signal(SignalKind::terminate()).context("signals cannot be watched")?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if stop.is_cancelled() {
+                std::process::exit(130);
+            }
+            tracing::info!("stopping");
+            stop.cancel();
+        }
+    });
+    Ok(())
+}

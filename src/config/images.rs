@@ -1,0 +1,88 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::faults::Faults;
+use super::section::section;
+use super::values::{HashingAlgorithm, Seconds, StoreKind};
+use super::volumes::{call_timeout, check_chunk_size, check_pool, check_text};
+
+section! {
+    /// Images and where their bytes lie. Options of Glance and of its RBD store have their names.
+    pub struct Images = "images" {
+        /// `directory`: files of this machine. `rbd`: a pool of a Ceph cluster.
+        pub store: StoreKind = StoreKind::Directory, "none";
+        /// Where the directory store keeps its files. One process uses it at a time.
+        pub directory: PathBuf = "pumice-data/store".into(), "path";
+        /// The pool for images, in either store.
+        pub rbd_store_pool: String = "images".into(), "none";
+        /// The cephx user, without `client.`. Unset: what librados takes, `admin`.
+        pub rbd_store_user: Option<String> = None, "none";
+        /// The cluster's configuration file. Unset: where librados looks for one, `/etc/ceph/ceph.conf` first.
+        pub rbd_store_ceph_conf: Option<PathBuf> = None, "path";
+        /// Size of the objects a new image is cut into: a power of two from 1 to 32.
+        pub rbd_store_chunk_size: u64 = 8, "MiB";
+        /// How long a call to the cluster may take. Negative or 0: `operation_timeout` says so.
+        pub rados_connect_timeout: i64 = -1, "seconds";
+        /// How long a call to the store may take when `rados_connect_timeout` does not say: a cluster that
+        /// hangs gives an error then.
+        pub operation_timeout: Seconds = Seconds(60), "seconds";
+        /// Stretches of zeros take no space. Glance's own default is false.
+        pub rbd_thin_provisioning: bool = true, "none";
+        /// The algorithm behind `os_hash_value`: `sha256`, `sha384` or `sha512`.
+        pub hashing_algorithm: HashingAlgorithm = HashingAlgorithm::Sha512, "none";
+        /// Compute `checksum` and `os_hash_value` while data come in. Without them clients cannot verify a
+        /// download; meant for measurements.
+        pub compute_digests: bool = true, "none";
+        /// Writes to the store under way at once for each upload.
+        pub writes_in_flight: u32 = 4, "writes";
+        /// How long an upload may send nothing before it is given up.
+        pub upload_idle_timeout: Seconds = Seconds(60), "seconds";
+        /// The largest image that may be uploaded.
+        pub image_size_cap: u64 = 1_099_511_627_776, "bytes";
+        /// Properties of an image beside the base ones. Negative: no limit.
+        pub image_property_quota: i64 = 128, "properties";
+        /// Tags of an image. Negative: no limit.
+        pub image_tag_quota: i64 = 128, "tags";
+        /// Images on a page when the request does not say.
+        pub limit_param_default: u32 = 25, "images";
+        /// Images on a page at most, whatever the request says.
+        pub api_limit_max: u32 = 1000, "images";
+        /// Show where an image's bytes lie, as `direct_url`.
+        pub show_image_direct_url: bool = false, "none";
+    }
+}
+
+impl Images {
+    /// How long one call to the store may take.
+    pub fn call_timeout(&self) -> Duration {
+        call_timeout(self.rados_connect_timeout, self.operation_timeout)
+    }
+
+    /// Size in bytes of the objects a new image is cut into.
+    pub fn object_size(&self) -> u64 {
+        self.rbd_store_chunk_size << 20
+    }
+
+    pub(super) fn check(&self, faults: &mut Faults) {
+        check_pool(faults, "images.rbd_store_pool", &self.rbd_store_pool);
+        check_text(faults, "images.rbd_store_user", self.rbd_store_user.as_deref());
+        let empty = self.directory.as_os_str().is_empty();
+        faults.require(!empty, "images.directory", "must be a path", "empty");
+        let empty = self.rbd_store_ceph_conf.as_ref().is_some_and(|path| path.as_os_str().is_empty());
+        faults.require(!empty, "images.rbd_store_ceph_conf", "must be a path or left out", "empty");
+        check_chunk_size(faults, "images.rbd_store_chunk_size", self.rbd_store_chunk_size);
+        faults.require(self.operation_timeout.0 > 0, "images.operation_timeout", "must be at least 1", 0);
+        let writes = self.writes_in_flight;
+        faults.require((1..=64).contains(&writes), "images.writes_in_flight", "must be from 1 to 64", writes);
+        faults.require(self.upload_idle_timeout.0 > 0, "images.upload_idle_timeout", "must be at least 1", 0);
+        faults.require(self.image_size_cap > 0, "images.image_size_cap", "must be at least 1", 0);
+        let (default, max) = (self.limit_param_default, self.api_limit_max);
+        faults.require(max > 0, "images.api_limit_max", "must be at least 1", max);
+        faults.require(
+            (1..=max.max(1)).contains(&default),
+            "images.limit_param_default",
+            "must be from 1 to images.api_limit_max",
+            default,
+        );
+    }
+}

@@ -1,0 +1,72 @@
+//! Options: defaults, then a TOML file, then the environment; later ones win, option by option.
+//!
+//! A [`Config`] is made once, when the process starts, is whole and valid, and is passed down. There is one
+//! file a section; `docs/configuration.md` is made from the same lines (see [`reference()`]).
+
+mod api;
+mod database;
+mod faults;
+mod identity;
+mod images;
+mod jobs;
+mod limits;
+mod load;
+mod log;
+mod reference;
+mod section;
+mod values;
+mod volumes;
+
+use serde::{Deserialize, Serialize};
+
+pub use api::Api;
+pub use database::Database;
+pub use faults::{ConfigError, Faults};
+pub use identity::Identity;
+pub use images::Images;
+pub use jobs::Jobs;
+pub use limits::Limits;
+pub use log::Log;
+pub use reference::reference;
+pub use section::{OptionReference, SectionReference};
+pub use values::{
+    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, LogFormat, Seconds, StoreKind,
+};
+pub use volumes::Volumes;
+
+/// Lists the sections once, for the struct, its check and its reference.
+macro_rules! configuration {
+    ($($section:ident: $Section:ident),+ $(,)?) => {
+        /// All options of the service.
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Config {
+            $(pub $section: $Section),+
+        }
+
+        impl Config {
+            /// Every section with every option, in the order of the reference.
+            pub fn sections() -> Vec<SectionReference> {
+                vec![$($Section::reference()),+]
+            }
+
+            /// Says all that is wrong with the values.
+            fn check(&self) -> Faults {
+                let mut faults = Faults::default();
+                $(self.$section.check(&mut faults);)+
+                faults
+            }
+        }
+    };
+}
+
+configuration! {
+    api: Api,
+    database: Database,
+    images: Images,
+    volumes: Volumes,
+    jobs: Jobs,
+    limits: Limits,
+    log: Log,
+    identity: Identity,
+}

@@ -1,0 +1,209 @@
+//! The kinds of value an option may have.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use url::Url;
+
+/// A length of time in whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seconds(pub u64);
+
+impl Seconds {
+    pub const fn duration(self) -> Duration {
+        Duration::from_secs(self.0)
+    }
+}
+
+impl From<Seconds> for Duration {
+    fn from(seconds: Seconds) -> Self {
+        seconds.duration()
+    }
+}
+
+/// Where bytes live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// Files of this machine.
+    Directory,
+    /// A pool of a Ceph cluster.
+    Rbd,
+}
+
+/// What Glance calls `os_hash_algo`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HashingAlgorithm {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+impl HashingAlgorithm {
+    /// The name as it goes over the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha384 => "sha384",
+            Self::Sha512 => "sha512",
+        }
+    }
+}
+
+/// Which clones librbd makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CloneFormat {
+    /// What the cluster's minimum compatible client allows.
+    #[serde(rename = "auto")]
+    Auto,
+    /// Clones hang on a protected snapshot.
+    #[serde(rename = "1")]
+    One,
+    /// Clones need no protection, and a snapshot may go before its clones.
+    #[serde(rename = "2")]
+    Two,
+}
+
+impl CloneFormat {
+    /// The value of librbd's option `rbd_default_clone_format`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::One => "1",
+            Self::Two => "2",
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Who says who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdentityMode {
+    /// Nobody: every request is the administrator of one fixed project.
+    None,
+}
+
+/// Where the database is. May hold a password: only [`Self::expose`] gives it away.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(String);
+
+/// The engines Pumice works with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatabaseKind {
+    Sqlite,
+    Postgres,
+}
+
+impl DatabaseUrl {
+    /// Refuses what is no URL of a known engine. The reason does not repeat the text: it may be a secret.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let known = ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
+        if !known {
+            Err("must start with sqlite:, postgres:// or postgresql://")
+        } else if Url::parse(text).is_err() {
+            Err("is not a URL; reserved characters of a password are written as %XX")
+        } else {
+            Ok(Self(text.to_owned()))
+        }
+    }
+
+    /// An SQLite file.
+    pub fn file(path: &str) -> Self {
+        Self(format!("sqlite:{path}"))
+    }
+
+    pub fn kind(&self) -> DatabaseKind {
+        if self.0.starts_with("sqlite:") { DatabaseKind::Sqlite } else { DatabaseKind::Postgres }
+    }
+
+    /// The whole of it, password included: for the connection, never for people.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Without the password, wherever it stands.
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const HIDDEN: &str = "***";
+        if self.kind() == DatabaseKind::Sqlite {
+            return f.write_str(&self.0);
+        }
+        let Ok(mut url) = Url::parse(&self.0) else { return f.write_str(HIDDEN) };
+        if url.password().is_some() && url.set_password(Some(HIDDEN)).is_err() {
+            return f.write_str(HIDDEN);
+        }
+        let is_secret = |key: &str| key.to_ascii_lowercase().contains("password");
+        if url.query_pairs().any(|(key, _)| is_secret(&key)) {
+            let pairs: Vec<_> = url.query_pairs().into_owned().collect();
+            let hidden =
+                |(k, v): (String, String)| if is_secret(&k) { (k, HIDDEN.to_owned()) } else { (k, v) };
+            url.query_pairs_mut().clear().extend_pairs(pairs.into_iter().map(hidden));
+        }
+        f.write_str(url.as_str())
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+impl Serialize for DatabaseUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DatabaseUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_shown() {
+        for text in [
+            "postgres://pumice:s3cret@db.example/pumice",
+            "postgresql://pumice@db.example/pumice?password=s3cret",
+            "postgres://pumice:s3cret@%2Frun%2Fpostgresql/pumice?sslpassword=s3cret&a=b",
+        ] {
+            let url = DatabaseUrl::parse(text).unwrap();
+            assert_eq!(url.expose(), text);
+            let seen = format!("{url} {url:?} {}", serde_json::to_string(&url).unwrap());
+            assert!(!seen.contains("s3cret"), "{seen}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_does_not_repeat_the_text() {
+        for text in ["mysql://u:s3cret@h/d", "postgres://u:s3/cret@[::/d", "s3cret"] {
+            let reason = DatabaseUrl::parse(text).unwrap_err();
+            assert!(!reason.contains("cret"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_shown_as_it_is() {
+        let url = DatabaseUrl::parse("sqlite:pumice-data/pumice.db").unwrap();
+        assert_eq!(url.to_string(), "sqlite:pumice-data/pumice.db");
+        assert_eq!(url.kind(), DatabaseKind::Sqlite);
+    }
+}

@@ -1,0 +1,233 @@
+//! The two engines, their pools and transactions.
+//!
+//! SQLite: write-ahead log, one writing connection whose transactions begin `IMMEDIATE` (an upgraded deferred one
+//! fails at once instead of waiting), and a pool of readers that never wait for it. A commit that was answered
+//! survives a power cut: [`super::durable`] sees to it, for many commits at once.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use tokio::sync::Notify;
+
+use super::durable::Durable;
+use super::error::{DbError, Result};
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+
+#[derive(Clone)]
+pub struct Options {
+    /// `sqlite:<path>` or `postgres://...`
+    pub url: String,
+    /// Connections for reading (SQLite) or in all (PostgreSQL).
+    pub max_connections: u32,
+    /// How long a connection, or SQLite's one writer, is waited for.
+    pub timeout: Duration,
+}
+
+#[derive(Clone)]
+enum Pools {
+    Sqlite { writer: SqlitePool, readers: SqlitePool, durable: Durable },
+    Postgres(PgPool),
+}
+
+/// The database, shared by all; cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    pools: Pools,
+    /// Rung when a transaction that put work into the queue, or asked a job to stop, was committed.
+    bell: Arc<Notify>,
+}
+
+enum Held {
+    SqliteReading(PoolConnection<Sqlite>),
+    SqliteWriting(Transaction<'static, Sqlite>, Durable),
+    PostgresReading(PoolConnection<Postgres>),
+    PostgresWriting(Transaction<'static, Postgres>),
+}
+
+pub(crate) enum Connection<'a> {
+    Sqlite(&'a mut SqliteConnection),
+    Postgres(&'a mut PgConnection),
+}
+
+/// One unit of work.
+pub struct Repository {
+    held: Held,
+    bell: Arc<Notify>,
+    /// Whether the bell is rung at the commit.
+    pub(super) rings: bool,
+}
+
+impl Database {
+    /// Connects. Creates a SQLite file that is not there; does not migrate.
+    pub async fn open(options: &Options) -> Result<Self> {
+        let pools = if options.url.starts_with("sqlite:") {
+            Self::open_sqlite(options).await?
+        } else if options.url.starts_with("postgres:") || options.url.starts_with("postgresql:") {
+            let address = PgConnectOptions::from_str(&options.url).map_err(unusable)?;
+            let pool = PgPoolOptions::new()
+                .max_connections(options.max_connections)
+                .acquire_timeout(options.timeout)
+                .connect_with(address)
+                .await?;
+            Pools::Postgres(pool)
+        } else {
+            return Err(DbError::Address("it begins with neither sqlite: nor postgres:".to_owned()));
+        };
+        Ok(Self { pools, bell: Arc::new(Notify::new()) })
+    }
+
+    async fn open_sqlite(options: &Options) -> Result<Pools> {
+        let file = SqliteConnectOptions::from_str(&options.url)
+            .map_err(unusable)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // What FULL adds is done by `Durable`.
+            .synchronous(SqliteSynchronous::Normal)
+            .foreign_keys(true)
+            .busy_timeout(options.timeout)
+            .statement_cache_capacity(256);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            // A file does not hang up: asking whether it is still there costs a turn of the connection's thread.
+            .test_before_acquire(false)
+            .acquire_timeout(options.timeout)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(file.clone())
+            .await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(options.max_connections)
+            .test_before_acquire(false)
+            .acquire_timeout(options.timeout)
+            .connect_with(file.clone().read_only(true))
+            .await?;
+        Ok(Pools::Sqlite { writer, readers, durable: Durable::new(file.get_filename()) })
+    }
+
+    /// Brings the schema to this program's version; refuses a newer one.
+    pub async fn migrate(&self) -> Result<()> {
+        let done = match &self.pools {
+            Pools::Sqlite { writer, .. } => MIGRATIONS.run(writer).await,
+            Pools::Postgres(pool) => MIGRATIONS.run(pool).await,
+        };
+        done.map_err(|error| match error {
+            sqlx::migrate::MigrateError::VersionMissing(_) => DbError::Newer,
+            other => DbError::Migration(other),
+        })
+    }
+
+    /// A transaction that may write.
+    pub async fn begin(&self) -> Result<Repository> {
+        let held = match &self.pools {
+            Pools::Sqlite { writer, durable, .. } => {
+                Held::SqliteWriting(writer.begin_with("BEGIN IMMEDIATE").await?, durable.clone())
+            }
+            Pools::Postgres(pool) => Held::PostgresWriting(pool.begin().await?),
+        };
+        Ok(Repository { held, bell: self.bell.clone(), rings: false })
+    }
+
+    /// A connection to read with, each statement for itself. It must not write.
+    pub async fn read(&self) -> Result<Repository> {
+        let held = match &self.pools {
+            Pools::Sqlite { readers, .. } => Held::SqliteReading(readers.acquire().await?),
+            Pools::Postgres(pool) => Held::PostgresReading(pool.acquire().await?),
+        };
+        Ok(Repository { held, bell: self.bell.clone(), rings: false })
+    }
+
+    /// Waits for the bell. A ring while nobody waits is kept for the next who does.
+    pub async fn work_committed(&self) {
+        self.bell.notified().await;
+    }
+
+    /// One process alone uses it (SQLite): what it finds running at its start was left behind.
+    pub fn is_exclusive(&self) -> bool {
+        matches!(self.pools, Pools::Sqlite { .. })
+    }
+
+    /// Whether it answers.
+    pub async fn check(&self) -> Result<()> {
+        let mut repository = self.read().await?;
+        on!(repository, c => sqlx::query("SELECT 1").execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    pub async fn close(&self) {
+        match &self.pools {
+            Pools::Sqlite { writer, readers, .. } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Repository {
+    pub(crate) fn connection(&mut self) -> Connection<'_> {
+        match &mut self.held {
+            Held::SqliteReading(c) => Connection::Sqlite(c),
+            Held::SqliteWriting(t, _) => Connection::Sqlite(t),
+            Held::PostgresReading(c) => Connection::Postgres(c),
+            Held::PostgresWriting(t) => Connection::Postgres(t),
+        }
+    }
+
+    /// The end of a query that locks the rows it finds and passes over those that others hold.
+    /// SQLite has one writer and needs none.
+    pub(super) fn skip_locked(&self) -> &'static str {
+        match self.held {
+            Held::PostgresWriting(_) | Held::PostgresReading(_) => " FOR UPDATE SKIP LOCKED",
+            _ => "",
+        }
+    }
+
+    /// Makes it all true at once. Dropped without it, nothing happened.
+    pub async fn commit(self) -> Result<()> {
+        self.commit_and(true).await
+    }
+
+    /// Likewise, of something that would be done again if a power cut took it: whatever was committed earlier is
+    /// safe when this answers, this itself soon afterwards.
+    pub async fn commit_repeatable(self) -> Result<()> {
+        self.commit_and(false).await
+    }
+
+    async fn commit_and(self, is_safe: bool) -> Result<()> {
+        match self.held {
+            Held::SqliteWriting(transaction, durable) if is_safe => {
+                let place = durable.enter();
+                transaction.commit().await?;
+                durable.wait(place).await?;
+            }
+            Held::SqliteWriting(transaction, durable) => {
+                let earlier = durable.earlier();
+                transaction.commit().await?;
+                durable.wait(earlier).await?;
+            }
+            Held::PostgresWriting(transaction) => transaction.commit().await?,
+            Held::SqliteReading(_) | Held::PostgresReading(_) => {}
+        }
+        if self.rings {
+            self.bell.notify_one();
+        }
+        Ok(())
+    }
+}
+
+use super::on;
+
+/// The address may hold a password: only the parser's words, which do not repeat it, are kept.
+fn unusable(error: sqlx::Error) -> DbError {
+    match error {
+        sqlx::Error::Configuration(_) => DbError::Address("it cannot be parsed".to_owned()),
+        other => DbError::Engine(other),
+    }
+}

@@ -1,0 +1,39 @@
+//! What can go wrong with the database.
+
+pub type Result<T, E = DbError> = std::result::Result<T, E>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// A unique key is taken.
+    #[error("a row with this key exists already")]
+    Exists,
+    /// A reference to a missing row, or the removal of a referenced one.
+    #[error("another row depends on this one, or this one on a missing one")]
+    Reference,
+    /// The status table of `model` does not allow it: a bug of the caller, caught before the row.
+    #[error("a {what} cannot go from {from} to {to}")]
+    Transition { what: &'static str, from: &'static str, to: &'static str },
+    /// The worker's lease went to someone else: nothing was written.
+    #[error("the job's lease was lost")]
+    LeaseLost,
+    #[error("the database's schema is of a newer version than this program")]
+    Newer,
+    #[error("the migration of the database failed")]
+    Migration(#[source] sqlx::migrate::MigrateError),
+    #[error("the database's address is not usable: {0}")]
+    Address(String),
+    #[error("a job's payload cannot be written or read")]
+    Payload(#[from] serde_json::Error),
+    #[error("the database failed")]
+    Engine(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for DbError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error().map(|e| e.kind()) {
+            Some(sqlx::error::ErrorKind::UniqueViolation) => DbError::Exists,
+            Some(sqlx::error::ErrorKind::ForeignKeyViolation) => DbError::Reference,
+            _ => DbError::Engine(error),
+        }
+    }
+}

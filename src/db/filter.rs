@@ -1,0 +1,180 @@
+//! Conditions, order and pages of lists, put together from checked parts: a column name never comes from a request.
+
+/// What is bound to a placeholder.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Text(String),
+    Integer(i64),
+    Boolean(bool),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+impl Operator {
+    fn as_sql(self) -> &'static str {
+        match self {
+            Operator::Equal => "=",
+            Operator::NotEqual => "<>",
+            Operator::Less => "<",
+            Operator::LessOrEqual => "<=",
+            Operator::Greater => ">",
+            Operator::GreaterOrEqual => ">=",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    Ascending,
+    Descending,
+}
+
+/// A column to sort by; the database's own name of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SortKey {
+    pub column: &'static str,
+    pub direction: Direction,
+}
+
+/// Which part of a list is wanted, in which order.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Empty: newest first.
+    pub sort: Vec<SortKey>,
+    /// The id of the last row of the page before.
+    pub marker: Option<String>,
+    /// `None`: all of them.
+    pub limit: Option<i64>,
+    pub offset: i64,
+}
+
+/// `WHERE ... ORDER BY ... LIMIT ...` with its values, growing.
+#[derive(Debug, Default)]
+pub(super) struct Conditions {
+    parts: Vec<String>,
+    pub(super) values: Vec<Value>,
+}
+
+impl Conditions {
+    /// The next placeholder, bound to `value`.
+    pub(super) fn bind(&mut self, value: Value) -> String {
+        self.values.push(value);
+        format!("${}", self.values.len())
+    }
+
+    pub(super) fn push(&mut self, condition: impl Into<String>) {
+        self.parts.push(condition.into());
+    }
+
+    pub(super) fn compare(&mut self, column: &str, operator: Operator, value: Value) {
+        let placeholder = self.bind(value);
+        self.push(format!("{column} {} {placeholder}", operator.as_sql()));
+    }
+
+    pub(super) fn text(&mut self, column: &str, value: &Option<String>) {
+        if let Some(text) = value {
+            self.compare(column, Operator::Equal, Value::Text(text.clone()));
+        }
+    }
+
+    /// One of these; none of them when the list is empty.
+    pub(super) fn one_of<T: ToString>(&mut self, column: &str, values: &Option<Vec<T>>) {
+        if let Some(values) = values {
+            if values.is_empty() {
+                return self.push("1 = 0");
+            }
+            let placeholders: Vec<String> =
+                values.iter().map(|v| self.bind(Value::Text(v.to_string()))).collect();
+            self.push(format!("{column} IN ({})", placeholders.join(", ")));
+        }
+    }
+
+    /// Key and text both equal, in a JSON column.
+    pub(super) fn json(&mut self, column: &str, pairs: &[(String, String)]) {
+        for (key, value) in pairs {
+            let key = self.bind(Value::Text(key.clone()));
+            let value = self.bind(Value::Text(value.clone()));
+            self.push(format!("({column} ->> {key}) = {value}"));
+        }
+    }
+
+    /// After the marker's row in the order of `sort`, by comparing with that row itself.
+    /// Rows without a value come first, as in both engines when told so.
+    fn after_marker(&mut self, table: &str, sort: &[SortKey], marker: &str) {
+        let marker = self.bind(Value::Text(marker.to_owned()));
+        let of_marker = |column: &str| format!("(SELECT {column} FROM {table} WHERE id = {marker})");
+        let mut alternatives = Vec::new();
+        for (i, key) in sort.iter().enumerate() {
+            let mut all: Vec<String> = sort[..i]
+                .iter()
+                .map(|k| format!("{0} IS NOT DISTINCT FROM {1}", k.column, of_marker(k.column)))
+                .collect();
+            let (column, there) = (key.column, of_marker(key.column));
+            all.push(match key.direction {
+                Direction::Ascending => {
+                    format!("({column} > {there} OR ({there} IS NULL AND {column} IS NOT NULL))")
+                }
+                Direction::Descending => {
+                    format!("({column} < {there} OR ({column} IS NULL AND {there} IS NOT NULL))")
+                }
+            });
+            alternatives.push(format!("({})", all.join(" AND ")));
+        }
+        self.push(format!("({})", alternatives.join(" OR ")));
+    }
+
+    fn where_clause(&self) -> String {
+        if self.parts.is_empty() { String::new() } else { format!(" WHERE {}", self.parts.join(" AND ")) }
+    }
+
+    pub(super) fn count(&self, table: &str) -> String {
+        format!("SELECT COUNT(*) FROM {table}{}", self.where_clause())
+    }
+
+    /// The whole query of a page. `id` is added as the last sort key, so that the order is total.
+    pub(super) fn page(&mut self, columns: &str, table: &str, page: &Page) -> String {
+        let newest = |column| SortKey { column, direction: Direction::Descending };
+        let mut sort = page.sort.clone();
+        if !sort.iter().any(|k| k.column == "created_at") {
+            sort.push(newest("created_at"));
+        }
+        if !sort.iter().any(|k| k.column == "id") {
+            sort.push(newest("id"));
+        }
+        if let Some(marker) = &page.marker {
+            self.after_marker(table, &sort, marker);
+        }
+        let order: Vec<String> = sort
+            .iter()
+            .map(|key| match key.direction {
+                // Never null, and told so the indexes would not fit.
+                _ if key.column == "id" || key.column == "created_at" => plain_order(key),
+                Direction::Ascending => format!("{} ASC NULLS FIRST", key.column),
+                Direction::Descending => format!("{} DESC NULLS LAST", key.column),
+            })
+            .collect();
+        let mut query =
+            format!("SELECT {columns} FROM {table}{} ORDER BY {}", self.where_clause(), order.join(", "));
+        if page.limit.is_some() || page.offset > 0 {
+            let limit = self.bind(Value::Integer(page.limit.unwrap_or(i64::MAX)));
+            let offset = self.bind(Value::Integer(page.offset));
+            query.push_str(&format!(" LIMIT {limit} OFFSET {offset}"));
+        }
+        query
+    }
+}
+
+fn plain_order(key: &SortKey) -> String {
+    match key.direction {
+        Direction::Ascending => format!("{} ASC", key.column),
+        Direction::Descending => format!("{} DESC", key.column),
+    }
+}

@@ -1,0 +1,280 @@
+//! Images.
+
+use std::collections::BTreeMap;
+
+use sqlx::AssertSqlSafe;
+use sqlx::types::Json;
+
+use super::engine::Connection;
+use super::error::{DbError, Result};
+use super::filter::{Conditions, Operator, Page, Value};
+use super::{Repository, bind_all, on};
+use crate::model::{ImageId, ImageStatus, ProjectId, Timestamp};
+
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Image {
+    pub id: ImageId,
+    /// The owner; an admin may make an image without one.
+    pub project_id: Option<ProjectId>,
+    pub name: Option<String>,
+    pub status: ImageStatus,
+    pub previous_status: Option<ImageStatus>,
+    /// `public`, `private`, `shared` or `community`.
+    pub visibility: String,
+    pub protected: bool,
+    pub os_hidden: bool,
+    pub container_format: Option<String>,
+    pub disk_format: Option<String>,
+    /// Bytes.
+    pub size: Option<i64>,
+    /// Bytes.
+    pub virtual_size: Option<i64>,
+    pub checksum: Option<String>,
+    pub os_hash_algo: Option<String>,
+    pub os_hash_value: Option<String>,
+    /// GiB.
+    pub min_disk: i64,
+    /// MiB.
+    pub min_ram: i64,
+    pub properties: Json<BTreeMap<String, String>>,
+    /// A set: the keys are the tags.
+    pub tags: Json<BTreeMap<String, bool>>,
+    /// `rbd://<fsid>/<pool>/<image>/<snapshot>` once there are bytes.
+    pub location: Option<String>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+const COLUMNS: &str = "id, project_id, name, status, previous_status, visibility, protected, os_hidden, \
+    container_format, disk_format, size, virtual_size, checksum, os_hash_algo, os_hash_value, min_disk, \
+    min_ram, properties, tags, location, created_at, updated_at";
+
+/// What a change of status brings with it.
+#[derive(Clone, Debug, Default)]
+pub struct ImageChange {
+    pub size: Option<i64>,
+    pub virtual_size: Option<i64>,
+    pub checksum: Option<String>,
+    pub os_hash_algo: Option<String>,
+    pub os_hash_value: Option<String>,
+    pub location: Option<String>,
+}
+
+/// What of an image can be compared with a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageNumber {
+    Size,
+    VirtualSize,
+    MinRam,
+    MinDisk,
+    /// Whole seconds since 1970, as the API shows it.
+    CreatedAt,
+    /// Whole seconds since 1970, as the API shows it.
+    UpdatedAt,
+}
+
+impl ImageNumber {
+    fn as_sql(self) -> &'static str {
+        match self {
+            ImageNumber::Size => "size",
+            ImageNumber::VirtualSize => "virtual_size",
+            ImageNumber::MinRam => "min_ram",
+            ImageNumber::MinDisk => "min_disk",
+            ImageNumber::CreatedAt => "created_at / 1000000",
+            ImageNumber::UpdatedAt => "updated_at / 1000000",
+        }
+    }
+}
+
+/// Which images a list holds; `None` is no condition.
+#[derive(Clone, Debug, Default)]
+pub struct ImageFilter {
+    pub id: Option<Vec<String>>,
+    pub name: Option<Vec<String>>,
+    pub status: Option<Vec<String>>,
+    pub container_format: Option<Vec<String>>,
+    pub disk_format: Option<Vec<String>>,
+    pub visibility: Option<String>,
+    /// Of the `community` images only this project's.
+    pub community_of: Option<ProjectId>,
+    pub owner: Option<String>,
+    pub checksum: Option<String>,
+    pub os_hash_algo: Option<String>,
+    pub os_hash_value: Option<String>,
+    pub os_hidden: Option<bool>,
+    pub protected: Option<bool>,
+    /// All of them.
+    pub tags: Vec<String>,
+    /// A column, its comparison, and with what.
+    pub numbers: Vec<(ImageNumber, Operator, i64)>,
+    /// Custom properties, equal to.
+    pub properties: Vec<(String, String)>,
+}
+
+impl ImageFilter {
+    fn conditions(&self) -> Conditions {
+        let mut conditions = Conditions::default();
+        conditions.push("status <> 'deleted'");
+        conditions.one_of("id", &self.id);
+        conditions.one_of("name", &self.name);
+        conditions.one_of("status", &self.status);
+        conditions.one_of("container_format", &self.container_format);
+        conditions.one_of("disk_format", &self.disk_format);
+        conditions.text("visibility", &self.visibility);
+        if let Some(project) = &self.community_of {
+            let project = conditions.bind(Value::Text(project.0.clone()));
+            conditions.push(format!("(visibility <> 'community' OR project_id = {project})"));
+        }
+        conditions.text("project_id", &self.owner);
+        conditions.text("checksum", &self.checksum);
+        conditions.text("os_hash_algo", &self.os_hash_algo);
+        conditions.text("os_hash_value", &self.os_hash_value);
+        if let Some(hidden) = self.os_hidden {
+            conditions.compare("os_hidden", Operator::Equal, Value::Boolean(hidden));
+        }
+        if let Some(protected) = self.protected {
+            conditions.compare("protected", Operator::Equal, Value::Boolean(protected));
+        }
+        for tag in &self.tags {
+            let tag = conditions.bind(Value::Text(tag.clone()));
+            conditions.push(format!("(tags ->> {tag}) IS NOT NULL"));
+        }
+        for (column, operator, number) in &self.numbers {
+            conditions.compare(column.as_sql(), *operator, Value::Integer(*number));
+        }
+        conditions.json("properties", &self.properties);
+        conditions
+    }
+}
+
+impl Repository {
+    /// [`DbError::Exists`] when the id is taken.
+    pub async fn add_image(&mut self, image: &Image) -> Result<()> {
+        let sql = "INSERT INTO images (id, project_id, name, status, previous_status, visibility, protected, \
+            os_hidden, container_format, disk_format, size, virtual_size, checksum, os_hash_algo, \
+            os_hash_value, min_disk, min_ram, properties, tags, location, created_at, updated_at) VALUES \
+            ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, \
+            $21, $22)";
+        on!(self, c => sqlx::query(sql)
+            .bind(&image.id)
+            .bind(&image.project_id)
+            .bind(&image.name)
+            .bind(image.status)
+            .bind(image.previous_status)
+            .bind(&image.visibility)
+            .bind(image.protected)
+            .bind(image.os_hidden)
+            .bind(&image.container_format)
+            .bind(&image.disk_format)
+            .bind(image.size)
+            .bind(image.virtual_size)
+            .bind(&image.checksum)
+            .bind(&image.os_hash_algo)
+            .bind(&image.os_hash_value)
+            .bind(image.min_disk)
+            .bind(image.min_ram)
+            .bind(&image.properties)
+            .bind(&image.tags)
+            .bind(&image.location)
+            .bind(image.created_at)
+            .bind(image.updated_at)
+            .execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Also one whose bytes are being removed (`deleted`): the caller decides who sees it.
+    pub async fn image(&mut self, id: &ImageId) -> Result<Option<Image>> {
+        let sql = format!("SELECT {COLUMNS} FROM images WHERE id = $1");
+        Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
+    }
+
+    /// As [`Repository::image`], and nobody else changes the row before the transaction ends.
+    pub async fn image_to_change(&mut self, id: &ImageId) -> Result<Option<Image>> {
+        // SQLite has one writer.
+        let lock = if matches!(self.connection(), Connection::Postgres(_)) { " FOR UPDATE" } else { "" };
+        let sql = format!("SELECT {COLUMNS} FROM images WHERE id = $1{lock}");
+        Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
+    }
+
+    /// Those being deleted too.
+    pub async fn count_images(&mut self) -> Result<i64> {
+        let sql = Conditions::default().count("images");
+        Ok(on!(self, c => sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(c).await)?)
+    }
+
+    /// Images that are not deleted.
+    pub async fn images(&mut self, filter: &ImageFilter, page: &Page) -> Result<Vec<Image>> {
+        let mut conditions = filter.conditions();
+        let sql = conditions.page(COLUMNS, "images", page);
+        Ok(
+            on!(self, c => bind_all!(sqlx::query_as(AssertSqlSafe(sql)), &conditions.values).fetch_all(c).await)?,
+        )
+    }
+
+    /// Writes what a user may change: everything but status, bytes and their digests. `false`: no such row.
+    pub async fn update_image(&mut self, image: &Image) -> Result<bool> {
+        let sql = "UPDATE images SET project_id = $2, name = $3, visibility = $4, protected = $5, os_hidden = $6, \
+            container_format = $7, disk_format = $8, min_disk = $9, min_ram = $10, properties = $11, tags = $12, \
+            updated_at = $13 WHERE id = $1";
+        let rows = on!(self, c => sqlx::query(sql)
+            .bind(&image.id)
+            .bind(&image.project_id)
+            .bind(&image.name)
+            .bind(&image.visibility)
+            .bind(image.protected)
+            .bind(image.os_hidden)
+            .bind(&image.container_format)
+            .bind(&image.disk_format)
+            .bind(image.min_disk)
+            .bind(image.min_ram)
+            .bind(&image.properties)
+            .bind(&image.tags)
+            .bind(image.updated_at)
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(rows == 1)
+    }
+
+    /// Compare and swap: `false` when the image is not (any more) in `from`. What `change` leaves out is kept,
+    /// but an image that goes back to `queued` forgets its bytes.
+    pub async fn change_image(
+        &mut self,
+        id: &ImageId,
+        from: ImageStatus,
+        to: ImageStatus,
+        change: &ImageChange,
+        now: Timestamp,
+    ) -> Result<bool> {
+        if !from.may_become(to) {
+            return Err(DbError::Transition { what: "image", from: from.as_str(), to: to.as_str() });
+        }
+        let sql = if to == ImageStatus::Queued {
+            "UPDATE images SET previous_status = status, status = $3, updated_at = $4, size = $5, virtual_size = $6, \
+             checksum = $7, os_hash_algo = $8, os_hash_value = $9, location = $10 WHERE id = $1 AND status = $2"
+        } else {
+            "UPDATE images SET previous_status = status, status = $3, updated_at = $4, size = COALESCE($5, size), \
+             virtual_size = COALESCE($6, virtual_size), checksum = COALESCE($7, checksum), \
+             os_hash_algo = COALESCE($8, os_hash_algo), os_hash_value = COALESCE($9, os_hash_value), \
+             location = COALESCE($10, location) WHERE id = $1 AND status = $2"
+        };
+        let rows = on!(self, c => sqlx::query(sql)
+            .bind(id)
+            .bind(from)
+            .bind(to)
+            .bind(now)
+            .bind(change.size)
+            .bind(change.virtual_size)
+            .bind(&change.checksum)
+            .bind(&change.os_hash_algo)
+            .bind(&change.os_hash_value)
+            .bind(&change.location)
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(rows == 1)
+    }
+
+    /// Removes the row. `false`: there was none.
+    pub async fn remove_image(&mut self, id: &ImageId) -> Result<bool> {
+        let rows = on!(self, c => sqlx::query("DELETE FROM images WHERE id = $1")
+            .bind(id).execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(rows == 1)
+    }
+}

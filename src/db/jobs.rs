@@ -1,0 +1,328 @@
+//! The queue's rows. What a worker writes it writes under the fence of its claim: see [`Repository::hold_job`].
+
+use serde_json::Value as Json;
+use sqlx::AssertSqlSafe;
+
+use super::error::{DbError, Result};
+use super::filter::{Conditions, Page};
+use super::{Repository, bind_all, on};
+use crate::model::{Cause, JobId, JobState, ProjectId, Timestamp};
+
+/// What a job works on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// `volume`, `snapshot` or `image`.
+    pub kind: &'static str,
+    pub id: String,
+}
+
+/// A job to be enqueued.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    pub id: JobId,
+    pub kind: &'static str,
+    pub resource: Resource,
+    /// The id of the snapshot, volume or image it reads from while it runs.
+    pub source_id: Option<String>,
+    pub project_id: Option<ProjectId>,
+    pub request_id: Option<String>,
+    pub payload: Json,
+}
+
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Job {
+    pub id: JobId,
+    pub kind: String,
+    pub resource_type: String,
+    pub resource_id: String,
+    pub source_id: Option<String>,
+    pub project_id: Option<ProjectId>,
+    pub request_id: Option<String>,
+    pub payload: Json,
+    pub state: JobState,
+    pub step: Option<String>,
+    pub bytes_done: i64,
+    pub bytes_total: i64,
+    pub attempts: i64,
+    pub run_at: Timestamp,
+    pub fence: i64,
+    pub cancel: bool,
+    /// Set while the job still runs: it is being undone.
+    pub cause: Option<Cause>,
+    /// For the user.
+    pub error: Option<String>,
+    /// For the operator.
+    pub error_detail: Option<String>,
+    pub created_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub updated_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+}
+
+const COLUMNS: &str = "id, kind, resource_type, resource_id, source_id, project_id, request_id, payload, state, \
+    step, bytes_done, bytes_total, attempts, run_at, fence, cancel, cause, error, error_detail, created_at, started_at, \
+    updated_at, finished_at";
+
+/// Which jobs a list holds; `None` is no condition.
+#[derive(Clone, Debug, Default)]
+pub struct JobFilter {
+    pub project_id: Option<String>,
+    pub kind: Option<String>,
+    pub resource_id: Option<String>,
+    pub state: Option<Vec<JobState>>,
+    /// Only those changed after this moment.
+    pub changed_after: Option<Timestamp>,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobOutcome {
+    Done,
+    Failed,
+    Cancelled,
+}
+
+/// What a worker says of a job it works on.
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    pub id: JobId,
+    pub fence: i64,
+    pub step: Option<String>,
+    pub bytes_done: i64,
+    pub bytes_total: i64,
+    pub lease_until: Timestamp,
+}
+
+impl JobFilter {
+    fn conditions(&self) -> Conditions {
+        let mut conditions = Conditions::default();
+        conditions.text("project_id", &self.project_id);
+        conditions.text("kind", &self.kind);
+        conditions.text("resource_id", &self.resource_id);
+        conditions.one_of("state", &self.state);
+        if let Some(moment) = self.changed_after {
+            conditions.compare("updated_at", super::Operator::Greater, super::Value::Integer(moment.0));
+        }
+        conditions
+    }
+}
+
+impl Repository {
+    /// Puts a job into the queue; workers hear of it when the transaction is committed.
+    pub async fn enqueue(&mut self, job: &NewJob, now: Timestamp) -> Result<()> {
+        self.rings = true;
+        self.insert_job(job, JobState::Queued, None, now).await
+    }
+
+    /// Adds a job that the caller itself carries out, as if it had claimed it (its fence is 1).
+    /// When the caller dies a worker claims it, to undo it.
+    pub async fn enqueue_claimed(
+        &mut self,
+        job: &NewJob,
+        owner: &str,
+        lease_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.insert_job(job, JobState::Running, Some((owner, lease_until)), now).await
+    }
+
+    async fn insert_job(
+        &mut self,
+        job: &NewJob,
+        state: JobState,
+        lease: Option<(&str, Timestamp)>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let sql = "INSERT INTO jobs (id, kind, resource_type, resource_id, source_id, project_id, request_id, \
+            payload, state, bytes_done, bytes_total, attempts, run_at, lease_owner, lease_until, fence, cancel, \
+            created_at, started_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, $10, $11, $12, \
+            $13, $10, FALSE, $11, $14, $11)";
+        let claims = i64::from(lease.is_some());
+        on!(self, c => sqlx::query(sql)
+            .bind(&job.id)
+            .bind(job.kind)
+            .bind(job.resource.kind)
+            .bind(&job.resource.id)
+            .bind(&job.source_id)
+            .bind(&job.project_id)
+            .bind(&job.request_id)
+            .bind(&job.payload)
+            .bind(state)
+            .bind(claims)
+            .bind(now)
+            .bind(lease.map(|l| l.0))
+            .bind(lease.map(|l| l.1))
+            .bind(lease.map(|_| now))
+            .execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Claims up to `limit` jobs that may run now: due, with no earlier job on the same resource or its source,
+    /// and queued, or left behind by a worker whose lease ran out.
+    pub async fn claim_jobs(
+        &mut self,
+        owner: &str,
+        lease_until: Timestamp,
+        limit: i64,
+        now: Timestamp,
+    ) -> Result<Vec<Job>> {
+        let sql = format!(
+            "SELECT id FROM jobs WHERE finished_at IS NULL AND run_at <= $1 \
+             AND (state = 'queued' OR (state = 'running' AND lease_until < $1)) \
+             AND NOT EXISTS (SELECT 1 FROM jobs e WHERE e.finished_at IS NULL AND e.id < jobs.id \
+                AND e.resource_id = jobs.resource_id) \
+             AND NOT EXISTS (SELECT 1 FROM jobs e WHERE e.finished_at IS NULL AND e.id < jobs.id \
+                AND e.source_id = jobs.resource_id) \
+             AND NOT EXISTS (SELECT 1 FROM jobs e WHERE e.finished_at IS NULL AND e.id < jobs.id \
+                AND e.resource_id = jobs.source_id) \
+             ORDER BY run_at, id LIMIT $2{}",
+            self.skip_locked()
+        );
+        let ids: Vec<JobId> = on!(self, c =>
+            sqlx::query_scalar(AssertSqlSafe(sql)).bind(now).bind(limit).fetch_all(c).await)?;
+        let mut jobs = Vec::with_capacity(ids.len());
+        for id in ids {
+            let sql = format!(
+                "UPDATE jobs SET state = 'running', lease_owner = $2, lease_until = $3, fence = fence + 1, \
+                 attempts = attempts + 1, started_at = COALESCE(started_at, $4), updated_at = $4 \
+                 WHERE id = $1 RETURNING {COLUMNS}"
+            );
+            jobs.push(on!(self, c => sqlx::query_as(AssertSqlSafe(sql))
+                .bind(&id).bind(owner).bind(lease_until).bind(now).fetch_one(c).await)?);
+        }
+        Ok(jobs)
+    }
+
+    /// The moment the next waiting job becomes due or a lease runs out, if that is known.
+    pub async fn next_job_due(&mut self) -> Result<Option<Timestamp>> {
+        let sql = "SELECT MIN(CASE WHEN state = 'queued' THEN run_at ELSE lease_until END) FROM jobs \
+            WHERE finished_at IS NULL";
+        Ok(on!(self, c => sqlx::query_scalar(sql).fetch_one(c).await)?)
+    }
+
+    /// Fails with [`DbError::LeaseLost`] unless the job still runs under this fence, and keeps it so
+    /// until the transaction ends. The first line of whatever a worker writes.
+    pub async fn hold_job(&mut self, id: &JobId, fence: i64, now: Timestamp) -> Result<()> {
+        let sql = "UPDATE jobs SET updated_at = $3 WHERE id = $1 AND fence = $2 AND state = 'running'";
+        let rows = on!(self, c => sqlx::query(sql)
+            .bind(id).bind(fence).bind(now).execute(c).await.map(|done| done.rows_affected()))?;
+        if rows == 1 { Ok(()) } else { Err(DbError::LeaseLost) }
+    }
+
+    /// Ends a job that the transaction holds.
+    pub async fn finish_job(
+        &mut self,
+        id: &JobId,
+        outcome: &JobOutcome,
+        error: Option<(&str, &str)>,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.rings = true;
+        let state = match outcome {
+            JobOutcome::Done => JobState::Done,
+            JobOutcome::Failed => JobState::Failed,
+            JobOutcome::Cancelled => JobState::Cancelled,
+        };
+        let sql = "UPDATE jobs SET state = $2, error = COALESCE($3, error), error_detail = COALESCE($4, error_detail), \
+            lease_owner = NULL, lease_until = NULL, finished_at = $5, updated_at = $5 WHERE id = $1";
+        on!(self, c => sqlx::query(sql)
+            .bind(id)
+            .bind(state)
+            .bind(error.map(|e| e.0))
+            .bind(error.map(|e| e.1))
+            .bind(now)
+            .execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Says of a job that the transaction holds that it failed and is being undone from now on.
+    pub async fn begin_undo(
+        &mut self,
+        id: &JobId,
+        cause: Cause,
+        error: &str,
+        detail: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        let sql = "UPDATE jobs SET cause = $2, error = $3, error_detail = $4, updated_at = $5 WHERE id = $1";
+        on!(self, c => sqlx::query(sql)
+            .bind(id).bind(cause).bind(error).bind(detail).bind(now).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Gives a job that the transaction holds back to the queue, for another try.
+    pub async fn requeue_job(
+        &mut self,
+        id: &JobId,
+        run_at: Timestamp,
+        detail: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.rings = true;
+        let sql = "UPDATE jobs SET state = 'queued', lease_owner = NULL, lease_until = NULL, run_at = $2, \
+            error_detail = $3, updated_at = $4 WHERE id = $1";
+        on!(self, c => sqlx::query(sql).bind(id).bind(run_at).bind(detail).bind(now).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Keeps the lease and tells how far it came. `None`: the lease was lost. Else: whether it should stop.
+    pub async fn beat(&mut self, beat: &Heartbeat, now: Timestamp) -> Result<Option<bool>> {
+        let sql = "UPDATE jobs SET step = $3, bytes_done = $4, bytes_total = $5, lease_until = $6, updated_at = $7 \
+            WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING cancel";
+        Ok(on!(self, c => sqlx::query_scalar(sql)
+            .bind(&beat.id)
+            .bind(beat.fence)
+            .bind(&beat.step)
+            .bind(beat.bytes_done)
+            .bind(beat.bytes_total)
+            .bind(beat.lease_until)
+            .bind(now)
+            .fetch_optional(c).await)?)
+    }
+
+    /// Asks the jobs on a resource that are not over to stop; those that run are undone.
+    pub async fn cancel_jobs(&mut self, resource_id: &str, now: Timestamp) -> Result<u64> {
+        self.rings = true;
+        let sql =
+            "UPDATE jobs SET cancel = TRUE, updated_at = $2 WHERE resource_id = $1 AND finished_at IS NULL";
+        Ok(on!(self, c => sqlx::query(sql)
+            .bind(resource_id).bind(now).execute(c).await.map(|done| done.rows_affected()))?)
+    }
+
+    /// Those of this owner's jobs that were asked to stop.
+    pub async fn jobs_to_cancel(&mut self, owner: &str) -> Result<Vec<JobId>> {
+        let sql = "SELECT id FROM jobs WHERE finished_at IS NULL AND cancel AND lease_owner = $1";
+        Ok(on!(self, c => sqlx::query_scalar(sql).bind(owner).fetch_all(c).await)?)
+    }
+
+    /// Ends all leases: nobody else can be alive who holds one (see [`super::Database::is_exclusive`]).
+    pub async fn end_all_leases(&mut self) -> Result<u64> {
+        let sql = "UPDATE jobs SET lease_until = 0 WHERE state = 'running' AND finished_at IS NULL";
+        Ok(on!(self, c => sqlx::query(sql).execute(c).await.map(|done| done.rows_affected()))?)
+    }
+
+    pub async fn job(&mut self, id: &JobId) -> Result<Option<Job>> {
+        let sql = format!("SELECT {COLUMNS} FROM jobs WHERE id = $1");
+        Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
+    }
+
+    pub async fn jobs(&mut self, filter: &JobFilter, page: &Page) -> Result<Vec<Job>> {
+        let mut conditions = filter.conditions();
+        let sql = conditions.page(COLUMNS, "jobs", page);
+        Ok(
+            on!(self, c => bind_all!(sqlx::query_as(AssertSqlSafe(sql)), &conditions.values).fetch_all(c).await)?,
+        )
+    }
+
+    /// How many are not over, by kind and state.
+    pub async fn count_open_jobs(&mut self) -> Result<Vec<(String, JobState, i64)>> {
+        let sql = "SELECT kind, state, COUNT(*) FROM jobs WHERE finished_at IS NULL GROUP BY kind, state";
+        Ok(on!(self, c => sqlx::query_as(sql).fetch_all(c).await)?)
+    }
+
+    /// Forgets jobs that were over before this moment.
+    pub async fn forget_jobs(&mut self, before: Timestamp) -> Result<u64> {
+        let sql = "DELETE FROM jobs WHERE finished_at < $1";
+        Ok(on!(self, c => sqlx::query(sql).bind(before).execute(c).await.map(|done| done.rows_affected()))?)
+    }
+}

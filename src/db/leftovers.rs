@@ -1,0 +1,34 @@
+//! Images on a pool that no row names any more, kept only because clones still read from them.
+
+use super::error::Result;
+use super::{Repository, on};
+use crate::model::Timestamp;
+
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Leftover {
+    pub pool: String,
+    /// The name on the pool, or the one it had before it went to the trash.
+    pub name: String,
+}
+
+impl Repository {
+    pub async fn add_leftover(&mut self, leftover: &Leftover, now: Timestamp) -> Result<()> {
+        let sql = "INSERT INTO leftovers (pool, name, created_at) VALUES ($1, $2, $3) \
+            ON CONFLICT (pool, name) DO NOTHING";
+        on!(self, c => sqlx::query(sql)
+            .bind(&leftover.pool).bind(&leftover.name).bind(now).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Newest first: a leftover may hang on an older one.
+    pub async fn leftovers(&mut self) -> Result<Vec<Leftover>> {
+        let sql = "SELECT pool, name FROM leftovers ORDER BY created_at DESC, name";
+        Ok(on!(self, c => sqlx::query_as(sql).fetch_all(c).await)?)
+    }
+
+    pub async fn remove_leftover(&mut self, leftover: &Leftover) -> Result<()> {
+        on!(self, c => sqlx::query("DELETE FROM leftovers WHERE pool = $1 AND name = $2")
+            .bind(&leftover.pool).bind(&leftover.name).execute(c).await.map(drop))?;
+        Ok(())
+    }
+}

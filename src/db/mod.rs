@@ -1,0 +1,53 @@
+//! What is remembered. A [`Repository`] is a transaction: it is committed by its last line, [`Repository::commit`],
+//! or it never happened. One file a resource; each adds its methods to the repository.
+//!
+//! There is one text of every query for both engines: `$1` placeholders, JSON through `->>`, booleans as booleans.
+//! [`on!`] runs the same expression on whichever engine is there.
+
+mod durable;
+mod engine;
+mod error;
+mod filter;
+mod images;
+mod jobs;
+mod leftovers;
+mod snapshots;
+mod volume_types;
+mod volumes;
+
+pub use engine::{Database, Options, Repository};
+pub use error::{DbError, Result};
+pub use filter::{Direction, Operator, Page, SortKey, Value};
+pub use images::{Image, ImageChange, ImageFilter, ImageNumber};
+pub use jobs::{Heartbeat, Job, JobFilter, JobOutcome, NewJob, Resource};
+pub use leftovers::Leftover;
+pub use snapshots::{Snapshot, SnapshotFilter};
+pub use volume_types::VolumeType;
+pub use volumes::{Volume, VolumeChange, VolumeFilter};
+
+/// Runs one expression on the repository's connection, whichever engine it speaks to.
+macro_rules! on {
+    ($repository:expr, $connection:ident => $body:expr) => {
+        match $repository.connection() {
+            $crate::db::engine::Connection::Sqlite($connection) => $body,
+            $crate::db::engine::Connection::Postgres($connection) => $body,
+        }
+    };
+}
+pub(crate) use on;
+
+/// Binds a list of [`Value`]s to a query, in order.
+macro_rules! bind_all {
+    ($query:expr, $values:expr) => {{
+        let mut query = $query;
+        for value in $values {
+            query = match value {
+                $crate::db::Value::Text(text) => query.bind(text.clone()),
+                $crate::db::Value::Integer(number) => query.bind(*number),
+                $crate::db::Value::Boolean(truth) => query.bind(*truth),
+            };
+        }
+        query
+    }};
+}
+pub(crate) use bind_all;

@@ -1,0 +1,191 @@
+//! Volumes.
+
+use std::collections::BTreeMap;
+
+use sqlx::AssertSqlSafe;
+use sqlx::types::Json;
+
+use super::error::{DbError, Result};
+use super::filter::{Conditions, Operator, Page, Value};
+use super::{Repository, bind_all, on};
+use crate::model::{
+    Gib, ImageId, ProjectId, SnapshotId, Timestamp, UserId, VolumeId, VolumeStatus, VolumeTypeId,
+};
+
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Volume {
+    pub id: VolumeId,
+    pub project_id: ProjectId,
+    pub user_id: UserId,
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub size: Gib,
+    pub status: VolumeStatus,
+    pub previous_status: Option<VolumeStatus>,
+    pub availability_zone: String,
+    /// `<host>@<backend>#<pool>`
+    pub host: Option<String>,
+    pub volume_type_id: VolumeTypeId,
+    /// The name of that type, read with the row.
+    #[sqlx(default)]
+    pub volume_type_name: String,
+    pub bootable: bool,
+    pub multiattach: bool,
+    pub snapshot_id: Option<SnapshotId>,
+    pub source_volume_id: Option<VolumeId>,
+    /// The image it was made from, whose clone it may be.
+    pub image_id: Option<ImageId>,
+    pub metadata: Json<BTreeMap<String, String>>,
+    pub image_metadata: Option<Json<BTreeMap<String, String>>>,
+    pub created_at: Timestamp,
+    pub updated_at: Option<Timestamp>,
+}
+
+const COLUMNS: &str = "id, project_id, user_id, name, description, size, status, previous_status, \
+    availability_zone, host, volume_type_id, \
+    (SELECT t.name FROM volume_types t WHERE t.id = volumes.volume_type_id) AS volume_type_name, bootable, \
+    multiattach, snapshot_id, source_volume_id, image_id, metadata, image_metadata, created_at, updated_at";
+
+/// What a change of status brings with it; `None` keeps what is there.
+#[derive(Clone, Debug, Default)]
+pub struct VolumeChange {
+    pub size: Option<Gib>,
+}
+
+/// Which volumes a list holds; `None` is no condition.
+#[derive(Clone, Debug, Default)]
+pub struct VolumeFilter {
+    pub project_id: Option<String>,
+    pub id: Option<Vec<String>>,
+    pub name: Option<String>,
+    pub status: Option<Vec<String>>,
+    pub availability_zone: Option<String>,
+    pub bootable: Option<bool>,
+    /// Column (`size`, `created_at`, `updated_at`), comparison, value.
+    pub numbers: Vec<(&'static str, Operator, i64)>,
+    pub metadata: Vec<(String, String)>,
+    /// Texts equal in other columns, for admins; the database's names.
+    pub texts: Vec<(&'static str, String)>,
+}
+
+impl VolumeFilter {
+    fn conditions(&self) -> Conditions {
+        let mut conditions = Conditions::default();
+        conditions.text("project_id", &self.project_id);
+        conditions.one_of("id", &self.id);
+        conditions.text("name", &self.name);
+        conditions.one_of("status", &self.status);
+        conditions.text("availability_zone", &self.availability_zone);
+        if let Some(bootable) = self.bootable {
+            conditions.compare("bootable", Operator::Equal, Value::Boolean(bootable));
+        }
+        for (column, operator, number) in &self.numbers {
+            conditions.compare(column, *operator, Value::Integer(*number));
+        }
+        conditions.json("metadata", &self.metadata);
+        for (column, text) in &self.texts {
+            conditions.compare(column, Operator::Equal, Value::Text(text.clone()));
+        }
+        conditions
+    }
+}
+
+impl Repository {
+    pub async fn add_volume(&mut self, volume: &Volume) -> Result<()> {
+        let sql = "INSERT INTO volumes (id, project_id, user_id, name, description, size, status, \
+            previous_status, availability_zone, host, volume_type_id, bootable, multiattach, snapshot_id, \
+            source_volume_id, image_id, metadata, image_metadata, created_at, updated_at) VALUES ($1, $2, $3, \
+            $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
+        on!(self, c => sqlx::query(sql)
+            .bind(&volume.id)
+            .bind(&volume.project_id)
+            .bind(&volume.user_id)
+            .bind(&volume.name)
+            .bind(&volume.description)
+            .bind(volume.size)
+            .bind(volume.status)
+            .bind(volume.previous_status)
+            .bind(&volume.availability_zone)
+            .bind(&volume.host)
+            .bind(&volume.volume_type_id)
+            .bind(volume.bootable)
+            .bind(volume.multiattach)
+            .bind(&volume.snapshot_id)
+            .bind(&volume.source_volume_id)
+            .bind(&volume.image_id)
+            .bind(&volume.metadata)
+            .bind(&volume.image_metadata)
+            .bind(volume.created_at)
+            .bind(volume.updated_at)
+            .execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    pub async fn volume(&mut self, id: &VolumeId) -> Result<Option<Volume>> {
+        let sql = format!("SELECT {COLUMNS} FROM volumes WHERE id = $1");
+        Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
+    }
+
+    pub async fn volumes(&mut self, filter: &VolumeFilter, page: &Page) -> Result<Vec<Volume>> {
+        let mut conditions = filter.conditions();
+        let sql = conditions.page(COLUMNS, "volumes", page);
+        Ok(
+            on!(self, c => bind_all!(sqlx::query_as(AssertSqlSafe(sql)), &conditions.values).fetch_all(c).await)?,
+        )
+    }
+
+    /// How many the filter finds, pages aside.
+    pub async fn count_volumes(&mut self, filter: &VolumeFilter) -> Result<i64> {
+        let conditions = filter.conditions();
+        let sql = conditions.count("volumes");
+        Ok(on!(self, c =>
+            bind_all!(sqlx::query_scalar(AssertSqlSafe(sql)), &conditions.values).fetch_one(c).await)?)
+    }
+
+    /// Writes what a user may change: name, description, metadata, whether it boots. `false`: no such row.
+    pub async fn update_volume(&mut self, volume: &Volume) -> Result<bool> {
+        let sql = "UPDATE volumes SET name = $2, description = $3, metadata = $4, bootable = $5, updated_at = $6 \
+            WHERE id = $1";
+        let rows = on!(self, c => sqlx::query(sql)
+            .bind(&volume.id)
+            .bind(&volume.name)
+            .bind(&volume.description)
+            .bind(&volume.metadata)
+            .bind(volume.bootable)
+            .bind(volume.updated_at)
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(rows == 1)
+    }
+
+    /// Compare and swap: `false` when the volume is not (any more) in `from`. What it was goes to
+    /// `previous_status`.
+    pub async fn change_volume(
+        &mut self,
+        id: &VolumeId,
+        from: VolumeStatus,
+        to: VolumeStatus,
+        change: &VolumeChange,
+        now: Timestamp,
+    ) -> Result<bool> {
+        if !from.may_become(to) {
+            return Err(DbError::Transition { what: "volume", from: from.as_str(), to: to.as_str() });
+        }
+        let sql = "UPDATE volumes SET previous_status = status, status = $3, updated_at = $4, \
+            size = COALESCE($5, size) WHERE id = $1 AND status = $2";
+        let rows = on!(self, c => sqlx::query(sql)
+            .bind(id)
+            .bind(from)
+            .bind(to)
+            .bind(now)
+            .bind(change.size)
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(rows == 1)
+    }
+
+    /// Removes the row. `false`: there was none. [`DbError::Reference`] while it has snapshots.
+    pub async fn remove_volume(&mut self, id: &VolumeId) -> Result<bool> {
+        let rows = on!(self, c => sqlx::query("DELETE FROM volumes WHERE id = $1")
+            .bind(id).execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(rows == 1)
+    }
+}

@@ -1,0 +1,41 @@
+//! What every handler gets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::block::Stores;
+use crate::config::Config;
+use crate::db::{Database, DbError};
+use crate::jobs::Keeper;
+use crate::model::{JobId, World};
+
+/// Shared by all requests; cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    pub config: Arc<Config>,
+    pub database: Database,
+    pub world: World,
+    pub stores: Stores,
+    /// Keeps the leases of jobs that requests carry out themselves.
+    pub keeper: Arc<Keeper>,
+}
+
+impl App {
+    /// Waits until a job is over and answers its row; `None` when it is still going after `patience`, or forgotten.
+    pub async fn job_over(&self, id: &JobId, patience: Duration) -> Result<Option<crate::db::Job>, DbError> {
+        let deadline = tokio::time::Instant::now() + patience;
+        let mut pause = Duration::from_millis(5);
+        loop {
+            let job = self.database.read().await?.job(id).await?;
+            match job {
+                Some(job) if !job.state.is_over() => {}
+                ended_or_gone => return Ok(ended_or_gone),
+            }
+            if tokio::time::Instant::now() + pause > deadline {
+                return Ok(None);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(200));
+        }
+    }
+}

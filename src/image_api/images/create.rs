@@ -1,0 +1,119 @@
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use serde_json::{Map, Value};
+
+use super::draft::Draft;
+use super::{ImageView, property};
+use crate::db::{DbError, Image};
+use crate::http::{App, RequestContext};
+use crate::image_api::fault::{Fault, FaultBody, Result};
+use crate::image_api::request::JsonBody;
+use crate::image_api::versions::Base;
+use crate::model::{ImageId, ImageStatus, Timestamp};
+
+/// Makes a record, without bytes as yet. All properties may be left out.
+#[utoipa::path(
+    post, path = "/v2/images", tag = "images",
+    request_body(content = Object, description = "Base properties, and texts under other names"),
+    responses(
+        (status = 201, description = "The image, `queued`", body = ImageView,
+            headers(("Location" = String, description = "Address of the image"))),
+        (status = 400, description = "The body does not fit the schema", body = FaultBody),
+        (status = 403, description = "A property that may not be written", body = FaultBody),
+        (status = 409, description = "The id is taken", body = FaultBody),
+        (status = 413, description = "Too many images, properties or tags, or too large a body",
+            body = FaultBody),
+    )
+)]
+pub async fn create(
+    State(app): State<App>,
+    cx: RequestContext,
+    base: Base,
+    JsonBody(body): JsonBody,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<ImageView>)> {
+    let Value::Object(wanted) = body else {
+        return Err(Fault::BadRequest("Request body must be a JSON object.".to_owned()));
+    };
+    let image = drafted(wanted, &app, &cx)?;
+
+    let mut repository = app.database.begin().await?;
+    let limit = app.config.limits.max_images;
+    if limit >= 0 && repository.count_images().await? >= limit {
+        return Err(Fault::TooLarge(format!("There may be {limit} images, and there are.")));
+    }
+    repository.add_image(&image).await.map_err(|error| match error {
+        DbError::Exists => Fault::Conflict(format!("Image ID {} already exists!", image.id)),
+        other => other.into(),
+    })?;
+    repository.commit().await?;
+
+    let location = format!("{}/v2/images/{}", base.0, image.id);
+    let view = ImageView::new(image, app.config.images.show_image_direct_url);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(view)))
+}
+
+fn drafted(wanted: Map<String, Value>, app: &App, cx: &RequestContext) -> Result<Image> {
+    // Glance's order: names that are never accepted, then forms, then names that are not accepted here.
+    for name in ["direct_url", "self", "file", "schema", "stores"] {
+        if wanted.contains_key(name) {
+            return Err(read_only(name));
+        }
+    }
+    wanted.iter().try_for_each(|(name, value)| property::check(name, value))?;
+    for name in wanted.keys() {
+        if property::is_reserved(name) {
+            return Err(Fault::ForbiddenDetail(format!("Attribute '{name}' is reserved.")));
+        }
+        // Glance keeps os_hash_algo and os_hash_value as custom properties that shadow its own.
+        if property::is_read_only(name) {
+            return Err(read_only(name));
+        }
+        if name == "locations" {
+            return Err(Fault::Forbidden(format!("Attribute '{name}' is reserved.")));
+        }
+    }
+    let now = app.world.now();
+    let id = match wanted.get("id").and_then(Value::as_str).and_then(ImageId::parse) {
+        Some(id) => id,
+        None => ImageId::from(app.world.ids.random()),
+    };
+    let mut draft = Draft::new(empty(id, now, cx), cx);
+    for (name, value) in wanted {
+        if name != "id" {
+            draft.set(&name, value)?;
+        }
+    }
+    draft.finished(&app.config.images, now)
+}
+
+fn read_only(name: &str) -> Fault {
+    Fault::Forbidden(format!("Attribute '{name}' is read-only."))
+}
+
+fn empty(id: ImageId, now: Timestamp, cx: &RequestContext) -> Image {
+    Image {
+        id,
+        project_id: Some(cx.project_id.clone()),
+        name: None,
+        status: ImageStatus::Queued,
+        previous_status: None,
+        visibility: "shared".to_owned(),
+        protected: false,
+        os_hidden: false,
+        container_format: None,
+        disk_format: None,
+        size: None,
+        virtual_size: None,
+        checksum: None,
+        os_hash_algo: None,
+        os_hash_value: None,
+        min_disk: 0,
+        min_ram: 0,
+        properties: Default::default(),
+        tags: Default::default(),
+        location: None,
+        created_at: now,
+        updated_at: now,
+    }
+}

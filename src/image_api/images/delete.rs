@@ -1,0 +1,67 @@
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use super::{find, find_to_change};
+use crate::db::ImageChange;
+use crate::http::{App, RequestContext};
+use crate::image_api::fault::{Fault, FaultBody, Result};
+use crate::image_api::request::{InPath, NoBody};
+use crate::jobs::{self, Task};
+use crate::model::{ImageStatus, JobState};
+
+/// Deletes an image and its bytes. An upload under way is broken off.
+///
+/// Bytes that take longer to remove than a request may last are still removed after the answer.
+#[utoipa::path(
+    delete, path = "/v2/images/{image_id}", tag = "images",
+    params(("image_id" = String, Path, description = "UUID of the image")),
+    responses(
+        (status = 204, description = "It is deleted"),
+        (status = 400, description = "A body came with the request", body = FaultBody),
+        (status = 403, description = "The image is protected", body = FaultBody),
+        (status = 404, description = "There is no such image", body = FaultBody),
+        (status = 409, description = "Copy-on-write volumes need the image's bytes", body = FaultBody),
+    )
+)]
+pub async fn delete(
+    State(app): State<App>,
+    cx: RequestContext,
+    InPath(id): InPath<String>,
+    _: NoBody,
+) -> Result<StatusCode> {
+    let mut repository = app.database.begin().await?;
+    let image = find_to_change(&mut repository, &cx, &id).await.map_err(|fault| match fault {
+        Fault::NotFound(_) => Fault::NotFound(format!("Failed to find image {id} to delete")),
+        other => other,
+    })?;
+    if image.protected {
+        return Err(Fault::Forbidden(format!("Image {id} is protected and cannot be deleted.")));
+    }
+    let now = app.world.now();
+    if image.status == ImageStatus::Saving {
+        repository.cancel_jobs(image.id.as_str(), now).await?;
+    }
+    let change = ImageChange::default();
+    if !repository.change_image(&image.id, image.status, ImageStatus::Deleted, &change, now).await? {
+        return Err(Fault::Conflict(format!("Image {id} was changed meanwhile. Please try again.")));
+    }
+    let task = Task::DeleteImage { image_id: image.id };
+    let job = jobs::enqueue(&mut repository, &app.world, task, &cx.origin()).await?;
+    repository.commit().await?;
+
+    if image.status == ImageStatus::Saving
+        && let Err(error) = app.keeper.stop_cancelled().await
+    {
+        tracing::warn!(%error, "an upload will notice later that its image was deleted");
+    }
+    let patience = app.config.api.request_timeout.duration() / 2;
+    let refused = app.job_over(&job, patience).await?.is_some_and(|job| job.state == JobState::Failed);
+    // What had no bytes is gone even when its job failed.
+    if refused && find(&mut app.database.read().await?, &cx, &id).await.is_ok() {
+        return Err(Fault::Conflict(format!(
+            "Image {id} could not be deleted because it is in use: The image cannot be deleted because it is in \
+             use through the backend store outside of Glance."
+        )));
+    }
+    Ok(StatusCode::NO_CONTENT)
+}

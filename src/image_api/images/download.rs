@@ -1,0 +1,113 @@
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures::TryStreamExt;
+
+use super::find;
+use crate::block::OpenMode;
+use crate::http::range::{self, RangeError, Stretch};
+use crate::http::{App, RequestContext};
+use crate::image_api::fault::{Fault, FaultBody, Result};
+use crate::image_api::request::{InPath, NoBody};
+use crate::model::ImageStatus;
+use crate::telemetry::metrics::{self, Direction};
+use crate::transfer::{SendOptions, send};
+use crate::workflows::names::parse_location;
+
+/// The image's bytes, or one stretch of them.
+#[utoipa::path(
+    get, path = "/v2/images/{image_id}/file", tag = "images",
+    params(
+        ("image_id" = String, Path, description = "UUID of the image"),
+        ("Range" = Option<String>, Header, description = "One range: `bytes=0-1023`, `bytes=1024-`, `bytes=-512`"),
+    ),
+    responses(
+        (status = 200, description = "All bytes", content_type = "application/octet-stream",
+            headers(("Content-MD5" = String, description = "The checksum, in hexadecimal"))),
+        (status = 204, description = "The image has no bytes yet"),
+        (status = 206, description = "The bytes of the range", content_type = "application/octet-stream",
+            headers(("Content-Range" = String, description = "Which, and of how many"))),
+        (status = 400, description = "Several ranges, or a body", body = FaultBody),
+        (status = 403, description = "The image is deactivated", body = FaultBody),
+        (status = 404, description = "There is no such image", body = FaultBody),
+        (status = 416, description = "A range outside of the image", body = FaultBody),
+        (status = 503, description = "The storage does not answer", body = FaultBody),
+    )
+)]
+pub async fn download(
+    State(app): State<App>,
+    cx: RequestContext,
+    InPath(id): InPath<String>,
+    headers: HeaderMap,
+    _: NoBody,
+) -> Result<Response> {
+    let image = find(&mut app.database.read().await?, &cx, &id).await?;
+    if image.status == ImageStatus::Deactivated && !cx.is_admin {
+        return Err(Fault::Forbidden(
+            "The requested image has been deactivated. Image data download is forbidden.".to_owned(),
+        ));
+    }
+    let (Some(location), Some(size)) =
+        (&image.location, image.size.and_then(|size| u64::try_from(size).ok()))
+    else {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
+    let asked = asked(&headers, size)?;
+    let place = parse_location(location)
+        .ok_or_else(|| Fault::Internal(anyhow::anyhow!("{location:?} is no location of this store")))?;
+    let source = app.stores.images.open(place.image, OpenMode::Snapshot(place.snapshot.to_owned())).await?;
+
+    let stretch = asked.unwrap_or(Stretch { start: 0, end: size });
+    let options = SendOptions { chunk: source.object_size(), ..SendOptions::default() };
+    // The stream holds the only handle, which is closed when the stream ends or is dropped.
+    let bytes = send(source, stretch.start..stretch.end, options);
+    let bytes = bytes
+        .inspect_ok(|bytes| metrics::transferred(Direction::Download, bytes.len() as u64))
+        .inspect_err(move |error| tracing::warn!(image.id = %id, %error, "a download broke off"));
+    let status = if asked.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    let mut answer = Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, "application/octet-stream")
+        .header(header::CONTENT_LENGTH, stretch.end - stretch.start);
+    if asked.is_some() {
+        let range = format!("bytes {}-{}/{size}", stretch.start, stretch.end.saturating_sub(1));
+        answer = answer.header(header::CONTENT_RANGE, range);
+    }
+    if let Some(checksum) = &image.checksum {
+        // In hexadecimal, and of the whole image even with a range, as Glance has it.
+        answer = answer.header("content-md5", checksum);
+    }
+    answer.body(Body::from_stream(bytes)).map_err(|error| Fault::Internal(error.into()))
+}
+
+/// Glance also reads a `Content-Range` in the request, which was never right but is still sent.
+fn asked(headers: &HeaderMap, size: u64) -> Result<Option<Stretch>> {
+    let text = |value: &axum::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    let (name, found) = if let Some(asked) = headers.get(header::RANGE) {
+        ("Range", range::parse(&text(asked), size))
+    } else if let Some(asked) = headers.get(header::CONTENT_RANGE) {
+        ("Content-Range", range::parse_content_range(&text(asked), size))
+    } else {
+        return Ok(None);
+    };
+    // Not unsigned: of nothing it is -1, as Glance says it.
+    let last = i128::from(size) - 1;
+    let outside = |which: &str| {
+        let subject = if which == "start" { "Start" } else { "The stop" };
+        Fault::RangeNotSatisfiable(format!(
+            "Invalid {which} position in {name} header. {subject} position MUST be in the inclusive range \
+             [0, {last}]."
+        ))
+    };
+    found.map(Some).map_err(|error| match error {
+        RangeError::Several => Fault::BadRequest(
+            "Requests with multiple ranges are not supported in Glance. You may make multiple single-range \
+             requests instead."
+                .to_owned(),
+        ),
+        RangeError::Malformed => Fault::RangeNotSatisfiable(format!("Invalid {name} header.")),
+        RangeError::StartsBehind => outside("start"),
+        RangeError::EndsBehind => outside("stop"),
+    })
+}

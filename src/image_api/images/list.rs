@@ -1,0 +1,195 @@
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use url::form_urlencoded;
+use utoipa::ToSchema;
+
+use super::{ImageView, filter, find};
+use crate::db::{Direction, Page, SortKey};
+use crate::http::{App, Query, RequestContext};
+use crate::image_api::fault::{Fault, FaultBody, Result};
+
+#[derive(Serialize, ToSchema)]
+pub struct ImageList {
+    images: Vec<ImageView>,
+    first: String,
+    schema: &'static str,
+    /// There when there may be more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// The images that the caller may see, newest first.
+///
+/// Any other key of the query asks for a custom property of that name and value.
+#[utoipa::path(
+    get, path = "/v2/images", tag = "images",
+    params(
+        ("limit" = Option<u32>, Query, description = "Images on the page"),
+        ("marker" = Option<String>, Query, description = "The last image of the page before"),
+        ("sort" = Option<String>, Query, description = "Keys and directions, `name:asc,size:desc`"),
+        ("sort_key" = Option<Vec<String>>, Query, description = "Keys, in the older syntax"),
+        ("sort_dir" = Option<Vec<String>>, Query, description = "One direction, or one a key"),
+        ("name" = Option<String>, Query, description = "The name, or `in:` and several with commas"),
+        ("id" = Option<String>, Query, description = "Likewise"),
+        ("status" = Option<String>, Query, description = "Likewise"),
+        ("container_format" = Option<String>, Query, description = "Likewise"),
+        ("disk_format" = Option<String>, Query, description = "Likewise"),
+        ("created_at" = Option<String>, Query, description = "`gt:2026-01-31T12:00:00Z`; also gte, lt, lte, eq, neq"),
+        ("updated_at" = Option<String>, Query, description = "Likewise"),
+        ("size_min" = Option<i64>, Query, description = "At least; likewise min_ram_min, min_disk_min"),
+        ("size_max" = Option<i64>, Query, description = "At most; likewise min_ram_max, min_disk_max"),
+        ("tag" = Option<Vec<String>>, Query, description = "All of these"),
+        ("visibility" = Option<String>, Query, description = "`public`, `private`, `shared`, `community` or `all`"),
+        ("owner" = Option<String>, Query, description = "A project"),
+        ("protected" = Option<bool>, Query, description = "`true` or `false`"),
+        ("os_hidden" = Option<bool>, Query, description = "`true` or `false`, which is the default"),
+    ),
+    responses(
+        (status = 200, description = "A page of images", body = ImageList),
+        (status = 400, description = "A filter, sort key, limit or marker that is none", body = FaultBody),
+    )
+)]
+pub async fn list(
+    State(app): State<App>,
+    cx: RequestContext,
+    RawQuery(raw): RawQuery,
+) -> Result<Json<ImageList>> {
+    let raw = raw.unwrap_or_default();
+    if percent_decode_str(&raw).decode_utf8().is_err() {
+        return Err(Fault::undecodable());
+    }
+    let query = Query::parse(&raw);
+    let filter = filter::parse(&query, &cx)?;
+    let limits = &app.config.images;
+    let limit = match query.last("limit") {
+        None => i64::from(limits.limit_param_default),
+        Some(limit) => parse_limit(limit)?.min(i64::from(limits.api_limit_max)),
+    };
+    let mut page = Page {
+        sort: parse_sort(&query)?,
+        marker: query.last("marker").map(str::to_owned),
+        limit: Some(limit),
+        offset: 0,
+    };
+
+    let mut repository = app.database.read().await?;
+    if let Some(marker) = &page.marker {
+        // An unknown marker is a bad request, not a missing image.
+        let image = find(&mut repository, &cx, marker).await.map_err(|fault| match fault {
+            Fault::NotFound(said) => Fault::BadRequest(said),
+            other => other,
+        })?;
+        page.marker = Some(image.id.to_string());
+    }
+    let images = match filter {
+        Some(filter) => repository.images(&filter, &page).await?,
+        None => Vec::new(),
+    };
+
+    let next = images
+        .last()
+        .filter(|_| images.len() as i64 == limit)
+        .map(|last| link(&query, Some(last.id.as_str())));
+    let show = |image| ImageView::new(image, limits.show_image_direct_url);
+    Ok(Json(ImageList {
+        first: link(&query, None),
+        schema: "/v2/schemas/images",
+        next,
+        images: images.into_iter().map(show).collect(),
+    }))
+}
+
+/// The same query with another marker. Glance keeps one value a key here, and so loses tags.
+fn link(query: &Query, marker: Option<&str>) -> String {
+    let mut pairs = form_urlencoded::Serializer::new(String::new());
+    pairs.extend_pairs(query.0.iter().filter(|(key, _)| key != "marker"));
+    if let Some(marker) = marker {
+        pairs.append_pair("marker", marker);
+    }
+    match pairs.finish() {
+        none if none.is_empty() => "/v2/images".to_owned(),
+        query => format!("/v2/images?{query}"),
+    }
+}
+
+fn parse_limit(text: &str) -> Result<i64> {
+    let text = text.trim();
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(Fault::BadRequest("limit param must be an integer".to_owned()));
+    }
+    match sign * digits.parse().unwrap_or(i64::MAX) {
+        negative if negative < 0 => Err(Fault::BadRequest("limit param must be positive".to_owned())),
+        limit => Ok(limit),
+    }
+}
+
+/// API name and column of what a list can be sorted by.
+const SORT_KEYS: [&str; 8] =
+    ["name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at"];
+
+fn parse_sort(query: &Query) -> Result<Vec<SortKey>> {
+    let mut keys = Vec::new();
+    let mut directions = Vec::new();
+    if let Some(sort) = query.last("sort") {
+        if query.last("sort_key").is_some() || query.last("sort_dir").is_some() {
+            return Err(Fault::BadRequest("Old and new sorting syntax cannot be combined".to_owned()));
+        }
+        for part in sort.trim().split(',') {
+            let (key, direction) = part.split_once(':').unwrap_or((part, ""));
+            keys.push(sort_key(key)?);
+            directions.push(if direction.is_empty() {
+                Direction::Descending
+            } else {
+                sort_direction(direction)?
+            });
+        }
+    } else {
+        keys = query.all("sort_key").map(sort_key).collect::<Result<_>>()?;
+        directions = query.all("sort_dir").map(sort_direction).collect::<Result<_>>()?;
+        if directions.len() > 1 && directions.len() != keys.len() {
+            return Err(Fault::BadRequest(
+                "Number of sort dirs does not match the number of sort keys".to_owned(),
+            ));
+        }
+    }
+    if keys.is_empty() {
+        keys.push("created_at");
+    }
+    // One direction is for all keys, and for those that make the order total.
+    let only = match directions.as_slice() {
+        [only] => *only,
+        _ => Direction::Descending,
+    };
+    let mut sort: Vec<SortKey> = Vec::new();
+    for (i, column) in keys.into_iter().chain(["created_at", "id"]).enumerate() {
+        if sort.iter().all(|key| key.column != column) {
+            let direction = if directions.len() > 1 { directions.get(i).copied() } else { Some(only) };
+            sort.push(SortKey { column, direction: direction.unwrap_or(only) });
+        }
+    }
+    Ok(sort)
+}
+
+fn sort_key(text: &str) -> Result<&'static str> {
+    let key = text.trim();
+    SORT_KEYS.into_iter().find(|known| *known == key).ok_or_else(|| {
+        Fault::BadRequest(format!(
+            "Invalid sort key: {key}. It must be one of the following: {}.",
+            SORT_KEYS.join(", ")
+        ))
+    })
+}
+
+fn sort_direction(text: &str) -> Result<Direction> {
+    match text.trim() {
+        "asc" => Ok(Direction::Ascending),
+        "desc" => Ok(Direction::Descending),
+        other => Err(Fault::BadRequest(format!("Invalid sort direction: {other}"))),
+    }
+}

@@ -1,0 +1,27 @@
+use axum::Json;
+use axum::extract::State;
+
+use super::{ImageView, find};
+use crate::http::{App, RequestContext};
+use crate::image_api::fault::{FaultBody, Result};
+use crate::image_api::request::{InPath, NoBody};
+
+/// One image.
+#[utoipa::path(
+    get, path = "/v2/images/{image_id}", tag = "images",
+    params(("image_id" = String, Path, description = "UUID of the image")),
+    responses(
+        (status = 200, description = "The image", body = ImageView),
+        (status = 400, description = "A body came with the request", body = FaultBody),
+        (status = 404, description = "There is no such image", body = FaultBody),
+    )
+)]
+pub async fn show(
+    State(app): State<App>,
+    cx: RequestContext,
+    InPath(id): InPath<String>,
+    _: NoBody,
+) -> Result<Json<ImageView>> {
+    let image = find(&mut app.database.read().await?, &cx, &id).await?;
+    Ok(Json(ImageView::new(image, app.config.images.show_image_direct_url)))
+}

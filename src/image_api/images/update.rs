@@ -1,0 +1,62 @@
+use axum::Json;
+use axum::extract::{FromRequest, Request, State};
+
+use super::draft::Draft;
+use super::patch::{Dialect, MEDIA_TYPES};
+use super::{ImageView, find_to_change};
+use crate::http::{App, RequestContext};
+use crate::image_api::fault::{Fault, FaultBody, Result};
+use crate::image_api::request::{InPath, JsonBody, content_type};
+
+/// Changes properties: all that the list names, or none.
+#[utoipa::path(
+    patch, path = "/v2/images/{image_id}", tag = "images",
+    params(("image_id" = String, Path, description = "UUID of the image")),
+    request_body(
+        description = "A list of changes: `op` (`add`, `remove` or `replace`), `path`, `value`",
+        content(
+            (Vec<Value> = "application/openstack-images-v2.1-json-patch"),
+            (Vec<Value> = "application/openstack-images-v2.0-json-patch"),
+        ),
+    ),
+    responses(
+        (status = 200, description = "The image", body = ImageView),
+        (status = 400, description = "A change that cannot be read, or does not fit the schema",
+            body = FaultBody),
+        (status = 403, description = "A property that may not be written", body = FaultBody),
+        (status = 404, description = "There is no such image", body = FaultBody),
+        (status = 409, description = "A custom property that is not there, or there already",
+            body = FaultBody),
+        (status = 413, description = "Too many properties or tags, or too large a body", body = FaultBody),
+        (status = 415, description = "Neither of the two media types", body = FaultBody,
+            headers(("Accept-Patch" = String, description = "The two media types"))),
+    )
+)]
+pub async fn update(
+    State(app): State<App>,
+    cx: RequestContext,
+    InPath(id): InPath<String>,
+    request: Request,
+) -> Result<Json<ImageView>> {
+    let given = content_type(request.headers()).to_owned();
+    let Some(dialect) = Dialect::of(&given) else {
+        return Err(Fault::UnsupportedMediaType {
+            given,
+            detail: format!("Image PATCH expects Content-Type one of: {MEDIA_TYPES}"),
+            accept_patch: Some(MEDIA_TYPES),
+        });
+    };
+    let JsonBody(body) = JsonBody::from_request(request, &app).await?;
+    let changes = dialect.parse(body)?;
+
+    let mut repository = app.database.begin().await?;
+    let mut image = find_to_change(&mut repository, &cx, &id).await?;
+    if !changes.is_empty() {
+        let mut draft = Draft::new(image, &cx);
+        changes.into_iter().try_for_each(|change| change.apply(&mut draft))?;
+        image = draft.finished(&app.config.images, app.world.now())?;
+        repository.update_image(&image).await?;
+    }
+    repository.commit().await?;
+    Ok(Json(ImageView::new(image, app.config.images.show_image_direct_url)))
+}

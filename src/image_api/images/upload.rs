@@ -1,0 +1,142 @@
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+
+use super::find;
+use crate::config::HashingAlgorithm;
+use crate::db::Image;
+use crate::http::{App, RequestContext};
+use crate::image_api::fault::{Fault, FaultBody, Result};
+use crate::image_api::request::{InPath, content_type};
+use crate::model::ImageStatus;
+use crate::transfer::Algorithm;
+use crate::workflows::{Upload, UploadError, upload_image};
+
+/// Stores the image's bytes, all of them. When that fails the image is `queued` again, and has none.
+#[utoipa::path(
+    put, path = "/v2/images/{image_id}/file", tag = "images",
+    params(
+        ("image_id" = String, Path, description = "UUID of the image"),
+        ("x-openstack-image-size" = Option<u64>, Header,
+            description = "Bytes to come; else Content-Length says so, or nobody"),
+    ),
+    request_body(content_type = "application/octet-stream", description = "The bytes"),
+    responses(
+        (status = 204, description = "The image is active"),
+        (status = 400, description = "Formats are not set, or more or fewer bytes came than were promised",
+            body = FaultBody),
+        (status = 404, description = "There is no such image", body = FaultBody),
+        (status = 408, description = "Nothing came for too long", body = FaultBody),
+        (status = 409, description = "The image is not queued", body = FaultBody),
+        (status = 410, description = "The image was deleted meanwhile", body = FaultBody),
+        (status = 413, description = "Too many bytes, or no space for them", body = FaultBody),
+        (status = 415, description = "Not application/octet-stream", body = FaultBody),
+        (status = 503, description = "The storage does not answer", body = FaultBody),
+    )
+)]
+pub async fn upload(
+    State(app): State<App>,
+    cx: RequestContext,
+    InPath(id): InPath<String>,
+    request: Request,
+) -> Result<StatusCode> {
+    let given = content_type(request.headers());
+    if given != "application/octet-stream" {
+        let shown = if given.is_empty() { "None" } else { given };
+        return Err(Fault::UnsupportedMediaType {
+            given: given.to_owned(),
+            detail: format!("Invalid content type {shown}"),
+            accept_patch: None,
+        });
+    }
+    let promised = promised(request.headers())?;
+    let image = find(&mut app.database.read().await?, &cx, &id).await?;
+    if image.status != ImageStatus::Queued {
+        return Err(wrong_status(image.status));
+    }
+    check_formats(&image)?;
+    let body = request.into_body().into_data_stream();
+    match upload_image(pipeline(&app), image.id, promised, body, cx.origin()).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(error) => Err(told(&id, error)),
+    }
+}
+
+fn pipeline(app: &App) -> Upload {
+    let options = &app.config.images;
+    let algorithm = match options.hashing_algorithm {
+        HashingAlgorithm::Sha256 => Algorithm::Sha256,
+        HashingAlgorithm::Sha384 => Algorithm::Sha384,
+        HashingAlgorithm::Sha512 => Algorithm::Sha512,
+    };
+    Upload {
+        database: app.database.clone(),
+        world: app.world.clone(),
+        keeper: app.keeper.clone(),
+        store: app.stores.images.clone(),
+        object_size: options.object_size(),
+        limit: options.image_size_cap,
+        sparse: options.rbd_thin_provisioning,
+        in_flight: options.writes_in_flight as usize,
+        idle_timeout: options.upload_idle_timeout.into(),
+        digests: options.compute_digests.then_some(algorithm),
+    }
+}
+
+/// The bytes to come, as far as the client says.
+fn promised(headers: &HeaderMap) -> Result<Option<u64>> {
+    let invalid = || Fault::BadRequest("Invalid or missing image size in request headers.".to_owned());
+    let number = |name: &str| match headers.get(name) {
+        None => Ok(None),
+        Some(value) => {
+            value.to_str().ok().and_then(|text| text.trim().parse().ok()).map(Some).ok_or_else(invalid)
+        }
+    };
+    match number("x-openstack-image-size")? {
+        Some(size) => Ok(Some(size)),
+        None => number(header::CONTENT_LENGTH.as_str()),
+    }
+}
+
+fn check_formats(image: &Image) -> Result<()> {
+    let missing = match (&image.disk_format, &image.container_format) {
+        (Some(_), Some(_)) => return Ok(()),
+        (None, None) => "Properties disk_format, container_format",
+        (None, _) => "Property disk_format",
+        (_, None) => "Property container_format",
+    };
+    Err(Fault::BadRequest(format!("{missing} must be set prior to saving data.")))
+}
+
+fn wrong_status(status: ImageStatus) -> Fault {
+    Fault::Conflict(format!("Image status transition from {status} to saving is not allowed"))
+}
+
+fn told(id: &str, error: UploadError) -> Fault {
+    match error {
+        UploadError::WrongStatus(status) => wrong_status(status),
+        UploadError::Exists => Fault::Conflict(format!("The storage has data of image {id} already.")),
+        UploadError::TooLarge { .. } => {
+            Fault::TooLarge("The incoming image is too large: The provided image is too large.".to_owned())
+        }
+        UploadError::SizeMismatch { expected, actual } => {
+            let what = if actual > expected { "exceeds" } else { "mismatch" };
+            Fault::BadRequest(format!("Size {what}: expected {expected} bytes, got {actual} bytes"))
+        }
+        UploadError::NoSpace => Fault::TooLarge(
+            "Image storage media is full: There is not enough disk space on the image storage media."
+                .to_owned(),
+        ),
+        // Nobody reads it.
+        UploadError::ClientGone(_) => Fault::BadRequest("The request body ended too early.".to_owned()),
+        UploadError::Stalled => Fault::Timeout("No image data arrived for too long.".to_owned()),
+        UploadError::Deleted => Fault::Gone(format!(
+            "Image {id} could not be found after upload. The image may have been deleted during the upload, \
+             cleaning up the chunks uploaded."
+        )),
+        UploadError::Unavailable(why) => Fault::Unavailable {
+            said: "The image storage did not answer. Please try again later.".to_owned(),
+            source: anyhow::anyhow!(why),
+        },
+        UploadError::Internal(why) => Fault::Internal(anyhow::anyhow!(why)),
+    }
+}

@@ -1,0 +1,119 @@
+//! An image as a client sees it, and which images a client sees.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::db::{self, Image, Repository};
+use crate::http::RequestContext;
+use crate::image_api::fault::{Fault, Result};
+use crate::model::{ImageId, ImageStatus};
+
+/// The order of the fields is Glance's.
+#[derive(Serialize, ToSchema)]
+#[schema(title = "Image")]
+pub struct ImageView {
+    #[serde(flatten)]
+    properties: BTreeMap<String, String>,
+    name: Option<String>,
+    disk_format: Option<String>,
+    container_format: Option<String>,
+    visibility: String,
+    /// Bytes.
+    size: Option<i64>,
+    /// Bytes.
+    virtual_size: Option<i64>,
+    #[schema(value_type = String)]
+    status: ImageStatus,
+    /// MD5, in hexadecimal.
+    checksum: Option<String>,
+    protected: bool,
+    /// MiB.
+    min_ram: i64,
+    /// GiB.
+    min_disk: i64,
+    owner: Option<String>,
+    os_hidden: bool,
+    os_hash_algo: Option<String>,
+    os_hash_value: Option<String>,
+    #[schema(value_type = String)]
+    id: ImageId,
+    created_at: String,
+    updated_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    direct_url: Option<String>,
+    tags: Vec<String>,
+    #[serde(rename = "self")]
+    itself: String,
+    file: String,
+    schema: &'static str,
+}
+
+impl ImageView {
+    pub fn new(image: Image, show_direct_url: bool) -> Self {
+        let itself = format!("/v2/images/{}", image.id);
+        Self {
+            properties: image.properties.0,
+            name: image.name,
+            disk_format: image.disk_format,
+            container_format: image.container_format,
+            visibility: image.visibility,
+            size: image.size,
+            virtual_size: image.virtual_size,
+            status: image.status,
+            checksum: image.checksum,
+            protected: image.protected,
+            min_ram: image.min_ram,
+            min_disk: image.min_disk,
+            owner: image.project_id.map(|project| project.0),
+            os_hidden: image.os_hidden,
+            os_hash_algo: image.os_hash_algo,
+            os_hash_value: image.os_hash_value,
+            id: image.id,
+            created_at: image.created_at.to_seconds(),
+            updated_at: image.updated_at.to_seconds(),
+            direct_url: image.location.filter(|_| show_direct_url),
+            tags: image.tags.0.into_keys().collect(),
+            file: format!("{itself}/file"),
+            itself,
+            schema: "/v2/schemas/image",
+        }
+    }
+}
+
+/// The image of this id, if the caller may know of it. What is not there and what is not for the caller are the
+/// same to them.
+pub async fn find(repository: &mut Repository, cx: &RequestContext, id: &str) -> Result<Image> {
+    let image = match parse_id(id) {
+        Some(id) => repository.image(&id).await?,
+        None => None,
+    };
+    visible(image, cx).ok_or_else(|| not_found(id))
+}
+
+/// As [`find`], and nobody else changes it before the transaction ends.
+pub async fn find_to_change(repository: &mut Repository, cx: &RequestContext, id: &str) -> Result<Image> {
+    let image = match parse_id(id) {
+        Some(id) => repository.image_to_change(&id).await?,
+        None => None,
+    };
+    visible(image, cx).ok_or_else(|| not_found(id))
+}
+
+/// With hyphens only, as Glance compares texts; unlike there, case does not matter.
+pub fn parse_id(text: &str) -> Option<ImageId> {
+    ImageId::parse(text).filter(|_| text.len() == 36)
+}
+
+fn visible(image: Option<db::Image>, cx: &RequestContext) -> Option<db::Image> {
+    image.filter(|image| {
+        let public = matches!(image.visibility.as_str(), "public" | "community");
+        image.status != ImageStatus::Deleted
+            && (cx.is_admin || public || image.project_id.as_ref() == Some(&cx.project_id))
+    })
+}
+
+fn not_found(id: &str) -> Fault {
+    Fault::NotFound(format!("No image found with ID {id}"))
+}

@@ -1,0 +1,54 @@
+//! The Image API, version 2: what Glance answers, from the routes of this room.
+//!
+//! A folder a resource, a file an endpoint. Routes that are not here are not faked: they are 404, as routes that
+//! Glance never had.
+
+mod actions;
+mod door;
+mod fault;
+mod images;
+mod request;
+mod schemas;
+mod tags;
+mod versions;
+
+use axum::{Extension, Router, middleware};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::http::{App, name_route};
+use versions::Mounted;
+
+/// All routes. `prefix` is where they are mounted (`/image`, or nothing on a port of their own), for links;
+/// [`Router::nest`] them there.
+pub fn router(app: App, prefix: &'static str) -> Router {
+    let (routes, _) = documented().split_for_parts();
+    let routes = routes
+        .route_layer(middleware::from_fn(name_route))
+        .fallback(door::no_such_route)
+        .layer(Extension(Mounted(prefix)))
+        .with_state(app);
+    Router::new().fallback(door::enter).with_state(routes)
+}
+
+pub fn openapi() -> OpenApi {
+    documented().split_for_parts().1
+}
+
+/// Methods in the order in which Glance's `Allow` names them.
+fn documented() -> OpenApiRouter<App> {
+    let info = InfoBuilder::new().title("Pumice: Image API").version(env!("CARGO_PKG_VERSION")).build();
+    OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build())
+        .routes(routes!(versions::choices))
+        .routes(routes!(versions::list))
+        .routes(routes!(versions::root))
+        .routes(routes!(images::list::list, images::create::create))
+        .routes(routes!(images::show::show, images::update::update, images::delete::delete))
+        .routes(routes!(images::download::download, images::upload::upload))
+        .routes(routes!(tags::add::add, tags::remove::remove))
+        .routes(routes!(actions::deactivate::deactivate))
+        .routes(routes!(actions::reactivate::reactivate))
+        .routes(routes!(schemas::image))
+        .routes(routes!(schemas::images))
+}

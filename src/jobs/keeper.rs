@@ -1,0 +1,163 @@
+//! Keeps the leases of this process's jobs, publishes how far they came, and tells them to stop.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Run;
+use crate::db::{self, Database, Heartbeat};
+use crate::model::{JobId, Timestamp, World};
+
+pub struct Keeper {
+    database: Database,
+    world: World,
+    owner: String,
+    /// Seconds.
+    lease: i64,
+    heartbeat: i64,
+    kept: Mutex<HashMap<JobId, Kept>>,
+}
+
+struct Kept {
+    run: Arc<Run>,
+    /// What was published last.
+    published: (Option<&'static str>, (u64, u64)),
+    lease_until: Timestamp,
+}
+
+/// While it lives, the job's lease is kept.
+pub struct KeptLease {
+    keeper: Arc<Keeper>,
+    id: JobId,
+}
+
+impl Drop for KeptLease {
+    fn drop(&mut self) {
+        self.keeper.locked().remove(&self.id);
+    }
+}
+
+impl Keeper {
+    /// `owner` names this process, and no other one ever; `lease` is how long it is believed alive without a
+    /// `heartbeat`, which is sent this often, and whenever a job has come further.
+    pub fn new(
+        database: Database,
+        world: World,
+        owner: String,
+        lease: Duration,
+        heartbeat: Duration,
+    ) -> Arc<Self> {
+        let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX).max(1);
+        let (lease, heartbeat) = (seconds(lease), seconds(heartbeat));
+        Arc::new(Self { database, world, owner, lease, heartbeat, kept: Mutex::default() })
+    }
+
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// Until when a lease that is taken now lasts.
+    pub fn lease_until(&self) -> Timestamp {
+        self.world.now().plus_seconds(self.lease)
+    }
+
+    pub fn keep(self: &Arc<Self>, run: Arc<Run>) -> KeptLease {
+        let id = run.id.clone();
+        let kept = Kept { run, published: (None, (0, 0)), lease_until: self.lease_until() };
+        self.locked().insert(id.clone(), kept);
+        KeptLease { keeper: self.clone(), id }
+    }
+
+    pub fn count(&self) -> usize {
+        self.locked().len()
+    }
+
+    /// Beats until `stop`. A second is how current progress is; leases need it far less often.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = stop.cancelled() => return,
+            }
+            if let Err(error) = self.beat().await {
+                tracing::warn!(error = %super::chain(&error), "heartbeats of jobs were not written");
+            }
+        }
+    }
+
+    /// Publishes what changed and prolongs leases that are a heartbeat old.
+    async fn beat(&self) -> db::Result<()> {
+        let due = self.due();
+        if due.is_empty() {
+            return self.stop_cancelled().await;
+        }
+        let now = self.world.now();
+        let mut lost = Vec::new();
+        let mut repository = self.database.begin().await?;
+        for (run, beat) in &due {
+            match repository.beat(beat, now).await? {
+                None => lost.push(run.clone()),
+                Some(true) => run.progress.cancel(),
+                Some(false) => {}
+            }
+        }
+        repository.commit().await?;
+        for run in lost {
+            tracing::warn!(job.id = %run.id, job.kind = %run.kind, "the lease of a job was lost");
+            run.progress.cancel();
+        }
+        self.stop_cancelled().await
+    }
+
+    fn due(&self) -> Vec<(Arc<Run>, Heartbeat)> {
+        let now = self.world.now();
+        let until = self.lease_until();
+        let mut due = Vec::new();
+        for kept in self.locked().values_mut() {
+            let state = (kept.run.step(), kept.run.progress.get());
+            let old = kept.lease_until < now.plus_seconds(self.lease - self.heartbeat);
+            if state == kept.published && !old {
+                continue;
+            }
+            kept.published = state;
+            kept.lease_until = until;
+            let (step, (done, total)) = state;
+            due.push((
+                kept.run.clone(),
+                Heartbeat {
+                    id: kept.run.id.clone(),
+                    fence: kept.run.fence,
+                    step: step.map(str::to_owned),
+                    bytes_done: i64::try_from(done).unwrap_or(i64::MAX),
+                    bytes_total: i64::try_from(total).unwrap_or(i64::MAX),
+                    lease_until: until,
+                },
+            ));
+        }
+        due
+    }
+
+    /// Tells those of our jobs that someone wants stopped.
+    pub async fn stop_cancelled(&self) -> db::Result<()> {
+        if self.locked().is_empty() {
+            return Ok(());
+        }
+        let ids = self.database.read().await?.jobs_to_cancel(&self.owner).await?;
+        let kept = self.locked();
+        for id in ids {
+            if let Some(job) = kept.get(&id) {
+                job.run.progress.cancel();
+            }
+        }
+        Ok(())
+    }
+
+    fn locked(&self) -> MutexGuard<'_, HashMap<JobId, Kept>> {
+        // Entries are whole values: a panic elsewhere leaves none half made.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

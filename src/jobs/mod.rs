@@ -1,0 +1,35 @@
+//! The durable queue: what may be asked for ([`Task`]), and the workers that do it ([`Worker`]).
+//!
+//! A job is enqueued in the transaction that changes the row it will finish ([`enqueue`]), claimed under a lease
+//! and a fence, and ends in the transaction that brings the row to its final status.
+
+mod faults;
+mod keeper;
+mod run;
+mod task;
+mod worker;
+mod workflow;
+
+pub use crate::model::Cause;
+pub use faults::{Fault, Faults, Moment, NoFaults};
+pub use keeper::{Keeper, KeptLease};
+pub use run::Run;
+pub use task::{Origin, Task, VolumeSource};
+pub use worker::{Options, Worker};
+pub use workflow::{StepError, Workflow, chain};
+
+use crate::db::{self, Repository};
+use crate::model::{JobId, World};
+
+/// Puts a task into the queue, in the caller's transaction.
+pub async fn enqueue(
+    repository: &mut Repository,
+    world: &World,
+    task: Task,
+    origin: &Origin,
+) -> db::Result<JobId> {
+    let id = JobId::from(world.ids.ordered());
+    let job = task.into_job(id.clone(), origin).map_err(db::DbError::from)?;
+    repository.enqueue(&job, world.now()).await?;
+    Ok(id)
+}

@@ -1,0 +1,64 @@
+//! One claim of a job, as its workflow sees it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::StepError;
+use crate::block::Progress;
+use crate::db::{self, Database, Repository};
+use crate::model::{JobId, Timestamp, World};
+
+pub struct Run {
+    pub id: JobId,
+    pub kind: String,
+    pub fence: i64,
+    /// Bytes of the step under way; cancelled when someone asks the job to stop or the lease is lost.
+    pub progress: Progress,
+    pub database: Database,
+    pub world: World,
+    pub started: Instant,
+    step: Mutex<Option<&'static str>>,
+}
+
+impl Run {
+    pub fn new(id: JobId, kind: String, fence: i64, database: Database, world: World) -> Self {
+        Self {
+            id,
+            kind,
+            fence,
+            progress: Progress::new(),
+            database,
+            world,
+            started: Instant::now(),
+            step: Mutex::new(None),
+        }
+    }
+
+    /// A transaction in which this claim still holds: to write rows with, in a step.
+    pub async fn transaction(&self) -> db::Result<Repository> {
+        let mut repository = self.database.begin().await?;
+        repository.hold_job(&self.id, self.fence, self.now()).await?;
+        Ok(repository)
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.world.now()
+    }
+
+    pub fn check_cancelled(&self) -> Result<(), StepError> {
+        if self.progress.is_cancelled() { Err(StepError::cancelled()) } else { Ok(()) }
+    }
+
+    pub fn step(&self) -> Option<&'static str> {
+        *self.locked_step()
+    }
+
+    pub fn set_step(&self, step: &'static str) {
+        *self.locked_step() = Some(step);
+    }
+
+    fn locked_step(&self) -> MutexGuard<'_, Option<&'static str>> {
+        // Whoever panicked left a whole value: it is replaced at once, never half.
+        self.step.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,100 @@
+//! What the queue can be asked to do. The payload of a job: short, for the rows say the rest.
+
+use serde::{Deserialize, Serialize};
+
+use crate::db::{NewJob, Resource};
+use crate::model::{Gib, ImageId, JobId, ProjectId, SnapshotId, VolumeId};
+
+/// Where a new volume's bytes come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VolumeSource {
+    Empty,
+    Snapshot { snapshot_id: SnapshotId, volume_id: VolumeId },
+    Volume { volume_id: VolumeId },
+    Image { image_id: ImageId },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// `creating` to `available` or `error`.
+    CreateVolume { volume_id: VolumeId, source: VolumeSource },
+    /// `deleting` to no row, back to what it was (open elsewhere), or `error_deleting`.
+    DeleteVolume { volume_id: VolumeId },
+    /// `extending` to what it was, larger, or `error_extending`.
+    ExtendVolume { volume_id: VolumeId, new_size: Gib },
+    /// `creating` to `available` or `error`.
+    CreateSnapshot { snapshot_id: SnapshotId, volume_id: VolumeId },
+    /// `deleting` to no row, back to `available` (in use), or `error_deleting`.
+    DeleteSnapshot { snapshot_id: SnapshotId, volume_id: VolumeId },
+    /// `saving` to `active`, or back to `queued`. Carried out by the request that brings the bytes; a worker
+    /// that claims it finds no bytes and undoes it.
+    UploadImage { image_id: ImageId },
+    /// `deleted` to no row, or back to what it was (in use).
+    DeleteImage { image_id: ImageId },
+}
+
+/// Who asked, for the job's row and the logs.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    pub project_id: Option<ProjectId>,
+    pub request_id: Option<String>,
+}
+
+impl Task {
+    /// The name of the workflow, as `/pumice/v1/jobs` shows it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Task::CreateVolume { .. } => "create_volume",
+            Task::DeleteVolume { .. } => "delete_volume",
+            Task::ExtendVolume { .. } => "extend_volume",
+            Task::CreateSnapshot { .. } => "create_snapshot",
+            Task::DeleteSnapshot { .. } => "delete_snapshot",
+            Task::UploadImage { .. } => "upload_image",
+            Task::DeleteImage { .. } => "delete_image",
+        }
+    }
+
+    fn resource(&self) -> Resource {
+        let (kind, id) = match self {
+            Task::CreateVolume { volume_id, .. }
+            | Task::DeleteVolume { volume_id }
+            | Task::ExtendVolume { volume_id, .. } => ("volume", volume_id.as_str()),
+            Task::CreateSnapshot { snapshot_id, .. } | Task::DeleteSnapshot { snapshot_id, .. } => {
+                ("snapshot", snapshot_id.as_str())
+            }
+            Task::UploadImage { image_id } | Task::DeleteImage { image_id } => ("image", image_id.as_str()),
+        };
+        Resource { kind, id: id.to_owned() }
+    }
+
+    /// What it reads from or works inside of, which must stay until it is over.
+    fn source_id(&self) -> Option<String> {
+        match self {
+            Task::CreateVolume { source, .. } => match source {
+                VolumeSource::Empty => None,
+                VolumeSource::Snapshot { snapshot_id, .. } => Some(snapshot_id.to_string()),
+                VolumeSource::Volume { volume_id } => Some(volume_id.to_string()),
+                VolumeSource::Image { image_id } => Some(image_id.to_string()),
+            },
+            Task::CreateSnapshot { volume_id, .. } | Task::DeleteSnapshot { volume_id, .. } => {
+                Some(volume_id.to_string())
+            }
+            _ => None,
+        }
+    }
+
+    /// The row that [`crate::db::Repository::enqueue`] takes.
+    pub fn into_job(self, id: JobId, origin: &Origin) -> Result<NewJob, serde_json::Error> {
+        Ok(NewJob {
+            id,
+            kind: self.kind(),
+            resource: self.resource(),
+            source_id: self.source_id(),
+            project_id: origin.project_id.clone(),
+            request_id: origin.request_id.clone(),
+            payload: serde_json::to_value(&self)?,
+        })
+    }
+}

@@ -1,0 +1,297 @@
+//! Claims jobs, walks their steps, and undoes them when they fail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+use super::faults::{Fault, Faults, Moment};
+use super::{Cause, Keeper, Run, StepError, Task, Workflow, chain};
+use crate::db::{self, Database, DbError, Job, JobOutcome};
+use crate::model::World;
+use crate::telemetry::metrics;
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Jobs at once.
+    pub slots: usize,
+    /// Claims of a job until it counts as failed.
+    pub max_attempts: i64,
+    /// The queue is looked at this often when no bell rings.
+    pub poll: Duration,
+    /// The pause before the second attempt, in seconds; it doubles, up to a minute.
+    pub retry_pause: i64,
+}
+
+type Build = dyn Fn(Task) -> Box<dyn Workflow> + Send + Sync;
+
+pub struct Worker {
+    database: Database,
+    world: World,
+    keeper: Arc<Keeper>,
+    options: Options,
+    build: Box<Build>,
+    faults: Arc<dyn Faults>,
+    slots: Arc<Semaphore>,
+}
+
+/// The process "died" here (tests): nothing may be written any more.
+struct Crashed;
+
+impl Worker {
+    pub fn new(
+        database: Database,
+        world: World,
+        keeper: Arc<Keeper>,
+        options: Options,
+        build: impl Fn(Task) -> Box<dyn Workflow> + Send + Sync + 'static,
+        faults: Arc<dyn Faults>,
+    ) -> Arc<Self> {
+        let slots = Arc::new(Semaphore::new(options.slots));
+        Arc::new(Self { database, world, keeper, options, build: Box::new(build), faults, slots })
+    }
+
+    /// Works until `stop`, then lets the jobs under way go as far as `tasks` is waited for.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken, tasks: TaskTracker) {
+        while !stop.is_cancelled() {
+            let claimed = match self.claim(&tasks).await {
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    tracing::warn!(error = %chain(&error), "the queue cannot be read");
+                    tokio::time::sleep(self.options.poll).await;
+                    continue;
+                }
+            };
+            if claimed == 0 {
+                tokio::select! {
+                    () = self.database.work_committed() => {}
+                    () = tokio::time::sleep(self.options.poll) => {}
+                    () = stop.cancelled() => return,
+                }
+                if let Err(error) = self.keeper.stop_cancelled().await {
+                    tracing::warn!(error = %chain(&error), "cancelled jobs cannot be read");
+                }
+            }
+        }
+    }
+
+    /// Takes what a dead process left running. To be called at the start, before anything is claimed or served.
+    pub async fn take_over(&self) -> db::Result<()> {
+        if !self.database.is_exclusive() {
+            // Others may be alive: their leases must run out.
+            return Ok(());
+        }
+        let mut repository = self.database.begin().await?;
+        let count = repository.end_all_leases().await?;
+        repository.commit().await?;
+        if count > 0 {
+            tracing::info!(job.count = count, "going on with jobs that the last process left running");
+        }
+        Ok(())
+    }
+
+    /// Starts as many jobs as there are free slots; answers how many.
+    async fn claim(self: &Arc<Self>, tasks: &TaskTracker) -> db::Result<usize> {
+        let Ok(first) = self.slots.clone().acquire_owned().await else { return Ok(0) };
+        let mut slots = vec![first];
+        while slots.len() < 32 {
+            match self.slots.clone().try_acquire_owned() {
+                Ok(slot) => slots.push(slot),
+                Err(_) => break,
+            }
+        }
+        let now = self.world.now();
+        let mut repository = self.database.begin().await?;
+        let jobs = repository
+            .claim_jobs(self.keeper.owner(), self.keeper.lease_until(), slots.len() as i64, now)
+            .await?;
+        if jobs.is_empty() {
+            // Nothing was written: nothing to wait for.
+            return Ok(0);
+        }
+        // A claim that is lost leaves the job in the queue.
+        repository.commit_repeatable().await?;
+        let count = jobs.len();
+        for (job, slot) in jobs.into_iter().zip(slots) {
+            let worker = self.clone();
+            let span = tracing::info_span!("job", job.id = %job.id, job.kind = %job.kind,
+                resource.id = %job.resource_id, request.id = job.request_id.as_deref());
+            tasks.spawn(
+                async move {
+                    worker.work(job).await;
+                    drop(slot);
+                }
+                .instrument(span),
+            );
+        }
+        Ok(count)
+    }
+
+    /// One claim of a job, from beginning to end.
+    async fn work(&self, job: Job) {
+        let run = Arc::new(Run::new(
+            job.id.clone(),
+            job.kind.clone(),
+            job.fence,
+            self.database.clone(),
+            self.world.clone(),
+        ));
+        let lease = self.keeper.keep(run.clone());
+        let _running = metrics::running(&run.kind);
+        let attempt = self.attempt(&job, &run).await;
+        drop(lease);
+        if let Ok(Err(error)) = attempt {
+            match error {
+                DbError::LeaseLost => tracing::warn!("another worker goes on with this job"),
+                // The lease runs out and the job is claimed again.
+                error => tracing::error!(error = %chain(&error), "the state of a job was not written"),
+            }
+        }
+    }
+
+    async fn attempt(&self, job: &Job, run: &Run) -> Result<db::Result<()>, Crashed> {
+        let task: Task = match serde_json::from_value(job.payload.clone()) {
+            Ok(task) => task,
+            Err(error) => {
+                let detail = error.to_string();
+                return Ok(self
+                    .end(run, JobOutcome::Failed, Some(("The job cannot be read.", &detail)))
+                    .await);
+            }
+        };
+        let workflow = (self.build)(task);
+        let cause = match job.cause {
+            Some(cause) => cause,
+            None => {
+                let failure = match self.forward(&*workflow, job, run).await? {
+                    Ok(()) => return Ok(self.finish(&*workflow, run).await),
+                    Err(failure) => failure,
+                };
+                if failure.cause == Cause::LeaseLost {
+                    return Ok(Err(DbError::LeaseLost));
+                }
+                if failure.cause.may_pass() && job.attempts < self.options.max_attempts {
+                    return Ok(self.requeue(job, run, &failure).await);
+                }
+                tracing::info!(error = %failure.message, detail = %failure.detail, "the job failed and is undone");
+                if let Err(error) = self.begin_undo(run, &failure).await {
+                    return Ok(Err(error));
+                }
+                failure.cause
+            }
+        };
+        match self.backward(&*workflow, run).await? {
+            Ok(()) => Ok(self.fail(&*workflow, run, cause).await),
+            Err(failure) => {
+                tracing::warn!(error = %failure.message, detail = %failure.detail, "undoing failed, tried again later");
+                Ok(self.requeue(job, run, &failure).await)
+            }
+        }
+    }
+
+    async fn forward(
+        &self,
+        workflow: &dyn Workflow,
+        job: &Job,
+        run: &Run,
+    ) -> Result<Result<(), StepError>, Crashed> {
+        if job.cancel {
+            return Ok(Err(StepError::cancelled()));
+        }
+        if job.attempts > self.options.max_attempts {
+            return Ok(Err(StepError::fatal("It was given up after too many attempts.")));
+        }
+        for &step in workflow.steps() {
+            if let Err(cancelled) = run.check_cancelled() {
+                return Ok(Err(cancelled));
+            }
+            run.set_step(step);
+            match self.faults.at(run, Moment::Before(step)) {
+                Fault::Crash => return Err(Crashed),
+                Fault::Fail => return Ok(Err(StepError::fatal("It was told to fail."))),
+                Fault::Repeat => {
+                    if let Err(failure) = workflow.run(step, run).await {
+                        return Ok(Err(failure));
+                    }
+                }
+                Fault::None => {}
+            }
+            if let Err(failure) = workflow.run(step, run).await {
+                return Ok(Err(failure));
+            }
+            if let Fault::Crash = self.faults.at(run, Moment::After(step)) {
+                return Err(Crashed);
+            }
+        }
+        Ok(run.check_cancelled())
+    }
+
+    async fn backward(&self, workflow: &dyn Workflow, run: &Run) -> Result<Result<(), StepError>, Crashed> {
+        for &step in workflow.steps().iter().rev() {
+            run.set_step(step);
+            match self.faults.at(run, Moment::Undo(step)) {
+                Fault::Crash => return Err(Crashed),
+                Fault::Fail => return Ok(Err(StepError::fatal("It was told to fail."))),
+                Fault::Repeat => {
+                    if let Err(failure) = workflow.undo(step, run).await {
+                        return Ok(Err(failure));
+                    }
+                }
+                Fault::None => {}
+            }
+            if let Err(failure) = workflow.undo(step, run).await {
+                return Ok(Err(failure));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn finish(&self, workflow: &dyn Workflow, run: &Run) -> db::Result<()> {
+        let mut repository = run.transaction().await?;
+        workflow.finish(&mut repository, run).await?;
+        repository.finish_job(&run.id, &JobOutcome::Done, None, run.now()).await?;
+        repository.commit().await?;
+        count(run, "done");
+        Ok(())
+    }
+
+    async fn fail(&self, workflow: &dyn Workflow, run: &Run, cause: Cause) -> db::Result<()> {
+        let outcome = if cause == Cause::Cancelled { JobOutcome::Cancelled } else { JobOutcome::Failed };
+        let mut repository = run.transaction().await?;
+        workflow.fail(&mut repository, run, cause).await?;
+        repository.finish_job(&run.id, &outcome, None, run.now()).await?;
+        repository.commit().await?;
+        count(run, if cause == Cause::Cancelled { "cancelled" } else { "failed" });
+        Ok(())
+    }
+
+    async fn end(&self, run: &Run, outcome: JobOutcome, error: Option<(&str, &str)>) -> db::Result<()> {
+        let mut repository = run.transaction().await?;
+        repository.finish_job(&run.id, &outcome, error, run.now()).await?;
+        repository.commit().await
+    }
+
+    async fn begin_undo(&self, run: &Run, failure: &StepError) -> db::Result<()> {
+        let mut repository = run.transaction().await?;
+        let now = run.now();
+        repository.begin_undo(&run.id, failure.cause, &failure.message, &failure.detail, now).await?;
+        repository.commit().await
+    }
+
+    async fn requeue(&self, job: &Job, run: &Run, failure: &StepError) -> db::Result<()> {
+        let doublings = u32::try_from((job.attempts - 1).clamp(0, 6)).unwrap_or(0);
+        let pause = self.options.retry_pause.saturating_mul(1 << doublings).min(60);
+        let mut repository = run.transaction().await?;
+        let detail = format!("{} {}", failure.message, failure.detail);
+        repository.requeue_job(&run.id, run.now().plus_seconds(pause), &detail, run.now()).await?;
+        repository.commit().await
+    }
+}
+
+fn count(run: &Run, outcome: &'static str) {
+    tracing::info!(job.outcome = outcome, "a job ended");
+    metrics::job(&run.kind, outcome, run.started.elapsed());
+}

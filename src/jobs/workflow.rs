@@ -1,0 +1,101 @@
+//! What a job is made of: named steps, each of which may run again, and each of which can be undone.
+
+use async_trait::async_trait;
+
+use super::Run;
+use crate::block::{BlockError, ErrorKind};
+use crate::db::{self, DbError, Repository};
+use crate::model::Cause;
+
+/// Why a step did not succeed.
+#[derive(Clone, Debug)]
+pub struct StepError {
+    pub cause: Cause,
+    /// For the user.
+    pub message: String,
+    /// For the operator.
+    pub detail: String,
+}
+
+impl StepError {
+    pub fn new(cause: Cause, message: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { cause, message: message.into(), detail: detail.into() }
+    }
+
+    pub fn in_use(message: impl Into<String>) -> Self {
+        Self::new(Cause::InUse, message, "")
+    }
+
+    pub fn fatal(message: impl Into<String>) -> Self {
+        Self::new(Cause::Fatal, message, "")
+    }
+
+    pub fn cancelled() -> Self {
+        Self::new(Cause::Cancelled, "It was cancelled.", "")
+    }
+}
+
+impl From<BlockError> for StepError {
+    fn from(error: BlockError) -> Self {
+        let (cause, message) = match error.kind {
+            ErrorKind::TimedOut | ErrorKind::Disconnected => {
+                (Cause::Transient, "The storage cluster does not answer.")
+            }
+            ErrorKind::Busy => (Cause::Busy, "The storage is in use by somebody else."),
+            ErrorKind::Cancelled => (Cause::Cancelled, "It was cancelled."),
+            ErrorKind::NoSpace => (Cause::Fatal, "The storage pool is full."),
+            ErrorKind::NotFound => (Cause::Fatal, "What it needs is not in the storage pool."),
+            ErrorKind::HasChildren | ErrorKind::HasSnapshots => {
+                (Cause::InUse, "Something else in the storage pool depends on it.")
+            }
+            ErrorKind::Exists | ErrorKind::ReadOnly | ErrorKind::Invalid | ErrorKind::Io => {
+                (Cause::Fatal, "The storage refused.")
+            }
+        };
+        Self::new(cause, message, error.to_string())
+    }
+}
+
+impl From<DbError> for StepError {
+    fn from(error: DbError) -> Self {
+        let cause = match error {
+            DbError::LeaseLost => Cause::LeaseLost,
+            DbError::Engine(_) => Cause::Transient,
+            _ => Cause::Fatal,
+        };
+        let detail = chain(&error);
+        Self::new(cause, "The database failed.", detail)
+    }
+}
+
+/// An error with all its sources, on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// The work of one job. Made anew for each claim; what must outlive a crash is in the rows and on the pool.
+///
+/// After a crash a job starts again at its first step, so a step finds its own work done and goes on.
+/// When a step fails for good, all steps are undone, last one first, also those that never ran: undoing finds
+/// nothing to do and succeeds. Then [`Workflow::fail`] leaves rows that the user can act on.
+#[async_trait]
+pub trait Workflow: Send + Sync {
+    fn steps(&self) -> &'static [&'static str];
+
+    async fn run(&self, step: &'static str, run: &Run) -> Result<(), StepError>;
+
+    async fn undo(&self, step: &'static str, run: &Run) -> Result<(), StepError>;
+
+    /// Brings the rows to their final state, in the transaction that ends the job.
+    async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()>;
+
+    /// Likewise when the job failed or was cancelled, after everything was undone.
+    async fn fail(&self, repository: &mut Repository, run: &Run, cause: Cause) -> db::Result<()>;
+}

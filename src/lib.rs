@@ -1,0 +1,30 @@
+//! Pumice gives a Ceph cluster OpenStack's Image API v2 and Block Storage API v3.
+//!
+//! The rooms of the house, and who may call whom (downwards only):
+//!
+//! - [`commands`]: what the binary can be asked to do; one file a subcommand
+//! - [`service`]: puts the rooms together: database, stores, workers, routes, listening ports
+//! - [`image_api`], [`volume_api`], [`pumice_api`]: the routes; a folder a resource, a file an endpoint
+//! - [`http`]: wire habits shared by the three: faults, request context, microversions, paging
+//! - [`workflows`]: what a job does, a file each
+//! - [`jobs`]: the durable queue
+//! - [`transfer`]: how bytes move
+//! - [`db`]: what is remembered; a repository value is a transaction
+//! - [`block`]: where bytes live; the only room with `unsafe`, in [`block::rbd`]
+//! - [`model`]: what things are; knows nobody
+//! - [`config`], [`telemetry`]: options; logs and metrics
+
+pub mod block;
+pub mod commands;
+pub mod config;
+pub mod db;
+pub mod http;
+pub mod image_api;
+pub mod jobs;
+pub mod model;
+pub mod pumice_api;
+pub mod service;
+pub mod telemetry;
+pub mod transfer;
+pub mod volume_api;
+pub mod workflows;

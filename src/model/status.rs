@@ -1,0 +1,263 @@
+//! Statuses, and the one table of which changes into which.
+//!
+//! The names are those of the APIs. The tables say what the *service* may do; what a *request* may ask for
+//! (the API reference's preconditions) is narrower and stands with the endpoint.
+
+use serde::{Deserialize, Serialize};
+
+/// A text in the database that names no status: written by a newer version, or by hand.
+#[derive(Debug, thiserror::Error)]
+#[error("{text:?} is not a status of a {what}")]
+pub struct UnknownStatus {
+    pub what: &'static str,
+    pub text: String,
+}
+
+macro_rules! statuses {
+    ($(#[$doc:meta])* $name:ident, $what:literal { $($(#[$vdoc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$vdoc])* #[serde(rename = $text)] $variant),*
+        }
+
+        impl $name {
+            pub const ALL: &'static [$name] = &[$($name::$variant),*];
+
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $($name::$variant => $text),*
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = UnknownStatus;
+
+            fn from_str(text: &str) -> Result<Self, UnknownStatus> {
+                match text {
+                    $($text => Ok($name::$variant),)*
+                    _ => Err(UnknownStatus { what: $what, text: text.to_owned() }),
+                }
+            }
+        }
+
+        impl<DB: sqlx::Database> sqlx::Type<DB> for $name
+        where
+            String: sqlx::Type<DB>,
+        {
+            fn type_info() -> DB::TypeInfo {
+                <String as sqlx::Type<DB>>::type_info()
+            }
+
+            fn compatible(info: &DB::TypeInfo) -> bool {
+                <String as sqlx::Type<DB>>::compatible(info)
+            }
+        }
+
+        impl<'q, DB: sqlx::Database> sqlx::Encode<'q, DB> for $name
+        where
+            String: sqlx::Encode<'q, DB>,
+        {
+            fn encode_by_ref(
+                &self,
+                buffer: &mut <DB as sqlx::Database>::ArgumentBuffer,
+            ) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
+                self.as_str().to_owned().encode(buffer)
+            }
+        }
+
+        impl<'r, DB: sqlx::Database> sqlx::Decode<'r, DB> for $name
+        where
+            &'r str: sqlx::Decode<'r, DB>,
+        {
+            fn decode(value: <DB as sqlx::Database>::ValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
+                Ok(<&str as sqlx::Decode<'r, DB>>::decode(value)?.parse()?)
+            }
+        }
+    };
+}
+
+statuses! {
+    /// Of an image (Image API v2, `status`).
+    ImageStatus, "image" {
+        /// A record without bytes; may be uploaded to.
+        Queued = "queued",
+        /// Bytes are arriving.
+        Saving = "saving",
+        Active = "active",
+        Deactivated = "deactivated",
+        /// The record is kept until the bytes are gone; no request sees it.
+        Deleted = "deleted",
+    }
+}
+
+impl ImageStatus {
+    pub fn may_become(self, next: Self) -> bool {
+        use ImageStatus::*;
+        matches!(
+            (self, next),
+            (Queued, Saving | Deleted)
+                | (Saving, Active | Queued | Deleted)
+                | (Active, Deactivated | Deleted)
+                | (Deactivated, Active | Deleted)
+                // The store refused (copy-on-write volumes need the bytes): as it was before.
+                | (Deleted, Active | Deactivated)
+        )
+    }
+}
+
+statuses! {
+    /// Of a volume (Block Storage API v3, `status`).
+    VolumeStatus, "volume" {
+        Creating = "creating",
+        Downloading = "downloading",
+        Available = "available",
+        InUse = "in-use",
+        Extending = "extending",
+        Deleting = "deleting",
+        Error = "error",
+        ErrorDeleting = "error_deleting",
+        ErrorExtending = "error_extending",
+    }
+}
+
+impl VolumeStatus {
+    pub fn may_become(self, next: Self) -> bool {
+        use VolumeStatus::*;
+        matches!(
+            (self, next),
+            (Creating, Downloading | Available | Error | Deleting)
+                | (Downloading, Available | Error | Deleting)
+                | (Available, Extending | Deleting | InUse)
+                | (InUse, Available | Extending)
+                | (Extending, Available | InUse | ErrorExtending)
+                // Open elsewhere: back to what it was.
+                | (Deleting, Available | Error | ErrorDeleting | ErrorExtending)
+                | (Error | ErrorDeleting | ErrorExtending, Deleting)
+        )
+    }
+
+    /// No job works on it: it stays as it is until someone asks.
+    pub fn is_settled(self) -> bool {
+        use VolumeStatus::*;
+        matches!(self, Available | InUse | Error | ErrorDeleting | ErrorExtending)
+    }
+}
+
+statuses! {
+    /// Of a volume snapshot (Block Storage API v3, `status`).
+    SnapshotStatus, "snapshot" {
+        Creating = "creating",
+        Available = "available",
+        Deleting = "deleting",
+        Error = "error",
+        ErrorDeleting = "error_deleting",
+    }
+}
+
+impl SnapshotStatus {
+    pub fn may_become(self, next: Self) -> bool {
+        use SnapshotStatus::*;
+        matches!(
+            (self, next),
+            (Creating, Available | Error | Deleting)
+                | (Available | Error | ErrorDeleting, Deleting)
+                | (Deleting, Available | Error | ErrorDeleting)
+        )
+    }
+
+    pub fn is_settled(self) -> bool {
+        use SnapshotStatus::*;
+        matches!(self, Available | Error | ErrorDeleting)
+    }
+}
+
+statuses! {
+    /// Of a job (`/pumice/v1/jobs`, `state`).
+    JobState, "job" {
+        /// Waits for its turn, its time, or the job before it on the same resource.
+        Queued = "queued",
+        /// A worker holds a lease on it.
+        Running = "running",
+        Done = "done",
+        Failed = "failed",
+        Cancelled = "cancelled",
+    }
+}
+
+statuses! {
+    /// Why a job did not succeed.
+    Cause, "cause" {
+        /// It may pass by itself: worth another try.
+        Transient = "transient",
+        /// Open elsewhere: worth another try; then as `InUse`.
+        Busy = "busy",
+        /// Something else needs it: the resource goes back to what it was.
+        InUse = "in_use",
+        Cancelled = "cancelled",
+        /// The lease went to another worker, which goes on with the job: nothing may be written any more.
+        LeaseLost = "lease_lost",
+        Fatal = "fatal",
+    }
+}
+
+impl Cause {
+    /// Whether the job is worth another try.
+    pub fn may_pass(self) -> bool {
+        matches!(self, Cause::Transient | Cause::Busy)
+    }
+
+    /// Whether the resource, unharmed, goes back to what it was.
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Cause::Busy | Cause::InUse)
+    }
+}
+
+impl JobState {
+    pub fn is_over(self) -> bool {
+        matches!(self, JobState::Done | JobState::Failed | JobState::Cancelled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_unsettled_status_has_a_way_out_to_a_settled_one() {
+        for &from in VolumeStatus::ALL {
+            assert!(
+                from.is_settled()
+                    || VolumeStatus::ALL.iter().any(|&to| to.is_settled() && from.may_become(to)),
+                "{from}"
+            );
+        }
+        for &from in SnapshotStatus::ALL {
+            assert!(
+                from.is_settled()
+                    || SnapshotStatus::ALL.iter().any(|&to| to.is_settled() && from.may_become(to)),
+                "{from}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_becomes_what_it_is() {
+        assert!(ImageStatus::ALL.iter().all(|&s| !s.may_become(s)));
+        assert!(VolumeStatus::ALL.iter().all(|&s| !s.may_become(s)));
+        assert!(SnapshotStatus::ALL.iter().all(|&s| !s.may_become(s)));
+    }
+
+    #[test]
+    fn a_foreign_text_is_an_error_that_names_it() {
+        let error = "melted".parse::<VolumeStatus>().unwrap_err();
+        assert_eq!(error.to_string(), "\"melted\" is not a status of a volume");
+    }
+}

@@ -1,0 +1,51 @@
+//! Errors of these routes: `{"error": {"code": 404, "message": "..."}}`.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::db::DbError;
+use crate::jobs::chain;
+
+#[derive(Debug)]
+pub(super) enum Fault {
+    NotFound(String),
+    Invalid(String),
+    Database(DbError),
+}
+
+/// What went wrong.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ErrorBody {
+    error: ErrorDetail,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ErrorDetail {
+    /// The HTTP status.
+    code: u16,
+    message: String,
+}
+
+impl From<DbError> for Fault {
+    fn from(error: DbError) -> Self {
+        Fault::Database(error)
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let (status, message) = match self {
+            Fault::NotFound(message) => (StatusCode::NOT_FOUND, message),
+            Fault::Invalid(message) => (StatusCode::BAD_REQUEST, message),
+            Fault::Database(error) => {
+                tracing::error!(error = %chain(&error), "a request failed");
+                (StatusCode::SERVICE_UNAVAILABLE, "The database does not answer.".to_owned())
+            }
+        };
+        let error = ErrorDetail { code: status.as_u16(), message };
+        (status, Json(ErrorBody { error })).into_response()
+    }
+}

@@ -1,0 +1,34 @@
+//! Our own extensions, under `/pumice/v1`: jobs and how far they are.
+
+mod fault;
+mod jobs;
+
+use axum::Router;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::http::App;
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Pumice",
+    description = "Jobs of a Pumice service: what works on images and volumes, and how far it is.",
+    version = "1"
+))]
+struct Document;
+
+fn documented() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(jobs::list::list_jobs))
+        .routes(routes!(jobs::events::job_events))
+        .routes(routes!(jobs::show::show_job))
+}
+
+pub fn router(app: App) -> Router {
+    documented().split_for_parts().0.with_state(app)
+}
+
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    documented().split_for_parts().1
+}

@@ -1,0 +1,160 @@
+//! Puts the rooms together: opens database and stores from the configuration, starts workers, serves.
+
+mod health;
+mod listen;
+mod routes;
+mod stores;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::block::Stores;
+use crate::config::Config;
+use crate::db::{self, Database, VolumeType};
+use crate::http::App;
+use crate::jobs::{Faults, Keeper, Options, Worker};
+use crate::model::{VolumeTypeId, World};
+use crate::telemetry::metrics::Metrics;
+use crate::workflows::{self, Sweeper};
+
+pub use listen::Listeners;
+
+/// How often what is kept for clones is looked after.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// Everything a process runs, ready to be started.
+pub struct Service {
+    pub app: App,
+    context: workflows::Context,
+    worker: Arc<Worker>,
+}
+
+/// Connects to the database the configuration names.
+pub async fn open_database(config: &Config) -> anyhow::Result<Database> {
+    let options = db::Options {
+        url: config.database.url.expose().to_owned(),
+        max_connections: config.database.max_connections,
+        timeout: config.database.busy_timeout.into(),
+    };
+    Database::open(&options)
+        .await
+        .with_context(|| format!("the database {} cannot be opened", config.database.url))
+}
+
+impl Service {
+    /// Opens and migrates the database, opens the stores.
+    pub async fn open(config: Config) -> anyhow::Result<Self> {
+        stores::make_folders(&config)?;
+        let database = open_database(&config).await?;
+        database.migrate().await?;
+        let stores = stores::open(&config).await?;
+        Self::assemble(config, database, stores, World::real(), Arc::new(crate::jobs::NoFaults)).await
+    }
+
+    /// From parts that are there already: tests bring their own.
+    pub async fn assemble(
+        config: Config,
+        database: Database,
+        stores: Stores,
+        world: World,
+        faults: Arc<dyn Faults>,
+    ) -> anyhow::Result<Self> {
+        ensure_default_type(&config, &database, &world).await?;
+        let owner = world.ids.random().to_string();
+        let (lease, heartbeat) = (config.jobs.lease.into(), config.jobs.heartbeat.into());
+        let keeper = Keeper::new(database.clone(), world.clone(), owner, lease, heartbeat);
+        let options = workflows::Options {
+            volume_object_size: config.volumes.object_size(),
+            flatten_volume_from_snapshot: config.volumes.rbd_flatten_volume_from_snapshot,
+            max_clone_depth: config.volumes.rbd_max_clone_depth,
+        };
+        let context = workflows::Context::new(stores.clone(), options);
+        let build = context.clone();
+        let worker = Worker::new(
+            database.clone(),
+            world.clone(),
+            keeper.clone(),
+            Options {
+                slots: config.jobs.workers as usize,
+                max_attempts: i64::from(config.jobs.max_attempts),
+                poll: config.jobs.poll_interval.into(),
+                retry_pause: 1,
+            },
+            move |task| build.build(task),
+            faults,
+        );
+        worker.take_over().await?;
+        let app = App { config: Arc::new(config), database, world, stores, keeper };
+        Ok(Self { app, context, worker })
+    }
+
+    /// All routes, as they are served.
+    pub fn routes(&self, metrics: Option<Metrics>) -> Router {
+        routes::all(&self.app, metrics)
+    }
+
+    pub fn sweeper(&self) -> Sweeper {
+        let days = self.app.config.jobs.keep_finished_days;
+        Sweeper::new(self.context.clone(), self.app.database.clone(), self.app.world.clone(), days)
+    }
+
+    /// Starts what works in the background; it ends some time after `stop`, when `tasks` is empty.
+    pub fn start_background(&self, stop: &CancellationToken, tasks: &TaskTracker) {
+        let keeper = self.app.keeper.clone();
+        // Leases are kept until the jobs are over: only then may the keeper stop.
+        let last = CancellationToken::new();
+        let (jobs, worker, halt) = (TaskTracker::new(), self.worker.clone(), stop.clone());
+        let patience = self.app.config.api.shutdown_timeout.into();
+        tasks.spawn({
+            let last = last.clone();
+            async move {
+                worker.run(halt, jobs.clone()).await;
+                jobs.close();
+                if tokio::time::timeout(patience, jobs.wait()).await.is_err() {
+                    tracing::info!("jobs under way are left to the next start");
+                }
+                last.cancel();
+            }
+        });
+        tasks.spawn(async move { keeper.run(last).await });
+        tasks.spawn(self.sweeper().run(SWEEP, stop.clone()));
+    }
+
+    /// Serves until `stop`, then lets requests and jobs under way end, for a bounded time.
+    pub async fn serve(
+        self,
+        listeners: Listeners,
+        metrics: Option<Metrics>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let tasks = TaskTracker::new();
+        self.start_background(&stop, &tasks);
+        let served = listeners.serve(&self.app, metrics, &stop).await;
+        // Also when serving itself failed.
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+        self.app.database.close().await;
+        served
+    }
+}
+
+async fn ensure_default_type(config: &Config, database: &Database, world: &World) -> db::Result<()> {
+    let mut repository = database.begin().await?;
+    let default = VolumeType {
+        id: VolumeTypeId::from(world.ids.random()),
+        name: config.volumes.default_volume_type.clone(),
+        description: Some("Default Volume Type".to_owned()),
+        is_public: true,
+        extra_specs: sqlx::types::Json(BTreeMap::new()),
+        created_at: world.now(),
+    };
+    repository.ensure_volume_type(&default).await?;
+    repository.commit().await
+}

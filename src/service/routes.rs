@@ -1,0 +1,100 @@
+//! All routes with the layers around them, outermost last.
+
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Path, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::health;
+use crate::http::{App, assign_request_id, name_route};
+use crate::telemetry::metrics::{self, Metrics};
+use crate::{image_api, pumice_api, volume_api};
+
+/// Where each API lies on the common port.
+pub(super) const IMAGE: &str = "/image";
+pub(super) const VOLUME: &str = "/volume";
+
+/// The common port: everything.
+pub(super) fn all(app: &App, figures: Option<Metrics>) -> Router {
+    let own = Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/openapi/{document}", get(openapi))
+        .with_state(app.clone())
+        .merge(pumice_api::router(app.clone()));
+    let own = match figures {
+        Some(figures) => own.route("/metrics", get(async move || figures.render())),
+        None => own,
+    };
+    let routes = own
+        .route_layer(from_fn(name_route))
+        // As services and not as nested routes: these would not match `/image/`, with the slash that clients send.
+        .nest_service(IMAGE, image_api::router(app.clone(), IMAGE))
+        .nest_service(VOLUME, volume_api::router(app.clone(), VOLUME));
+    layered(routes, app)
+}
+
+/// A port of its own, as clients of Glance expect it.
+pub(super) fn image(app: &App) -> Router {
+    layered(image_api::router(app.clone(), ""), app)
+}
+
+/// A port of its own, as clients of Cinder expect it.
+pub(super) fn volume(app: &App) -> Router {
+    layered(volume_api::router(app.clone(), ""), app)
+}
+
+fn layered(routes: Router, app: &App) -> Router {
+    routes
+        .layer(CatchPanicLayer::custom(|_| internal_error()))
+        .layer(from_fn_with_state(app.clone(), bound_in_time))
+        .layer(from_fn(count))
+        .layer(from_fn_with_state(app.clone(), assign_request_id))
+}
+
+/// The documents of `openapi/`, which the tests keep equal to the code.
+async fn openapi(Path(name): Path<String>) -> Response {
+    let text = match name.as_str() {
+        "image.json" => include_str!("../../openapi/image.json"),
+        "volume.json" => include_str!("../../openapi/volume.json"),
+        "pumice.json" => include_str!("../../openapi/pumice.json"),
+        _ => return (StatusCode::NOT_FOUND, "There is no such document.\n").into_response(),
+    };
+    ([(CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// Whatever a handler waits for, its client hears of it in time. Image data take as long as they take, and
+/// events have no end.
+async fn bound_in_time(State(app): State<App>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if path.ends_with("/file") || path.ends_with("/events") {
+        return next.run(request).await;
+    }
+    match tokio::time::timeout(app.config.api.request_timeout.into(), next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::warn!("a request was given up: it took too long");
+            (StatusCode::SERVICE_UNAVAILABLE, "The request took too long.\n").into_response()
+        }
+    }
+}
+
+fn internal_error() -> Response {
+    (StatusCode::INTERNAL_SERVER_ERROR, "The server has failed.\n").into_response()
+}
+
+async fn count(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().to_string();
+    let response = next.run(request).await;
+    // The APIs match routes themselves, and say which in their answer.
+    let route = response.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
+    metrics::request(&method, route, response.status().as_u16(), started.elapsed());
+    response
+}

@@ -1,0 +1,118 @@
+//! The stores that the configuration names.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::block::directory::Directory;
+use crate::block::rbd::{self, RbdOptions};
+use crate::block::{BlockStore, BlockingPool, Stores};
+use crate::config::{self, Config, DatabaseKind, StoreKind};
+
+/// Makes the folders for embedded storage, so that a first start needs nothing.
+pub(super) fn make_folders(config: &Config) -> anyhow::Result<()> {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    if config.database.url.kind() == DatabaseKind::Sqlite {
+        let path = config.database.url.expose().trim_start_matches("sqlite:").trim_start_matches("//");
+        let file = path.split('?').next().unwrap_or_default();
+        folders.extend(Path::new(file).parent().filter(|p| !p.as_os_str().is_empty()).map(Path::to_owned));
+    }
+    if config.images.store == StoreKind::Directory {
+        folders.push(config.images.directory.clone());
+    }
+    if config.volumes.store == StoreKind::Directory {
+        folders.push(config.volumes.directory.clone());
+    }
+    for folder in folders {
+        fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    Ok(())
+}
+
+/// Connecting to a cluster waits for the first call: the service starts while the cluster is down.
+pub(super) async fn open(config: &Config) -> anyhow::Result<Stores> {
+    let threads = threads(config);
+    let mut directories = HashMap::new();
+    let images = match config.images.store {
+        StoreKind::Directory => {
+            directory(&mut directories, &config.images.directory, &config.images.rbd_store_pool, &threads)?
+        }
+        StoreKind::Rbd => rbd::open(images_options(config), threads.clone()).map(as_store)?,
+    };
+    let volumes = match config.volumes.store {
+        StoreKind::Directory => {
+            directory(&mut directories, &config.volumes.directory, &config.volumes.rbd_pool, &threads)?
+        }
+        StoreKind::Rbd => rbd::open(volumes_options(config), threads).map(as_store)?,
+    };
+    Ok(Stores { images, volumes })
+}
+
+fn as_store(store: rbd::RbdStore) -> Arc<dyn BlockStore> {
+    Arc::new(store)
+}
+
+/// One directory is opened once: images and volumes in it are clones of each other.
+fn directory(
+    opened: &mut HashMap<PathBuf, Arc<Directory>>,
+    path: &Path,
+    pool: &str,
+    threads: &BlockingPool,
+) -> anyhow::Result<Arc<dyn BlockStore>> {
+    let root = match opened.get(path) {
+        Some(root) => root.clone(),
+        None => {
+            let root = Directory::open(path, threads.clone())?;
+            opened.insert(path.to_owned(), root.clone());
+            root
+        }
+    };
+    Ok(root.pool(pool)?)
+}
+
+/// Each worker may hold a short call, and requests come on top.
+fn threads(config: &Config) -> BlockingPool {
+    let workers = config.jobs.workers as usize;
+    BlockingPool::new(workers + 16, 16, config.jobs.concurrent_flatten_operations as usize, 16)
+}
+
+fn images_options(config: &Config) -> RbdOptions {
+    let images = &config.images;
+    RbdOptions {
+        conf: images.rbd_store_ceph_conf.clone(),
+        cluster_name: config.volumes.rbd_cluster_name.clone(),
+        user: images.rbd_store_user.clone(),
+        connect_timeout: images.rados_connect_timeout,
+        operation_timeout: images.call_timeout().as_secs(),
+        ..shared_options(config, &images.rbd_store_pool)
+    }
+}
+
+fn volumes_options(config: &Config) -> RbdOptions {
+    let volumes = &config.volumes;
+    RbdOptions {
+        conf: volumes.rbd_ceph_conf.clone(),
+        user: volumes.rbd_user.clone(),
+        connect_timeout: volumes.rados_connect_timeout,
+        operation_timeout: volumes.call_timeout().as_secs(),
+        ..shared_options(config, &volumes.rbd_pool)
+    }
+}
+
+fn shared_options(config: &Config, pool: &str) -> RbdOptions {
+    let volumes = &config.volumes;
+    RbdOptions {
+        cluster_name: volumes.rbd_cluster_name.clone(),
+        retries: volumes.rados_connection_retries,
+        retry_interval: volumes.rados_connection_interval.0,
+        clone_format: match volumes.rbd_default_clone_format {
+            config::CloneFormat::Auto => rbd::CloneFormat::Auto,
+            config::CloneFormat::One => rbd::CloneFormat::V1,
+            config::CloneFormat::Two => rbd::CloneFormat::V2,
+        },
+        ..RbdOptions::new(pool)
+    }
+}

@@ -1,0 +1,4 @@
+//! What the service tells about itself: log lines and figures.
+
+pub mod logs;
+pub mod metrics;

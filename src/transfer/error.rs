@@ -1,0 +1,31 @@
+//! What can go wrong on the way.
+
+use std::error::Error;
+use std::time::Duration;
+
+use crate::block::BlockError;
+
+use super::digest::DigestError;
+
+/// Why a transfer did not come to its end. Nothing of it is still under way when this is returned.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    #[error("more bytes arrived than the {expected} that were promised")]
+    TooLong { expected: u64 },
+    #[error("{actual} bytes arrived where {expected} were promised")]
+    TooShort { expected: u64, actual: u64 },
+    #[error("more than the {limit} bytes that are allowed")]
+    TooLarge { limit: u64 },
+    #[error("the target has {actual} bytes where {needed} are needed")]
+    TargetTooSmall { needed: u64, actual: u64 },
+    #[error("the sender broke off")]
+    Source(#[source] Box<dyn Error + Send + Sync>),
+    #[error("nothing arrived for {} seconds", .0.as_secs_f32())]
+    Stalled(Duration),
+    #[error("the storage failed")]
+    Storage(#[from] BlockError),
+    #[error("no digest")]
+    Digest(#[from] DigestError),
+    #[error("cancelled")]
+    Cancelled,
+}

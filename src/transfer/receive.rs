@@ -1,0 +1,309 @@
+//! Bytes from outside into an image.
+
+use std::error::Error;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt};
+use tokio::time::sleep;
+
+use crate::block::{self, BlockImage, Progress};
+
+use super::digest::{Algorithm, Digests};
+use super::error::TransferError;
+use super::in_flight::InFlight;
+use super::zero::runs;
+use super::{DEFAULT_CHUNK, DEFAULT_IN_FLIGHT};
+
+/// An image of unknown size first grows by this much, then by twice as much each time.
+const FIRST_GROWTH: u64 = 16 << 20;
+const LARGEST_GROWTH: u64 = 8 << 30;
+
+/// How often a cancel is looked for while nothing arrives.
+const LOOK_UP: Duration = Duration::from_millis(250);
+
+#[derive(Clone, Debug)]
+pub struct ReceiveOptions {
+    /// What the sender promised. The target must have room for it and keeps its own size. Without a promise
+    /// the target grows with the data and ends with the size of it.
+    pub size: Option<u64>,
+    /// More than this is refused.
+    pub limit: u64,
+    /// Leaves zeros unwritten: the target must be empty.
+    pub sparse: bool,
+    /// Writes at once.
+    pub in_flight: usize,
+    /// Normally the object size of the target.
+    pub chunk: u64,
+    pub digests: Vec<Algorithm>,
+    /// How long the sender may be silent. The time the storage takes does not count.
+    pub idle_timeout: Duration,
+}
+
+impl Default for ReceiveOptions {
+    fn default() -> Self {
+        Self {
+            size: None,
+            limit: u64::MAX,
+            sparse: true,
+            in_flight: DEFAULT_IN_FLIGHT,
+            chunk: DEFAULT_CHUNK,
+            digests: Vec::new(),
+            idle_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    pub size: u64,
+    /// Bytes written; less than `size` where zeros were left out.
+    pub stored: u64,
+    /// Over all bytes, in the order asked for.
+    pub digests: Vec<(Algorithm, String)>,
+}
+
+/// Writes all of `body` to the start of `target`, and flushes it.
+///
+/// When it fails, `target` holds a part of the bytes and no write is under way: it may be removed at once.
+/// Not so when its future is dropped: to give up, cancel `progress` or end `body` with an error.
+/// `progress` counts the bytes taken in, out of those promised (or out of 0).
+pub async fn receive<S, E>(
+    body: S,
+    target: Arc<dyn BlockImage>,
+    options: ReceiveOptions,
+    progress: &Progress,
+) -> Result<Received, TransferError>
+where
+    S: Stream<Item = Result<Bytes, E>> + Send,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    if options.size.is_some_and(|size| size > options.limit) {
+        return Err(TransferError::TooLarge { limit: options.limit });
+    }
+    let mut writes = InFlight::new(target.name(), options.in_flight);
+    let taken = take_in(pin!(body), &target, &options, progress, &mut writes).await;
+    let settled = writes.settle().await;
+    let (size, digests) = taken?;
+    let stored = settled?;
+    if options.size.is_none() && target.size().await? != size {
+        target.resize(size, &Progress::new()).await?;
+    }
+    target.flush().await?;
+    Ok(Received { size, stored, digests: digests.finish().await? })
+}
+
+/// Answers when the last write was started, with the number of bytes.
+async fn take_in<S, E>(
+    mut body: Pin<&mut S>,
+    target: &Arc<dyn BlockImage>,
+    options: &ReceiveOptions,
+    progress: &Progress,
+    writes: &mut InFlight,
+) -> Result<(u64, Digests), TransferError>
+where
+    S: Stream<Item = Result<Bytes, E>>,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    let digests = Digests::start(&options.digests)?;
+    let mut room = Room::new(target, options.size).await?;
+    let mut gather = Gather::new(options.chunk, options.size);
+    let (mut size, mut offset) = (0, 0);
+    if !progress.report(0, options.size.unwrap_or(0)) {
+        return Err(TransferError::Cancelled);
+    }
+    loop {
+        let frame = next_frame(&mut body, options.idle_timeout, progress, writes).await?;
+        if progress.is_cancelled() {
+            return Err(TransferError::Cancelled);
+        }
+        let is_last = frame.is_none();
+        let mut frame = frame.unwrap_or_default();
+        size += frame.len() as u64;
+        check_size(size, is_last, options)?;
+        while let Some(chunk) = gather.next(&mut frame, is_last) {
+            let length = chunk.len() as u64;
+            // A place for the write comes before the digests: so no more than two chunks that no write
+            // holds are ever kept by the digests and the gathering together.
+            writes.room().await?;
+            digests.update(chunk.clone()).await?;
+            room.cover(offset + length).await?;
+            store(chunk, offset, target, options.sparse, writes).await?;
+            offset += length;
+            if !progress.advance(length) {
+                return Err(TransferError::Cancelled);
+            }
+        }
+        if is_last {
+            return Ok((size, digests));
+        }
+    }
+}
+
+/// The next bytes, or `None` at the end. Fails early when a write has failed meanwhile.
+async fn next_frame<S, E>(
+    body: &mut Pin<&mut S>,
+    idle_timeout: Duration,
+    progress: &Progress,
+    writes: &mut InFlight,
+) -> Result<Option<Bytes>, TransferError>
+where
+    S: Stream<Item = Result<Bytes, E>>,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut idle = pin!(sleep(idle_timeout));
+    loop {
+        tokio::select! {
+            biased;
+            frame = body.next() => {
+                return frame.transpose().map_err(|cause| TransferError::Source(cause.into()));
+            }
+            written = writes.next(), if !writes.is_empty() => written?,
+            () = &mut idle => return Err(TransferError::Stalled(idle_timeout)),
+            () = sleep(LOOK_UP) => if progress.is_cancelled() {
+                return Err(TransferError::Cancelled);
+            },
+        }
+    }
+}
+
+fn check_size(size: u64, is_last: bool, options: &ReceiveOptions) -> Result<(), TransferError> {
+    match options.size {
+        Some(expected) if size > expected => Err(TransferError::TooLong { expected }),
+        Some(expected) if is_last && size < expected => {
+            Err(TransferError::TooShort { expected, actual: size })
+        }
+        _ if size > options.limit => Err(TransferError::TooLarge { limit: options.limit }),
+        _ => Ok(()),
+    }
+}
+
+async fn store(
+    chunk: Bytes,
+    offset: u64,
+    target: &Arc<dyn BlockImage>,
+    sparse: bool,
+    writes: &mut InFlight,
+) -> block::Result<()> {
+    for (at, run) in runs(chunk, sparse) {
+        writes.room().await?;
+        let target = target.clone();
+        writes.start(async move {
+            let length = run.len() as u64;
+            target.write(offset + at, run).await.map(|()| length)
+        });
+    }
+    Ok(())
+}
+
+/// Cuts frames of any size into chunks.
+struct Gather {
+    chunk: usize,
+    /// Bytes still expected, where that is known: so that a small image takes little memory.
+    expected: usize,
+    buffer: BytesMut,
+}
+
+impl Gather {
+    fn new(chunk: u64, size: Option<u64>) -> Self {
+        let at_hand = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        Self {
+            chunk: at_hand(chunk).max(1),
+            expected: size.map_or(usize::MAX, at_hand),
+            buffer: BytesMut::new(),
+        }
+    }
+
+    /// Takes from `frame` and answers a chunk when one is full, or when there is a rest at the end.
+    /// Bytes are copied once, except where a frame holds a whole chunk: that is handed on as it is.
+    fn next(&mut self, frame: &mut Bytes, is_last: bool) -> Option<Bytes> {
+        let chunk = if self.buffer.is_empty() && frame.len() >= self.chunk {
+            frame.split_to(self.chunk)
+        } else {
+            if self.buffer.capacity() == 0 && !frame.is_empty() {
+                self.buffer.reserve(self.chunk.min(self.expected));
+            }
+            let fits = frame.len().min(self.chunk - self.buffer.len());
+            self.buffer.extend_from_slice(&frame.split_to(fits));
+            let is_full = self.buffer.len() == self.chunk || is_last && !self.buffer.is_empty();
+            is_full.then(|| std::mem::take(&mut self.buffer).freeze())?
+        };
+        self.expected = self.expected.saturating_sub(chunk.len());
+        Some(chunk)
+    }
+}
+
+/// Keeps a target of unknown final size ahead of the data.
+///
+/// Few large steps instead of one for each chunk: each is a change of the image's header, of which every
+/// client that has it open is told.
+struct Room<'a> {
+    target: &'a Arc<dyn BlockImage>,
+    size: u64,
+    step: u64,
+}
+
+impl<'a> Room<'a> {
+    async fn new(target: &'a Arc<dyn BlockImage>, promised: Option<u64>) -> Result<Room<'a>, TransferError> {
+        let size = target.size().await?;
+        match promised {
+            Some(needed) if needed > size => Err(TransferError::TargetTooSmall { needed, actual: size }),
+            _ => Ok(Self { target, size, step: FIRST_GROWTH }),
+        }
+    }
+
+    async fn cover(&mut self, end: u64) -> block::Result<()> {
+        let mut size = self.size;
+        while size < end {
+            size = size.saturating_add(self.step);
+            self.step = (self.step * 2).min(LARGEST_GROWTH);
+        }
+        if size > self.size {
+            self.target.resize(size, &Progress::new()).await?;
+            self.size = size;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunks(frames: &[&'static [u8]], chunk: u64) -> Vec<Bytes> {
+        let mut gather = Gather::new(chunk, None);
+        let mut chunks = Vec::new();
+        for &frame in frames {
+            let mut frame = Bytes::from_static(frame);
+            while let Some(chunk) = gather.next(&mut frame, false) {
+                chunks.push(chunk);
+            }
+        }
+        chunks.extend(gather.next(&mut Bytes::new(), true));
+        chunks
+    }
+
+    #[test]
+    fn frames_of_any_size_become_chunks() {
+        assert_eq!(chunks(&[b"a", b"", b"bcdefg", b"h"], 3), ["abc", "def", "gh"]);
+        assert_eq!(chunks(&[b"abcdef"], 3), ["abc", "def"]);
+        assert_eq!(chunks(&[b"ab"], 3), ["ab"]);
+        assert_eq!(chunks(&[], 3), [""; 0]);
+    }
+
+    #[test]
+    fn a_frame_of_whole_chunks_is_not_copied() {
+        let frame = b"abcdef";
+        let addresses: Vec<_> = chunks(&[frame], 3).iter().map(|chunk| chunk.as_ptr()).collect();
+        assert_eq!(addresses, [frame.as_ptr(), frame[3..].as_ptr()]);
+    }
+
+    #[test]
+    fn a_small_promise_takes_little_memory() {
+        let mut gather = Gather::new(8 << 20, Some(10));
+        assert!(gather.next(&mut Bytes::from_static(b"a"), false).is_none());
+        assert!(gather.buffer.capacity() < 100);
+    }
+}

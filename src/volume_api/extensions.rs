@@ -1,0 +1,96 @@
+//! `GET /extensions`, `GET /extensions/{alias}`: those extensions of the real service that are all here.
+
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::fault::{Fault, answer};
+use super::request::Call;
+
+#[derive(Clone, Copy, Serialize, ToSchema)]
+pub struct Extension {
+    name: &'static str,
+    alias: &'static str,
+    description: &'static str,
+    updated: &'static str,
+    #[schema(value_type = Vec<String>)]
+    links: [&'static str; 0],
+}
+
+const EXTENSIONS: [Extension; 6] = [
+    Extension {
+        name: "AvailabilityZones",
+        alias: "os-availability-zone",
+        description: "Lists the availability zones.",
+        updated: "2013-06-27T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
+        name: "ExtendedSnapshotAttributes",
+        alias: "os-extended-snapshot-attributes",
+        description: "Tells a snapshot's project and progress.",
+        updated: "2012-06-19T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
+        name: "VolumeHostAttribute",
+        alias: "os-vol-host-attr",
+        description: "Tells where a volume lies.",
+        updated: "2011-11-03T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
+        name: "VolumeImageMetadata",
+        alias: "os-vol-image-meta",
+        description: "Tells what the image of a volume said of itself.",
+        updated: "2012-12-07T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
+        name: "VolumeMigStatusAttribute",
+        alias: "os-vol-mig-status-attr",
+        description: "Tells how far a volume has migrated.",
+        updated: "2013-08-08T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
+        name: "VolumeTenantAttribute",
+        alias: "os-vol-tenant-attr",
+        description: "Tells a volume's project.",
+        updated: "2011-11-03T00:00:00+00:00",
+        links: [],
+    },
+];
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Extensions)]
+pub struct Many {
+    #[schema(value_type = Vec<Extension>)]
+    extensions: [Extension; 6],
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = OneExtension)]
+pub struct One {
+    extension: Extension,
+}
+
+#[utoipa::path(
+    get, path = "/v3/extensions", tag = "extensions", operation_id = "list_extensions",
+    responses((status = 200, body = Many)),
+)]
+pub async fn list(_: Call) -> Result<Response, Fault> {
+    Ok(answer(StatusCode::OK, &Many { extensions: EXTENSIONS }))
+}
+
+#[utoipa::path(
+    get, path = "/v3/extensions/{alias}", tag = "extensions", operation_id = "show_extension",
+    params(("alias" = String, Path)),
+    responses((status = 200, body = One), (status = 404, description = "No such extension")),
+)]
+pub async fn show(_: Call, Path(alias): Path<String>) -> Result<Response, Fault> {
+    let extension = EXTENSIONS.into_iter().find(|extension| extension.alias == alias);
+    Ok(answer(StatusCode::OK, &One { extension: extension.ok_or(Fault::NotFound)? }))
+}

@@ -1,0 +1,157 @@
+//! What a client is told when something is refused: one text, one status and one name each.
+
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::db::DbError;
+
+/// Its text is what the client reads. What went wrong inside stands in the source of [`Fault::Internal`], which
+/// is logged and never sent.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    #[error(
+        "The server could not comply with the request since it is either malformed or otherwise incorrect."
+    )]
+    Malformed,
+    #[error("Malformed request body")]
+    MalformedBody,
+    #[error("Malformed request url")]
+    MalformedUrl,
+    #[error("API Version String {0} is of invalid format. Must be of format MajorNum.MinorNum.")]
+    MalformedVersion(String),
+    #[error("Version {0} is not supported by the API. Minimum is 3.0 and maximum is 3.71.")]
+    UnsupportedVersion(String),
+    #[error("There is no such action: {0}. Verify the request body and Content-Type header and try again.")]
+    NoSuchAction(String),
+    /// The text says it all.
+    #[error("{0}")]
+    Invalid(String),
+    #[error("Invalid input received: {0}")]
+    InvalidInput(String),
+    #[error("Invalid volume: {0}")]
+    InvalidVolume(String),
+    #[error("Invalid snapshot: {0}")]
+    InvalidSnapshot(String),
+    #[error("Availability zone '{0}' is invalid.")]
+    AvailabilityZone(String),
+    #[error("Unsupported Content-Type")]
+    MediaType,
+    #[error("The resource could not be found.")]
+    NotFound,
+    /// A thing that has a name and is not there: its kind and the name.
+    #[error("{0} {1} could not be found.")]
+    Missing(&'static str, String),
+    /// The metadata item of a thing: the thing's kind, its id, the key.
+    #[error("{0} {1} has no metadata with key {2}.")]
+    NoMetadata(&'static str, String, String),
+    #[error("Multiple matches found for '{0}', use an ID to be more specific.")]
+    Ambiguous(String),
+    #[error("VolumeLimitExceeded: Maximum number of volumes allowed ({0}) exceeded for quota 'volumes'.")]
+    TooManyVolumes(i64),
+    #[error("SnapshotLimitExceeded: Maximum number of snapshots allowed ({0}) exceeded")]
+    TooManySnapshots(i64),
+    #[error("MetadataLimitExceeded: Maximum number of metadata items allowed ({0}) exceeded")]
+    TooMuchMetadata(u32),
+    #[error(
+        "VolumeSizeExceedsLimit: Requested volume size {size}G is larger than maximum allowed limit {limit}G."
+    )]
+    TooLarge { size: i64, limit: u64 },
+    /// What the real service does and this one does not do yet.
+    #[error("{0} is not implemented.")]
+    NotImplemented(String),
+    #[error("The server has either erred or is incapable of performing the requested operation.")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Fault {
+    pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Fault::Internal(source.into())
+    }
+
+    fn status_and_name(&self) -> (StatusCode, &'static str) {
+        use Fault::*;
+        match self {
+            Malformed | MalformedBody | MalformedUrl | MalformedVersion(_) | NoSuchAction(_) | Invalid(_)
+            | InvalidInput(_) | InvalidVolume(_) | InvalidSnapshot(_) | AvailabilityZone(_) => {
+                (StatusCode::BAD_REQUEST, "badRequest")
+            }
+            NotFound | Missing(..) | NoMetadata(..) => (StatusCode::NOT_FOUND, "itemNotFound"),
+            UnsupportedVersion(_) => (StatusCode::NOT_ACCEPTABLE, "computeFault"),
+            Ambiguous(_) => (StatusCode::CONFLICT, "conflictingRequest"),
+            TooManyVolumes(_) | TooManySnapshots(_) | TooMuchMetadata(_) | TooLarge { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "overLimit")
+            }
+            MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "badMediaType"),
+            NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, "notImplemented"),
+            Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "computeFault"),
+        }
+    }
+}
+
+impl From<DbError> for Fault {
+    fn from(error: DbError) -> Self {
+        Fault::internal(error)
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let (status, name) = self.status_and_name();
+        if let Fault::Internal(source) = &self {
+            let causes: Vec<String> = std::iter::successors(source.source(), |error| error.source())
+                .map(|e| e.to_string())
+                .collect();
+            tracing::error!(error = %source, error.causes = ?causes, "a volume request failed");
+        }
+        let mut fault = json!({ "code": status.as_u16(), "message": self.to_string() });
+        let over_limit = status == StatusCode::PAYLOAD_TOO_LARGE;
+        if over_limit {
+            fault["retryAfter"] = "0".into();
+        }
+        let mut response = answer(status, &json!({ name: fault }));
+        if over_limit {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("0"));
+        }
+        response
+    }
+}
+
+/// An answer in JSON. Views borrow from rows, so they are written out before the rows go.
+pub fn answer(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => (status, [(CONTENT_TYPE, "application/json")], bytes).into_response(),
+        Err(error) => {
+            tracing::error!(error = %error, "an answer could not be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// Success without a body. The real service calls it HTML.
+pub fn empty(status: StatusCode) -> Response {
+    (status, [(CONTENT_TYPE, "text/html; charset=UTF-8")]).into_response()
+}
+
+/// On answers outside of any API version: they carry no version headers.
+#[derive(Clone, Copy)]
+pub struct Unversioned;
+
+/// No such path, or no such method on it: there is no 405 in this API.
+pub async fn not_found() -> Response {
+    unversioned_text(StatusCode::NOT_FOUND, "The resource could not be found.")
+}
+
+pub fn body_too_large(limit: u64) -> Response {
+    let text = format!("Request is too large. Larger than {limit}");
+    unversioned_text(StatusCode::PAYLOAD_TOO_LARGE, &text)
+}
+
+fn unversioned_text(status: StatusCode, text: &str) -> Response {
+    let body = format!("{status}\n\n{text}\n\n   ");
+    let mut response = (status, [(CONTENT_TYPE, "text/plain; charset=UTF-8")], body).into_response();
+    response.extensions_mut().insert(Unversioned);
+    response
+}

@@ -1,0 +1,70 @@
+//! The Block Storage API v3 (Cinder's): a folder a resource, a file an endpoint.
+//!
+//! A request passes [`front`], which takes project and `.json` off its path and reads its microversion; then one
+//! handler, which takes a [`request::Call`] and, for writes, a [`request::Body`]. Refusals are [`fault::Fault`]s.
+
+mod availability_zones;
+mod extensions;
+mod fault;
+mod filters;
+mod front;
+mod links;
+mod metadata;
+mod microversion;
+mod paging;
+mod python;
+mod request;
+mod schema;
+mod snapshots;
+mod types;
+mod versions;
+mod volumes;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use tower::Layer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::http::{App, name_route};
+
+/// The whole API, with paths relative to its root. `mount` is the path at which the caller nests it, for the links
+/// in answers: empty for the root.
+pub fn router(app: App, mount: &'static str) -> Router {
+    let (routes, _) = documented().split_for_parts();
+    let routes = routes
+        .fallback(fault::not_found)
+        .method_not_allowed_fallback(fault::not_found)
+        .route_layer(from_fn(name_route))
+        .with_state(app.clone());
+    // Around the routes and not within: it changes the path by which they are chosen.
+    let front = from_fn_with_state(front::Front { app, mount }, front::front);
+    Router::new().fallback_service(front.layer(routes))
+}
+
+/// The description of the routes, made from the routes.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let mut document = documented().into_openapi();
+    document.info.title = "Block Storage API".to_owned();
+    document.info.version = "3.71".to_owned();
+    document.info.description = Some(
+        "Every path below `/v3` exists as `/v3/{project_id}` as well. The header \
+         `OpenStack-API-Version: volume 3.x` chooses the microversion; without it, it is 3.0."
+            .to_owned(),
+    );
+    document
+}
+
+fn documented() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(versions::choices))
+        .routes(routes!(versions::v3))
+        .routes(routes!(versions::moved))
+        .routes(routes!(versions::health))
+        .routes(routes!(availability_zones::list))
+        .routes(routes!(extensions::list))
+        .routes(routes!(extensions::show))
+        .merge(volumes::router())
+        .merge(snapshots::router())
+        .merge(types::router())
+}

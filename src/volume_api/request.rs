@@ -1,0 +1,117 @@
+//! What a handler takes from a request.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+
+use super::fault::{Fault, body_too_large};
+use super::front::ProjectInPath;
+use super::links::Links;
+use super::microversion::{Microversion, Requested};
+use crate::http::{App, Query, RequestContext};
+use crate::model::{ProjectId, Timestamp};
+
+/// Who asks, in which version of the API, and where answers point.
+pub struct Call {
+    pub context: RequestContext,
+    pub version: Microversion,
+    pub links: Links,
+    pub query: Query,
+}
+
+impl Call {
+    /// Others' things are as good as not there.
+    pub fn may_see(&self, project: &ProjectId) -> bool {
+        self.context.is_admin || *project == self.context.project_id
+    }
+
+    /// Refuses a route that came with a later version.
+    pub fn since(&self, version: Microversion) -> Result<(), Fault> {
+        if self.version >= version { Ok(()) } else { Err(Fault::NotFound) }
+    }
+}
+
+impl FromRequestParts<App> for Call {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Fault> {
+        let without_front = || Fault::internal("a request was routed without its front");
+        let version = parts.extensions.get::<Requested>().cloned().ok_or_else(without_front)?.version()?;
+        let links = parts.extensions.get::<Links>().cloned().ok_or_else(without_front)?;
+        let Ok(context) = RequestContext::from_request_parts(parts, app).await;
+        let Ok(query) = Query::from_request_parts(parts, app).await;
+        let project = parts.extensions.get::<ProjectInPath>().and_then(|project| project.0.as_deref());
+        if project.is_some_and(|project| project != context.project_id.as_str()) {
+            return Err(Fault::MalformedUrl);
+        }
+        // No text of ours holds one, and PostgreSQL takes none.
+        if query.0.iter().any(|(key, value)| key.contains('\0') || value.contains('\0')) {
+            return Err(Fault::Malformed);
+        }
+        Ok(Self { context, version, links, query })
+    }
+}
+
+/// The body, in JSON.
+pub struct Body(pub Value);
+
+impl FromRequest<App> for Body {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        let content_type = request.headers().get(CONTENT_TYPE).cloned();
+        let bytes = whole(request, app.config.api.osapi_max_request_body_size).await?;
+        let Some(content_type) = content_type.filter(|_| !bytes.is_empty()) else {
+            // The real service fails with 500 here.
+            return Err(Fault::Malformed.into_response());
+        };
+        let media_type = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+        let is_json = ["application/json", "application/vnd.openstack.volume+json"]
+            .iter()
+            .any(|known| media_type.trim().eq_ignore_ascii_case(known));
+        if !is_json {
+            return Err(Fault::MediaType.into_response());
+        }
+        match serde_json::from_slice::<Value>(&bytes) {
+            Ok(value) if !holds_nul(&value) => Ok(Self(value)),
+            _ => Err(Fault::MalformedBody.into_response()),
+        }
+    }
+}
+
+async fn whole(request: Request, limit: u64) -> Result<Bytes, Response> {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if announced.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > limit) {
+        return Err(body_too_large(limit));
+    }
+    let capacity = usize::try_from(limit).unwrap_or(usize::MAX);
+    match Limited::new(request.into_body(), capacity).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(body_too_large(limit)),
+        Err(_) => Err(Fault::MalformedBody.into_response()),
+    }
+}
+
+/// PostgreSQL keeps no text with a NUL in it; nothing of ours needs one.
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(holds_nul),
+        Value::Object(map) => map.iter().any(|(key, value)| key.contains('\0') || holds_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// A moment as this API writes it.
+#[derive(Clone, Copy)]
+pub struct Moment(pub Timestamp);
+
+impl serde::Serialize for Moment {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.to_microseconds())
+    }
+}

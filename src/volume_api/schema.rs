@@ -1,0 +1,315 @@
+//! Fields of request bodies, refused in the words of the real service's JSON schemas.
+//!
+//! A handler reads the fields in the schema's order and asks for strangers last: the first fault is answered.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::fault::Fault;
+use super::python::{repr, repr_text, text};
+use crate::config::Limits;
+use crate::model::Gib;
+
+/// A field that may be left out, and may be null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given<T> {
+    Absent,
+    Null,
+    Value(T),
+}
+
+impl<T> Given<T> {
+    /// Null is as good as absent.
+    pub fn value(self) -> Option<T> {
+        match self {
+            Given::Value(value) => Some(value),
+            Given::Absent | Given::Null => None,
+        }
+    }
+
+    /// The other one where this one is absent.
+    pub fn or(self, other: Self) -> Self {
+        if matches!(self, Given::Absent) { other } else { self }
+    }
+}
+
+const LONGEST: usize = 255;
+
+/// An object in a body, known by the path the refusals name.
+pub struct Object<'a> {
+    path: Option<&'a str>,
+    value: &'a Value,
+    fields: &'a Map<String, Value>,
+}
+
+impl<'a> Object<'a> {
+    /// The whole body.
+    pub fn body(value: &'a Value) -> Result<Self, Fault> {
+        Self::new(None, value)
+    }
+
+    fn new(path: Option<&'a str>, value: &'a Value) -> Result<Self, Fault> {
+        match value {
+            Value::Object(fields) => Ok(Self { path, value, fields }),
+            other => Err(refused(path, other, not_of_type(other, &["object"]))),
+        }
+    }
+
+    /// The one object in the body that the request is about, when it is there.
+    pub fn object(&self, key: &'a str) -> Result<Option<Object<'a>>, Fault> {
+        self.fields.get(key).map(|value| Object::new(Some(key), value)).transpose()
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.fields.contains_key(key)
+    }
+
+    pub fn fields(&self) -> &'a Map<String, Value> {
+        self.fields
+    }
+
+    /// Refuses the object as a whole.
+    pub fn refuse(&self, message: String) -> Fault {
+        refused(self.path, self.value, message)
+    }
+
+    pub fn require(&self, key: &str) -> Result<(), Fault> {
+        if self.has(key) {
+            Ok(())
+        } else {
+            Err(self.refuse(format!("{} is a required property", repr_text(key))))
+        }
+    }
+
+    /// Refuses fields that are not in this list.
+    pub fn only(&self, known: &[&str]) -> Result<(), Fault> {
+        let mut strangers: Vec<&str> =
+            self.fields.keys().map(String::as_str).filter(|key| !known.contains(key)).collect();
+        strangers.sort_unstable();
+        let verb = match strangers.len() {
+            0 => return Ok(()),
+            1 => "was",
+            _ => "were",
+        };
+        let shown: Vec<String> = strangers.into_iter().map(repr_text).collect();
+        let message =
+            format!("Additional properties are not allowed ({} {verb} unexpected)", shown.join(", "));
+        Err(self.refuse(message))
+    }
+
+    /// An object or null.
+    pub fn object_or_null(&self, key: &str) -> Result<(), Fault> {
+        match self.fields.get(key) {
+            None | Some(Value::Null | Value::Object(_)) => Ok(()),
+            Some(other) => Err(refused(Some(key), other, not_of_type(other, &["object", "null"]))),
+        }
+    }
+
+    fn string(&self, key: &str) -> Result<Given<&'a str>, Fault> {
+        match self.fields.get(key) {
+            None => Ok(Given::Absent),
+            Some(Value::Null) => Ok(Given::Null),
+            Some(Value::String(text)) => Ok(Given::Value(text)),
+            Some(other) => Err(refused(Some(key), other, not_of_type(other, &["string", "null"]))),
+        }
+    }
+
+    /// A text whose surrounding spaces do not count; refused under `label` when too long.
+    pub fn trimmed(&self, key: &str, label: &str) -> Result<Given<String>, Fault> {
+        let Given::Value(text) = self.string(key)? else { return self.string(key).map(no_text) };
+        let text = text.trim();
+        let length = text.chars().count();
+        if length > LONGEST {
+            return Err(Fault::InvalidInput(format!(
+                "{label} has {length} characters, more than {LONGEST}."
+            )));
+        }
+        Ok(Given::Value(text.to_owned()))
+    }
+
+    /// A text of at most 255 characters.
+    pub fn text(&self, key: &str) -> Result<Given<&'a str>, Fault> {
+        let given = self.string(key)?;
+        if let Given::Value(text) = given
+            && text.chars().count() > LONGEST
+        {
+            return Err(refused_text(key, text, "is too long"));
+        }
+        Ok(given)
+    }
+
+    /// A text of 1 to 255 characters.
+    pub fn nonempty_text(&self, key: &str) -> Result<Given<&'a str>, Fault> {
+        let given = self.text(key)?;
+        if given == Given::Value("") { Err(refused_text(key, "", "should be non-empty")) } else { Ok(given) }
+    }
+
+    /// A text of at most 255 printable characters.
+    pub fn printable_text(&self, key: &str) -> Result<Given<&'a str>, Fault> {
+        let given = self.text(key)?;
+        if let Given::Value(text) = given
+            && text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
+        {
+            // The real service prints its whole table of characters here.
+            return Err(refused_text(key, text, "does not match '^[printable characters]*$'"));
+        }
+        Ok(given)
+    }
+
+    /// A UUID, or null.
+    pub fn uuid(&self, key: &str) -> Result<Given<&'a str>, Fault> {
+        match self.fields.get(key) {
+            None => Ok(Given::Absent),
+            Some(Value::Null) => Ok(Given::Null),
+            Some(Value::String(text)) if uuid::Uuid::try_parse(text).is_ok() => Ok(Given::Value(text)),
+            Some(other) => Err(refused_by_all(key, other)),
+        }
+    }
+
+    /// A truth value in one of the spellings the API takes.
+    pub fn boolean(&self, key: &str) -> Result<Option<bool>, Fault> {
+        const TRUE: [&str; 12] =
+            ["True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes", "y", "t"];
+        const FALSE: [&str; 12] =
+            ["False", "FALSE", "false", "0", "OFF", "Off", "off", "NO", "No", "no", "n", "f"];
+        match self.fields.get(key) {
+            None => Ok(None),
+            Some(Value::Bool(truth)) => Ok(Some(*truth)),
+            Some(Value::String(text)) if TRUE.contains(&text.as_str()) => Ok(Some(true)),
+            Some(Value::String(text)) if FALSE.contains(&text.as_str()) => Ok(Some(false)),
+            Some(other @ Value::String(_)) => {
+                let spellings =
+                    |texts: &[&str]| texts.iter().map(|t| repr_text(t)).collect::<Vec<_>>().join(", ");
+                let message = format!(
+                    "{} is not one of [True, {}, False, {}]",
+                    repr(other),
+                    spellings(&TRUE),
+                    spellings(&FALSE)
+                );
+                Err(refused(Some(key), other, message))
+            }
+            Some(other) => Err(refused(Some(key), other, not_of_type(other, &["boolean", "string"]))),
+        }
+    }
+
+    /// Likewise, or null.
+    pub fn boolean_or_null(&self, key: &str) -> Result<Option<bool>, Fault> {
+        match self.fields.get(key) {
+            Some(Value::Null) => Ok(None),
+            Some(other) => self.boolean(key).map_err(|_| refused_by_all(key, other)),
+            None => Ok(None),
+        }
+    }
+
+    /// A size in GiB: a number, or a text of digits; null where the field may be.
+    pub fn size(&self, key: &str, nullable: bool) -> Result<Option<Gib>, Fault> {
+        let types: &[&str] = if nullable { &["integer", "string", "null"] } else { &["integer", "string"] };
+        let Some(value) = self.fields.get(key) else { return Ok(None) };
+        let number = match value {
+            Value::Null if nullable => return Ok(None),
+            Value::Number(number) if number.is_i64() || number.is_u64() => number.to_string(),
+            Value::String(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
+                digits.clone()
+            }
+            Value::String(text) => {
+                let message = format!("{} does not match '^[0-9]+$'", repr_text(text));
+                return Err(refused(Some(key), value, message));
+            }
+            other => return Err(refused(Some(key), other, not_of_type(other, types))),
+        };
+        let digits = number.trim_start_matches('0');
+        let gib = if digits.is_empty() { Ok(0) } else { digits.parse::<i64>() };
+        match gib {
+            Ok(gib) if gib < 1 => {
+                Err(refused(Some(key), value, format!("{gib} is less than the minimum of 1")))
+            }
+            Ok(gib) => Gib::new(gib).map(Some).ok_or_else(|| too_big(key, value, digits)),
+            Err(_) => Err(too_big(key, value, digits)),
+        }
+    }
+
+    /// Metadata: texts under well-formed keys, as many as the limits allow.
+    pub fn metadata(
+        &self,
+        key: &str,
+        nullable: bool,
+        limits: &Limits,
+    ) -> Result<Given<BTreeMap<String, String>>, Fault> {
+        let items = match self.fields.get(key) {
+            None => return Ok(Given::Absent),
+            Some(Value::Null) if nullable => return Ok(Given::Null),
+            Some(Value::Object(items)) => items,
+            Some(other) => {
+                let types: &[&str] = if nullable { &["object", "null"] } else { &["object"] };
+                return Err(refused(Some(key), other, not_of_type(other, types)));
+            }
+        };
+        let mut metadata = BTreeMap::new();
+        for (name, value) in items.iter().filter(|(name, _)| is_metadata_key(name)) {
+            let Value::String(text) = value else {
+                return Err(refused(Some(name), value, not_of_type(value, &["string"])));
+            };
+            if text.chars().count() > LONGEST {
+                return Err(refused_text(name, text, "is too long"));
+            }
+            metadata.insert(name.clone(), text.clone());
+        }
+        let mut strangers: Vec<&String> = items.keys().filter(|name| !is_metadata_key(name)).collect();
+        if !strangers.is_empty() {
+            strangers.sort_unstable();
+            let verb = if strangers.len() == 1 { "does" } else { "do" };
+            let shown: Vec<String> = strangers.into_iter().map(|name| repr_text(name)).collect();
+            let message = format!(
+                "{} {verb} not match any of the regexes: '^[a-zA-Z0-9-_:. /]{{1,255}}$'",
+                shown.join(", ")
+            );
+            return Err(refused(Some(key), &Value::Object(items.clone()), message));
+        }
+        check_count(metadata.len(), limits)?;
+        Ok(Given::Value(metadata))
+    }
+}
+
+/// Whether a thing may have so many metadata items.
+pub fn check_count(items: usize, limits: &Limits) -> Result<(), Fault> {
+    match u32::try_from(items) {
+        Ok(items) if items <= limits.max_metadata_items => Ok(()),
+        _ => Err(Fault::TooMuchMetadata(limits.max_metadata_items)),
+    }
+}
+
+fn is_metadata_key(key: &str) -> bool {
+    (1..=LONGEST).contains(&key.len())
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b':' | b'.' | b' ' | b'/'))
+}
+
+fn no_text<T>(given: Given<T>) -> Given<String> {
+    if matches!(given, Given::Null) { Given::Null } else { Given::Absent }
+}
+
+fn refused(path: Option<&str>, value: &Value, message: String) -> Fault {
+    Fault::Invalid(match path {
+        Some(path) => format!("Invalid input for field/attribute {path}. Value: {}. {message}", text(value)),
+        None => message,
+    })
+}
+
+fn refused_text(path: &str, value: &str, complaint: &str) -> Fault {
+    refused(Some(path), &Value::String(value.to_owned()), format!("{} {complaint}", repr_text(value)))
+}
+
+fn refused_by_all(path: &str, value: &Value) -> Fault {
+    refused(Some(path), value, format!("{} is not valid under any of the given schemas", repr(value)))
+}
+
+fn not_of_type(value: &Value, types: &[&str]) -> String {
+    let types: Vec<String> = types.iter().map(|name| repr_text(name)).collect();
+    format!("{} is not of type {}", repr(value), types.join(", "))
+}
+
+fn too_big(key: &str, value: &Value, digits: &str) -> Fault {
+    refused(Some(key), value, format!("{digits} is greater than the maximum of {}", Gib::MAX.get()))
+}

@@ -1,0 +1,68 @@
+//! `DELETE /snapshots/{snapshot_id}`
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::super::fault::{Fault, empty};
+use super::super::request::Call;
+use super::find;
+use crate::db::{Repository, Snapshot};
+use crate::http::App;
+use crate::jobs::{self, Task};
+use crate::model::SnapshotStatus;
+
+#[utoipa::path(
+    delete, path = "/v3/snapshots/{snapshot_id}", tag = "snapshots", operation_id = "delete_snapshot",
+    description = "Also cancels the making of a snapshot that is not yet there.",
+    params(("snapshot_id" = String, Path)),
+    responses(
+        (status = 202, description = "It will be deleted"),
+        (status = 400, description = "Its status forbids it"),
+        (status = 404, description = "No such snapshot"),
+    ),
+)]
+pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) -> Result<Response, Fault> {
+    let mut repository = app.database.begin().await?;
+    let snapshot = find(&mut repository, &call, &id).await?;
+    if !mark_deleting(&mut repository, &app, &call, &snapshot).await? {
+        return Err(Fault::InvalidSnapshot(
+            "Snapshot status must be available or error and must not be part of a group.".to_owned(),
+        ));
+    }
+    repository.commit().await?;
+    Ok(empty(StatusCode::ACCEPTED))
+}
+
+/// To `deleting`, with the job that ends it. `false`: its status forbids that.
+pub async fn mark_deleting(
+    repository: &mut Repository,
+    app: &App,
+    call: &Call,
+    snapshot: &Snapshot,
+) -> Result<bool, Fault> {
+    use SnapshotStatus::*;
+    let now = app.world.now();
+    // A snapshot that is being made may be done by the time it is looked at again.
+    let tries: &[SnapshotStatus] = match snapshot.status {
+        Creating => &[Creating, Available, Error],
+        Available => &[Available],
+        Error => &[Error],
+        ErrorDeleting => &[ErrorDeleting],
+        Deleting => return Ok(false),
+    };
+    for &from in tries {
+        if repository.change_snapshot(&snapshot.id, from, Deleting, now).await? {
+            if from == Creating {
+                repository.cancel_jobs(snapshot.id.as_str(), now).await?;
+            }
+            let task = Task::DeleteSnapshot {
+                snapshot_id: snapshot.id.clone(),
+                volume_id: snapshot.volume_id.clone(),
+            };
+            jobs::enqueue(repository, &app.world, task, &call.context.origin()).await?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

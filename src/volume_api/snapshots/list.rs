@@ -1,0 +1,128 @@
+//! `GET /snapshots`, `GET /snapshots/detail`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::super::fault::{Fault, answer};
+use super::super::filters::{allowed, pairs, texts};
+use super::super::microversion::Microversion;
+use super::super::paging::{Paging, flag, wants_count};
+use super::super::request::Call;
+use super::find;
+use super::view::{Depth, Many, View};
+use crate::db::SnapshotFilter;
+use crate::http::App;
+
+#[utoipa::path(
+    get, path = "/v3/snapshots", tag = "snapshots", operation_id = "list_snapshots",
+    params(
+        ("limit" = Option<i64>, Query), ("marker" = Option<String>, Query), ("offset" = Option<i64>, Query),
+        ("sort" = Option<String>, Query, description = "`key[:asc|:desc],...`; by name since 3.30"),
+        ("with_count" = Option<bool>, Query, description = "Since 3.45"),
+        ("all_tenants" = Option<bool>, Query, description = "For administrators"),
+        ("name" = Option<String>, Query), ("status" = Option<String>, Query),
+        ("volume_id" = Option<String>, Query),
+        ("metadata" = Option<String>, Query, description = "`{'key': 'value'}`, since 3.22"),
+    ),
+    responses((status = 200, body = Many), (status = 400, description = "A parameter is not usable")),
+)]
+pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault> {
+    search(&app, &call, "snapshots", Depth::Base).await
+}
+
+#[utoipa::path(
+    get, path = "/v3/snapshots/detail", tag = "snapshots", operation_id = "list_snapshots_in_detail",
+    description = "Takes the parameters of the list without detail.",
+    responses((status = 200, body = Many), (status = 400, description = "A parameter is not usable")),
+)]
+pub async fn detail(State(app): State<App>, call: Call) -> Result<Response, Fault> {
+    search(&app, &call, "snapshots/detail", Depth::Read).await
+}
+
+async fn search(app: &App, call: &Call, collection: &str, depth: Depth) -> Result<Response, Fault> {
+    let most = app.config.volumes.osapi_max_limit;
+    let paging = Paging::parse(&call.query, most, |key| column(key, call.version))?;
+    let with_count = wants_count(call)?;
+    let filter = filter(app, call)?;
+    let mut repository = app.database.read().await?;
+    if let Some(marker) = &paging.marker {
+        find(&mut repository, call, marker).await?;
+    }
+    let rows = repository.snapshots(&filter, &paging.page()).await?;
+    let count = if with_count { Some(repository.count_snapshots(&filter).await?) } else { None };
+    let last = rows.last().map(|snapshot| snapshot.id.as_str());
+    let snapshots_links = paging.next(call, collection, rows.len(), count, last);
+    let snapshots = rows.iter().map(|snapshot| View::new(snapshot, call, depth)).collect();
+    Ok(answer(StatusCode::OK, &Many { snapshots, snapshots_links, count }))
+}
+
+/// The column behind a sort key.
+fn column(key: &str, version: Microversion) -> Option<&'static str> {
+    Some(match key {
+        "id" => "id",
+        "name" if version >= Microversion::SNAPSHOT_SORT_BY_NAME => "name",
+        "display_name" => "name",
+        "display_description" => "description",
+        "status" => "status",
+        "volume_id" => "volume_id",
+        "volume_size" => "size",
+        "created_at" => "created_at",
+        "updated_at" => "updated_at",
+        "user_id" => "user_id",
+        "project_id" => "project_id",
+        _ => return None,
+    })
+}
+
+/// What everybody may filter by.
+const EVERYBODYS: [&str; 6] =
+    ["name", "status", "volume_id", "metadata", "availability_zone", "consumes_quota"];
+
+fn filter(app: &App, call: &Call) -> Result<SnapshotFilter, Fault> {
+    let mut filter = SnapshotFilter::default();
+    if !(call.context.is_admin && flag(&call.query, "all_tenants")?) {
+        filter.project_id = Some(call.context.project_id.to_string());
+    }
+    for (key, value) in allowed(call, &EVERYBODYS)? {
+        let fits = match key {
+            "all_tenants" => true,
+            "name" | "display_name" => {
+                filter.name = Some(value.to_owned());
+                true
+            }
+            "status" => {
+                filter.status = Some(texts(value));
+                true
+            }
+            "id" => {
+                filter.id = Some(texts(value));
+                true
+            }
+            "volume_id" => {
+                filter.volume_id = Some(value.to_owned());
+                true
+            }
+            // Before its version nobody looks at it.
+            "metadata" if call.version < Microversion::SNAPSHOT_METADATA_FILTER => true,
+            "metadata" => pairs(value).map(|pairs| filter.metadata.extend(pairs)).is_some(),
+            // Of their volumes, which are all in the one there is.
+            "availability_zone" => value == app.config.volumes.storage_availability_zone,
+            "consumes_quota" | "use_quota" => flag(&call.query, key)?,
+            "project_id" => match &filter.project_id {
+                Some(project) => project == value,
+                None => {
+                    filter.project_id = Some(value.to_owned());
+                    true
+                }
+            },
+            // What is no column finds nothing.
+            _ => false,
+        };
+        if !fits {
+            filter.id = Some(Vec::new());
+            break;
+        }
+    }
+    Ok(filter)
+}

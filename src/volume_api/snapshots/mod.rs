@@ -1,0 +1,41 @@
+//! `/snapshots`
+
+mod action;
+mod create;
+mod delete;
+mod list;
+mod metadata;
+mod show;
+mod update;
+mod view;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::fault::Fault;
+use super::request::Call;
+use crate::db::{Repository, Snapshot};
+use crate::http::App;
+use crate::model::SnapshotId;
+
+pub use delete::mark_deleting;
+
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list::list, create::create))
+        .routes(routes!(list::detail))
+        .routes(routes!(show::show, update::update, delete::delete))
+        .routes(routes!(action::action))
+        .merge(metadata::router())
+}
+
+/// The snapshot that the request names, if its caller may see it.
+pub async fn find(repository: &mut Repository, call: &Call, id: &str) -> Result<Snapshot, Fault> {
+    let found = match SnapshotId::parse(id) {
+        Some(id) => repository.snapshot(&id).await?,
+        None => None,
+    };
+    found
+        .filter(|snapshot| call.may_see(&snapshot.project_id))
+        .ok_or_else(|| Fault::Missing("Snapshot", id.to_owned()))
+}

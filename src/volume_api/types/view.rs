@@ -1,0 +1,61 @@
+//! A volume type as clients see it. The order of the fields is the order of the keys.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::super::links::NextLink;
+use super::super::request::Call;
+use crate::db;
+
+/// What everybody may read of a type's extra specs.
+const EVERYBODYS: [&str; 3] = ["multiattach", "RESKEY:availability_zones", "replication_enabled"];
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = VolumeType)]
+pub struct View<'a> {
+    id: &'a str,
+    name: &'a str,
+    is_public: bool,
+    description: Option<&'a str>,
+    extra_specs: BTreeMap<&'a str, &'a str>,
+    /// For administrators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    qos_specs_id: Option<Option<&'a str>>,
+    #[serde(rename = "os-volume-type-access:is_public")]
+    access_is_public: bool,
+}
+
+impl<'a> View<'a> {
+    pub fn new(volume_type: &'a db::VolumeType, call: &Call) -> Self {
+        let is_admin = call.context.is_admin;
+        let specs = volume_type.extra_specs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        Self {
+            id: volume_type.id.as_str(),
+            name: &volume_type.name,
+            is_public: volume_type.is_public,
+            description: volume_type.description.as_deref(),
+            extra_specs: specs.filter(|(key, _)| is_admin || EVERYBODYS.contains(key)).collect(),
+            qos_specs_id: is_admin.then_some(None),
+            access_is_public: volume_type.is_public,
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = OneVolumeType)]
+pub struct One<'a> {
+    pub volume_type: View<'a>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = VolumeTypes)]
+pub struct Many<'a> {
+    pub volume_types: Vec<View<'a>>,
+    /// Unlike in other lists, in the singular.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<NextLink>>)]
+    pub volume_type_links: Option<[NextLink; 1]>,
+}

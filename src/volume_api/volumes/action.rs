@@ -1,0 +1,76 @@
+//! `POST /volumes/{volume_id}/action`
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde_json::Value;
+
+use super::super::fault::Fault;
+use super::super::microversion::Microversion;
+use super::super::request::{Body, Call};
+use super::extend;
+use crate::http::App;
+
+/// Actions that the real service has beside those that are dispatched below.
+const NOT_YET: [&str; 23] = [
+    "os-attach",
+    "os-detach",
+    "os-reserve",
+    "os-unreserve",
+    "os-begin_detaching",
+    "os-roll_detaching",
+    "os-initialize_connection",
+    "os-terminate_connection",
+    "os-extend_volume_completion",
+    "os-retype",
+    "os-set_bootable",
+    "os-update_readonly_flag",
+    "os-volume_upload_image",
+    "os-set_image_metadata",
+    "os-unset_image_metadata",
+    "os-show_image_metadata",
+    "os-reset_status",
+    "os-force_delete",
+    "os-force_detach",
+    "os-migrate_volume",
+    "os-migrate_volume_completion",
+    "os-unmanage",
+    "os-reimage",
+];
+
+#[utoipa::path(
+    post, path = "/v3/volumes/{volume_id}/action", tag = "volumes", operation_id = "act_on_volume",
+    description = "One action, named by the only key of the body: `os-extend` with `new_size` in GiB.",
+    params(("volume_id" = String, Path)),
+    request_body = Object,
+    responses(
+        (status = 202, description = "It will be done"),
+        (status = 400, description = "No such action, or the volume's status forbids it"),
+        (status = 404, description = "No such volume"),
+        (status = 501, description = "An action that is not implemented"),
+    ),
+)]
+pub async fn action(
+    State(app): State<App>,
+    call: Call,
+    Path(id): Path<String>,
+    Body(body): Body,
+) -> Result<Response, Fault> {
+    match only_key(&body)? {
+        "os-extend" => extend::extend(&app, &call, &id, &body).await,
+        "revert" => Err(not_yet(&call, Microversion::REVERT, "revert")),
+        "os-reimage" => Err(not_yet(&call, Microversion::REIMAGE, "os-reimage")),
+        known if NOT_YET.contains(&known) => Err(not_yet(&call, Microversion::MIN, known)),
+        unknown => Err(Fault::NoSuchAction(unknown.to_owned())),
+    }
+}
+
+/// The name of the action.
+pub fn only_key(body: &Value) -> Result<&str, Fault> {
+    let fields = body.as_object().filter(|fields| fields.len() == 1);
+    fields.and_then(|fields| fields.keys().next()).map(String::as_str).ok_or(Fault::MalformedBody)
+}
+
+/// An action that does not exist here; nor does it in versions before its own.
+pub fn not_yet(call: &Call, since: Microversion, name: &str) -> Fault {
+    call.since(since).err().unwrap_or_else(|| Fault::NotImplemented(format!("The action {name}")))
+}

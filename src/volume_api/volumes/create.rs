@@ -1,0 +1,213 @@
+//! `POST /volumes`
+
+mod image;
+mod source;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::Value;
+use sqlx::types::Json;
+
+use super::super::fault::{Fault, answer};
+use super::super::microversion::Microversion;
+use super::super::request::{Body, Call};
+use super::super::schema::Object;
+use super::super::types;
+use super::view::{One, Place, View};
+use crate::config::{Config, Limits};
+use crate::db::{Repository, Volume, VolumeFilter};
+use crate::http::App;
+use crate::jobs::{self, Task};
+use crate::model::{Gib, VolumeId, VolumeStatus};
+use std::collections::BTreeMap;
+
+use source::Source;
+
+#[utoipa::path(
+    post, path = "/v3/volumes", tag = "volumes", operation_id = "create_volume",
+    description = "Makes a volume: empty, or from a snapshot (`snapshot_id`), a volume (`source_volid`) or an \
+        image (`imageRef` or `image_id`).",
+    request_body = Object,
+    responses(
+        (status = 202, body = One),
+        (status = 400, description = "The body is not usable, or what it is made from is not"),
+        (status = 404, description = "A snapshot, volume or type that the body names does not exist"),
+        (status = 413, description = "There are too many volumes, or this one would be too large"),
+    ),
+)]
+pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Result<Response, Fault> {
+    let wanted = Wanted::read(&body, call.version, &app.config.limits)?;
+    let mut repository = app.database.begin().await?;
+
+    let asked_type = match &wanted.volume_type {
+        Some(name) => Some(types::by_id_or_name(&mut repository, name).await?),
+        None => None,
+    };
+    let source = Source::find(&mut repository, &call, &wanted).await?;
+    if wanted.multiattach {
+        return Err(Fault::Invalid(
+            "multiattach parameter has been removed. The default behavior is to use multiattach enabled volume \
+             types. Contact your administrator to create a multiattach enabled volume type and use it to create \
+             multiattach volumes."
+                .to_owned(),
+        ));
+    }
+    if let Some(asked) = &asked_type {
+        source.check_type(asked)?;
+    }
+    source.check_status()?;
+    let size = source.size(wanted.size)?;
+    source.check_image(size)?;
+    let volume_type = match asked_type {
+        Some(asked) => asked,
+        None => match source.volume_type_id() {
+            Some(id) => types::by_id_or_name(&mut repository, id.as_str()).await?,
+            None => types::default(&mut repository, &app.config).await?,
+        },
+    };
+    let zone = &app.config.volumes.storage_availability_zone;
+    if let Some(asked) = wanted.availability_zone.filter(|asked| asked != zone) {
+        return Err(Fault::AvailabilityZone(asked));
+    }
+    check_limits(&mut repository, &app.config.limits, size).await?;
+
+    let volume = Volume {
+        id: VolumeId::from(app.world.ids.random()),
+        project_id: call.context.project_id.clone(),
+        user_id: call.context.user_id.clone(),
+        name: wanted.name,
+        description: wanted.description,
+        size,
+        status: VolumeStatus::Creating,
+        previous_status: None,
+        availability_zone: zone.clone(),
+        host: Some(host(&app.config)),
+        volume_type_id: volume_type.id,
+        volume_type_name: volume_type.name,
+        bootable: source.is_bootable(),
+        multiattach: false,
+        snapshot_id: source.snapshot_id(),
+        source_volume_id: source.volume_id(),
+        image_id: source.image_id(),
+        metadata: Json(wanted.metadata),
+        image_metadata: source.image_metadata().map(Json),
+        created_at: app.world.now(),
+        updated_at: None,
+    };
+    repository.add_volume(&volume).await?;
+    let task = Task::CreateVolume { volume_id: volume.id.clone(), source: source.into_task() };
+    jobs::enqueue(&mut repository, &app.world, task, &call.context.origin()).await?;
+    repository.commit().await?;
+    Ok(answer(StatusCode::ACCEPTED, &One { volume: View::new(&volume, &call, Place::Write) }))
+}
+
+/// What the body says.
+struct Wanted {
+    name: Option<String>,
+    description: Option<String>,
+    /// Id or name.
+    volume_type: Option<String>,
+    metadata: BTreeMap<String, String>,
+    snapshot_id: Option<String>,
+    source_volid: Option<String>,
+    size: Option<Gib>,
+    availability_zone: Option<String>,
+    multiattach: bool,
+    /// Id or name, or an address that ends with the id.
+    image: Option<String>,
+    group_id: Option<String>,
+    backup_id: Option<String>,
+}
+
+const FIELDS: [&str; 16] = [
+    "name",
+    "description",
+    "display_name",
+    "display_description",
+    "volume_type",
+    "metadata",
+    "snapshot_id",
+    "source_volid",
+    "consistencygroup_id",
+    "size",
+    "availability_zone",
+    "multiattach",
+    "image_id",
+    "imageRef",
+    "group_id",
+    "backup_id",
+];
+
+const HINTS: &str = "OS-SCH-HNT:scheduler_hints";
+
+impl Wanted {
+    fn read(body: &Value, version: Microversion, limits: &Limits) -> Result<Self, Fault> {
+        let body = Object::body(body)?;
+        let volume = body.object("volume")?;
+        let wanted = volume.map(|volume| Self::read_volume(&volume, version, limits)).transpose()?;
+        body.object_or_null(HINTS)?;
+        body.require("volume")?;
+        body.only(&["volume", HINTS])?;
+        wanted.ok_or(Fault::Malformed)
+    }
+
+    fn read_volume(volume: &Object<'_>, version: Microversion, limits: &Limits) -> Result<Self, Fault> {
+        let owned = |text: &str| text.to_owned();
+        let name = volume.trimmed("name", "name")?;
+        let description = volume.trimmed("description", "description")?;
+        let display_name = volume.trimmed("display_name", "name")?;
+        let display_description = volume.trimmed("display_description", "description")?;
+        let volume_type = volume.text("volume_type")?.value().filter(|name| !name.is_empty()).map(owned);
+        let metadata = volume.metadata("metadata", true, limits)?.value().unwrap_or_default();
+        let snapshot_id = volume.uuid("snapshot_id")?.value().map(owned);
+        let source_volid = volume.uuid("source_volid")?.value().map(owned);
+        let consistency_group = volume.uuid("consistencygroup_id")?.value().map(owned);
+        let size = volume.size("size", true)?;
+        let availability_zone = volume.nonempty_text("availability_zone")?.value().map(owned);
+        let multiattach = volume.boolean_or_null("multiattach")?.unwrap_or(false);
+        let image_id = volume.text("image_id")?;
+        let image_ref = volume.text("imageRef")?;
+        let group_id =
+            if version >= Microversion::GROUPS { volume.text("group_id")?.value().map(owned) } else { None };
+        let backup_id = if version >= Microversion::FROM_BACKUP {
+            volume.uuid("backup_id")?.value().map(owned)
+        } else {
+            None
+        };
+        if version >= Microversion::STRICT_BODIES {
+            volume.only(&FIELDS)?;
+        }
+        Ok(Self {
+            name: name.or(display_name).value(),
+            description: description.or(display_description).value(),
+            volume_type,
+            metadata,
+            snapshot_id,
+            source_volid,
+            size,
+            availability_zone,
+            multiattach,
+            image: image_id.or(image_ref).value().map(owned),
+            group_id: consistency_group.or(group_id),
+            backup_id,
+        })
+    }
+}
+
+async fn check_limits(repository: &mut Repository, limits: &Limits, size: Gib) -> Result<(), Fault> {
+    if size.get().unsigned_abs() > limits.max_volume_size {
+        return Err(Fault::TooLarge { size: size.get(), limit: limits.max_volume_size });
+    }
+    if limits.max_volumes >= 0
+        && repository.count_volumes(&VolumeFilter::default()).await? >= limits.max_volumes
+    {
+        return Err(Fault::TooManyVolumes(limits.max_volumes));
+    }
+    Ok(())
+}
+
+/// As the real service names the place of a volume: `<host>@<backend>#<pool>`.
+fn host(config: &Config) -> String {
+    format!("pumice@{}#{}", config.volumes.backend_name(), config.volumes.rbd_pool)
+}

@@ -1,0 +1,86 @@
+//! The image a volume is made from.
+
+use std::collections::BTreeMap;
+
+use super::super::super::fault::Fault;
+use super::super::super::request::Call;
+use crate::db::{Image, ImageFilter, Page, Repository};
+use crate::model::{GIB, Gib, ImageId, ImageStatus};
+
+/// By the id, which may be the end of an address, or by the name.
+pub async fn find(repository: &mut Repository, call: &Call, reference: &str) -> Result<Image, Fault> {
+    let visible = |image: &Image| {
+        image.status != ImageStatus::Deleted
+            && (matches!(image.visibility.as_str(), "public" | "community")
+                || call.context.is_admin
+                || image.project_id.as_ref() == Some(&call.context.project_id))
+    };
+    let last = reference.rsplit('/').next().unwrap_or(reference);
+    if let Some(id) = ImageId::parse(last)
+        && let Some(image) = repository.image(&id).await?.filter(&visible)
+    {
+        return Ok(image);
+    }
+    let filter = ImageFilter { name: Some(vec![reference.to_owned()]), ..ImageFilter::default() };
+    let mut named = repository.images(&filter, &Page::default()).await?;
+    named.retain(visible);
+    if named.len() > 1 {
+        return Err(Fault::Ambiguous(reference.to_owned()));
+    }
+    named.pop().ok_or_else(|| {
+        Fault::Invalid("Invalid image identifier or unable to access requested image.".to_owned())
+    })
+}
+
+pub fn check(image: &Image, size: Gib) -> Result<(), Fault> {
+    if image.status != ImageStatus::Active {
+        return Err(Fault::InvalidInput(format!("Image {} is not active.", image.id)));
+    }
+    let gib = |bytes: Option<i64>| bytes.unwrap_or(0).unsigned_abs().div_ceil(GIB);
+    let room = size.get().unsigned_abs();
+    if gib(image.size) > room {
+        return Err(Fault::InvalidInput(format!(
+            "Size of specified image {}GB is larger than volume size {room}GB.",
+            gib(image.size)
+        )));
+    }
+    if size.get() < image.min_disk {
+        return Err(Fault::InvalidInput(format!(
+            "Volume size {room}GB cannot be smaller than the image minDisk size {}GB.",
+            image.min_disk
+        )));
+    }
+    if gib(image.virtual_size) > room {
+        return Err(Fault::Invalid(format!(
+            "Image {} is unacceptable: Image virtual size is {}GB and doesn't fit in a volume of size {room}GB.",
+            image.id,
+            gib(image.virtual_size)
+        )));
+    }
+    match image.disk_format.as_deref() {
+        Some("raw") => Ok(()),
+        format => Err(Fault::NotImplemented(format!(
+            "The conversion of images of disk format {}",
+            format.unwrap_or("none")
+        ))),
+    }
+}
+
+/// What volumes remember of their image: its properties, and of the base ones those that are set.
+pub fn metadata(image: &Image) -> BTreeMap<String, String> {
+    let mut metadata = image.properties.0.clone();
+    let mut add = |key: &str, value: Option<String>| {
+        if let Some(value) = value {
+            metadata.insert(key.to_owned(), value);
+        }
+    };
+    add("image_id", Some(image.id.to_string()));
+    add("image_name", image.name.clone().filter(|name| !name.is_empty()));
+    add("checksum", image.checksum.clone());
+    add("container_format", image.container_format.clone());
+    add("disk_format", image.disk_format.clone());
+    add("min_disk", Some(image.min_disk.to_string()));
+    add("min_ram", Some(image.min_ram.to_string()));
+    add("size", image.size.map(|size| size.to_string()));
+    metadata
+}

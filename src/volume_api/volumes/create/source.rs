@@ -1,0 +1,162 @@
+//! What a new volume is made from.
+
+use std::collections::BTreeMap;
+
+use super::super::super::fault::Fault;
+use super::super::super::request::Call;
+use super::super::super::snapshots;
+use super::super::find;
+use super::{Wanted, image};
+use crate::db::{Image, Repository, Snapshot, Volume, VolumeType};
+use crate::jobs::VolumeSource;
+use crate::model::{Gib, ImageId, SnapshotId, SnapshotStatus, VolumeId, VolumeStatus, VolumeTypeId};
+
+pub enum Source {
+    Nothing,
+    /// With its volume, which knows what the snapshot's bytes once were.
+    Snapshot(Box<(Snapshot, Volume)>),
+    Volume(Box<Volume>),
+    Image(Box<Image>),
+}
+
+impl Source {
+    /// Finds all that the request names, in the order in which the real service misses them.
+    pub async fn find(repository: &mut Repository, call: &Call, wanted: &Wanted) -> Result<Self, Fault> {
+        let mut sources = Vec::new();
+        if let Some(id) = &wanted.snapshot_id {
+            let snapshot = snapshots::find(repository, call, id).await?;
+            let volume = find(repository, call, snapshot.volume_id.as_str()).await?;
+            sources.push(Source::Snapshot(Box::new((snapshot, volume))));
+        }
+        if let Some(id) = &wanted.source_volid {
+            sources.push(Source::Volume(Box::new(find(repository, call, id).await?)));
+        }
+        if let Some(id) = &wanted.group_id {
+            return Err(Fault::Missing("Group", id.clone()));
+        }
+        if let Some(reference) = &wanted.image {
+            sources.push(Source::Image(Box::new(image::find(repository, call, reference).await?)));
+        }
+        if let Some(id) = &wanted.backup_id {
+            return Err(Fault::Missing("Backup", id.clone()));
+        }
+        if sources.len() > 1 {
+            return Err(Fault::InvalidInput(
+                "May specify only one of backup, imageRef, snapshot, source volume".to_owned(),
+            ));
+        }
+        Ok(sources.pop().unwrap_or(Source::Nothing))
+    }
+
+    /// A volume keeps the type of what it is made from.
+    pub fn check_type(&self, asked: &VolumeType) -> Result<(), Fault> {
+        let advice = match self {
+            Source::Snapshot(source) if source.1.volume_type_id != asked.id => {
+                "recommend omitting the type argument"
+            }
+            Source::Volume(volume) if volume.volume_type_id != asked.id => {
+                "either match source volume, or omit type argument"
+            }
+            _ => return Ok(()),
+        };
+        Err(Fault::InvalidInput(format!(
+            "Invalid volume_type provided: {} (requested type is not compatible; {advice}).",
+            asked.id
+        )))
+    }
+
+    pub fn check_status(&self) -> Result<(), Fault> {
+        use VolumeStatus::{Available, InUse};
+        match self {
+            Source::Snapshot(source) if source.0.status != SnapshotStatus::Available => {
+                Err(Fault::InvalidSnapshot(
+                    "Originating snapshot status must be one of 'available' values".to_owned(),
+                ))
+            }
+            Source::Volume(volume) if !matches!(volume.status, Available | InUse) => {
+                Err(Fault::InvalidVolume(
+                    "Originating source volume status must be one of 'available, in-use' values".to_owned(),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The size asked for, or that of the source.
+    pub fn size(&self, asked: Option<Gib>) -> Result<Gib, Fault> {
+        let (least, what, gap) = match self {
+            // The real service stumbles over the missing number.
+            Source::Nothing | Source::Image(_) => return asked.ok_or(Fault::Malformed),
+            Source::Snapshot(source) => (source.0.size, "snapshot", "the snapshot size "),
+            // The real service writes two spaces.
+            Source::Volume(volume) => (volume.size, "volume", "original volume size  "),
+        };
+        match asked {
+            None => Ok(least),
+            Some(size) if size >= least => Ok(size),
+            Some(size) => Err(Fault::InvalidInput(format!(
+                "Volume size '{}'GB cannot be smaller than {gap}{}GB. They must be >= original {what} size.",
+                size.get(),
+                least.get()
+            ))),
+        }
+    }
+
+    pub fn check_image(&self, size: Gib) -> Result<(), Fault> {
+        if let Source::Image(image) = self { image::check(image, size) } else { Ok(()) }
+    }
+
+    pub fn volume_type_id(&self) -> Option<&VolumeTypeId> {
+        self.origin().map(|volume| &volume.volume_type_id)
+    }
+
+    pub fn is_bootable(&self) -> bool {
+        match self {
+            Source::Image(_) => true,
+            _ => self.origin().is_some_and(|volume| volume.bootable),
+        }
+    }
+
+    /// What the image said of itself, or the one that a bootable source was made from.
+    pub fn image_metadata(&self) -> Option<BTreeMap<String, String>> {
+        match self {
+            Source::Image(image) => Some(image::metadata(image)),
+            _ => self
+                .origin()
+                .filter(|volume| volume.bootable)
+                .and_then(|volume| volume.image_metadata.as_ref().map(|metadata| metadata.0.clone())),
+        }
+    }
+
+    pub fn snapshot_id(&self) -> Option<SnapshotId> {
+        if let Source::Snapshot(source) = self { Some(source.0.id.clone()) } else { None }
+    }
+
+    pub fn volume_id(&self) -> Option<VolumeId> {
+        if let Source::Volume(volume) = self { Some(volume.id.clone()) } else { None }
+    }
+
+    pub fn image_id(&self) -> Option<ImageId> {
+        if let Source::Image(image) = self { Some(image.id.clone()) } else { None }
+    }
+
+    pub fn into_task(self) -> VolumeSource {
+        match self {
+            Source::Nothing => VolumeSource::Empty,
+            Source::Snapshot(source) => {
+                VolumeSource::Snapshot { snapshot_id: source.0.id, volume_id: source.0.volume_id }
+            }
+            Source::Volume(volume) => VolumeSource::Volume { volume_id: volume.id },
+            Source::Image(image) => VolumeSource::Image { image_id: image.id },
+        }
+    }
+
+    /// The volume whose bytes it gets.
+    fn origin(&self) -> Option<&Volume> {
+        match self {
+            Source::Snapshot(source) => Some(&source.1),
+            Source::Volume(volume) => Some(volume),
+            Source::Nothing | Source::Image(_) => None,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `GET /volumes`, `GET /volumes/detail`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::super::fault::{Fault, answer};
+use super::super::links::NextLink;
+use super::super::paging::{Paging, wants_count};
+use super::super::request::Call;
+use super::view::{Details, Place, Summaries, Summary, View};
+use super::{filter, find};
+use crate::db::Volume;
+use crate::http::App;
+
+#[utoipa::path(
+    get, path = "/v3/volumes", tag = "volumes", operation_id = "list_volumes",
+    params(
+        ("limit" = Option<i64>, Query), ("marker" = Option<String>, Query), ("offset" = Option<i64>, Query),
+        ("sort" = Option<String>, Query, description = "`key[:asc|:desc],...`"),
+        ("with_count" = Option<bool>, Query, description = "Since 3.45"),
+        ("all_tenants" = Option<bool>, Query, description = "For administrators"),
+        ("name" = Option<String>, Query), ("status" = Option<String>, Query),
+        ("metadata" = Option<String>, Query, description = "`{'key': 'value'}`"),
+    ),
+    responses((status = 200, body = Summaries), (status = 400, description = "A parameter is not usable")),
+)]
+pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault> {
+    let Found { volumes, next: volumes_links, count } = search(&app, &call, "volumes").await?;
+    let volumes = volumes.iter().map(|volume| Summary::new(volume, &call)).collect();
+    Ok(answer(StatusCode::OK, &Summaries { volumes, volumes_links, count }))
+}
+
+#[utoipa::path(
+    get, path = "/v3/volumes/detail", tag = "volumes", operation_id = "list_volumes_in_detail",
+    description = "Takes the parameters of the list without detail.",
+    responses((status = 200, body = Details), (status = 400, description = "A parameter is not usable")),
+)]
+pub async fn detail(State(app): State<App>, call: Call) -> Result<Response, Fault> {
+    let Found { volumes, next: volumes_links, count } = search(&app, &call, "volumes/detail").await?;
+    let volumes = volumes.iter().map(|volume| View::new(volume, &call, Place::Read)).collect();
+    Ok(answer(StatusCode::OK, &Details { volumes, volumes_links, count }))
+}
+
+struct Found {
+    volumes: Vec<Volume>,
+    next: Option<[NextLink; 1]>,
+    count: Option<i64>,
+}
+
+async fn search(app: &App, call: &Call, collection: &str) -> Result<Found, Fault> {
+    let paging = Paging::parse(&call.query, app.config.volumes.osapi_max_limit, column)?;
+    let with_count = wants_count(call)?;
+    let filter = filter::of(call)?;
+    let mut repository = app.database.read().await?;
+    if let Some(marker) = &paging.marker {
+        find(&mut repository, call, marker).await?;
+    }
+    let volumes = repository.volumes(&filter, &paging.page()).await?;
+    let count = if with_count { Some(repository.count_volumes(&filter).await?) } else { None };
+    let last = volumes.last().map(|volume| volume.id.as_str());
+    let next = paging.next(call, collection, volumes.len(), count, last);
+    Ok(Found { volumes, next, count })
+}
+
+/// The column behind a sort key.
+fn column(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "id" => "id",
+        "name" | "display_name" => "name",
+        "description" | "display_description" => "description",
+        "status" => "status",
+        "size" => "size",
+        "availability_zone" => "availability_zone",
+        "bootable" => "bootable",
+        "created_at" => "created_at",
+        "updated_at" => "updated_at",
+        "host" => "host",
+        "user_id" => "user_id",
+        "project_id" => "project_id",
+        "volume_type_id" => "volume_type_id",
+        "snapshot_id" => "snapshot_id",
+        "source_volid" => "source_volume_id",
+        "multiattach" => "multiattach",
+        _ => return None,
+    })
+}

@@ -1,0 +1,55 @@
+//! `GET /volumes/summary`
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::super::fault::{Fault, answer};
+use super::super::microversion::Microversion;
+use super::super::request::Call;
+use super::filter;
+use crate::db::Page;
+use crate::http::App;
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = VolumeTotals)]
+pub struct Totals<'a> {
+    total_count: usize,
+    /// GiB.
+    total_size: i64,
+    /// Since 3.36: every key with its values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<BTreeMap<&'a str, BTreeSet<&'a str>>>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = OneVolumeTotals)]
+pub struct One<'a> {
+    #[serde(rename = "volume-summary")]
+    summary: Totals<'a>,
+}
+
+#[utoipa::path(
+    get, path = "/v3/volumes/summary", tag = "volumes", operation_id = "summarize_volumes",
+    description = "Since 3.12. Takes the filters of the list.",
+    responses((status = 200, body = One)),
+)]
+pub async fn summary(State(app): State<App>, call: Call) -> Result<Response, Fault> {
+    call.since(Microversion::SUMMARY)?;
+    let filter = filter::of(&call)?;
+    let volumes = app.database.read().await?.volumes(&filter, &Page::default()).await?;
+    let metadata = (call.version >= Microversion::SUMMARY_METADATA).then(|| {
+        let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (key, value) in volumes.iter().flat_map(|volume| volume.metadata.iter()) {
+            values.entry(key).or_default().insert(value);
+        }
+        values
+    });
+    let total_size = volumes.iter().map(|volume| volume.size.get()).sum();
+    let summary = Totals { total_count: volumes.len(), total_size, metadata };
+    Ok(answer(StatusCode::OK, &One { summary }))
+}

@@ -1,0 +1,70 @@
+//! `PUT /volumes/{volume_id}`
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use sqlx::types::Json;
+
+use super::super::fault::{Fault, answer};
+use super::super::microversion::Microversion;
+use super::super::request::{Body, Call};
+use super::super::schema::{Given, Object};
+use super::find;
+use super::view::{One, Place, View};
+use crate::http::App;
+
+const FIELDS: [&str; 5] = ["name", "description", "display_name", "display_description", "metadata"];
+
+#[utoipa::path(
+    put, path = "/v3/volumes/{volume_id}", tag = "volumes", operation_id = "update_volume",
+    description = "Changes name, description or metadata, the latter as a whole.",
+    params(("volume_id" = String, Path)),
+    request_body = Object,
+    responses(
+        (status = 200, body = One),
+        (status = 400, description = "The body is not usable"),
+        (status = 404, description = "No such volume"),
+    ),
+)]
+pub async fn update(
+    State(app): State<App>,
+    call: Call,
+    Path(id): Path<String>,
+    Body(body): Body,
+) -> Result<Response, Fault> {
+    let body = Object::body(&body)?;
+    let volume = body.object("volume")?;
+    body.require("volume")?;
+    let volume = volume.ok_or(Fault::Malformed)?;
+    let name = volume.trimmed("name", "name")?;
+    let description = volume.trimmed("description", "description")?;
+    let display_name = volume.trimmed("display_name", "name")?;
+    let display_description = volume.trimmed("display_description", "description")?;
+    let metadata = volume.metadata("metadata", false, &app.config.limits)?;
+    volume.only(&FIELDS)?;
+    if call.version >= Microversion::STRICT_BODIES && volume.fields().is_empty() {
+        return Err(volume.refuse("{} is not valid under any of the given schemas".to_owned()));
+    }
+    body.only(&["volume"])?;
+
+    let mut repository = app.database.begin().await?;
+    let mut row = find(&mut repository, &call, &id).await?;
+    set(&mut row.name, name.or(display_name));
+    set(&mut row.description, description.or(display_description));
+    if let Given::Value(metadata) = metadata {
+        row.metadata = Json(metadata);
+    }
+    row.updated_at = Some(app.world.now());
+    if !repository.update_volume(&row).await? {
+        return Err(Fault::Missing("Volume", id));
+    }
+    repository.commit().await?;
+    Ok(answer(StatusCode::OK, &One { volume: View::new(&row, &call, Place::Write) }))
+}
+
+/// Keeps what the request leaves out.
+fn set(field: &mut Option<String>, given: Given<String>) {
+    if given != Given::Absent {
+        *field = given.value();
+    }
+}

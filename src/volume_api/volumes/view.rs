@@ -1,0 +1,193 @@
+//! A volume as clients see it. The order of the fields is the order of the keys.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::super::links::{Link, NextLink};
+use super::super::microversion::Microversion;
+use super::super::request::{Call, Moment};
+use crate::db;
+
+/// Where a view stands: in a list's detail and a show there is more than in the answers to writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Read,
+    Write,
+}
+
+/// Keys that not every version, caller or place has are `None` there.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Volume)]
+pub struct View<'a> {
+    id: &'a str,
+    status: &'static str,
+    /// GiB.
+    size: i64,
+    availability_zone: &'a str,
+    #[schema(value_type = String)]
+    created_at: Moment,
+    #[schema(value_type = Option<String>)]
+    updated_at: Option<Moment>,
+    name: Option<&'a str>,
+    description: Option<&'a str>,
+    volume_type: &'a str,
+    snapshot_id: Option<&'a str>,
+    source_volid: Option<&'a str>,
+    metadata: &'a BTreeMap<String, String>,
+    #[schema(value_type = Vec<Link>)]
+    links: [Link<'a>; 2],
+    user_id: &'a str,
+    /// `"true"` or `"false"`: a text.
+    bootable: &'static str,
+    encrypted: bool,
+    replication_status: Option<&'a str>,
+    consistencygroup_id: Option<&'a str>,
+    multiattach: bool,
+    #[schema(value_type = Vec<Object>)]
+    attachments: [&'a str; 0],
+    /// For administrators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    migration_status: Option<Option<&'a str>>,
+    /// Since 3.13.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    group_id: Option<Option<&'a str>>,
+    /// Since 3.21, for administrators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    provider_id: Option<Option<&'a str>>,
+    /// Since 3.48.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared_targets: Option<bool>,
+    /// Since 3.48.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    service_uuid: Option<Option<&'a str>>,
+    /// Since 3.61, for administrators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    cluster_name: Option<Option<&'a str>>,
+    /// Since 3.63.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volume_type_id: Option<&'a str>,
+    /// Since 3.65.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consumes_quota: Option<bool>,
+    #[serde(rename = "os-vol-tenant-attr:tenant_id", skip_serializing_if = "Option::is_none")]
+    tenant_id: Option<&'a str>,
+    /// For administrators.
+    #[serde(rename = "os-vol-mig-status-attr:migstat", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    migstat: Option<Option<&'a str>>,
+    /// For administrators.
+    #[serde(rename = "os-vol-mig-status-attr:name_id", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    name_id: Option<Option<&'a str>>,
+    /// Of a volume that was made from an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volume_image_metadata: Option<&'a BTreeMap<String, String>>,
+    /// For administrators.
+    #[serde(rename = "os-vol-host-attr:host", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    host: Option<Option<&'a str>>,
+}
+
+impl<'a> View<'a> {
+    pub fn new(volume: &'a db::Volume, call: &'a Call, place: Place) -> Self {
+        let since = |version| call.version >= version;
+        let is_admin = call.context.is_admin;
+        let is_read = place == Place::Read;
+        Self {
+            id: volume.id.as_str(),
+            status: volume.status.as_str(),
+            size: volume.size.get(),
+            availability_zone: &volume.availability_zone,
+            created_at: Moment(volume.created_at),
+            updated_at: volume.updated_at.map(Moment),
+            name: volume.name.as_deref(),
+            description: volume.description.as_deref(),
+            volume_type: &volume.volume_type_name,
+            snapshot_id: volume.snapshot_id.as_ref().map(|id| id.as_str()),
+            source_volid: volume.source_volume_id.as_ref().map(|id| id.as_str()),
+            metadata: &volume.metadata,
+            links: call.links.of("volumes", volume.id.as_str()),
+            user_id: volume.user_id.as_str(),
+            bootable: if volume.bootable { "true" } else { "false" },
+            encrypted: false,
+            replication_status: None,
+            consistencygroup_id: None,
+            multiattach: volume.multiattach,
+            attachments: [],
+            migration_status: is_admin.then_some(None),
+            group_id: since(Microversion::GROUPS).then_some(None),
+            provider_id: (is_admin && since(Microversion::PROVIDER_ID)).then_some(None),
+            shared_targets: since(Microversion::SHARED_TARGETS).then_some(false),
+            service_uuid: since(Microversion::SHARED_TARGETS).then_some(None),
+            cluster_name: (is_admin && since(Microversion::CLUSTER_NAME)).then_some(None),
+            volume_type_id: since(Microversion::TYPE_ID).then_some(volume.volume_type_id.as_str()),
+            consumes_quota: since(Microversion::CONSUMES_QUOTA).then_some(true),
+            tenant_id: is_read.then_some(volume.project_id.as_str()),
+            migstat: (is_admin && is_read).then_some(None),
+            name_id: (is_admin && is_read).then_some(None),
+            volume_image_metadata: volume
+                .image_metadata
+                .as_ref()
+                .map(|metadata| &metadata.0)
+                .filter(|metadata| is_read && !metadata.is_empty()),
+            host: (is_admin && is_read).then_some(volume.host.as_deref()),
+        }
+    }
+}
+
+/// What a list without detail says of a volume.
+#[derive(Serialize, ToSchema)]
+#[schema(as = VolumeSummary)]
+pub struct Summary<'a> {
+    id: &'a str,
+    name: Option<&'a str>,
+    #[schema(value_type = Vec<Link>)]
+    links: [Link<'a>; 2],
+}
+
+impl<'a> Summary<'a> {
+    pub fn new(volume: &'a db::Volume, call: &'a Call) -> Self {
+        Self {
+            id: volume.id.as_str(),
+            name: volume.name.as_deref(),
+            links: call.links.of("volumes", volume.id.as_str()),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = OneVolume)]
+pub struct One<'a> {
+    pub volume: View<'a>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = VolumeDetails)]
+pub struct Details<'a> {
+    pub volumes: Vec<View<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<NextLink>>)]
+    pub volumes_links: Option<[NextLink; 1]>,
+    /// Since 3.45, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<i64>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = VolumeSummaries)]
+pub struct Summaries<'a> {
+    pub volumes: Vec<Summary<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<NextLink>>)]
+    pub volumes_links: Option<[NextLink; 1]>,
+    /// Since 3.45, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<i64>,
+}

@@ -1,0 +1,64 @@
+//! A snapshot of a volume, protected, so that volumes can be made from it.
+
+use async_trait::async_trait;
+
+use super::{Context, lineage, names};
+use crate::block::{ErrorKind, Missing, OpenMode};
+use crate::db::{self, Repository};
+use crate::jobs::{Cause, Run, StepError, Workflow};
+use crate::model::{SnapshotId, SnapshotStatus, VolumeId};
+
+pub(super) struct CreateSnapshot {
+    context: Context,
+    id: SnapshotId,
+    volume_id: VolumeId,
+}
+
+impl CreateSnapshot {
+    pub(super) fn new(context: Context, id: SnapshotId, volume_id: VolumeId) -> Self {
+        Self { context, id, volume_id }
+    }
+
+    async fn leave(&self, repository: &mut Repository, run: &Run, status: SnapshotStatus) -> db::Result<()> {
+        repository.change_snapshot(&self.id, SnapshotStatus::Creating, status, run.now()).await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Workflow for CreateSnapshot {
+    fn steps(&self) -> &'static [&'static str] {
+        &["snapshot"]
+    }
+
+    async fn run(&self, _: &'static str, _: &Run) -> Result<(), StepError> {
+        let image =
+            self.context.stores.volumes.open(&names::volume(&self.volume_id), OpenMode::ReadWrite).await?;
+        let name = names::snapshot(&self.id);
+        let taken = match image.create_snapshot(&name).await {
+            // An earlier run of this step took it.
+            Err(error) if error.kind == ErrorKind::Exists => image.protect_snapshot(&name).await,
+            Ok(()) => image.protect_snapshot(&name).await,
+            failed => failed,
+        };
+        image.close().await?;
+        Ok(taken?)
+    }
+
+    async fn undo(&self, _: &'static str, _: &Run) -> Result<(), StepError> {
+        let store = &self.context.stores.volumes;
+        let volume = names::volume(&self.volume_id);
+        let Some(image) = store.open(&volume, OpenMode::ReadWrite).await.or_missing()? else { return Ok(()) };
+        let dropped = lineage::drop_snapshot(&*image, &names::snapshot(&self.id)).await;
+        image.close().await?;
+        Ok(dropped?)
+    }
+
+    async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
+        self.leave(repository, run, SnapshotStatus::Available).await
+    }
+
+    async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
+        self.leave(repository, run, SnapshotStatus::Error).await
+    }
+}

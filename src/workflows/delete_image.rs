@@ -1,0 +1,116 @@
+//! An image's bytes and row go. Volumes that are clones of it decide how: with clone format 1 it cannot go before
+//! them and stays as it was; with format 2 its bytes wait in the trash for the last of them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+
+use super::{Context, lineage, names};
+use crate::block::{BlockImage, ErrorKind, Missing, OpenMode};
+use crate::db::{self, ImageChange, Leftover, Repository};
+use crate::jobs::{Cause, Run, StepError, Workflow};
+use crate::model::{ImageId, ImageStatus};
+
+pub(super) struct DeleteImage {
+    context: Context,
+    id: ImageId,
+    is_kept: AtomicBool,
+}
+
+impl DeleteImage {
+    pub(super) fn new(context: Context, id: ImageId) -> Self {
+        Self { context, id, is_kept: AtomicBool::new(false) }
+    }
+
+    async fn remove(&self, run: &Run) -> Result<(), StepError> {
+        let store = &self.context.stores.images;
+        let name = self.id.as_str();
+        let _lock = self.context.locks.lock(name).await;
+        let Some(image) = store.open(name, OpenMode::ReadWrite).await.or_missing()? else {
+            // What cannot be opened may be there in part: a process died while it was made.
+            store.remove(name, &run.progress).await.or_missing()?;
+            return Ok(());
+        };
+        let freed = drop_snapshots(&*image).await;
+        image.close().await?;
+        freed?;
+        match store.remove(name, &run.progress).await.or_missing() {
+            // With clone format 2 the snapshot lives on, unseen, while clones need it.
+            Err(error) if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren) => {
+                store.trash_move(name).await.or_missing()?;
+                Ok(())
+            }
+            other => Ok(other.map(drop)?),
+        }
+    }
+
+    /// Also after a crash, when the step before finds nothing: the trash tells.
+    async fn purge(&self) -> Result<(), StepError> {
+        let pool = self.context.stores.images.pool();
+        let rest = lineage::reap(&self.context, pool, self.id.as_str()).await?;
+        self.is_kept.store(rest == lineage::Rest::Needed, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// All of them, before any is dropped: a refusal changes nothing.
+async fn drop_snapshots(image: &dyn BlockImage) -> Result<(), StepError> {
+    let snapshots = image.snapshots().await?;
+    if let Some(foreign) = snapshots.iter().find(|snapshot| snapshot.name != names::IMAGE_SNAPSHOT) {
+        return Err(StepError::in_use(format!(
+            "The image has the snapshot {} in the storage pool.",
+            foreign.name
+        )));
+    }
+    for snapshot in &snapshots {
+        match image.unprotect_snapshot(&snapshot.name).await.or_missing() {
+            Err(error) if error.kind == ErrorKind::HasChildren => {
+                return Err(StepError::in_use("Volumes are copy-on-write clones of the image."));
+            }
+            other => drop(other?),
+        }
+        image.remove_snapshot(&snapshot.name).await.or_missing()?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Workflow for DeleteImage {
+    fn steps(&self) -> &'static [&'static str] {
+        &["remove", "purge"]
+    }
+
+    async fn run(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
+        match step {
+            "remove" => self.remove(run).await,
+            _ => self.purge().await,
+        }
+    }
+
+    /// Nothing is brought back: what was refused was not changed, what failed can be deleted again.
+    async fn undo(&self, _: &'static str, _: &Run) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
+        if self.is_kept.load(Ordering::Relaxed) {
+            let pool = self.context.stores.images.pool().to_owned();
+            repository.add_leftover(&Leftover { pool, name: self.id.to_string() }, run.now()).await?;
+        }
+        repository.remove_image(&self.id).await?;
+        Ok(())
+    }
+
+    async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
+        let Some(row) = repository.image(&self.id).await? else { return Ok(()) };
+        let back = match row.previous_status {
+            Some(status @ (ImageStatus::Active | ImageStatus::Deactivated)) => status,
+            // It had no bytes worth keeping.
+            _ => return repository.remove_image(&self.id).await.map(drop),
+        };
+        repository
+            .change_image(&self.id, ImageStatus::Deleted, back, &ImageChange::default(), run.now())
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,188 @@
+//! A volume and its bytes go. Whatever clones still read from stays on the pool, under another name, and goes with
+//! the last of them: no order of deletes leaves anything behind.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use super::{Context, lineage, names};
+use crate::block::{BlockImage, ErrorKind, Missing, OpenMode, SnapshotPath};
+use crate::db::{self, Leftover, Repository, Volume, VolumeChange};
+use crate::jobs::{Cause, Run, StepError, Workflow};
+use crate::model::{VolumeId, VolumeStatus};
+
+pub(super) struct DeleteVolume {
+    context: Context,
+    id: VolumeId,
+    notes: Mutex<Notes>,
+}
+
+/// What one step tells the next. After a crash the pool and the row say as much as is needed.
+#[derive(Default)]
+struct Notes {
+    /// What the image hung on.
+    parent: Option<SnapshotPath>,
+    /// It was removed, and so never kept for clones.
+    is_removed: bool,
+    /// It is kept under another name for its clones.
+    is_kept: bool,
+}
+
+impl DeleteVolume {
+    pub(super) fn new(context: Context, id: VolumeId) -> Self {
+        Self { context, id, notes: Mutex::default() }
+    }
+
+    fn name(&self) -> String {
+        names::volume(&self.id)
+    }
+
+    async fn remove(&self, run: &Run) -> Result<(), StepError> {
+        let store = &self.context.stores.volumes;
+        let name = self.name();
+        let _lock = self.context.locks.lock(&name).await;
+        if self.was_made_empty(run).await? {
+            // It hangs on nothing, and mostly nothing hangs on it. Opening it to see that costs more than all the
+            // rest of its removal.
+            match store.remove(&name, &run.progress).await.or_missing() {
+                Ok(Some(())) => {
+                    self.notes().is_removed = true;
+                    return Ok(());
+                }
+                Ok(None) => return Ok(()),
+                Err(error) if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let Some(image) = store.open(&name, OpenMode::ReadWrite).await.or_missing()? else {
+            // What cannot be opened may be there in part: a process died while it was made.
+            store.remove(&name, &run.progress).await.or_missing()?;
+            return Ok(());
+        };
+        let looked = self.look_at(&*image).await;
+        image.close().await?;
+        match looked? {
+            lineage::Rest::Needed => self.set_aside(&name).await,
+            lineage::Rest::Gone => match store.remove(&name, &run.progress).await.or_missing() {
+                Ok(found) => {
+                    self.notes().is_removed |= found.is_some();
+                    Ok(())
+                }
+                // With clone format 2 a removed snapshot lives on while clones need it, and it cannot be seen.
+                Err(error) if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren) => {
+                    self.set_aside(&name).await
+                }
+                Err(error) => Err(error.into()),
+            },
+        }
+    }
+
+    async fn was_made_empty(&self, run: &Run) -> Result<bool, StepError> {
+        let row = run.database.read().await?.volume(&self.id).await?;
+        Ok(row.is_some_and(|row| {
+            row.snapshot_id.is_none() && row.source_volume_id.is_none() && row.image_id.is_none()
+        }))
+    }
+
+    /// Notes the parent and drops the snapshots that were not the user's and that nothing hangs on.
+    async fn look_at(&self, image: &dyn BlockImage) -> Result<lineage::Rest, StepError> {
+        let parent = image.parent().await?.map(|parent| parent.path);
+        self.notes().parent = parent;
+        let snapshots = image.snapshots().await?;
+        let foreign = |name: &str| !names::is_backup_snapshot(name) && !names::is_clone_snapshot(name);
+        if let Some(snapshot) = snapshots.iter().find(|snapshot| foreign(&snapshot.name)) {
+            return Err(StepError::in_use(format!(
+                "The volume has the snapshot {} in the storage pool.",
+                snapshot.name
+            )));
+        }
+        Ok(lineage::drop_unneeded(&self.context.stores.volumes, image).await?)
+    }
+
+    async fn set_aside(&self, name: &str) -> Result<(), StepError> {
+        self.context.stores.volumes.rename(name, &names::deleted(name)).await.or_missing()?;
+        Ok(())
+    }
+
+    /// Lets go of what the image hung on.
+    async fn release(&self, run: &Run) -> Result<(), StepError> {
+        // Kept for clones: it still hangs there, unless the last clone went in this very moment.
+        if !self.notes().is_removed {
+            let pool = self.context.stores.volumes.pool();
+            let rest = lineage::reap(&self.context, pool, &self.name()).await?;
+            self.notes().is_kept = rest == lineage::Rest::Needed;
+            if rest == lineage::Rest::Needed {
+                return Ok(());
+            }
+        }
+        let noted = self.notes().parent.clone();
+        let row = run.database.read().await?.volume(&self.id).await?;
+        for parent in [noted, row.and_then(|row| self.parent_by_row(&row))].iter().flatten() {
+            lineage::release(&self.context, parent).await?;
+        }
+        Ok(())
+    }
+
+    fn parent_by_row(&self, row: &Volume) -> Option<SnapshotPath> {
+        let stores = &self.context.stores;
+        match (&row.source_volume_id, &row.image_id) {
+            (Some(source), _) => Some(SnapshotPath {
+                pool: stores.volumes.pool().to_owned(),
+                image: names::volume(source),
+                snapshot: names::clone_snapshot(&self.id),
+            }),
+            (None, Some(image)) => Some(SnapshotPath {
+                pool: stores.images.pool().to_owned(),
+                image: image.to_string(),
+                snapshot: names::IMAGE_SNAPSHOT.to_owned(),
+            }),
+            (None, None) => None,
+        }
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        // Each change is a single assignment: a panic leaves nothing half made.
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Workflow for DeleteVolume {
+    fn steps(&self) -> &'static [&'static str] {
+        &["remove", "release"]
+    }
+
+    async fn run(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
+        match step {
+            "remove" => self.remove(run).await,
+            _ => self.release(run).await,
+        }
+    }
+
+    /// What is deleted is not brought back: the volume can be deleted again.
+    async fn undo(&self, _: &'static str, _: &Run) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
+        if self.notes().is_kept {
+            let pool = self.context.stores.volumes.pool().to_owned();
+            let leftover = Leftover { pool, name: names::deleted(&self.name()) };
+            repository.add_leftover(&leftover, run.now()).await?;
+        }
+        repository.remove_volume(&self.id).await?;
+        Ok(())
+    }
+
+    async fn fail(&self, repository: &mut Repository, run: &Run, cause: Cause) -> db::Result<()> {
+        let Some(row) = repository.volume(&self.id).await? else { return Ok(()) };
+        let back = match row.previous_status {
+            Some(status) if cause.is_refusal() && status.is_settled() => status,
+            Some(_) if cause.is_refusal() => VolumeStatus::Error,
+            _ => VolumeStatus::ErrorDeleting,
+        };
+        let change = VolumeChange::default();
+        repository.change_volume(&self.id, VolumeStatus::Deleting, back, &change, run.now()).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+//! A volume grows. Nothing is undone: a larger image under an unchanged row loses nothing, and the next extend or
+//! delete takes it as it is.
+
+use async_trait::async_trait;
+
+use super::{Context, names};
+use crate::block::{OpenMode, Progress};
+use crate::db::{self, Repository, VolumeChange};
+use crate::jobs::{Cause, Run, StepError, Workflow};
+use crate::model::{Gib, VolumeId, VolumeStatus};
+
+pub(super) struct ExtendVolume {
+    context: Context,
+    id: VolumeId,
+    size: Gib,
+}
+
+impl ExtendVolume {
+    pub(super) fn new(context: Context, id: VolumeId, size: Gib) -> Self {
+        Self { context, id, size }
+    }
+}
+
+#[async_trait]
+impl Workflow for ExtendVolume {
+    fn steps(&self) -> &'static [&'static str] {
+        &["resize"]
+    }
+
+    async fn run(&self, _: &'static str, _: &Run) -> Result<(), StepError> {
+        let image = self.context.stores.volumes.open(&names::volume(&self.id), OpenMode::ReadWrite).await?;
+        let resized = match image.size().await {
+            Ok(size) if size < self.size.bytes() => image.resize(self.size.bytes(), &Progress::new()).await,
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        image.close().await?;
+        Ok(resized?)
+    }
+
+    async fn undo(&self, _: &'static str, _: &Run) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
+        let Some(row) = repository.volume(&self.id).await? else { return Ok(()) };
+        let back = match row.previous_status {
+            Some(VolumeStatus::InUse) => VolumeStatus::InUse,
+            _ => VolumeStatus::Available,
+        };
+        let change = VolumeChange { size: Some(self.size) };
+        repository.change_volume(&self.id, VolumeStatus::Extending, back, &change, run.now()).await?;
+        Ok(())
+    }
+
+    async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
+        let (from, to) = (VolumeStatus::Extending, VolumeStatus::ErrorExtending);
+        repository.change_volume(&self.id, from, to, &VolumeChange::default(), run.now()).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,215 @@
+//! Clones and what they hang on: which images must stay while clones read from them, and who goes with the last.
+//!
+//! A deleted volume with clones is kept as `volume-<id>.deleted`, a deleted image with clones in the trash. When a
+//! clone goes, or is flattened, [`release`] walks up from it and removes all that nothing reads from any more.
+//!
+//! A flattened image with clones of its own keeps what it hung on: whoever has such a clone open (an instance, for
+//! days) still looks there for what the image between them had not yet when it was opened. So a clone snapshot stays
+//! as long as the volume it was taken for, unless that one was flattened while nothing hung on it.
+
+use std::sync::Arc;
+
+use super::{Context, names};
+use crate::block::{
+    BlockImage, BlockStore, ErrorKind, Missing, OpenMode, Parent, Progress, Result, SnapshotPath,
+};
+use crate::db::Leftover;
+use crate::jobs::{Run, StepError};
+
+/// How deep a chain is followed at the most: it ends by itself, unless the pool's data are damaged.
+const DEEPEST: usize = 1000;
+
+/// Whether anything is left of what should be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    Gone,
+    /// Clones read from it.
+    Needed,
+}
+
+/// Removes what `parent`, whose clone is gone, was kept for: its clone snapshot, then the image itself when it was
+/// deleted and nothing else needs it, then the same for the image that one hangs on.
+pub(super) async fn release(context: &Context, parent: &SnapshotPath) -> Result<()> {
+    let mut next = Some(parent.clone());
+    for _ in 0..DEEPEST {
+        let Some(parent) = next else { return Ok(()) };
+        let Some(store) = context.store_of(&parent.pool) else { return Ok(()) };
+        let _lock = context.locks.lock(live_name(&parent.image)).await;
+        if names::is_clone_snapshot(&parent.snapshot) {
+            let live = live_name(&parent.image);
+            for name in [live, &names::deleted(live)] {
+                drop_clone_snapshot(store, name, &parent.snapshot).await?;
+            }
+        }
+        next = remove_if_deleted(store, &parent.image).await?.1;
+    }
+    Ok(())
+}
+
+/// Removes a deleted image, if nothing needs it any more, and all that was kept for its sake.
+pub(super) async fn reap(context: &Context, pool: &str, name: &str) -> Result<Rest> {
+    let Some(store) = context.store_of(pool) else { return Ok(Rest::Needed) };
+    let (rest, parent) = {
+        let _lock = context.locks.lock(live_name(name)).await;
+        remove_if_deleted(store, name).await?
+    };
+    if let Some(parent) = parent {
+        release(context, &parent).await?;
+    }
+    Ok(rest)
+}
+
+/// Takes away an image that was never finished. Whom a cluster takes for its user may be a process that died, for half
+/// a minute: then it goes to the trash, so that its name is free at once, and the sweeper removes it from there.
+pub(super) async fn clear(store: &Arc<dyn BlockStore>, name: &str, run: &Run) -> Result<(), StepError> {
+    match store.remove(name, &Progress::new()).await.or_missing() {
+        Err(error) if error.kind == ErrorKind::Busy => {}
+        other => return Ok(other.map(drop)?),
+    }
+    let mut repository = run.transaction().await?;
+    let leftover = Leftover { pool: store.pool().to_owned(), name: name.to_owned() };
+    repository.add_leftover(&leftover, run.now()).await?;
+    repository.commit().await?;
+    store.trash_move(name).await.or_missing()?;
+    Ok(())
+}
+
+/// What the lock of a volume is named by, deleted or not.
+pub(super) fn live_name(image: &str) -> &str {
+    image.strip_suffix(".deleted").unwrap_or(image)
+}
+
+/// Drops all snapshots that nothing needs; answers whether others are left.
+pub(super) async fn drop_unneeded(store: &Arc<dyn BlockStore>, image: &dyn BlockImage) -> Result<Rest> {
+    let children = image.children().await?;
+    let mut rest = if children.is_empty() { Rest::Gone } else { Rest::Needed };
+    for snapshot in image.snapshots().await? {
+        if children.iter().any(|child| child.snapshot == snapshot.name) {
+            continue;
+        }
+        let clone_is_there = match names::clone_of(&snapshot.name) {
+            Some(clone) => is_there(store, clone).await? || is_there(store, &names::deleted(clone)).await?,
+            None => false,
+        };
+        if clone_is_there {
+            rest = Rest::Needed;
+        } else {
+            drop_snapshot(image, &snapshot.name).await?;
+        }
+    }
+    Ok(rest)
+}
+
+async fn is_there(store: &Arc<dyn BlockStore>, name: &str) -> Result<bool> {
+    match store.open(name, OpenMode::ReadOnly).await.or_missing()? {
+        Some(image) => image.close().await.map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// Unprotects and removes a snapshot that may be gone already.
+pub(super) async fn drop_snapshot(image: &dyn BlockImage, snapshot: &str) -> Result<()> {
+    image.unprotect_snapshot(snapshot).await.or_missing()?;
+    image.remove_snapshot(snapshot).await.or_missing()?;
+    Ok(())
+}
+
+/// How many clones of clones an image is, counted by clone snapshots, `deepest` at the most.
+pub(super) async fn depth(store: &Arc<dyn BlockStore>, image: &str, deepest: i64) -> Result<i64> {
+    let mut name = image.to_owned();
+    let mut depth = 0;
+    while depth < deepest {
+        let Some(parent) = parent_of(store, &name).await? else { break };
+        if parent.path.pool != store.pool() || !names::is_clone_snapshot(&parent.path.snapshot) {
+            break;
+        }
+        depth += 1;
+        name = parent.path.image;
+    }
+    Ok(depth)
+}
+
+async fn parent_of(store: &Arc<dyn BlockStore>, name: &str) -> Result<Option<Parent>> {
+    let Some(image) = store.open(name, OpenMode::ReadOnly).await.or_missing()? else { return Ok(None) };
+    let parent = image.parent().await;
+    image.close().await?;
+    parent
+}
+
+/// Cuts an image's tie to its parent, and lets go of that if nothing hangs on the image.
+pub(super) async fn flatten(
+    context: &Context,
+    store: &Arc<dyn BlockStore>,
+    name: &str,
+    progress: &Progress,
+) -> Result<()> {
+    let image = store.open(name, OpenMode::ReadWrite).await?;
+    let parent = image.parent().await?;
+    let flattened = match image.flatten(progress).await {
+        // Somebody else was faster.
+        Err(_) if image.parent().await?.is_none() => Ok(()),
+        other => other,
+    };
+    let has_clones = match &flattened {
+        Ok(()) => !image.children().await?.is_empty(),
+        Err(_) => true,
+    };
+    image.close().await?;
+    flattened?;
+    match parent {
+        Some(parent) if !has_clones => release(context, &parent.path).await,
+        _ => Ok(()),
+    }
+}
+
+async fn drop_clone_snapshot(store: &Arc<dyn BlockStore>, name: &str, snapshot: &str) -> Result<()> {
+    let Some(image) = store.open(name, OpenMode::ReadWrite).await.or_missing()? else { return Ok(()) };
+    let dropped = drop_childless(&*image, snapshot).await;
+    image.close().await?;
+    dropped
+}
+
+/// Asks for clones itself: with clone format 2 the pool would not refuse.
+async fn drop_childless(image: &dyn BlockImage, snapshot: &str) -> Result<()> {
+    if image.children().await?.iter().any(|child| child.snapshot == snapshot) {
+        return Ok(());
+    }
+    drop_snapshot(image, snapshot).await
+}
+
+/// Removes `name` if it was deleted and nothing needs it; answers what it hung on then.
+async fn remove_if_deleted(store: &Arc<dyn BlockStore>, name: &str) -> Result<(Rest, Option<SnapshotPath>)> {
+    let deleted = names::deleted(live_name(name));
+    if let Some(image) = store.open(&deleted, OpenMode::ReadWrite).await.or_missing()? {
+        let freed = drop_unneeded(store, &*image).await;
+        let parent = image.parent().await;
+        image.close().await?;
+        if freed? == Rest::Needed {
+            return Ok((Rest::Needed, None));
+        }
+        return match removed(store.remove(&deleted, &Progress::new()).await)? {
+            Rest::Gone => Ok((Rest::Gone, parent?.map(|parent| parent.path))),
+            Rest::Needed => Ok((Rest::Needed, None)),
+        };
+    }
+    let mut rest = Rest::Gone;
+    for entry in store.trash_list().await?.iter().filter(|entry| entry.name == name) {
+        if removed(store.trash_remove(&entry.id, &Progress::new()).await)? == Rest::Needed {
+            rest = Rest::Needed;
+        }
+    }
+    Ok((rest, None))
+}
+
+fn removed(outcome: Result<()>) -> Result<Rest> {
+    match outcome.or_missing() {
+        Ok(_) => Ok(Rest::Gone),
+        // Busy: somebody has it open still.
+        Err(error)
+            if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren | ErrorKind::Busy) =>
+        {
+            Ok(Rest::Needed)
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,90 @@
+//! Names on the pools: those of the Cinder RBD driver and the Glance RBD store.
+
+use crate::model::{SnapshotId, VolumeId};
+
+/// Of an image's bytes, which is what volumes are cloned from.
+pub const IMAGE_SNAPSHOT: &str = "snap";
+
+const CLONE_SNAPSHOT_END: &str = ".clone_snap";
+const DELETED_END: &str = ".deleted";
+
+pub fn volume(id: &VolumeId) -> String {
+    format!("volume-{id}")
+}
+
+pub fn snapshot(id: &SnapshotId) -> String {
+    format!("snapshot-{id}")
+}
+
+/// Of a source volume, taken for one clone: named by that clone.
+pub fn clone_snapshot(clone: &VolumeId) -> String {
+    format!("volume-{clone}{CLONE_SNAPSHOT_END}")
+}
+
+pub fn is_clone_snapshot(snapshot: &str) -> bool {
+    clone_of(snapshot).is_some()
+}
+
+/// The clone that a clone snapshot was taken for.
+pub fn clone_of(snapshot: &str) -> Option<&str> {
+    snapshot.strip_suffix(CLONE_SNAPSHOT_END).filter(|clone| clone.starts_with("volume-"))
+}
+
+/// `backup.<backup id>.snap.<timestamp>`, which Cinder leaves on a source volume.
+pub fn is_backup_snapshot(snapshot: &str) -> bool {
+    snapshot.starts_with("backup.") && snapshot.contains(".snap.")
+}
+
+/// Of a volume that was deleted while clones still read from it.
+pub fn deleted(volume: &str) -> String {
+    format!("{volume}{DELETED_END}")
+}
+
+pub fn is_deleted(image: &str) -> bool {
+    image.ends_with(DELETED_END)
+}
+
+/// `rbd://<fsid>/<pool>/<image>/<snapshot>`, as Glance keeps a location.
+pub fn location(fsid: &str, pool: &str, image: &str) -> String {
+    format!("rbd://{fsid}/{pool}/{image}/{IMAGE_SNAPSHOT}")
+}
+
+/// What a location says. `None` for any other form.
+pub fn parse_location(location: &str) -> Option<Location<'_>> {
+    let mut parts = location.strip_prefix("rbd://")?.split('/');
+    let found =
+        Location { fsid: parts.next()?, pool: parts.next()?, image: parts.next()?, snapshot: parts.next()? };
+    parts.next().is_none().then_some(found)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location<'a> {
+    pub fsid: &'a str,
+    pub pool: &'a str,
+    pub image: &'a str,
+    pub snapshot: &'a str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_is_read_as_it_is_written() {
+        let text = location("f", "images", "i");
+        let expected = Location { fsid: "f", pool: "images", image: "i", snapshot: "snap" };
+        assert_eq!(parse_location(&text), Some(expected));
+        assert_eq!(parse_location("rbd://f/images/i"), None);
+        assert_eq!(parse_location("rbd://f/images/i/snap/more"), None);
+        assert_eq!(parse_location("http://f/images/i/snap"), None);
+    }
+
+    #[test]
+    fn snapshots_are_told_apart() {
+        let id = VolumeId::from(uuid::Uuid::nil());
+        assert!(is_clone_snapshot(&clone_snapshot(&id)));
+        assert!(!is_clone_snapshot("snapshot-00000000-0000-0000-0000-000000000000"));
+        assert!(is_backup_snapshot("backup.1.snap.1700000000.0"));
+        assert!(is_deleted(&deleted(&volume(&id))));
+    }
+}

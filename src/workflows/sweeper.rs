@@ -1,0 +1,77 @@
+//! Looks after what was kept for clones: when its last clone went and nobody saw, it goes now.
+//!
+//! Takes no input, may run at any time and as often as one likes; the table `leftovers` says where to look.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, lineage};
+use crate::db::Database;
+use crate::jobs::{StepError, chain};
+use crate::model::World;
+
+pub struct Sweeper {
+    context: Context,
+    database: Database,
+    world: World,
+    /// Days that finished jobs are kept; 0: for ever.
+    keep_finished_days: i64,
+}
+
+impl Sweeper {
+    pub fn new(context: Context, database: Database, world: World, keep_finished_days: u32) -> Self {
+        Self { context, database, world, keep_finished_days: i64::from(keep_finished_days) }
+    }
+
+    pub async fn run(self, every: Duration, stop: CancellationToken) {
+        loop {
+            if let Err(error) = self.sweep().await {
+                tracing::warn!(error = %error.message, detail = %error.detail, "leftovers were not looked after");
+            }
+            if let Err(error) = self.forget().await {
+                tracing::warn!(error = %chain(&error), "old jobs were not forgotten");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(every) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Removes all that nothing needs any more. Answers how much is left.
+    pub async fn sweep(&self) -> Result<usize, StepError> {
+        let leftovers = self.database.read().await?.leftovers().await?;
+        let mut needed = 0;
+        for leftover in leftovers {
+            // One that cannot be looked at now does not keep the others.
+            let rest = lineage::reap(&self.context, &leftover.pool, &leftover.name).await;
+            let is_gone = rest.unwrap_or_else(|error| {
+                tracing::warn!(%error, leftover.name, "a leftover was not looked after");
+                lineage::Rest::Needed
+            }) == lineage::Rest::Gone;
+            if is_gone {
+                let mut repository = self.database.begin().await?;
+                repository.remove_leftover(&leftover).await?;
+                repository.commit().await?;
+            } else {
+                needed += 1;
+            }
+        }
+        Ok(needed)
+    }
+
+    async fn forget(&self) -> crate::db::Result<()> {
+        if self.keep_finished_days == 0 {
+            return Ok(());
+        }
+        let before = self.world.now().plus_seconds(-self.keep_finished_days * 86_400);
+        let mut repository = self.database.begin().await?;
+        let count = repository.forget_jobs(before).await?;
+        repository.commit().await?;
+        if count > 0 {
+            tracing::info!(job.count = count, "old jobs were forgotten");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! The OpenStack clients as users have them: `openstack`, `glance` and `cinder` from PyPI, against the real binary.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::house::{DatabaseKind, StoreKind};
+use crate::process::{Place, Server};
+
+/// Where `make test` installed them.
+fn client(name: &str) -> Command {
+    let folder = std::env::var_os("PUMICE_TEST_CLIENTS")
+        .expect("PUMICE_TEST_CLIENTS names no folder with the clients: run the tests with `make test`");
+    Command::new(PathBuf::from(folder).join(name))
+}
+
+async fn answer(mut command: Command, server: &Server) -> String {
+    let output = tokio::task::spawn_blocking(move || (command.output().unwrap(), command)).await.unwrap();
+    let (output, command) = output;
+    assert!(
+        output.status.success(),
+        "{command:?}\n{}\n{}\nThe service says:\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+        server.log()
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// `openstack`, without authentication, at one of the APIs.
+async fn openstack(server: &Server, api: &str, arguments: &[&str]) -> Value {
+    let mut command = client("openstack");
+    command.args(["--os-auth-type", "none", "--os-endpoint", &format!("{}{api}", server.url)]);
+    command.args(["--os-volume-api-version", "3.71"]).args(arguments);
+    let lists_or_shows = !arguments.contains(&"delete") && !arguments.contains(&"set");
+    if lists_or_shows {
+        command.args(["-f", "json"]);
+    }
+    let text = answer(command, server).await;
+    if lists_or_shows { serde_json::from_str(&text).unwrap() } else { Value::Null }
+}
+
+async fn glance(server: &Server, arguments: &[&str]) -> String {
+    let mut command = client("glance");
+    command.args(["--os-auth-url", &server.url, "--os-auth-token", "none"]);
+    command.args(["--os-image-url", &format!("{}/image", server.url)]).args(arguments);
+    answer(command, server).await
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_else(|| panic!("no text {key:?} in {value}"))
+}
+
+fn write_disk(path: &Path) -> Vec<u8> {
+    let bytes: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
+    std::fs::write(path, &bytes).unwrap();
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_and_what_is_made_of_it() {
+    let place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    let server = place.start();
+    let disk = place.folder.path().join("disk.img");
+    let bytes = write_disk(&disk);
+    let disk = disk.display().to_string();
+
+    let formats = ["--disk-format", "raw", "--container-format", "bare"];
+    glance(&server, &[&["image-create", "--name", "greeting", "--file", &disk], &formats[..]].concat()).await;
+    let images = openstack(&server, "/image", &["image", "list"]).await;
+    assert_eq!(text(&images[0], "Status"), "active");
+    let image = text(&images[0], "ID").to_owned();
+    openstack(&server, "/image", &["image", "set", "--property", "os_type=linux", "--tag", "t", &image])
+        .await;
+    let shown = openstack(&server, "/image", &["image", "show", &image]).await;
+    assert_eq!(shown["properties"]["os_type"], "linux");
+    let saved = place.folder.path().join("saved.img").display().to_string();
+    glance(&server, &["image-download", "--file", &saved, &image]).await;
+    assert_eq!(std::fs::read(&saved).unwrap(), bytes);
+
+    let api = "/volume/v3";
+    let volume = openstack(&server, api, &["volume", "create", "--size", "1", "empty"]).await;
+    let volume = text(&volume, "id").to_owned();
+    server.settle().await;
+    let snapshot =
+        openstack(&server, api, &["volume", "snapshot", "create", "--volume", &volume, "snap"]).await;
+    let snapshot = text(&snapshot, "id").to_owned();
+    server.settle().await;
+    let made = openstack(&server, api, &["volume", "create", "--snapshot", &snapshot, "from-snapshot"]).await;
+    server.settle().await;
+    openstack(&server, api, &["volume", "set", "--size", "2", text(&made, "id")]).await;
+    server.settle().await;
+    let cloned = openstack(&server, api, &["volume", "create", "--source", &volume, "clone"]).await;
+    server.settle().await;
+    let listed = openstack(&server, api, &["volume", "list", "--long"]).await;
+    let listed = listed.as_array().unwrap();
+    assert_eq!(listed.len(), 3);
+    assert!(listed.iter().all(|volume| text(volume, "Status") == "available"), "{listed:?}");
+    assert!(listed.iter().any(|volume| volume["Size"] == 2), "{listed:?}");
+
+    openstack(&server, api, &["volume", "snapshot", "delete", &snapshot]).await;
+    server.settle().await;
+    openstack(&server, api, &["volume", "delete", &volume, text(&made, "id"), text(&cloned, "id")]).await;
+    server.settle().await;
+    openstack(&server, "/image", &["image", "delete", &image]).await;
+    place.assert_empty(server).await;
+}

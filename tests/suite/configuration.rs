@@ -1,0 +1,337 @@
+//! The configuration: what wins, what is refused, and that reference and examples are true.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use pumice::config::{Config, DatabaseKind, LogFormat, Seconds, StoreKind, reference};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn load(file: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pumice.toml");
+    std::fs::write(&path, file).unwrap();
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::load_with(Some(&path), variables)
+        .map_err(|error| error.to_string().replace(&path.display().to_string(), "pumice.toml"))
+}
+
+fn refused(file: &str, variables: &[(&str, &str)]) -> String {
+    load(file, variables).unwrap_err()
+}
+
+fn pumice() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pumice"));
+    command.env_clear();
+    command
+}
+
+#[test]
+fn nothing_needs_to_be_configured() {
+    let config = Config::load_with(None, []).unwrap();
+    assert_eq!(config, Config::default());
+    assert_eq!(config.database.url.kind(), DatabaseKind::Sqlite);
+    assert_eq!(config.images.object_size(), 8 << 20);
+    assert_eq!(config.volumes.object_size(), 4 << 20);
+    assert!(config.api.listen.ip().is_loopback());
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
+    let file = "[images]\nstore = \"rbd\"\nwrites_in_flight = 2\n[jobs]\nworkers = 5\n";
+    let variables = [("PUMICE_JOBS__WORKERS", "7"), ("PUMICE_IMAGES__COMPUTE_DIGESTS", "false")];
+    let config = load(file, &variables).unwrap();
+    assert_eq!(config.images.store, StoreKind::Rbd);
+    assert_eq!(config.images.writes_in_flight, 2);
+    assert!(!config.images.compute_digests);
+    assert_eq!(config.jobs.workers, 7);
+    assert_eq!(config.jobs.lease, Seconds(30));
+}
+
+#[test]
+fn a_variable_is_taken_for_what_its_option_is() {
+    let variables = [
+        // Digits, but a text.
+        ("PUMICE_IDENTITY__PROJECT_ID", "00000000000000000000000000000042"),
+        ("PUMICE_VOLUMES__RBD_USER", "1"),
+        ("PUMICE_VOLUMES__RBD_MAX_CLONE_DEPTH", "-1"),
+        ("PUMICE_LOG__FORMAT", "json"),
+        ("PUMICE_API__IMAGE_LISTEN", "0.0.0.0:9292"),
+        // Not set, as far as anybody can tell.
+        ("PUMICE_IMAGES__RBD_STORE_USER", ""),
+        // Not options.
+        ("PUMICE_CONFIG", "elsewhere.toml"),
+        ("PUMICE_TEST_POSTGRES", "postgres://"),
+        ("PATH", "/bin"),
+    ];
+    let config = load("", &variables).unwrap();
+    assert_eq!(config.identity.project_id, "00000000000000000000000000000042");
+    assert_eq!(config.volumes.rbd_user.as_deref(), Some("1"));
+    assert_eq!(config.volumes.rbd_max_clone_depth, -1);
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.api.image_listen.unwrap().port(), 9292);
+    assert_eq!(config.images.rbd_store_user, None);
+}
+
+#[test]
+fn an_old_name_still_works_and_precedence_with_it() {
+    let file = "[volumes]\nvolume_tmp_dir = \"/old\"\n[jobs]\nrbd_concurrent_flatten_operations = 2\n";
+    let config = load(file, &[]).unwrap();
+    assert_eq!(config.volumes.image_conversion_dir, PathBuf::from("/old"));
+    assert_eq!(config.jobs.concurrent_flatten_operations, 2);
+
+    let config = load(file, &[("PUMICE_VOLUMES__IMAGE_CONVERSION_DIR", "/new")]).unwrap();
+    assert_eq!(config.volumes.image_conversion_dir, PathBuf::from("/new"));
+
+    let both = "[volumes]\nvolume_tmp_dir = \"/old\"\nimage_conversion_dir = \"/new\"\n";
+    assert_eq!(
+        refused(both, &[]),
+        "volumes.image_conversion_dir: given twice, also as volume_tmp_dir (in pumice.toml)"
+    );
+}
+
+#[test]
+fn what_does_not_exist_is_refused_by_name() {
+    let unknown = refused("[api]\nlistn = \"127.0.0.1:1\"\n", &[]);
+    assert!(unknown.starts_with("api.listn: there is no such option; there are listen, "), "{unknown}");
+    assert!(unknown.ends_with("(in pumice.toml)"), "{unknown}");
+
+    let unknown = refused("", &[("PUMICE_API__LISTN", "127.0.0.1:1")]);
+    assert!(unknown.starts_with("api.listn: there is no such option"), "{unknown}");
+    assert!(unknown.ends_with("(in environment)"), "{unknown}");
+
+    let unknown = refused("[apis]\nlisten = \"127.0.0.1:1\"\n", &[]);
+    assert!(unknown.starts_with("apis: there is no such option; there are api, "), "{unknown}");
+
+    let unknown = refused("listen = \"127.0.0.1:1\"\n", &[]);
+    assert!(unknown.starts_with("listen: there is no such option"), "{unknown}");
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_refused_by_name() {
+    assert_eq!(
+        refused("[images]\nstore = \"s3\"\n", &[]),
+        "images.store: must be one of directory, rbd, not \"s3\" (in pumice.toml)"
+    );
+    assert_eq!(
+        refused("[jobs]\nworkers = \"many\"\n", &[]),
+        "jobs.workers: must be a whole number, 0 or more, not a text (in pumice.toml)"
+    );
+    assert_eq!(
+        refused("[jobs]\nworkers = -1\n", &[]),
+        "jobs.workers: must be a whole number, 0 or more, not -1 (in pumice.toml)"
+    );
+    assert_eq!(
+        refused("", &[("PUMICE_JOBS__WORKERS", "many")]),
+        "jobs.workers: PUMICE_JOBS__WORKERS must be a number, or true or false"
+    );
+    let address = refused("[api]\nlisten = \"everywhere\"\n", &[]);
+    assert!(address.starts_with("api.listen: invalid socket address"), "{address}");
+}
+
+#[test]
+fn values_that_make_no_sense_are_refused_all_at_once() {
+    let file = "\
+[api]
+listen = \"127.0.0.1:8080\"
+image_listen = \"127.0.0.1:8080\"
+volume_public_endpoint = \"volumes.example\"
+[images]
+rbd_store_chunk_size = 7
+limit_param_default = 2000
+[volumes]
+rbd_pool = \"../etc\"
+[jobs]
+heartbeat = 29
+[log]
+filter = \"pumice=loud\"
+";
+    let faults = refused(file, &[]);
+    let options: Vec<_> = faults.lines().filter_map(|line| line.split(':').next()).collect();
+    let expected = [
+        "api.image_listen",
+        "api.volume_public_endpoint",
+        "images.rbd_store_chunk_size",
+        "images.limit_param_default",
+        "volumes.rbd_pool",
+        "jobs.heartbeat",
+        "log.filter",
+    ];
+    assert_eq!(options, expected, "{faults}");
+    assert!(faults.contains("rbd_store_chunk_size: must be a power of two from 1 to 32, not 7"), "{faults}");
+}
+
+#[test]
+fn a_broken_file_is_named_with_its_line_and_a_missing_one_too() {
+    let broken = refused("[api]\n\nlisten = = 1\n", &[]);
+    assert!(broken.starts_with("pumice.toml, line 3: "), "{broken}");
+
+    let missing = Config::load_with(Some(Path::new("/nowhere/pumice.toml")), []).unwrap_err();
+    assert_eq!(missing.to_string(), "/nowhere/pumice.toml: cannot be read");
+}
+
+#[test]
+fn a_password_is_in_no_text() {
+    let url = "postgres://pumice:s3cret@127.0.0.1/pumice";
+    let config = load("", &[("PUMICE_DATABASE__URL", url)]).unwrap();
+    assert_eq!(config.database.url.expose(), url);
+    assert!(!format!("{config:?}").contains("s3cret"));
+
+    for file in [
+        // Not closed, the wrong place, the wrong kind, the wrong engine, no URL.
+        "[database]\nurl = \"postgres://pumice:s3cret@127.0.0.1/pumice\n",
+        "database = \"postgres://pumice:s3cret@127.0.0.1/pumice\"\n",
+        "[database]\nmax_connections = \"postgres://pumice:s3cret@127.0.0.1/pumice\"\n",
+        "[database]\nurl = \"mysql://pumice:s3cret@127.0.0.1/pumice\"\n",
+        "[database]\nurl = \"postgres://pumice:s3cret@[::/pumice\"\n",
+        "[images]\nrbd_store_user = [\"s3cret\"]\n",
+    ] {
+        let error = refused(file, &[]);
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+
+    let printed = pumice().arg("config").env("PUMICE_DATABASE__URL", url).output().unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    assert!(printed.contains("url = \"postgres://pumice:***@127.0.0.1/pumice\""), "{printed}");
+}
+
+#[test]
+fn what_is_printed_can_be_read_back() {
+    let printed = pumice().arg("config").output().unwrap();
+    assert!(printed.status.success());
+    let config = load(&String::from_utf8(printed.stdout).unwrap(), &[]).unwrap();
+    assert_eq!(config, Config::default());
+}
+
+#[test]
+fn the_reference_in_docs_is_what_the_binary_prints() {
+    let printed = pumice().args(["config", "--reference"]).output().unwrap();
+    assert!(printed.status.success());
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    assert_eq!(printed, reference());
+    let committed = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    assert!(committed == printed, "docs/configuration.md is out of date: make docs");
+}
+
+#[test]
+fn the_reference_knows_every_option_and_says_something_about_each() {
+    // What is unset by default does not show in the values, so it is taken from a refusal.
+    for section in Config::sections() {
+        let refusal = refused(&format!("[{}]\nno_such_option = 1\n", section.name), &[]);
+        let known = refusal.split("there are ").nth(1).unwrap().trim_end_matches(" (in pumice.toml)");
+        let known: BTreeSet<_> = known.split(", ").collect();
+        let described: BTreeSet<_> = section.options.iter().map(|option| option.name).collect();
+        assert_eq!(known, described, "[{}]", section.name);
+        for option in &section.options {
+            assert!(option.meaning.ends_with('.'), "{}.{}", section.name, option.name);
+        }
+    }
+    let refusal = refused("no_such_section = 1\n", &[]);
+    let known = refusal.split("there are ").nth(1).unwrap().trim_end_matches(" (in pumice.toml)");
+    let described: Vec<_> = Config::sections().iter().map(|section| section.name).collect();
+    assert_eq!(known, described.join(", "));
+}
+
+#[test]
+fn the_names_and_defaults_of_the_field_are_kept() {
+    let default = |section: &str, option: &str| {
+        let sections = Config::sections();
+        let options = &sections.iter().find(|s| s.name == section).unwrap().options;
+        let option = options.iter().find(|o| o.name == option).unwrap_or_else(|| panic!("{option}"));
+        option.default.clone().unwrap_or_else(|| "unset".to_owned())
+    };
+    for (section, option, expected) in [
+        ("images", "rbd_store_pool", "\"images\""),
+        ("images", "rbd_store_user", "unset"),
+        ("images", "rbd_store_ceph_conf", "unset"),
+        ("images", "rbd_store_chunk_size", "8"),
+        ("images", "rados_connect_timeout", "-1"),
+        // The one that differs: Glance says false.
+        ("images", "rbd_thin_provisioning", "true"),
+        ("images", "hashing_algorithm", "\"sha512\""),
+        ("images", "image_size_cap", "1099511627776"),
+        ("images", "limit_param_default", "25"),
+        ("images", "api_limit_max", "1000"),
+        ("images", "image_property_quota", "128"),
+        ("images", "image_tag_quota", "128"),
+        ("images", "show_image_direct_url", "false"),
+        ("volumes", "rbd_cluster_name", "\"ceph\""),
+        ("volumes", "rbd_pool", "\"rbd\""),
+        ("volumes", "rbd_user", "unset"),
+        ("volumes", "rbd_ceph_conf", "unset"),
+        ("volumes", "rbd_flatten_volume_from_snapshot", "false"),
+        ("volumes", "rbd_secret_uuid", "unset"),
+        ("volumes", "rbd_max_clone_depth", "5"),
+        ("volumes", "rbd_store_chunk_size", "4"),
+        ("volumes", "rados_connect_timeout", "-1"),
+        ("volumes", "rados_connection_retries", "3"),
+        ("volumes", "rados_connection_interval", "5"),
+        ("volumes", "default_volume_type", "\"__DEFAULT__\""),
+        ("volumes", "storage_availability_zone", "\"nova\""),
+        ("volumes", "osapi_max_limit", "1000"),
+        ("api", "osapi_max_request_body_size", "114688"),
+        ("jobs", "concurrent_flatten_operations", "3"),
+    ] {
+        assert_eq!(default(section, option), expected, "{section}.{option}");
+    }
+}
+
+#[test]
+fn every_example_loads() {
+    let mut seen = BTreeSet::new();
+    for entry in std::fs::read_dir(root().join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        // The others are programs.
+        if path.extension().is_none_or(|end| end != "toml") {
+            continue;
+        }
+        Config::load_with(Some(&path), []).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let checked = pumice().args(["config", "--check"]).arg(&path).output().unwrap();
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+        seen.insert(path.file_name().unwrap().to_str().unwrap().to_owned());
+    }
+    assert_eq!(seen, ["ceph.toml", "directory.toml", "postgresql.toml"].map(String::from).into());
+
+    let ceph = Config::load_with(Some(&root().join("examples/ceph.toml")), []).unwrap();
+    assert_eq!((ceph.images.store, ceph.volumes.store), (StoreKind::Rbd, StoreKind::Rbd));
+    let postgresql = Config::load_with(Some(&root().join("examples/postgresql.toml")), []).unwrap();
+    assert_eq!(postgresql.database.url.kind(), DatabaseKind::Postgres);
+}
+
+#[test]
+fn a_check_fails_with_the_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bad.toml");
+    std::fs::write(&path, "[jobs]\nworkers = 0\n").unwrap();
+    let path = path.to_str().unwrap();
+    let ways = [
+        pumice().args(["config", "--check", path]).output().unwrap(),
+        pumice().args(["--config", path, "config"]).output().unwrap(),
+        pumice().arg("config").env("PUMICE_CONFIG", path).output().unwrap(),
+    ];
+    for checked in ways {
+        assert_eq!(checked.status.code(), Some(1));
+        let said = String::from_utf8(checked.stderr).unwrap();
+        assert_eq!(said, "pumice: jobs.workers: must be from 1 to 1024, not 0\n");
+    }
+}
+
+#[test]
+fn the_container_files_name_options_that_exist() {
+    let known: BTreeSet<String> = Config::sections()
+        .iter()
+        .flat_map(|s| s.options.iter().map(|o| format!("PUMICE_{}__{}", s.name, o.name).to_uppercase()))
+        .collect();
+    for file in ["Dockerfile", "docker-compose.yml"] {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        let words = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
+        let named: Vec<_> = words.filter(|w| w.starts_with("PUMICE_") && w.contains("__")).collect();
+        assert!(!named.is_empty(), "{file}");
+        for variable in named {
+            assert!(known.contains(variable), "{file}: {variable}");
+        }
+    }
+}

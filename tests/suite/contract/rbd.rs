@@ -1,0 +1,112 @@
+//! librbd on a real cluster under the contract, with both of its clone formats.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use pumice::block::BlockingPool;
+use pumice::block::rbd::{self, CloneFormat, RbdOptions};
+
+use super::*;
+use crate::house::store::ceph_conf;
+
+/// The pools are shared with all other tests: names are told apart by process, count and case.
+fn stores(case: &str, clone_format: CloneFormat) -> Stores {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    Stores {
+        first: open("volumes", clone_format),
+        second: open("images", clone_format),
+        needs_protection: clone_format == CloneFormat::V1,
+        has_statistics: true,
+        prefix: format!("t{}.{count}.{case}", std::process::id()),
+        _keep: Box::new(()),
+    }
+}
+
+fn options(pool: &str) -> RbdOptions {
+    RbdOptions { conf: Some(ceph_conf()), ..RbdOptions::new(pool) }
+}
+
+fn open(pool: &str, clone_format: CloneFormat) -> Arc<dyn BlockStore> {
+    Arc::new(rbd::open(RbdOptions { clone_format, ..options(pool) }, BlockingPool::default()).unwrap())
+}
+
+mod clone_format_1 {
+    use super::*;
+
+    async fn fixture(case: &str) -> Stores {
+        stores(case, CloneFormat::V1)
+    }
+
+    contract_suite!(fixture);
+}
+
+mod clone_format_2 {
+    use super::*;
+
+    async fn fixture(case: &str) -> Stores {
+        stores(case, CloneFormat::V2)
+    }
+
+    contract_suite!(fixture);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stores_with_the_same_options_share_a_connection() {
+    let first = rbd::open(options("images"), BlockingPool::default()).unwrap();
+    let second = rbd::open(options("volumes"), BlockingPool::default()).unwrap();
+    assert_eq!(first.instance().await.unwrap(), second.instance().await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_is_not_there_is_not_found() {
+    let store = rbd::open(options("no-such-pool"), BlockingPool::default()).unwrap();
+    assert_eq!(store.list().await.unwrap_err().kind, ErrorKind::NotFound);
+}
+
+/// A monitor that takes connections and says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_hangs_is_an_error_in_time() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let conf = folder.path().join("ceph.conf");
+    let text =
+        format!("[global]\nmon_host = v2:{}\nauth_client_required = none\n", silent.local_addr().unwrap());
+    std::fs::write(&conf, text).unwrap();
+    let options = RbdOptions {
+        conf: Some(conf),
+        connect_timeout: 2,
+        operation_timeout: 2,
+        retries: 1,
+        ..RbdOptions::new("images")
+    };
+    let store = rbd::open(options, BlockingPool::default()).unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(60), store.list()).await.expect("it hangs");
+    let kind = answer.unwrap_err().kind;
+    assert!(matches!(kind, ErrorKind::TimedOut | ErrorKind::Disconnected), "{kind:?}");
+}
+
+/// Flattens that fill their class never keep a clone waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn heavy_calls_do_not_starve_short_ones() {
+    let stores = stores("classes", CloneFormat::V1);
+    let threads = BlockingPool::new(2, 1, 1, 1);
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let heavy = tokio::spawn({
+        let threads = threads.clone();
+        async move {
+            let wait = move || {
+                let _ = held.recv();
+                Ok(())
+            };
+            threads.run(pumice::block::Class::Heavy, "flatten", "x", wait).await
+        }
+    });
+    let store =
+        rbd::open(RbdOptions { clone_format: CloneFormat::V1, ..options("volumes") }, threads).unwrap();
+    let name = stores.name("short");
+    store.create(&name, OBJECT, OBJECT).await.unwrap();
+    store.remove(&name, &Progress::new()).await.unwrap();
+    assert!(!heavy.is_finished());
+    drop(hold);
+    heavy.await.unwrap().unwrap();
+}

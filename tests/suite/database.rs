@@ -1,0 +1,373 @@
+//! Rows, statuses and the queue, on both engines.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pumice::db::{
+    Database, DbError, Direction, Heartbeat, JobOutcome, Operator, Options, Page, Snapshot, SnapshotFilter,
+    SortKey, Volume, VolumeChange, VolumeFilter, VolumeType,
+};
+use pumice::jobs::{self, Origin, Task, VolumeSource};
+use pumice::model::{
+    Cause, Gib, JobId, JobState, ProjectId, SnapshotId, SnapshotStatus, Timestamp, UserId, VolumeId,
+    VolumeStatus, VolumeTypeId, World,
+};
+use sqlx::types::Json;
+
+use crate::house::DatabaseKind;
+
+macro_rules! on_both {
+    ($($case:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                let (database, _keep) = super::DatabaseKind::Sqlite.make().await;
+                super::$case(database).await;
+            })*
+        }
+        mod postgresql {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                let (database, _keep) = super::DatabaseKind::Postgres.make().await;
+                super::$case(database).await;
+            })*
+        }
+    };
+}
+
+on_both!(
+    rows_come_back_as_they_went,
+    lists_filter_sort_and_page,
+    a_status_changes_once,
+    what_is_not_committed_never_happened,
+    snapshots_hold_their_volume,
+    jobs_on_one_resource_take_turns,
+    a_lost_lease_writes_nothing,
+    concurrent_claims_share_the_queue,
+);
+
+async fn volume_type(database: &Database) -> VolumeTypeId {
+    let mut repository = database.begin().await.unwrap();
+    let id = VolumeTypeId::from(uuid::Uuid::from_u128(7));
+    let row = VolumeType {
+        id: id.clone(),
+        name: "fast".into(),
+        description: None,
+        is_public: true,
+        extra_specs: Json(BTreeMap::from([("a".into(), "b".into())])),
+        created_at: Timestamp(1),
+    };
+    repository.ensure_volume_type(&row).await.unwrap();
+    // Once more changes nothing.
+    repository.ensure_volume_type(&row).await.unwrap();
+    assert_eq!(repository.volume_types().await.unwrap().len(), 1);
+    repository.commit().await.unwrap();
+    id
+}
+
+fn volume(number: u128, of_type: &VolumeTypeId) -> Volume {
+    Volume {
+        id: VolumeId::from(uuid::Uuid::from_u128(number)),
+        project_id: ProjectId("p".into()),
+        user_id: UserId("u".into()),
+        name: None,
+        description: None,
+        size: Gib::new(1).unwrap(),
+        status: VolumeStatus::Available,
+        previous_status: None,
+        availability_zone: "nova".into(),
+        host: None,
+        volume_type_id: of_type.clone(),
+        volume_type_name: String::new(),
+        bootable: false,
+        multiattach: false,
+        snapshot_id: None,
+        source_volume_id: None,
+        image_id: None,
+        metadata: Json(BTreeMap::new()),
+        image_metadata: None,
+        created_at: Timestamp(number as i64),
+        updated_at: None,
+    }
+}
+
+async fn add(database: &Database, volumes: &[Volume]) {
+    let mut repository = database.begin().await.unwrap();
+    for volume in volumes {
+        repository.add_volume(volume).await.unwrap();
+    }
+    repository.commit().await.unwrap();
+}
+
+async fn rows_come_back_as_they_went(database: Database) {
+    let of_type = volume_type(&database).await;
+    let mut row = volume(1, &of_type);
+    row.name = Some("naïve \u{1F980} \"quoted\" '; DROP TABLE volumes; --".into());
+    row.metadata = Json(BTreeMap::from([("k.e\"y".into(), "välue".into()), ("empty".into(), String::new())]));
+    row.image_metadata = Some(Json(BTreeMap::from([("size".into(), "5".into())])));
+    row.bootable = true;
+    row.size = Gib::MAX;
+    add(&database, std::slice::from_ref(&row)).await;
+    let found = database.read().await.unwrap().volume(&row.id).await.unwrap().unwrap();
+    row.volume_type_name = "fast".into();
+    assert_eq!(format!("{found:?}"), format!("{row:?}"));
+    let mut repository = database.begin().await.unwrap();
+    assert!(matches!(repository.add_volume(&row).await, Err(DbError::Exists)));
+}
+
+async fn lists_filter_sort_and_page(database: Database) {
+    let of_type = volume_type(&database).await;
+    let volumes: Vec<Volume> = (1..=9)
+        .map(|number| {
+            let mut row = volume(number, &of_type);
+            row.name = (number % 3 != 0).then(|| format!("name-{}", number % 3));
+            row.size = Gib::new(number as i64).unwrap();
+            row.metadata = Json(BTreeMap::from([("parity".into(), (number % 2).to_string())]));
+            row
+        })
+        .collect();
+    add(&database, &volumes).await;
+    let mut repository = database.read().await.unwrap();
+    let odd = VolumeFilter { metadata: vec![("parity".into(), "1".into())], ..VolumeFilter::default() };
+    assert_eq!(repository.count_volumes(&odd).await.unwrap(), 5);
+    let large =
+        VolumeFilter { numbers: vec![("size", Operator::GreaterOrEqual, 8)], ..VolumeFilter::default() };
+    assert_eq!(repository.volumes(&large, &Page::default()).await.unwrap().len(), 2);
+    let none = VolumeFilter { id: Some(Vec::new()), ..VolumeFilter::default() };
+    assert!(repository.volumes(&none, &Page::default()).await.unwrap().is_empty());
+    // Every order gives every row exactly once, page by page, also past rows without a name.
+    for column in ["name", "size", "created_at", "id", "description"] {
+        for direction in [Direction::Ascending, Direction::Descending] {
+            let sort = vec![SortKey { column, direction }];
+            let all = Page { sort: sort.clone(), ..Page::default() };
+            let whole = repository.volumes(&VolumeFilter::default(), &all).await.unwrap();
+            assert_eq!(whole.len(), 9);
+            let mut paged: Vec<Volume> = Vec::new();
+            loop {
+                let marker = paged.last().map(|last| last.id.to_string());
+                let page = Page { sort: sort.clone(), marker, limit: Some(2), offset: 0 };
+                let more = repository.volumes(&VolumeFilter::default(), &page).await.unwrap();
+                if more.is_empty() {
+                    break;
+                }
+                paged.extend(more);
+            }
+            let ids = |rows: &[Volume]| rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>();
+            assert_eq!(ids(&paged), ids(&whole), "{column} {direction:?}");
+        }
+    }
+}
+
+async fn a_status_changes_once(database: Database) {
+    let of_type = volume_type(&database).await;
+    let row = volume(1, &of_type);
+    add(&database, std::slice::from_ref(&row)).await;
+    let racers = (0..8).map(|_| async {
+        let mut repository = database.begin().await.unwrap();
+        let (from, to) = (VolumeStatus::Available, VolumeStatus::Deleting);
+        let change = VolumeChange::default();
+        let won = repository.change_volume(&row.id, from, to, &change, Timestamp(5)).await.unwrap();
+        repository.commit().await.unwrap();
+        won
+    });
+    let wins = futures::future::join_all(racers).await.into_iter().filter(|won| *won).count();
+    assert_eq!(wins, 1);
+    let mut repository = database.begin().await.unwrap();
+    let found = repository.volume(&row.id).await.unwrap().unwrap();
+    assert_eq!(
+        (found.status, found.previous_status),
+        (VolumeStatus::Deleting, Some(VolumeStatus::Available))
+    );
+    let illegal = repository
+        .change_volume(
+            &row.id,
+            VolumeStatus::Deleting,
+            VolumeStatus::InUse,
+            &VolumeChange::default(),
+            Timestamp(6),
+        )
+        .await;
+    assert!(matches!(illegal, Err(DbError::Transition { .. })));
+}
+
+async fn what_is_not_committed_never_happened(database: Database) {
+    let of_type = volume_type(&database).await;
+    let mut repository = database.begin().await.unwrap();
+    repository.add_volume(&volume(1, &of_type)).await.unwrap();
+    drop(repository);
+    add(&database, &[volume(2, &of_type)]).await;
+    let mut repository = database.read().await.unwrap();
+    assert_eq!(repository.count_volumes(&VolumeFilter::default()).await.unwrap(), 1);
+}
+
+async fn snapshots_hold_their_volume(database: Database) {
+    let of_type = volume_type(&database).await;
+    let row = volume(1, &of_type);
+    add(&database, std::slice::from_ref(&row)).await;
+    let mut snapshot = Snapshot {
+        id: SnapshotId::from(uuid::Uuid::from_u128(3)),
+        volume_id: VolumeId::from(uuid::Uuid::from_u128(99)),
+        project_id: row.project_id.clone(),
+        user_id: row.user_id.clone(),
+        name: None,
+        description: None,
+        size: row.size,
+        status: SnapshotStatus::Available,
+        previous_status: None,
+        metadata: Json(BTreeMap::new()),
+        created_at: Timestamp(1),
+        updated_at: None,
+    };
+    let mut repository = database.begin().await.unwrap();
+    assert!(matches!(repository.add_snapshot(&snapshot).await, Err(DbError::Reference)));
+    drop(repository);
+    snapshot.volume_id = row.id.clone();
+    let mut repository = database.begin().await.unwrap();
+    repository.add_snapshot(&snapshot).await.unwrap();
+    repository.commit().await.unwrap();
+    let mut repository = database.begin().await.unwrap();
+    assert!(matches!(repository.remove_volume(&row.id).await, Err(DbError::Reference)));
+    drop(repository);
+    let mut repository = database.begin().await.unwrap();
+    assert!(repository.remove_snapshot(&snapshot.id).await.unwrap());
+    assert!(!repository.remove_snapshot(&snapshot.id).await.unwrap());
+    assert!(repository.remove_volume(&row.id).await.unwrap());
+    assert_eq!(repository.count_snapshots(&SnapshotFilter::default()).await.unwrap(), 0);
+    repository.commit().await.unwrap();
+}
+
+fn id(number: u128) -> VolumeId {
+    VolumeId::from(uuid::Uuid::from_u128(number))
+}
+
+async fn enqueue(database: &Database, world: &World, task: Task) -> JobId {
+    let mut repository = database.begin().await.unwrap();
+    let job = jobs::enqueue(&mut repository, world, task, &Origin::default()).await.unwrap();
+    repository.commit().await.unwrap();
+    job
+}
+
+/// Claims all that may run, and ends them.
+async fn claim_all(database: &Database, world: &World) -> Vec<String> {
+    let mut repository = database.begin().await.unwrap();
+    let jobs = repository.claim_jobs("me", world.now().plus_seconds(60), 10, world.now()).await.unwrap();
+    for job in &jobs {
+        repository.hold_job(&job.id, job.fence, world.now()).await.unwrap();
+        repository.finish_job(&job.id, &JobOutcome::Done, None, world.now()).await.unwrap();
+    }
+    repository.commit().await.unwrap();
+    jobs.into_iter().map(|job| job.kind).collect()
+}
+
+async fn jobs_on_one_resource_take_turns(database: Database) {
+    let world = World::real();
+    let source = VolumeSource::Volume { volume_id: id(1) };
+    enqueue(&database, &world, Task::ExtendVolume { volume_id: id(1), new_size: Gib::new(2).unwrap() }).await;
+    // Both read from the volume that is being extended, and neither waits for the other.
+    let clone = |number| Task::CreateVolume { volume_id: id(number), source: source.clone() };
+    enqueue(&database, &world, clone(2)).await;
+    enqueue(&database, &world, clone(3)).await;
+    // Waits for its clones.
+    enqueue(&database, &world, Task::DeleteVolume { volume_id: id(1) }).await;
+    // Waits for the one it deletes.
+    enqueue(&database, &world, Task::DeleteVolume { volume_id: id(2) }).await;
+    assert_eq!(claim_all(&database, &world).await, ["extend_volume"]);
+    assert_eq!(claim_all(&database, &world).await, ["create_volume", "create_volume"]);
+    assert_eq!(claim_all(&database, &world).await, ["delete_volume", "delete_volume"]);
+    assert!(claim_all(&database, &world).await.is_empty());
+}
+
+async fn a_lost_lease_writes_nothing(database: Database) {
+    let world = World::real();
+    let job = enqueue(&database, &world, Task::DeleteVolume { volume_id: id(1) }).await;
+    let claim = async |owner: &str, until| {
+        let mut repository = database.begin().await.unwrap();
+        let claimed = repository.claim_jobs(owner, until, 10, world.now()).await.unwrap();
+        repository.commit().await.unwrap();
+        claimed
+    };
+    let first = claim("first", world.now().plus_seconds(-1)).await.remove(0);
+    assert!(first.attempts == 1 && first.state == JobState::Running);
+    // Its lease is over at once: somebody else has the job now.
+    let second = claim("second", world.now().plus_seconds(60)).await.remove(0);
+    assert_eq!((second.attempts, second.fence), (2, first.fence + 1));
+    assert!(claim("third", world.now().plus_seconds(60)).await.is_empty());
+    let mut repository = database.begin().await.unwrap();
+    assert!(matches!(repository.hold_job(&job, first.fence, world.now()).await, Err(DbError::LeaseLost)));
+    drop(repository);
+    let mut repository = database.begin().await.unwrap();
+    let mut beat = Heartbeat {
+        id: job.clone(),
+        fence: first.fence,
+        step: Some("remove".into()),
+        bytes_done: 1,
+        bytes_total: 2,
+        lease_until: world.now().plus_seconds(60),
+    };
+    assert_eq!(repository.beat(&beat, world.now()).await.unwrap(), None);
+    beat.fence = second.fence;
+    assert_eq!(repository.beat(&beat, world.now()).await.unwrap(), Some(false));
+    repository.cancel_jobs(id(1).as_str(), world.now()).await.unwrap();
+    assert_eq!(repository.beat(&beat, world.now()).await.unwrap(), Some(true));
+    assert_eq!(repository.jobs_to_cancel("second").await.unwrap(), std::slice::from_ref(&job));
+    repository.hold_job(&job, second.fence, world.now()).await.unwrap();
+    repository.begin_undo(&job, Cause::Cancelled, "It was cancelled.", "", world.now()).await.unwrap();
+    repository.finish_job(&job, &JobOutcome::Cancelled, None, world.now()).await.unwrap();
+    repository.commit().await.unwrap();
+    let row = database.read().await.unwrap().job(&job).await.unwrap().unwrap();
+    assert_eq!((row.state, row.cause), (JobState::Cancelled, Some(Cause::Cancelled)));
+}
+
+async fn concurrent_claims_share_the_queue(database: Database) {
+    let world = World::real();
+    for number in 1..=40 {
+        enqueue(&database, &world, Task::DeleteVolume { volume_id: id(number) }).await;
+    }
+    let claimants = (0..4).map(|number| {
+        let (database, world) = (&database, &world);
+        async move {
+            let mut mine = Vec::new();
+            for _ in 0..20 {
+                let mut repository = database.begin().await.unwrap();
+                let until = world.now().plus_seconds(60);
+                let jobs = repository.claim_jobs(&format!("w{number}"), until, 3, world.now()).await.unwrap();
+                repository.commit().await.unwrap();
+                mine.extend(jobs.into_iter().map(|job| job.id));
+            }
+            mine
+        }
+    });
+    let mut all: Vec<JobId> = futures::future::join_all(claimants).await.into_iter().flatten().collect();
+    all.sort();
+    let claimed = all.len();
+    all.dedup();
+    assert_eq!((all.len(), claimed), (40, 40));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_schema_is_refused() {
+    for kind in [DatabaseKind::Sqlite, DatabaseKind::Postgres] {
+        let (url, _keep) = kind.url().await;
+        let options = Options { url: url.clone(), max_connections: 2, timeout: Duration::from_secs(60) };
+        let database = Database::open(&options).await.unwrap();
+        database.migrate().await.unwrap();
+        // Again is nothing to do.
+        database.migrate().await.unwrap();
+        database.close().await;
+        let newer = "UPDATE _sqlx_migrations SET version = 9999";
+        match kind {
+            DatabaseKind::Sqlite => {
+                let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+                sqlx::query(newer).execute(&pool).await.unwrap();
+                pool.close().await;
+            }
+            DatabaseKind::Postgres => {
+                let pool = sqlx::PgPool::connect(&url).await.unwrap();
+                sqlx::query(newer).execute(&pool).await.unwrap();
+                pool.close().await;
+            }
+        }
+        let database = Database::open(&options).await.unwrap();
+        assert!(matches!(database.migrate().await, Err(DbError::Newer)), "{kind:?}");
+    }
+}

@@ -1,0 +1,464 @@
+//! A whole service in this process, on any store and any database, for tests that look at jobs, rows and pools.
+
+pub mod database;
+pub mod store;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use pumice::block::{BlockStore, OpenMode, Stores};
+use pumice::config::Config;
+use pumice::db::{
+    Database, Image, JobFilter, Page, Snapshot, SnapshotFilter, Volume, VolumeChange, VolumeFilter,
+};
+use pumice::jobs::{self, Faults, NoFaults, Origin, Task, VolumeSource};
+use pumice::model::{
+    Gib, ImageId, ImageStatus, JobState, ProjectId, SnapshotId, SnapshotStatus, UserId, VolumeId,
+    VolumeStatus, World,
+};
+use pumice::service::Service;
+use pumice::transfer::Algorithm;
+use pumice::workflows::{self, Sweeper, Upload, UploadError};
+use sqlx::types::Json;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use database::DatabaseKind;
+pub use store::StoreKind;
+
+/// Nothing here takes longer, however slow the machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub struct House {
+    pub database: Database,
+    pub stores: Stores,
+    pub world: World,
+    pub config: Config,
+    running: Option<Running>,
+    /// Every id that was ever given out here: nothing on the pools may bear one in the end.
+    ids: Mutex<BTreeSet<String>>,
+    _database: database::Keep,
+    _stores: store::Keep,
+}
+
+/// One "process".
+struct Running {
+    service: Service,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl House {
+    pub async fn new(store: StoreKind, database: DatabaseKind) -> Self {
+        Self::with(store, database, Config::default(), Arc::new(NoFaults)).await
+    }
+
+    pub async fn with(
+        store: StoreKind,
+        database: DatabaseKind,
+        mut config: Config,
+        faults: Arc<dyn Faults>,
+    ) -> Self {
+        // What is left of a process that "crashed" is taken over soon.
+        config.jobs.lease = pumice::config::Seconds(2);
+        config.jobs.heartbeat = pumice::config::Seconds(1);
+        let (database, keep_database) = database.make().await;
+        let (stores, keep_stores) = store.make().await;
+        let mut house = Self {
+            database,
+            stores,
+            world: World::real(),
+            config,
+            running: None,
+            ids: Mutex::default(),
+            _database: keep_database,
+            _stores: keep_stores,
+        };
+        house.start(faults).await;
+        house
+    }
+
+    /// Starts a process on what is there.
+    pub async fn start(&mut self, faults: Arc<dyn Faults>) {
+        let service = Service::assemble(
+            self.config.clone(),
+            self.database.clone(),
+            self.stores.clone(),
+            self.world.clone(),
+            faults,
+        )
+        .await
+        .unwrap();
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        service.start_background(&stop, &tasks);
+        self.running = Some(Running { service, stop, tasks });
+    }
+
+    /// Ends the process; jobs that "crashed" stay as they were.
+    pub async fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop.cancel();
+            running.tasks.close();
+            running.tasks.wait().await;
+        }
+    }
+
+    pub fn service(&self) -> &Service {
+        &self.running.as_ref().expect("a process runs").service
+    }
+
+    pub fn sweeper(&self) -> Sweeper {
+        self.service().sweeper()
+    }
+
+    fn note(&self, id: &impl ToString) {
+        self.ids.lock().unwrap().insert(id.to_string());
+    }
+
+    /// Waits until no job is open.
+    pub async fn settle(&self) {
+        let open =
+            JobFilter { state: Some(vec![JobState::Queued, JobState::Running]), ..JobFilter::default() };
+        let waited = tokio::time::timeout(PATIENCE, async {
+            loop {
+                let jobs = self.database.read().await.unwrap().jobs(&open, &Page::default()).await.unwrap();
+                if jobs.is_empty() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        if waited.await.is_err() {
+            let jobs = self.database.read().await.unwrap().jobs(&open, &Page::default()).await.unwrap();
+            panic!("jobs are still open: {jobs:#?}");
+        }
+    }
+
+    pub async fn upload(&self, bytes: Vec<u8>) -> ImageId {
+        let id = self.queued_image().await;
+        self.upload_to(&id, bytes).await.unwrap();
+        id
+    }
+
+    pub async fn queued_image(&self) -> ImageId {
+        let now = self.world.now();
+        let image = Image {
+            id: ImageId::from(self.world.ids.random()),
+            project_id: Some(ProjectId("p".into())),
+            name: Some("an image".into()),
+            status: ImageStatus::Queued,
+            previous_status: None,
+            visibility: "shared".into(),
+            protected: false,
+            os_hidden: false,
+            container_format: Some("bare".into()),
+            disk_format: Some("raw".into()),
+            size: None,
+            virtual_size: None,
+            checksum: None,
+            os_hash_algo: None,
+            os_hash_value: None,
+            min_disk: 0,
+            min_ram: 0,
+            properties: Json(BTreeMap::new()),
+            tags: Json(BTreeMap::new()),
+            location: None,
+            created_at: now,
+            updated_at: now,
+        };
+        self.note(&image.id);
+        let mut repository = self.database.begin().await.unwrap();
+        repository.add_image(&image).await.unwrap();
+        repository.commit().await.unwrap();
+        image.id
+    }
+
+    pub fn uploader(&self) -> Upload {
+        let images = &self.config.images;
+        Upload {
+            database: self.database.clone(),
+            world: self.world.clone(),
+            keeper: self.service().app.keeper.clone(),
+            store: self.stores.images.clone(),
+            object_size: 1 << 20,
+            limit: images.image_size_cap,
+            sparse: images.rbd_thin_provisioning,
+            in_flight: images.writes_in_flight as usize,
+            idle_timeout: Duration::from_secs(5),
+            digests: Some(Algorithm::Sha512),
+        }
+    }
+
+    pub async fn upload_to(&self, id: &ImageId, bytes: Vec<u8>) -> Result<(), UploadError> {
+        let size = bytes.len() as u64;
+        let body = futures::stream::iter(
+            bytes
+                .chunks(100_000)
+                .map(|c| Ok::<_, std::io::Error>(Bytes::copy_from_slice(c)))
+                .collect::<Vec<_>>(),
+        );
+        workflows::upload_image(self.uploader(), id.clone(), Some(size), body, Origin::default()).await
+    }
+
+    /// A row and the job that fills it, as the API makes them.
+    pub async fn create_volume(&self, source: VolumeSource, size: i64) -> VolumeId {
+        let id = VolumeId::from(self.world.ids.random());
+        self.note(&id);
+        let mut repository = self.database.begin().await.unwrap();
+        let of_type = repository.volume_type("__DEFAULT__").await.unwrap().unwrap();
+        let volume = Volume {
+            id: id.clone(),
+            project_id: ProjectId("p".into()),
+            user_id: UserId("u".into()),
+            name: None,
+            description: None,
+            size: Gib::new(size).unwrap(),
+            status: VolumeStatus::Creating,
+            previous_status: None,
+            availability_zone: "nova".into(),
+            host: None,
+            volume_type_id: of_type.id,
+            volume_type_name: String::new(),
+            bootable: false,
+            multiattach: false,
+            snapshot_id: match &source {
+                VolumeSource::Snapshot { snapshot_id, .. } => Some(snapshot_id.clone()),
+                _ => None,
+            },
+            source_volume_id: match &source {
+                VolumeSource::Volume { volume_id } => Some(volume_id.clone()),
+                _ => None,
+            },
+            image_id: match &source {
+                VolumeSource::Image { image_id } => Some(image_id.clone()),
+                _ => None,
+            },
+            metadata: Json(BTreeMap::new()),
+            image_metadata: None,
+            created_at: self.world.now(),
+            updated_at: None,
+        };
+        repository.add_volume(&volume).await.unwrap();
+        let task = Task::CreateVolume { volume_id: id.clone(), source };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+        id
+    }
+
+    pub async fn volume(&self, source: VolumeSource, size: i64) -> VolumeId {
+        let id = self.create_volume(source, size).await;
+        self.settle().await;
+        assert_eq!(
+            self.volume_status(&id).await,
+            Some(VolumeStatus::Available),
+            "{:?}",
+            self.last_job(&id).await
+        );
+        id
+    }
+
+    pub async fn clone_of(&self, volume: &VolumeId) -> VolumeId {
+        self.volume(VolumeSource::Volume { volume_id: volume.clone() }, 1).await
+    }
+
+    /// Asks for it; says whether the row was in a status that allows it.
+    pub async fn delete_volume(&self, id: &VolumeId) -> bool {
+        let mut repository = self.database.begin().await.unwrap();
+        let Some(row) = repository.volume(id).await.unwrap() else { return false };
+        let snapshots = SnapshotFilter { volume_id: Some(id.to_string()), ..SnapshotFilter::default() };
+        if !row.status.may_become(VolumeStatus::Deleting)
+            || repository.count_snapshots(&snapshots).await.unwrap() > 0
+        {
+            return false;
+        }
+        let now = self.world.now();
+        let change = VolumeChange::default();
+        assert!(
+            repository.change_volume(id, row.status, VolumeStatus::Deleting, &change, now).await.unwrap()
+        );
+        repository.cancel_jobs(id.as_str(), now).await.unwrap();
+        let task = Task::DeleteVolume { volume_id: id.clone() };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+        true
+    }
+
+    pub async fn extend_volume(&self, id: &VolumeId, size: i64) {
+        let mut repository = self.database.begin().await.unwrap();
+        let (from, to) = (VolumeStatus::Available, VolumeStatus::Extending);
+        let (change, now) = (VolumeChange::default(), self.world.now());
+        assert!(repository.change_volume(id, from, to, &change, now).await.unwrap());
+        let task = Task::ExtendVolume { volume_id: id.clone(), new_size: Gib::new(size).unwrap() };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+    }
+
+    pub async fn create_snapshot(&self, volume: &VolumeId) -> SnapshotId {
+        let id = SnapshotId::from(self.world.ids.random());
+        self.note(&id);
+        let mut repository = self.database.begin().await.unwrap();
+        let snapshot = Snapshot {
+            id: id.clone(),
+            volume_id: volume.clone(),
+            project_id: ProjectId("p".into()),
+            user_id: UserId("u".into()),
+            name: None,
+            description: None,
+            size: Gib::new(1).unwrap(),
+            status: SnapshotStatus::Creating,
+            previous_status: None,
+            metadata: Json(BTreeMap::new()),
+            created_at: self.world.now(),
+            updated_at: None,
+        };
+        repository.add_snapshot(&snapshot).await.unwrap();
+        let task = Task::CreateSnapshot { snapshot_id: id.clone(), volume_id: volume.clone() };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+        id
+    }
+
+    pub async fn snapshot(&self, volume: &VolumeId) -> SnapshotId {
+        let id = self.create_snapshot(volume).await;
+        self.settle().await;
+        assert_eq!(self.snapshot_status(&id).await, Some(SnapshotStatus::Available));
+        id
+    }
+
+    pub async fn delete_snapshot(&self, id: &SnapshotId) -> bool {
+        let mut repository = self.database.begin().await.unwrap();
+        let Some(row) = repository.snapshot(id).await.unwrap() else { return false };
+        if !row.status.may_become(SnapshotStatus::Deleting) {
+            return false;
+        }
+        let now = self.world.now();
+        assert!(repository.change_snapshot(id, row.status, SnapshotStatus::Deleting, now).await.unwrap());
+        let task = Task::DeleteSnapshot { snapshot_id: id.clone(), volume_id: row.volume_id };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+        true
+    }
+
+    pub async fn delete_image(&self, id: &ImageId) -> bool {
+        let mut repository = self.database.begin().await.unwrap();
+        let Some(row) = repository.image(id).await.unwrap() else { return false };
+        let now = self.world.now();
+        if !row.status.may_become(ImageStatus::Deleted) {
+            return false;
+        }
+        let change = pumice::db::ImageChange::default();
+        assert!(repository.change_image(id, row.status, ImageStatus::Deleted, &change, now).await.unwrap());
+        repository.cancel_jobs(id.as_str(), now).await.unwrap();
+        let task = Task::DeleteImage { image_id: id.clone() };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+        true
+    }
+
+    pub async fn volume_status(&self, id: &VolumeId) -> Option<VolumeStatus> {
+        self.database.read().await.unwrap().volume(id).await.unwrap().map(|row| row.status)
+    }
+
+    pub async fn snapshot_status(&self, id: &SnapshotId) -> Option<SnapshotStatus> {
+        self.database.read().await.unwrap().snapshot(id).await.unwrap().map(|row| row.status)
+    }
+
+    pub async fn image_status(&self, id: &ImageId) -> Option<ImageStatus> {
+        self.database.read().await.unwrap().image(id).await.unwrap().map(|row| row.status)
+    }
+
+    pub async fn last_job(&self, resource: &impl ToString) -> Option<pumice::db::Job> {
+        let filter = JobFilter { resource_id: Some(resource.to_string()), ..JobFilter::default() };
+        let page = Page { limit: Some(1), ..Page::default() };
+        self.database.read().await.unwrap().jobs(&filter, &page).await.unwrap().into_iter().next()
+    }
+
+    pub async fn volumes(&self) -> Vec<Volume> {
+        let mut repository = self.database.read().await.unwrap();
+        repository.volumes(&VolumeFilter::default(), &Page::default()).await.unwrap()
+    }
+
+    pub async fn snapshots(&self) -> Vec<Snapshot> {
+        let mut repository = self.database.read().await.unwrap();
+        repository.snapshots(&SnapshotFilter::default(), &Page::default()).await.unwrap()
+    }
+
+    pub async fn images(&self) -> Vec<Image> {
+        let mut repository = self.database.read().await.unwrap();
+        repository.images(&pumice::db::ImageFilter::default(), &Page::default()).await.unwrap()
+    }
+
+    pub async fn write(&self, volume: &VolumeId, offset: u64, bytes: &[u8]) {
+        let name = workflows::names::volume(volume);
+        let image = self.stores.volumes.open(&name, OpenMode::ReadWrite).await.unwrap();
+        image.write(offset, Bytes::copy_from_slice(bytes)).await.unwrap();
+        image.flush().await.unwrap();
+        image.close().await.unwrap();
+    }
+
+    pub async fn read(&self, volume: &VolumeId, offset: u64, length: u64) -> Bytes {
+        let name = workflows::names::volume(volume);
+        let image = self.stores.volumes.open(&name, OpenMode::ReadOnly).await.unwrap();
+        let bytes = image.read(offset, length).await.unwrap();
+        image.close().await.unwrap();
+        bytes
+    }
+
+    /// Nothing is in a status that only a job could end.
+    pub async fn assert_settled(&self) {
+        for volume in self.volumes().await {
+            assert!(volume.status.is_settled(), "{} is {}", volume.id, volume.status);
+        }
+        for snapshot in self.snapshots().await {
+            assert!(snapshot.status.is_settled(), "{} is {}", snapshot.id, snapshot.status);
+        }
+        for image in self.images().await {
+            assert_ne!(image.status, ImageStatus::Saving, "{}", image.id);
+        }
+    }
+
+    /// Deletes all there is, as a user can, and sees that nothing is left: no row, nothing on the pools.
+    pub async fn assert_nothing_is_left(&self) {
+        for snapshot in self.snapshots().await {
+            assert!(self.delete_snapshot(&snapshot.id).await, "{snapshot:?}");
+        }
+        self.settle().await;
+        for volume in self.volumes().await {
+            assert!(self.delete_volume(&volume.id).await, "{volume:?}");
+        }
+        self.settle().await;
+        for image in self.images().await {
+            assert!(self.delete_image(&image.id).await, "{image:?}");
+        }
+        self.settle().await;
+        assert!(self.snapshots().await.is_empty(), "{:?}", self.snapshots().await);
+        assert!(self.volumes().await.is_empty(), "{:?}", self.volumes().await);
+        assert!(self.images().await.is_empty(), "{:?}", self.images().await);
+        assert_eq!(self.on_pools().await, Vec::<String>::new());
+        self.sweeper().sweep().await.unwrap();
+        let leftovers = self.database.read().await.unwrap().leftovers().await.unwrap();
+        assert!(leftovers.is_empty(), "{leftovers:?}");
+    }
+
+    /// All names on the pools and in their trash that bear an id of ours.
+    pub async fn on_pools(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for store in [&self.stores.images, &self.stores.volumes] {
+            for name in names_of(store).await {
+                if self.ids.lock().unwrap().iter().any(|id| name.contains(id.as_str())) {
+                    found.push(format!("{}/{name}", store.pool()));
+                }
+            }
+        }
+        found
+    }
+}
+
+async fn names_of(store: &Arc<dyn BlockStore>) -> Vec<String> {
+    let mut names = store.list().await.unwrap();
+    names
+        .extend(store.trash_list().await.unwrap().into_iter().map(|entry| format!("{} (trash)", entry.name)));
+    names
+}

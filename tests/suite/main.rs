@@ -1,0 +1,22 @@
+//! The tests that see the crate from outside: one file a subject.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy exempts only the test functions themselves, not what they share"
+)]
+
+mod clients;
+mod configuration;
+mod contract;
+mod crash;
+mod database;
+mod house;
+mod openapi;
+mod process;
+mod support;
+mod tour;
+mod transfer;
+mod wire;
+mod workflows;

@@ -1,0 +1,294 @@
+//! The real binary as a process of its own, on any store and any database: tests start it, talk to it, kill it.
+
+mod pools;
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use pumice::block::directory::Directory;
+use pumice::block::rbd::{self, RbdOptions};
+use pumice::block::{BlockStore, BlockingPool, Stores};
+use pumice::db::{Database, ImageFilter, Options, Page, SnapshotFilter, VolumeFilter};
+use reqwest::{Body, Method, StatusCode};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::house::store::ceph_conf;
+use crate::house::{DatabaseKind, StoreKind, database};
+use pools::Pools;
+
+/// Nothing here takes longer, however slow the machine.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// What outlives the process: a store of its own and a database of its own.
+pub struct Place {
+    pub folder: TempDir,
+    pub store: StoreKind,
+    pub pools: Pools,
+    database_url: String,
+    _database: database::Keep,
+}
+
+/// A running one.
+pub struct Server {
+    pub url: String,
+    process: Child,
+    log: PathBuf,
+    client: reqwest::Client,
+}
+
+impl Place {
+    pub async fn new(store: StoreKind, database: DatabaseKind) -> Self {
+        let (database_url, keep) = database.url().await;
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            store,
+            pools: Pools::make(store),
+            database_url,
+            _database: keep,
+        }
+    }
+
+    pub fn directory(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        let mut variables = vec![
+            ("PUMICE_API__LISTEN", "127.0.0.1:0".to_owned()),
+            ("PUMICE_DATABASE__URL", self.database_url.clone()),
+            ("PUMICE_IMAGES__RBD_STORE_POOL", self.pools.images.clone()),
+            ("PUMICE_VOLUMES__RBD_POOL", self.pools.volumes.clone()),
+            // What a killed process left is taken over soon.
+            ("PUMICE_JOBS__LEASE", "4".to_owned()),
+            ("PUMICE_JOBS__HEARTBEAT", "1".to_owned()),
+        ];
+        let clone_format = match self.store {
+            StoreKind::Directory => {
+                let directory = self.directory().display().to_string();
+                variables.push(("PUMICE_IMAGES__DIRECTORY", directory.clone()));
+                variables.push(("PUMICE_VOLUMES__DIRECTORY", directory));
+                return variables;
+            }
+            StoreKind::RbdV1 => "1",
+            StoreKind::RbdV2 => "2",
+        };
+        let conf = ceph_conf().display().to_string();
+        variables.push(("PUMICE_IMAGES__STORE", "rbd".to_owned()));
+        variables.push(("PUMICE_IMAGES__RBD_STORE_CEPH_CONF", conf.clone()));
+        variables.push(("PUMICE_VOLUMES__STORE", "rbd".to_owned()));
+        variables.push(("PUMICE_VOLUMES__RBD_CEPH_CONF", conf));
+        variables.push(("PUMICE_VOLUMES__RBD_DEFAULT_CLONE_FORMAT", clone_format.to_owned()));
+        variables
+    }
+
+    /// Starts the binary, and waits until it listens.
+    pub fn start(&self) -> Server {
+        let log = self.folder.path().join("log");
+        let errors = File::options().create(true).append(true).open(&log).unwrap();
+        let mut process = Command::new(env!("CARGO_BIN_EXE_pumice"))
+            .arg("serve")
+            .current_dir(self.folder.path())
+            .envs(self.variables())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        // `Image API v2    http://127.0.0.1:40123/image`: it says so once it listens.
+        let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let (_, url) = line.split_once("http://")?;
+            url.strip_suffix("/image").map(str::to_owned)
+        });
+        let Some(address) = address else {
+            let status = process.wait().unwrap();
+            panic!("it did not start ({status}):\n{}", tail(&log));
+        };
+        // Nobody reads on, and nothing much is written: the pipe stays open with the thread.
+        std::thread::spawn(move || lines.for_each(drop));
+        let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
+        Server { url: format!("http://{address}"), process, log, client }
+    }
+
+    /// The stores themselves. The directory has one user at a time: the process must have ended.
+    pub fn stores(&self) -> Stores {
+        let (images, volumes) = (self.pools.images.as_str(), self.pools.volumes.as_str());
+        let format = match self.store {
+            StoreKind::Directory => {
+                let root = Directory::open(self.directory(), BlockingPool::default()).unwrap();
+                return Stores { images: root.pool(images).unwrap(), volumes: root.pool(volumes).unwrap() };
+            }
+            StoreKind::RbdV1 => rbd::CloneFormat::V1,
+            StoreKind::RbdV2 => rbd::CloneFormat::V2,
+        };
+        let pool = |name: &str| -> std::sync::Arc<dyn BlockStore> {
+            let options =
+                RbdOptions { conf: Some(ceph_conf()), clone_format: format, ..RbdOptions::new(name) };
+            std::sync::Arc::new(rbd::open(options, BlockingPool::default()).unwrap())
+        };
+        Stores { images: pool(images), volumes: pool(volumes) }
+    }
+
+    async fn database(&self) -> Database {
+        let options =
+            Options { url: self.database_url.clone(), max_connections: 2, timeout: Duration::from_secs(30) };
+        Database::open(&options).await.unwrap()
+    }
+
+    /// No row and no byte is left. Leaves no process running.
+    pub async fn assert_empty(&self, server: Server) {
+        // A process that starts looks after what was kept for clones, and forgets what is gone.
+        server.stop();
+        let server = self.start();
+        let database = self.database().await;
+        let forgotten = tokio::time::timeout(PATIENCE, async {
+            while !database.read().await.unwrap().leftovers().await.unwrap().is_empty() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        assert!(forgotten.await.is_ok(), "leftovers stay:\n{}", server.log());
+        server.stop();
+        let mut rows = database.read().await.unwrap();
+        assert!(rows.volumes(&VolumeFilter::default(), &Page::default()).await.unwrap().is_empty());
+        assert!(rows.snapshots(&SnapshotFilter::default(), &Page::default()).await.unwrap().is_empty());
+        assert!(rows.images(&ImageFilter::default(), &Page::default()).await.unwrap().is_empty());
+        drop(rows);
+        database.close().await;
+        let stores = self.stores();
+        for store in [&stores.images, &stores.volumes] {
+            assert_eq!(store.list().await.unwrap(), Vec::<String>::new(), "in pool {}", store.pool());
+            assert_eq!(store.trash_list().await.unwrap(), [], "in the trash of pool {}", store.pool());
+        }
+        drop(stores);
+        self.assert_no_bytes();
+    }
+
+    /// Below what the contract shows.
+    fn assert_no_bytes(&self) {
+        for pool in [&self.pools.images, &self.pools.volumes] {
+            let left: Vec<String> = match self.store {
+                StoreKind::Directory => {
+                    let data = self.directory().join("pools").join(pool).join("data");
+                    let entries = fs::read_dir(data).unwrap();
+                    entries.map(|entry| entry.unwrap().path().display().to_string()).collect()
+                }
+                // Of every image, and only of images.
+                _ => pools::objects(pool)
+                    .into_iter()
+                    .filter(|name| {
+                        ["rbd_data.", "rbd_header.", "rbd_id.", "rbd_object_map."]
+                            .iter()
+                            .any(|start| name.starts_with(start))
+                    })
+                    .collect(),
+            };
+            assert_eq!(left, Vec::<String>::new(), "in pool {pool}");
+        }
+    }
+}
+
+impl Server {
+    pub fn log(&self) -> String {
+        tail(&self.log)
+    }
+
+    /// As a power cut would.
+    pub fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// As a service manager would. It must end by itself, and well.
+    pub fn stop(mut self) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let status = self.ended();
+        assert!(status.success(), "it ended with {status}:\n{}", self.log());
+    }
+
+    fn ended(&mut self) -> ExitStatus {
+        let start = std::time::Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "it does not end:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// An answer and its JSON; an error when the process is gone.
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> reqwest::Result<(StatusCode, Value)> {
+        let mut request = self.client.request(method, format!("{}{path}", self.url));
+        request = request.header("Accept", "application/json");
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        Ok((status, serde_json::from_str(&text).unwrap_or(Value::Null)))
+    }
+
+    /// The same, of a process that must be there.
+    pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        match self.try_send(method, path, body).await {
+            Ok(answer) => answer,
+            Err(error) => panic!("{path}: {error}\n{}", self.log()),
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.send(Method::GET, path, None).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+        body
+    }
+
+    pub async fn try_upload(&self, image: &str, body: impl Into<Body>) -> reqwest::Result<StatusCode> {
+        let request = self.client.put(format!("{}/image/v2/images/{image}/file", self.url));
+        let request = request.header("Content-Type", "application/octet-stream").body(body);
+        Ok(request.send().await?.status())
+    }
+
+    /// What a list answers, without paging.
+    pub async fn list(&self, path: &str, key: &str) -> Vec<Value> {
+        self.get(path).await[key].as_array().unwrap().clone()
+    }
+
+    /// Waits until no job is open.
+    pub async fn settle(&self) {
+        let settled = tokio::time::timeout(PATIENCE, async {
+            while !self.list("/pumice/v1/jobs?state=open", "jobs").await.is_empty() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        if settled.await.is_err() {
+            let open = self.list("/pumice/v1/jobs?state=open", "jobs").await;
+            panic!("jobs are still open: {open:#?}\n{}", self.log());
+        }
+    }
+}
+
+/// No test leaves a process behind, also not one that failed.
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The end of a log.
+fn tail(path: &Path) -> String {
+    let text = String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}

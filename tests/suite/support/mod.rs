@@ -1,0 +1,167 @@
+//! A whole service in a temporary folder, and requests to it without a socket.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http_body_util::BodyExt;
+use pumice::block::directory::Directory;
+use pumice::block::{BlockingPool, Stores};
+use pumice::config::{Config, DatabaseUrl};
+use pumice::http::App;
+use pumice::jobs::NoFaults;
+use pumice::model::{Clock, Ids, Timestamp, World};
+use pumice::service::{Service, open_database};
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+/// 2026-11-22T11:47:26.970525, and each look a second later.
+struct StepClock(AtomicI64);
+
+impl Clock for StepClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.fetch_add(1_000_000, Ordering::SeqCst))
+    }
+}
+
+/// 1, 2, 3 ...
+struct CountedIds(AtomicU64);
+
+impl CountedIds {
+    fn next(&self) -> Uuid {
+        Uuid::from_u128(u128::from(self.0.fetch_add(1, Ordering::SeqCst)))
+    }
+}
+
+impl Ids for CountedIds {
+    fn random(&self) -> Uuid {
+        self.next()
+    }
+
+    fn ordered(&self) -> Uuid {
+        self.next()
+    }
+}
+
+/// A service whose workers do not run: rows stay as requests, and the test, leave them.
+pub struct Site {
+    pub service: Service,
+    pub routes: Router,
+    _folder: TempDir,
+}
+
+impl Site {
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With other options than the defaults.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.database.url = DatabaseUrl::file(folder.path().join("pumice.db").to_str().unwrap());
+        change(&mut config);
+        let database = open_database(&config).await.unwrap();
+        database.migrate().await.unwrap();
+        let directory = Directory::open(folder.path().join("store"), BlockingPool::new(2, 1, 1, 2)).unwrap();
+        let stores = Stores {
+            images: directory.pool(&config.images.rbd_store_pool).unwrap(),
+            volumes: directory.pool(&config.volumes.rbd_pool).unwrap(),
+        };
+        let world = World {
+            clock: Arc::new(StepClock(AtomicI64::new(1_795_348_046_970_525))),
+            ids: Arc::new(CountedIds(AtomicU64::new(1))),
+        };
+        let service = Service::assemble(config, database, stores, world, Arc::new(NoFaults)).await.unwrap();
+        let routes = service.routes(None);
+        Self { service, routes, _folder: folder }
+    }
+
+    pub fn app(&self) -> &App {
+        &self.service.app
+    }
+
+    pub fn request(&self, method: &str, path: &str) -> Call {
+        Call::to(self.routes.clone(), method, path)
+    }
+}
+
+/// A request on its way.
+pub struct Call {
+    routes: Router,
+    method: String,
+    path: String,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Call {
+    pub fn to(routes: Router, method: &str, path: &str) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", HeaderValue::from_static("cloud.example:8080"));
+        Self { routes, method: method.to_owned(), path: path.to_owned(), headers, body: Vec::new() }
+    }
+
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.insert(name, HeaderValue::from_str(value).unwrap());
+        self
+    }
+
+    /// Of the Block Storage API.
+    pub fn version(self, minor: u16) -> Self {
+        self.header("openstack-api-version", &format!("volume 3.{minor}"))
+    }
+
+    pub fn json(self, body: &Value) -> Self {
+        self.header("content-type", "application/json").body(body.to_string())
+    }
+
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub async fn send(self) -> Answer {
+        let mut request = Request::builder().method(self.method.as_str()).uri(&self.path);
+        if let Some(headers) = request.headers_mut() {
+            *headers = self.headers;
+        }
+        let request = request.body(Body::from(self.body)).unwrap();
+        let response = self.routes.oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text());
+        self
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {:?}", self.text()))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}

@@ -1,0 +1,98 @@
+//! `scripts/tour` against the real binary: on every store, on both databases. Nothing is left afterwards.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::house::store::ceph_conf;
+use crate::house::{DatabaseKind, StoreKind};
+use crate::process::Place;
+
+async fn tour(store: StoreKind, database: DatabaseKind) {
+    let place = Place::new(store, database).await;
+    let server = place.start();
+    let mut script = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/tour"));
+    script.args(["--small", "--url", &server.url]);
+    script.args(["--images-pool", &place.pools.images, "--volumes-pool", &place.pools.volumes]);
+    script.env("TMPDIR", place.folder.path());
+    match store {
+        StoreKind::Directory => {
+            script.arg("--store").arg(place.directory()).env("READ_IMAGE", read_image());
+        }
+        StoreKind::RbdV1 | StoreKind::RbdV2 => {
+            script.arg("--ceph-conf").arg(ceph_conf());
+        }
+    }
+    let output = tokio::task::spawn_blocking(move || script.output().unwrap()).await.unwrap();
+    let words = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{words}\n{}\nThe service says:\n{}",
+        String::from_utf8_lossy(&output.stderr),
+        server.log()
+    );
+    assert!(words.contains("\nAll is as it should be"), "{words}");
+    let left: Vec<_> = std::fs::read_dir(place.folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("pumice-tour."))
+        .collect();
+    assert!(left.is_empty(), "the script leaves {left:?}");
+    place.assert_empty(server).await;
+}
+
+/// The example that the script reads the directory store with; cargo puts it beside the binary.
+fn read_image() -> std::path::PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_pumice")).with_file_name("examples").join("read_image");
+    assert!(path.exists(), "{} is not built: run the tests with `make test`", path.display());
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_directory_and_sqlite() {
+    tour(StoreKind::Directory, DatabaseKind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_directory_and_postgresql() {
+    tour(StoreKind::Directory, DatabaseKind::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_ceph_with_clone_format_1_and_sqlite() {
+    tour(StoreKind::RbdV1, DatabaseKind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_ceph_with_clone_format_1_and_postgresql() {
+    tour(StoreKind::RbdV1, DatabaseKind::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_ceph_with_clone_format_2_and_sqlite() {
+    tour(StoreKind::RbdV2, DatabaseKind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_ceph_with_clone_format_2_and_postgresql() {
+    tour(StoreKind::RbdV2, DatabaseKind::Postgres).await;
+}
+
+/// It is a check only if it notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_script_says_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/tour");
+    let run = |arguments: &[&str]| {
+        let output = Command::new(&script).args(arguments).env("TMPDIR", folder.path()).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let nowhere = folder.path().join("nowhere").display().to_string();
+    assert!(run(&["--store", &nowhere]).contains("no directory store is here"));
+    std::fs::create_dir_all(folder.path().join("store/pools")).unwrap();
+    let store = folder.path().join("store").display().to_string();
+    // Nobody listens on the port of the discard service.
+    let words = run(&["--store", &store, "--url", "http://127.0.0.1:9"]);
+    assert!(words.contains("tour: GET http://127.0.0.1:9/readyz: no answer"), "{words}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "temporary files stay");
+}

@@ -1,0 +1,4 @@
+//! The APIs as clients see them: through the router, byte by byte.
+
+mod image;
+mod volume;

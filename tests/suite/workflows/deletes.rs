@@ -1,0 +1,235 @@
+//! No order of deletes leaves anything behind.
+
+use std::sync::Arc;
+
+use pumice::block::OpenMode;
+use pumice::config::Config;
+use pumice::jobs::{NoFaults, VolumeSource};
+use pumice::model::{ImageStatus, JobState, VolumeId, VolumeStatus};
+use pumice::workflows::names;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+
+use super::{house, on_every_store, pattern};
+use crate::house::{DatabaseKind, House, StoreKind};
+
+/// Trees of volumes, snapshots and clones, grown and cut at random, sometimes many cuts at once.
+async fn random_trees_leave_nothing(store: StoreKind) {
+    random_trees(store, DatabaseKind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_trees_leave_nothing_with_postgresql() {
+    random_trees(StoreKind::Directory, DatabaseKind::Postgres).await;
+}
+
+async fn random_trees(store: StoreKind, database: DatabaseKind) {
+    let seeds = std::env::var("PUMICE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    for seed in seeds.map_or(0..4, |seed: u64| seed..seed + 1) {
+        println!("PUMICE_TEST_SEED={seed}");
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut house = House::new(store, database).await;
+        let image = house.upload(pattern(2_500_000, seed as u8)).await;
+        house.volume(VolumeSource::Image { image_id: image.clone() }, 1).await;
+        for _ in 0..24 {
+            act(&house, &mut random).await;
+            if random.random_bool(0.6) {
+                house.settle().await;
+                house.assert_settled().await;
+            }
+        }
+        house.settle().await;
+        if random.random_bool(0.5) {
+            house.delete_image(&image).await;
+            house.settle().await;
+        }
+        for volume in house.volumes().await {
+            assert_ne!(volume.status, VolumeStatus::ErrorDeleting, "{:?}", house.last_job(&volume.id).await);
+        }
+        house.assert_nothing_is_left().await;
+        house.stop().await;
+    }
+}
+
+async fn act(house: &House, random: &mut StdRng) {
+    let volumes = house.volumes().await;
+    let ready: Vec<&VolumeId> =
+        volumes.iter().filter(|v| v.status == VolumeStatus::Available).map(|v| &v.id).collect();
+    let snapshots = house.snapshots().await;
+    let image = house.images().await.into_iter().find(|image| image.status == ImageStatus::Active);
+    match (random.random_range(0..10), ready.choose(random)) {
+        (0, _) => {
+            house.create_volume(VolumeSource::Empty, 1).await;
+        }
+        (1, _) => {
+            if let Some(image) = image {
+                house.create_volume(VolumeSource::Image { image_id: image.id }, 1).await;
+            }
+        }
+        (2 | 3, Some(volume)) => {
+            house.create_volume(VolumeSource::Volume { volume_id: (*volume).clone() }, 1).await;
+        }
+        (4, Some(volume)) => {
+            house.create_snapshot(volume).await;
+        }
+        (5, _) => {
+            if let Some(snapshot) = snapshots.choose(random)
+                && snapshot.status.is_settled()
+                && house.volume_status(&snapshot.volume_id).await == Some(VolumeStatus::Available)
+            {
+                let source = VolumeSource::Snapshot {
+                    snapshot_id: snapshot.id.clone(),
+                    volume_id: snapshot.volume_id.clone(),
+                };
+                house.create_volume(source, 1).await;
+            }
+        }
+        (6, _) => {
+            if let Some(snapshot) = snapshots.choose(random) {
+                house.delete_snapshot(&snapshot.id).await;
+            }
+        }
+        (_, Some(_)) => {
+            // Also those that are being made.
+            if let Some(volume) = volumes.choose(random) {
+                house.delete_volume(&volume.id).await;
+            }
+        }
+        (_, None) => {}
+    }
+}
+
+/// The order in which Cinder leaves `volume-A.deleted` behind for ever.
+async fn source_first_then_clone(store: StoreKind) {
+    let mut house = house(store).await;
+    let first = house.volume(VolumeSource::Empty, 1).await;
+    house.write(&first, 0, &pattern(9_000, 1)).await;
+    let second = house.clone_of(&first).await;
+    let third = house.clone_of(&second).await;
+    assert!(house.delete_volume(&first).await);
+    assert!(house.delete_volume(&second).await);
+    house.settle().await;
+    assert_eq!(house.volume_status(&first).await, None);
+    assert_eq!(house.read(&third, 0, 9_000).await, pattern(9_000, 1));
+    assert!(house.delete_volume(&third).await);
+    house.settle().await;
+    assert_eq!(house.on_pools().await, Vec::<String>::new());
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// The flattened source is cut loose, and whoever was kept for it goes.
+async fn clones_too_deep_flatten_their_source(store: StoreKind) {
+    let mut house = house(store).await;
+    let mut chain = vec![house.volume(VolumeSource::Empty, 1).await];
+    house.write(&chain[0], 8_000_000, &pattern(9_000, 7)).await;
+    for _ in 0..7 {
+        let clone = house.clone_of(chain.last().unwrap()).await;
+        chain.push(clone);
+    }
+    for volume in &chain {
+        assert_eq!(house.read(volume, 8_000_000, 9_000).await, pattern(9_000, 7));
+    }
+    // The sixth clone's source was five clones deep: it stands on its own now.
+    let name = names::volume(&chain[5]);
+    let image = house.stores.volumes.open(&name, OpenMode::ReadOnly).await.unwrap();
+    assert_eq!(image.parent().await.unwrap(), None);
+    image.close().await.unwrap();
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+async fn an_image_in_use(store: StoreKind) {
+    let mut house = house(store).await;
+    let image = house.upload(pattern(2_000_000, 3)).await;
+    let volume = house.volume(VolumeSource::Image { image_id: image.clone() }, 1).await;
+    assert_eq!(house.read(&volume, 0, 2_000_000).await, pattern(2_000_000, 3));
+    assert!(house.delete_image(&image).await);
+    house.settle().await;
+    let job = house.last_job(&image).await.unwrap();
+    if store == StoreKind::RbdV2 {
+        assert_eq!(house.image_status(&image).await, None);
+        assert_eq!(house.read(&volume, 0, 2_000_000).await, pattern(2_000_000, 3));
+        assert_eq!(house.on_pools().await.len(), 2, "the volume, and the image's bytes in the trash");
+    } else {
+        assert_eq!(job.state, JobState::Failed);
+        assert_eq!(house.image_status(&image).await, Some(ImageStatus::Active));
+        // Nothing was changed: it can still be cloned.
+        house.volume(VolumeSource::Image { image_id: image.clone() }, 1).await;
+    }
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+async fn a_volume_open_elsewhere_stays(store: StoreKind) {
+    let mut config = Config::default();
+    config.jobs.max_attempts = 3;
+    let mut house = House::with(store, DatabaseKind::Sqlite, config, Arc::new(NoFaults)).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let user = house.stores.volumes.open(&names::volume(&volume), OpenMode::ReadWrite).await.unwrap();
+    user.write(0, bytes::Bytes::from_static(b"mine")).await.unwrap();
+    assert!(house.delete_volume(&volume).await);
+    house.settle().await;
+    assert_eq!(house.volume_status(&volume).await, Some(VolumeStatus::Available));
+    let job = house.last_job(&volume).await.unwrap();
+    assert_eq!(job.error.as_deref(), Some("The storage is in use by somebody else."));
+    assert_eq!(&user.read(0, 4).await.unwrap()[..], b"mine");
+    user.close().await.unwrap();
+    drop(user);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+async fn a_volume_whose_image_is_gone_can_be_deleted(store: StoreKind) {
+    let mut house = house(store).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let progress = pumice::block::Progress::new();
+    house.stores.volumes.remove(&names::volume(&volume), &progress).await.unwrap();
+    assert!(house.delete_volume(&volume).await);
+    house.settle().await;
+    assert_eq!(house.volume_status(&volume).await, None);
+    house.stop().await;
+}
+
+/// Snapshots that a backup service left are not the user's: they go with the volume.
+async fn backup_snapshots_go_first(store: StoreKind) {
+    let mut house = house(store).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let image = house.stores.volumes.open(&names::volume(&volume), OpenMode::ReadWrite).await.unwrap();
+    image.create_snapshot("backup.0f4c.snap.1700000000.12").await.unwrap();
+    image.close().await.unwrap();
+    drop(image);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+async fn a_foreign_snapshot_is_not_destroyed(store: StoreKind) {
+    let mut house = house(store).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let name = names::volume(&volume);
+    let image = house.stores.volumes.open(&name, OpenMode::ReadWrite).await.unwrap();
+    image.create_snapshot("by-hand").await.unwrap();
+    image.close().await.unwrap();
+    drop(image);
+    assert!(house.delete_volume(&volume).await);
+    house.settle().await;
+    assert_eq!(house.volume_status(&volume).await, Some(VolumeStatus::Available));
+    let image = house.stores.volumes.open(&name, OpenMode::ReadWrite).await.unwrap();
+    image.remove_snapshot("by-hand").await.unwrap();
+    image.close().await.unwrap();
+    drop(image);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+on_every_store!(
+    random_trees_leave_nothing,
+    source_first_then_clone,
+    clones_too_deep_flatten_their_source,
+    an_image_in_use,
+    a_volume_open_elsewhere_stays,
+    a_volume_whose_image_is_gone_can_be_deleted,
+    backup_snapshots_go_first,
+    a_foreign_snapshot_is_not_destroyed,
+);

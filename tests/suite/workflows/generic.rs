@@ -1,0 +1,285 @@
+//! Four tests for every workflow: run each step twice, fail at each step, crash before and after each step, run each
+//! undo twice. Afterwards everything is in a status that its user can act on, can be deleted, and is gone then.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::StreamExt;
+use pumice::config::Config;
+use pumice::jobs::{Fault, Faults, Moment, NoFaults, Run, VolumeSource};
+
+use super::{on_every_store, pattern};
+use crate::house::{DatabaseKind, House, StoreKind};
+
+/// A workflow by the name of its jobs, its steps, and how to ask for it.
+#[derive(Clone, Copy)]
+struct Case {
+    kind: &'static str,
+    steps: &'static [&'static str],
+    ask: Ask,
+}
+
+#[derive(Clone, Copy)]
+enum Ask {
+    CreateEmpty,
+    CreateFromSnapshot,
+    CreateFlat,
+    CreateFromVolume,
+    CopyVolume,
+    CreateFromImage,
+    DeleteVolume,
+    DeleteVolumeWithClone,
+    DeleteClone,
+    ExtendVolume,
+    CreateSnapshot,
+    DeleteSnapshot,
+    DeleteSnapshotWithClone,
+    DeleteImage,
+    DeleteImageWithClone,
+}
+
+const CASES: &[Case] = &[
+    Case { kind: "create_volume", steps: &["create"], ask: Ask::CreateEmpty },
+    Case { kind: "create_volume", steps: &["clone", "resize"], ask: Ask::CreateFromSnapshot },
+    Case { kind: "create_volume", steps: &["clone", "resize", "flatten"], ask: Ask::CreateFlat },
+    Case {
+        kind: "create_volume",
+        steps: &["flatten_source", "snapshot", "clone", "resize"],
+        ask: Ask::CreateFromVolume,
+    },
+    Case {
+        kind: "create_volume",
+        steps: &["create", "snapshot", "copy", "drop_snapshot"],
+        ask: Ask::CopyVolume,
+    },
+    Case { kind: "create_volume", steps: &["clone", "download", "resize"], ask: Ask::CreateFromImage },
+    Case { kind: "delete_volume", steps: &["remove", "release"], ask: Ask::DeleteVolume },
+    Case { kind: "delete_volume", steps: &["remove", "release"], ask: Ask::DeleteVolumeWithClone },
+    Case { kind: "delete_volume", steps: &["remove", "release"], ask: Ask::DeleteClone },
+    Case { kind: "extend_volume", steps: &["resize"], ask: Ask::ExtendVolume },
+    Case { kind: "create_snapshot", steps: &["snapshot"], ask: Ask::CreateSnapshot },
+    Case { kind: "delete_snapshot", steps: &["unprotect", "remove"], ask: Ask::DeleteSnapshot },
+    Case { kind: "delete_snapshot", steps: &["unprotect", "remove"], ask: Ask::DeleteSnapshotWithClone },
+    Case { kind: "delete_image", steps: &["remove", "purge"], ask: Ask::DeleteImage },
+    Case { kind: "delete_image", steps: &["remove", "purge"], ask: Ask::DeleteImageWithClone },
+];
+
+/// One fault, at one moment of one kind of job, once. Or two: a failure, and something while it is undone.
+struct Plan {
+    kind: &'static str,
+    at: Vec<(Moment, Fault, AtomicBool)>,
+    armed: AtomicBool,
+}
+
+impl Plan {
+    fn new(kind: &'static str, at: &[(Moment, Fault)]) -> Arc<Self> {
+        let at = at.iter().map(|(moment, fault)| (*moment, *fault, AtomicBool::new(true))).collect();
+        Arc::new(Self { kind, at, armed: AtomicBool::new(false) })
+    }
+
+    fn arm(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    fn all_happened(&self) -> bool {
+        self.at.iter().all(|(.., open)| !open.load(Ordering::SeqCst))
+    }
+}
+
+impl Faults for Plan {
+    fn at(&self, run: &Run, moment: Moment) -> Fault {
+        if !self.armed.load(Ordering::SeqCst) || run.kind != self.kind {
+            return Fault::None;
+        }
+        for (planned, fault, open) in &self.at {
+            if *planned == moment && open.swap(false, Ordering::SeqCst) {
+                return *fault;
+            }
+        }
+        Fault::None
+    }
+}
+
+/// Prepares, arms the fault, asks, and looks at what is left.
+async fn survive(store: StoreKind, case: &Case, faults: &[(Moment, Fault)]) {
+    let plan = Plan::new(case.kind, faults);
+    let mut config = Config::default();
+    match case.ask {
+        Ask::CreateFlat => config.volumes.rbd_flatten_volume_from_snapshot = true,
+        Ask::CopyVolume => config.volumes.rbd_max_clone_depth = 0,
+        // So that the source is flattened.
+        Ask::CreateFromVolume => config.volumes.rbd_max_clone_depth = 1,
+        _ => {}
+    }
+    let mut house = House::with(store, DatabaseKind::Sqlite, config, plan.clone()).await;
+    ask(&house, case.ask, &plan).await;
+    let crashes = faults.iter().any(|(_, fault)| *fault == Fault::Crash);
+    if crashes {
+        wait_for(&plan).await;
+        house.stop().await;
+        house.start(Arc::new(NoFaults)).await;
+    }
+    house.settle().await;
+    assert!(plan.all_happened(), "{faults:?} of {:?} never happened", case.kind);
+    house.assert_settled().await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+async fn wait_for(plan: &Plan) {
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(60), async {
+        while !plan.all_happened() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    waited.await.expect("the fault never happened");
+}
+
+async fn ask(house: &House, ask: Ask, plan: &Plan) {
+    match ask {
+        Ask::CreateEmpty => {
+            plan.arm();
+            house.create_volume(VolumeSource::Empty, 1).await;
+        }
+        Ask::CreateFromSnapshot | Ask::CreateFlat => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            house.write(&volume, 4096, &pattern(10_000, 1)).await;
+            let snapshot = house.snapshot(&volume).await;
+            plan.arm();
+            let source = VolumeSource::Snapshot { snapshot_id: snapshot, volume_id: volume };
+            house.create_volume(source, 2).await;
+        }
+        Ask::CreateFromVolume => {
+            let first = house.volume(VolumeSource::Empty, 1).await;
+            house.write(&first, 4096, &pattern(10_000, 2)).await;
+            let second = house.clone_of(&first).await;
+            plan.arm();
+            house.create_volume(VolumeSource::Volume { volume_id: second }, 2).await;
+        }
+        Ask::CopyVolume => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            house.write(&volume, 4096, &pattern(10_000, 3)).await;
+            plan.arm();
+            house.create_volume(VolumeSource::Volume { volume_id: volume }, 1).await;
+        }
+        Ask::CreateFromImage => {
+            let image = house.upload(pattern(3_000_000, 4)).await;
+            plan.arm();
+            house.create_volume(VolumeSource::Image { image_id: image }, 1).await;
+        }
+        Ask::DeleteVolume => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            plan.arm();
+            assert!(house.delete_volume(&volume).await);
+        }
+        Ask::DeleteVolumeWithClone => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            house.clone_of(&volume).await;
+            plan.arm();
+            assert!(house.delete_volume(&volume).await);
+        }
+        Ask::DeleteClone => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            let clone = house.clone_of(&volume).await;
+            assert!(house.delete_volume(&volume).await);
+            house.settle().await;
+            plan.arm();
+            assert!(house.delete_volume(&clone).await);
+        }
+        Ask::ExtendVolume => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            plan.arm();
+            house.extend_volume(&volume, 3).await;
+        }
+        Ask::CreateSnapshot => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            plan.arm();
+            house.create_snapshot(&volume).await;
+        }
+        Ask::DeleteSnapshot | Ask::DeleteSnapshotWithClone => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            house.write(&volume, 0, &pattern(5_000, 5)).await;
+            let snapshot = house.snapshot(&volume).await;
+            if matches!(ask, Ask::DeleteSnapshotWithClone) {
+                let source = VolumeSource::Snapshot { snapshot_id: snapshot.clone(), volume_id: volume };
+                house.volume(source, 1).await;
+            }
+            plan.arm();
+            assert!(house.delete_snapshot(&snapshot).await);
+        }
+        Ask::DeleteImage | Ask::DeleteImageWithClone => {
+            let image = house.upload(pattern(3_000_000, 6)).await;
+            if matches!(ask, Ask::DeleteImageWithClone) {
+                house.volume(VolumeSource::Image { image_id: image.clone() }, 1).await;
+            }
+            plan.arm();
+            assert!(house.delete_image(&image).await);
+        }
+    }
+}
+
+/// Where a clone holds the image, its first step refuses.
+fn refuses(store: StoreKind, case: &Case) -> bool {
+    matches!(case.ask, Ask::DeleteImageWithClone) && store != StoreKind::RbdV2
+}
+
+/// Whether the step is reached at all.
+fn reaches(store: StoreKind, case: &Case, step: &str) -> bool {
+    !(refuses(store, case) && step == "purge")
+}
+
+/// Each on a house of its own, several at once: they mostly wait for the cluster.
+async fn survive_all(store: StoreKind, trials: Vec<(&'static Case, Vec<(Moment, Fault)>)>) {
+    futures::stream::iter(trials)
+        .for_each_concurrent(8, async |(case, faults)| survive(store, case, &faults).await)
+        .await;
+}
+
+/// Each step that is reached, of each case.
+fn all_steps(store: StoreKind) -> impl Iterator<Item = (&'static Case, &'static str)> {
+    CASES.iter().flat_map(move |case| {
+        case.steps.iter().filter(move |step| reaches(store, case, step)).map(move |step| (case, *step))
+    })
+}
+
+async fn every_step_runs_twice(store: StoreKind) {
+    let trials = all_steps(store).map(|(case, step)| (case, vec![(Moment::Before(step), Fault::Repeat)]));
+    survive_all(store, trials.collect()).await;
+}
+
+async fn every_step_fails(store: StoreKind) {
+    let trials = all_steps(store).map(|(case, step)| (case, vec![(Moment::Before(step), Fault::Fail)]));
+    survive_all(store, trials.collect()).await;
+}
+
+async fn crashes_before_and_after_every_step(store: StoreKind) {
+    let mut trials = Vec::new();
+    for (case, step) in all_steps(store) {
+        trials.push((case, vec![(Moment::Before(step), Fault::Crash)]));
+        // What refuses does not come to the end of its step.
+        if !refuses(store, case) {
+            trials.push((case, vec![(Moment::After(step), Fault::Crash)]));
+        }
+    }
+    survive_all(store, trials).await;
+}
+
+async fn every_undo_runs_twice_and_survives_a_crash(store: StoreKind) {
+    let mut trials = Vec::new();
+    for case in CASES {
+        let Some(&last) = case.steps.iter().rfind(|step| reaches(store, case, step)) else { continue };
+        for &step in case.steps {
+            for fault in [Fault::Repeat, Fault::Crash] {
+                trials.push((case, vec![(Moment::Before(last), Fault::Fail), (Moment::Undo(step), fault)]));
+            }
+        }
+    }
+    survive_all(store, trials).await;
+}
+
+on_every_store!(
+    every_step_runs_twice,
+    every_step_fails,
+    crashes_before_and_after_every_step,
+    every_undo_runs_twice_and_survives_a_crash,
+);

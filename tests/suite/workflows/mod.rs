@@ -1,0 +1,41 @@
+//! What jobs leave behind, on every store: after each fault at each step, and after any order of deletes.
+
+mod deletes;
+mod generic;
+mod uploads;
+
+use crate::house::{DatabaseKind, House, StoreKind};
+
+/// Each case becomes a test per store.
+macro_rules! on_every_store {
+    ($($case:ident),* $(,)?) => {
+        mod directory {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case($crate::house::StoreKind::Directory).await;
+            })*
+        }
+        mod rbd_clone_v1 {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case($crate::house::StoreKind::RbdV1).await;
+            })*
+        }
+        mod rbd_clone_v2 {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case($crate::house::StoreKind::RbdV2).await;
+            })*
+        }
+    };
+}
+use on_every_store;
+
+async fn house(store: StoreKind) -> House {
+    House::new(store, DatabaseKind::Sqlite).await
+}
+
+/// Bytes that differ from place to place.
+fn pattern(length: usize, seed: u8) -> Vec<u8> {
+    (0..length).map(|i| (i / 7) as u8 ^ (i >> 9) as u8 ^ seed).collect()
+}

@@ -6,6 +6,7 @@
 //! - [`service`]: puts the rooms together: database, stores, workers, routes, listening ports
 //! - [`image_api`], [`volume_api`], [`pumice_api`]: the routes; a folder a resource, a file an endpoint
 //! - [`http`]: wire habits shared by the three: faults, request context, microversions, paging
+//! - [`identity`]: who asks
 //! - [`workflows`]: what a job does, a file each
 //! - [`jobs`]: the durable queue
 //! - [`transfer`]: how bytes move
@@ -19,6 +20,7 @@ pub mod commands;
 pub mod config;
 pub mod db;
 pub mod http;
+pub mod identity;
 pub mod image_api;
 pub mod jobs;
 pub mod model;

@@ -1,21 +1,23 @@
 //! Who asks, and in which request.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use std::convert::Infallible;
 
 use super::{App, RequestId};
+use crate::identity::Caller;
 use crate::jobs::Origin;
 use crate::model::{ProjectId, UserId};
 
-/// What is known of the caller. With identity `none` everybody is the administrator of one project; the fields are
-/// those that a token would fill.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
     pub request_id: String,
     pub project_id: ProjectId,
     pub user_id: UserId,
     pub is_admin: bool,
+    pub caller: Arc<Caller>,
 }
 
 impl RequestContext {
@@ -29,11 +31,9 @@ impl FromRequestParts<App> for RequestContext {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-        Ok(Self {
-            request_id,
-            project_id: ProjectId(app.config.identity.project_id.clone()),
-            user_id: UserId(app.config.identity.user_id.clone()),
-            is_admin: true,
-        })
+        let project_id = ProjectId(app.config.identity.project_id.clone());
+        let user_id = UserId(app.config.identity.user_id.clone());
+        let caller = Arc::new(Caller::everybody(user_id.clone(), project_id.clone()));
+        Ok(Self { request_id, project_id, user_id, is_admin: caller.has_role("admin"), caller })
     }
 }

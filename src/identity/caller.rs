@@ -1,0 +1,41 @@
+//! The one who asks, as a token describes them.
+
+use crate::model::{ProjectId, UserId};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    pub user_id: UserId,
+    pub user_name: Option<String>,
+    pub user_domain_id: Option<String>,
+    /// The project the token is scoped to.
+    pub project_id: Option<ProjectId>,
+    pub project_name: Option<String>,
+    pub project_domain_id: Option<String>,
+    /// `None`, or `all`.
+    pub system_scope: Option<String>,
+    /// Of the user in that scope, with those they imply; in lower case.
+    pub roles: Vec<String>,
+    /// Of the service that asks on the user's behalf (`X-Service-Token`); in lower case.
+    pub service_roles: Vec<String>,
+}
+
+impl Caller {
+    /// With identity `none`: everybody is the administrator of one project.
+    pub fn everybody(user_id: UserId, project_id: ProjectId) -> Self {
+        Self {
+            user_id,
+            user_name: None,
+            user_domain_id: None,
+            project_id: Some(project_id),
+            project_name: None,
+            project_domain_id: None,
+            system_scope: None,
+            roles: ["admin", "manager", "member", "reader"].map(str::to_owned).into(),
+            service_roles: Vec::new(),
+        }
+    }
+
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles.iter().any(|held| held.eq_ignore_ascii_case(role))
+    }
+}

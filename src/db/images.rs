@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use sqlx::AssertSqlSafe;
 use sqlx::types::Json;
 
-use super::engine::Connection;
 use super::error::{DbError, Result};
 use super::filter::{Conditions, Operator, Page, Value};
 use super::{Repository, bind_all, on};
@@ -190,9 +189,7 @@ impl Repository {
 
     /// As [`Repository::image`], and nobody else changes the row before the transaction ends.
     pub async fn image_to_change(&mut self, id: &ImageId) -> Result<Option<Image>> {
-        // SQLite has one writer.
-        let lock = if matches!(self.connection(), Connection::Postgres(_)) { " FOR UPDATE" } else { "" };
-        let sql = format!("SELECT {COLUMNS} FROM images WHERE id = $1{lock}");
+        let sql = format!("SELECT {COLUMNS} FROM images WHERE id = $1{}", self.lock());
         Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
     }
 

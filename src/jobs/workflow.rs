@@ -60,7 +60,7 @@ impl From<DbError> for StepError {
     fn from(error: DbError) -> Self {
         let cause = match error {
             DbError::LeaseLost => Cause::LeaseLost,
-            DbError::Engine(_) => Cause::Transient,
+            DbError::Unavailable(_) | DbError::Engine(_) => Cause::Transient,
             _ => Cause::Fatal,
         };
         let detail = chain(&error);

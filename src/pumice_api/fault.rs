@@ -42,7 +42,12 @@ impl IntoResponse for Fault {
             Fault::Invalid(message) => (StatusCode::BAD_REQUEST, message),
             Fault::Database(error) => {
                 tracing::error!(error = %chain(&error), "a request failed");
-                (StatusCode::SERVICE_UNAVAILABLE, "The database does not answer.".to_owned())
+                match error {
+                    DbError::Unavailable(_) => {
+                        (StatusCode::SERVICE_UNAVAILABLE, "The database does not answer.".to_owned())
+                    }
+                    _ => (StatusCode::INTERNAL_SERVER_ERROR, "The server has failed.".to_owned()),
+                }
             }
         };
         let error = ErrorDetail { code: status.as_u16(), message };

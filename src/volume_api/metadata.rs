@@ -22,6 +22,8 @@ pub trait Holder: Sized {
     const KIND: &'static str;
 
     async fn find(repository: &mut Repository, call: &Call, id: &str) -> Result<Self, Fault>;
+    /// Likewise, and nobody else changes it before the transaction ends.
+    async fn find_to_change(repository: &mut Repository, call: &Call, id: &str) -> Result<Self, Fault>;
     fn metadata(&self) -> &BTreeMap<String, String>;
     /// Writes it back with other metadata. `false`: it is gone.
     async fn save(
@@ -88,7 +90,7 @@ pub async fn write<T: Holder>(
     let Given::Value(given) = given else { return Err(Fault::Malformed) };
 
     let mut repository = app.database.begin().await?;
-    let holder = T::find(&mut repository, call, id).await?;
+    let holder = T::find_to_change(&mut repository, call, id).await?;
     if let Some(refusal) = precondition(headers, holder.metadata())? {
         return Ok(refusal);
     }
@@ -128,7 +130,7 @@ pub async fn write_item<T: Holder>(
     };
 
     let mut repository = app.database.begin().await?;
-    let holder = T::find(&mut repository, call, id).await?;
+    let holder = T::find_to_change(&mut repository, call, id).await?;
     if let Some(refusal) = precondition(headers, holder.metadata())? {
         return Ok(refusal);
     }
@@ -139,7 +141,7 @@ pub async fn write_item<T: Holder>(
 
 pub async fn delete_item<T: Holder>(app: &App, call: &Call, id: &str, key: &str) -> Result<Response, Fault> {
     let mut repository = app.database.begin().await?;
-    let holder = T::find(&mut repository, call, id).await?;
+    let holder = T::find_to_change(&mut repository, call, id).await?;
     let mut metadata = holder.metadata().clone();
     if metadata.remove(key).is_none() {
         return Err(Fault::NoMetadata(T::KIND, id.to_owned(), key.to_owned()));

@@ -2,12 +2,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::{find, find_to_change};
-use crate::db::ImageChange;
+use crate::db::{ImageChange, Job};
 use crate::http::{App, RequestContext};
 use crate::image_api::fault::{Fault, FaultBody, Result};
 use crate::image_api::request::{InPath, NoBody};
 use crate::jobs::{self, Task};
-use crate::model::{ImageStatus, JobState};
+use crate::model::{Cause, ImageStatus, JobState};
 
 /// Deletes an image and its bytes. An upload under way is broken off.
 ///
@@ -21,6 +21,7 @@ use crate::model::{ImageStatus, JobState};
         (status = 403, description = "The image is protected", body = FaultBody),
         (status = 404, description = "There is no such image", body = FaultBody),
         (status = 409, description = "Copy-on-write volumes need the image's bytes", body = FaultBody),
+        (status = 503, description = "The storage failed; the image is as it was", body = FaultBody),
     )
 )]
 pub async fn delete(
@@ -55,13 +56,23 @@ pub async fn delete(
         tracing::warn!(%error, "an upload will notice later that its image was deleted");
     }
     let patience = app.config.api.request_timeout.duration() / 2;
-    let refused = app.job_over(&job, patience).await?.is_some_and(|job| job.state == JobState::Failed);
-    // What had no bytes is gone even when its job failed.
-    if refused && find(&mut app.database.read().await?, &cx, &id).await.is_ok() {
-        return Err(Fault::Conflict(format!(
+    let failed = app.job_over(&job, patience).await?.filter(|job| job.state == JobState::Failed);
+    match failed {
+        // What had no bytes is gone even when its job failed.
+        Some(job) if find(&mut app.database.read().await?, &cx, &id).await.is_ok() => Err(refusal(&id, job)),
+        _ => Ok(StatusCode::NO_CONTENT),
+    }
+}
+
+fn refusal(id: &str, job: Job) -> Fault {
+    if job.cause.is_some_and(Cause::is_refusal) {
+        return Fault::Conflict(format!(
             "Image {id} could not be deleted because it is in use: The image cannot be deleted because it is in \
              use through the backend store outside of Glance."
-        )));
+        ));
     }
-    Ok(StatusCode::NO_CONTENT)
+    Fault::Unavailable {
+        said: format!("Image {id} could not be deleted and is as it was. Please try again later."),
+        source: anyhow::anyhow!("{}", job.error_detail.or(job.error).unwrap_or_default()),
+    }
 }

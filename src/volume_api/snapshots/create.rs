@@ -33,7 +33,7 @@ use crate::model::{SnapshotId, SnapshotStatus, VolumeStatus};
 pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Result<Response, Fault> {
     let wanted = Wanted::read(&body, &app.config.limits)?;
     let mut repository = app.database.begin().await?;
-    let volume = volumes::find(&mut repository, &call, &wanted.volume_id).await?;
+    let volume = volumes::find_to_change(&mut repository, &call, &wanted.volume_id).await?;
     let in_use_too = call.version >= Microversion::SNAPSHOT_IN_USE;
     if in_use_too && wanted.force == Some(false) {
         return Err(Fault::Invalid(

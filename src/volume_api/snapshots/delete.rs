@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use super::super::fault::{Fault, empty};
 use super::super::request::Call;
-use super::find;
+use super::find_to_change;
 use crate::db::{Repository, Snapshot};
 use crate::http::App;
 use crate::jobs::{self, Task};
@@ -24,7 +24,7 @@ use crate::model::SnapshotStatus;
 )]
 pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) -> Result<Response, Fault> {
     let mut repository = app.database.begin().await?;
-    let snapshot = find(&mut repository, &call, &id).await?;
+    let snapshot = find_to_change(&mut repository, &call, &id).await?;
     if !mark_deleting(&mut repository, &app, &call, &snapshot).await? {
         return Err(Fault::InvalidSnapshot(
             "Snapshot status must be available or error and must not be part of a group.".to_owned(),

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::super::fault::Fault;
 use super::super::metadata::{self, All, Holder, Item, Write};
 use super::super::request::{Body, Call};
-use super::find;
+use super::{find, find_to_change};
 use crate::db::{Repository, Snapshot};
 use crate::http::App;
 use crate::model::Timestamp;
@@ -25,6 +25,10 @@ impl Holder for Snapshot {
 
     async fn find(repository: &mut Repository, call: &Call, id: &str) -> Result<Self, Fault> {
         find(repository, call, id).await
+    }
+
+    async fn find_to_change(repository: &mut Repository, call: &Call, id: &str) -> Result<Self, Fault> {
+        find_to_change(repository, call, id).await
     }
 
     fn metadata(&self) -> &BTreeMap<String, String> {

@@ -35,6 +35,19 @@ pub async fn find(repository: &mut Repository, call: &Call, id: &str) -> Result<
         Some(id) => repository.snapshot(&id).await?,
         None => None,
     };
+    visible(found, call, id)
+}
+
+/// Likewise, and nobody else changes it before the transaction ends.
+pub async fn find_to_change(repository: &mut Repository, call: &Call, id: &str) -> Result<Snapshot, Fault> {
+    let found = match SnapshotId::parse(id) {
+        Some(id) => repository.snapshot_to_change(&id).await?,
+        None => None,
+    };
+    visible(found, call, id)
+}
+
+fn visible(found: Option<Snapshot>, call: &Call, id: &str) -> Result<Snapshot, Fault> {
     found
         .filter(|snapshot| call.may_see(&snapshot.project_id))
         .ok_or_else(|| Fault::Missing("Snapshot", id.to_owned()))

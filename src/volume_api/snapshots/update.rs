@@ -7,7 +7,7 @@ use axum::response::Response;
 use super::super::fault::{Fault, answer};
 use super::super::request::{Body, Call};
 use super::super::schema::{Given, Object};
-use super::find;
+use super::find_to_change;
 use super::view::{Depth, One, View};
 use crate::http::App;
 
@@ -45,7 +45,7 @@ pub async fn update(
     body.only(&["snapshot"])?;
 
     let mut repository = app.database.begin().await?;
-    let mut row = find(&mut repository, &call, &id).await?;
+    let mut row = find_to_change(&mut repository, &call, &id).await?;
     set(&mut row.name, name.or(display_name));
     set(&mut row.description, description.or(display_description));
     row.updated_at = Some(app.world.now());

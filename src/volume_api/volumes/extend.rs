@@ -9,7 +9,7 @@ use super::super::fault::Fault;
 use super::super::microversion::Microversion;
 use super::super::request::Call;
 use super::super::schema::Object;
-use super::find;
+use super::find_to_change;
 use crate::db::{Volume, VolumeChange};
 use crate::http::App;
 use crate::jobs::{self, Task};
@@ -24,7 +24,7 @@ pub async fn extend(app: &App, call: &Call, id: &str, body: &Value) -> Result<Re
     let new_size = new_size.ok_or(Fault::Malformed)?;
 
     let mut repository = app.database.begin().await?;
-    let volume = find(&mut repository, call, id).await?;
+    let volume = find_to_change(&mut repository, call, id).await?;
     check_growth(&volume, new_size)?;
     let limit = app.config.limits.max_volume_size;
     if new_size.get().unsigned_abs() > limit {
@@ -34,14 +34,11 @@ pub async fn extend(app: &App, call: &Call, id: &str, body: &Value) -> Result<Re
     let from = if in_use { VolumeStatus::InUse } else { VolumeStatus::Available };
     let change = VolumeChange::default();
     if !repository.change_volume(&volume.id, from, VolumeStatus::Extending, &change, app.world.now()).await? {
-        let now = find(&mut repository, call, id).await?;
         return Err(Fault::InvalidVolume(format!(
             "Volume {} status must be '{{'status': '{from}'}}' to extend, currently {}.",
-            volume.id, now.status
+            volume.id, volume.status
         )));
     }
-    // Another request may have made it larger before this one took it.
-    check_growth(&find(&mut repository, call, id).await?, new_size)?;
     let task = Task::ExtendVolume { volume_id: volume.id, new_size };
     jobs::enqueue(&mut repository, &app.world, task, &call.context.origin()).await?;
     repository.commit().await?;

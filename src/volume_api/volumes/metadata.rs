@@ -13,7 +13,7 @@ use super::super::fault::Fault;
 use super::super::metadata::{self, All, Holder, Item, Write};
 use super::super::microversion::Microversion;
 use super::super::request::{Body, Call};
-use super::find;
+use super::{find, find_to_change};
 use crate::db::{Repository, Volume};
 use crate::http::App;
 use crate::model::Timestamp;
@@ -27,6 +27,10 @@ impl Holder for Volume {
 
     async fn find(repository: &mut Repository, call: &Call, id: &str) -> Result<Self, Fault> {
         find(repository, call, id).await
+    }
+
+    async fn find_to_change(repository: &mut Repository, call: &Call, id: &str) -> Result<Self, Fault> {
+        find_to_change(repository, call, id).await
     }
 
     fn metadata(&self) -> &BTreeMap<String, String> {

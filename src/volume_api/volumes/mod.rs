@@ -39,6 +39,19 @@ pub async fn find(repository: &mut Repository, call: &Call, id: &str) -> Result<
         Some(id) => repository.volume(&id).await?,
         None => None,
     };
+    visible(found, call, id)
+}
+
+/// Likewise, and nobody else changes it before the transaction ends.
+pub async fn find_to_change(repository: &mut Repository, call: &Call, id: &str) -> Result<Volume, Fault> {
+    let found = match VolumeId::parse(id) {
+        Some(id) => repository.volume_to_change(&id).await?,
+        None => None,
+    };
+    visible(found, call, id)
+}
+
+fn visible(found: Option<Volume>, call: &Call, id: &str) -> Result<Volume, Fault> {
     found
         .filter(|volume| call.may_see(&volume.project_id))
         .ok_or_else(|| Fault::Missing("Volume", id.to_owned()))

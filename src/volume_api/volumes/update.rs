@@ -9,7 +9,7 @@ use super::super::fault::{Fault, answer};
 use super::super::microversion::Microversion;
 use super::super::request::{Body, Call};
 use super::super::schema::{Given, Object};
-use super::find;
+use super::find_to_change;
 use super::view::{One, Place, View};
 use crate::http::App;
 
@@ -48,7 +48,7 @@ pub async fn update(
     body.only(&["volume"])?;
 
     let mut repository = app.database.begin().await?;
-    let mut row = find(&mut repository, &call, &id).await?;
+    let mut row = find_to_change(&mut repository, &call, &id).await?;
     set(&mut row.name, name.or(display_name));
     set(&mut row.description, description.or(display_description));
     if let Given::Value(metadata) = metadata {

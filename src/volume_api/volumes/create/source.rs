@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::super::fault::Fault;
 use super::super::super::request::Call;
 use super::super::super::snapshots;
-use super::super::find;
+use super::super::{find, find_to_change};
 use super::{Wanted, image};
 use crate::db::{Image, Repository, Snapshot, Volume, VolumeType};
 use crate::jobs::VolumeSource;
@@ -24,12 +24,12 @@ impl Source {
     pub async fn find(repository: &mut Repository, call: &Call, wanted: &Wanted) -> Result<Self, Fault> {
         let mut sources = Vec::new();
         if let Some(id) = &wanted.snapshot_id {
-            let snapshot = snapshots::find(repository, call, id).await?;
+            let snapshot = snapshots::find_to_change(repository, call, id).await?;
             let volume = find(repository, call, snapshot.volume_id.as_str()).await?;
             sources.push(Source::Snapshot(Box::new((snapshot, volume))));
         }
         if let Some(id) = &wanted.source_volid {
-            sources.push(Source::Volume(Box::new(find(repository, call, id).await?)));
+            sources.push(Source::Volume(Box::new(find_to_change(repository, call, id).await?)));
         }
         if let Some(id) = &wanted.group_id {
             return Err(Fault::Missing("Group", id.clone()));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::block::Stores;
 use crate::config::Config;
 use crate::db::{Database, DbError};
+use crate::identity::policy::Policies;
 use crate::jobs::Keeper;
 use crate::model::{JobId, World};
 
@@ -16,6 +17,7 @@ pub struct App {
     pub database: Database,
     pub world: World,
     pub stores: Stores,
+    pub policies: Arc<Policies>,
     /// Keeps the leases of jobs that requests carry out themselves.
     pub keeper: Arc<Keeper>,
 }

@@ -18,6 +18,7 @@ use crate::block::Stores;
 use crate::config::Config;
 use crate::db::{self, Database, VolumeType};
 use crate::http::App;
+use crate::identity::policy::Policies;
 use crate::jobs::{Faults, Keeper, Options, Worker};
 use crate::model::{VolumeTypeId, World};
 use crate::telemetry::metrics::Metrics;
@@ -65,6 +66,7 @@ impl Service {
         world: World,
         faults: Arc<dyn Faults>,
     ) -> anyhow::Result<Self> {
+        let policies = Arc::new(Policies::load(&config.policy)?);
         ensure_default_type(&config, &database, &world).await?;
         let owner = world.ids.random().to_string();
         let (lease, heartbeat) = (config.jobs.lease.into(), config.jobs.heartbeat.into());
@@ -90,7 +92,7 @@ impl Service {
             faults,
         );
         worker.take_over().await?;
-        let app = App { config: Arc::new(config), database, world, stores, keeper };
+        let app = App { config: Arc::new(config), database, world, stores, policies, keeper };
         Ok(Self { app, context, worker })
     }
 

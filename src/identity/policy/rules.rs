@@ -18,25 +18,25 @@ pub struct Rules(BTreeMap<String, Check>);
 pub enum RulesFault {
     #[error("{rule:?} refers to the rule {missing:?}, which does not exist")]
     Missing { rule: String, missing: String },
-    #[error("{rule:?} refers to itself")]
-    Cycle { rule: String },
+    #[error("rules refer to each other in a circle: {}", .rules.join(", "))]
+    Cycle { rules: Vec<String> },
     #[error("{rule:?} refers to too many rules")]
     TooLarge { rule: String },
 }
 
 impl RulesFault {
-    pub fn rule(&self) -> &str {
+    /// Those to look at.
+    pub fn rules(&self) -> &[String] {
         match self {
-            RulesFault::Missing { rule, .. } | RulesFault::Cycle { rule } | RulesFault::TooLarge { rule } => {
-                rule
-            }
+            RulesFault::Missing { rule, .. } | RulesFault::TooLarge { rule } => std::slice::from_ref(rule),
+            RulesFault::Cycle { rules } => rules,
         }
     }
 }
 
 impl Rules {
     pub fn new(rules: BTreeMap<String, Check>) -> Result<Self, RulesFault> {
-        let mut survey = Survey { rules: &rules, seen: HashMap::new() };
+        let mut survey = Survey { rules: &rules, seen: HashMap::new(), path: Vec::new() };
         rules.keys().try_for_each(|name| survey.weigh(name, 0).map(drop))?;
         Ok(Self(rules))
     }
@@ -54,6 +54,8 @@ struct Survey<'a> {
     rules: &'a BTreeMap<String, Check>,
     /// Checks below a rule, and how deep; `None` while it is being looked at.
     seen: HashMap<&'a str, Option<(usize, usize)>>,
+    /// The rules that led here.
+    path: Vec<&'a str>,
 }
 
 impl<'a> Survey<'a> {
@@ -61,11 +63,15 @@ impl<'a> Survey<'a> {
         let rule = || name.to_owned();
         match self.seen.get(name) {
             Some(Some(weight)) => return Ok(*weight),
-            Some(None) => return Err(RulesFault::Cycle { rule: rule() }),
+            Some(None) => {
+                let circle = self.path.iter().skip_while(|led| **led != name);
+                return Err(RulesFault::Cycle { rules: circle.map(|led| (*led).to_owned()).collect() });
+            }
             None if depth > DEEPEST => return Err(RulesFault::TooLarge { rule: rule() }),
             None => {}
         }
         self.seen.insert(name, None);
+        self.path.push(name);
         let mut checks = 0;
         let mut references = Vec::new();
         if let Some(check) = self.rules.get(name) {
@@ -88,6 +94,7 @@ impl<'a> Survey<'a> {
                 return Err(RulesFault::TooLarge { rule: rule() });
             }
         }
+        self.path.pop();
         self.seen.insert(name, Some((checks, height)));
         Ok((checks, height))
     }
@@ -106,11 +113,9 @@ mod tests {
     fn a_reference_must_lead_somewhere_and_not_back() {
         let missing = RulesFault::Missing { rule: "a".into(), missing: "b".into() };
         assert_eq!(rules(&[("a", "@ or rule:b")]), Err(missing));
-        assert_eq!(rules(&[("a", "rule:a")]), Err(RulesFault::Cycle { rule: "a".into() }));
-        assert!(matches!(
-            rules(&[("a", "not rule:b"), ("b", "rule:c"), ("c", "rule:b")]),
-            Err(RulesFault::Cycle { .. })
-        ));
+        assert_eq!(rules(&[("a", "rule:a")]), Err(RulesFault::Cycle { rules: vec!["a".into()] }));
+        let circle = RulesFault::Cycle { rules: vec!["b".into(), "c".into()] };
+        assert_eq!(rules(&[("a", "not rule:b"), ("b", "rule:c"), ("c", "rule:b")]), Err(circle));
         assert!(rules(&[("a", "rule:b and rule:c"), ("b", "rule:c"), ("c", "@")]).is_ok());
     }
 

@@ -16,7 +16,6 @@ pub struct RequestContext {
     pub request_id: String,
     pub project_id: ProjectId,
     pub user_id: UserId,
-    pub is_admin: bool,
     pub caller: Arc<Caller>,
 }
 
@@ -31,9 +30,12 @@ impl FromRequestParts<App> for RequestContext {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-        let project_id = ProjectId(app.config.identity.project_id.clone());
-        let user_id = UserId(app.config.identity.user_id.clone());
-        let caller = Arc::new(Caller::everybody(user_id.clone(), project_id.clone()));
-        Ok(Self { request_id, project_id, user_id, is_admin: caller.has_role("admin"), caller })
+        let caller = parts.extensions.get::<Arc<Caller>>().cloned().unwrap_or_else(|| {
+            let project_id = ProjectId(app.config.identity.project_id.clone());
+            let user_id = UserId(app.config.identity.user_id.clone());
+            Arc::new(Caller::everybody(user_id, project_id))
+        });
+        let project_id = caller.project_id.clone().unwrap_or_else(|| ProjectId(String::new()));
+        Ok(Self { request_id, project_id, user_id: caller.user_id.clone(), caller })
     }
 }

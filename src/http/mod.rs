@@ -2,6 +2,7 @@
 
 mod app;
 mod context;
+pub mod images;
 mod query;
 pub mod range;
 mod request_id;

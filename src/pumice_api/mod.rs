@@ -2,6 +2,7 @@
 
 mod fault;
 mod jobs;
+mod request;
 
 use axum::Router;
 use utoipa::OpenApi;

@@ -27,6 +27,11 @@ impl Api {
         }
     }
 
+    /// All rules that the code asks, and those their defaults refer to.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        self.defaults().iter().map(|(name, _)| *name)
+    }
+
     /// The rule that makes a caller an administrator.
     pub(super) fn context_is_admin(self) -> Rule {
         match self {

@@ -44,6 +44,11 @@ impl Drop for Pools {
     }
 }
 
+/// The most a pool may hold, in bytes; 0 is no limit. The cluster notices a pool that holds more after a while.
+pub fn limit(pool: &str, bytes: u64) {
+    run("ceph", &["osd", "pool", "set-quota", pool, "max_bytes", &bytes.to_string()]);
+}
+
 /// The names of all RADOS objects in a pool.
 pub fn objects(pool: &str) -> Vec<String> {
     run("rados", &["-p", pool, "ls"]).lines().map(str::to_owned).collect()

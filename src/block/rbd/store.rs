@@ -330,7 +330,6 @@ impl BlockStore for RbdStore {
     }
 }
 
-/// Clears an image in the trash of its snapshots, if nothing hangs on any of them.
 fn remove(pool: &Arc<Pool>, key: &CStr, progress: &Progress) -> Result<(), Failure> {
     watched("rbd_remove_with_progress", progress, |arg| {
         // SAFETY: the pool is alive, the text ends in NUL, and `report` takes this argument.
@@ -347,6 +346,7 @@ fn is_there(pool: &Arc<Pool>, name: &str, key: &CStr) -> Result<bool, Failure> {
     }
 }
 
+/// Clears an image in the trash of its snapshots, if nothing hangs on any of them.
 fn remove_snapshots(handle: &Handle) -> Result<(), Failure> {
     let in_the_way = |kind| {
         let errno = if kind == ErrorKind::HasChildren { Errno::EBUSY } else { Errno::ENOTEMPTY };
@@ -361,8 +361,10 @@ fn remove_snapshots(handle: &Handle) -> Result<(), Failure> {
     let looking = Handle::open(handle.pool(), handle.name(), By::Id(&id), false, None)?;
     let children = list::children(&looking);
     looking.close()?;
-    if !children?.is_empty() {
-        return in_the_way(ErrorKind::HasChildren);
+    match children {
+        Ok(children) if children.is_empty() => {}
+        Err(failure) if !list::is_hidden(failure) => return Err(failure),
+        _ => return in_the_way(ErrorKind::HasChildren),
     }
     if snapshots.iter().any(|snapshot| snapshot.namespace == Namespace::Other) {
         return in_the_way(ErrorKind::HasSnapshots);

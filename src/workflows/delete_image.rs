@@ -37,10 +37,9 @@ impl DeleteImage {
         match store.remove(name, &run.progress).await.or_missing() {
             // With clone format 2 the snapshot lives on, unseen, while clones need it.
             Err(error) if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren) => {
-                store.trash_move(name).await.or_missing()?;
-                Ok(())
+                store.trash_move(name).await.or_missing().map(drop).map_err(StepError::of_removal)
             }
-            other => Ok(other.map(drop)?),
+            other => other.map(drop).map_err(StepError::of_removal),
         }
     }
 

@@ -19,5 +19,6 @@ mod process;
 mod support;
 mod tour;
 mod transfer;
+mod trouble;
 mod wire;
 mod workflows;

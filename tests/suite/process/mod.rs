@@ -1,6 +1,6 @@
 //! The real binary as a process of its own, on any store and any database: tests start it, talk to it, kill it.
 
-mod pools;
+pub mod pools;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::house::store::ceph_conf;
 use crate::house::{DatabaseKind, StoreKind, database};
-use pools::Pools;
+use pools::{Pools, Users};
 
 /// Nothing here takes longer, however slow the machine.
 pub const PATIENCE: Duration = Duration::from_secs(180);
@@ -28,6 +28,7 @@ pub struct Place {
     pub folder: TempDir,
     pub store: StoreKind,
     pub pools: Pools,
+    users: Option<Users>,
     database_url: String,
     _database: database::Keep,
 }
@@ -43,13 +44,10 @@ pub struct Server {
 impl Place {
     pub async fn new(store: StoreKind, database: DatabaseKind) -> Self {
         let (database_url, keep) = database.url().await;
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            store,
-            pools: Pools::make(store),
-            database_url,
-            _database: keep,
-        }
+        let folder = tempfile::tempdir().unwrap();
+        let pools = Pools::make(store);
+        let users = (store != StoreKind::Directory).then(|| Users::make(&pools, folder.path()));
+        Self { folder, store, pools, users, database_url, _database: keep }
     }
 
     pub fn directory(&self) -> PathBuf {
@@ -76,11 +74,15 @@ impl Place {
             StoreKind::RbdV1 => "1",
             StoreKind::RbdV2 => "2",
         };
-        let conf = ceph_conf().display().to_string();
         variables.push(("PUMICE_IMAGES__STORE", "rbd".to_owned()));
-        variables.push(("PUMICE_IMAGES__RBD_STORE_CEPH_CONF", conf.clone()));
         variables.push(("PUMICE_VOLUMES__STORE", "rbd".to_owned()));
-        variables.push(("PUMICE_VOLUMES__RBD_CEPH_CONF", conf));
+        if let Some(users) = &self.users {
+            let conf = users.conf.display().to_string();
+            variables.push(("PUMICE_IMAGES__RBD_STORE_CEPH_CONF", conf.clone()));
+            variables.push(("PUMICE_IMAGES__RBD_STORE_USER", users.images.clone()));
+            variables.push(("PUMICE_VOLUMES__RBD_CEPH_CONF", conf));
+            variables.push(("PUMICE_VOLUMES__RBD_USER", users.volumes.clone()));
+        }
         variables.push(("PUMICE_VOLUMES__RBD_DEFAULT_CLONE_FORMAT", clone_format.to_owned()));
         variables
     }

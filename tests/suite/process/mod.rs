@@ -1,6 +1,6 @@
 //! The real binary as a process of its own, on any store and any database: tests start it, talk to it, kill it.
 
-mod pools;
+pub mod pools;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};

@@ -1,5 +1,7 @@
 //! Who asks, and what they may do.
 
+mod authority;
 mod caller;
 
+pub use authority::{Authority, Refusal, Tokens};
 pub use caller::Caller;

@@ -93,6 +93,8 @@ pub struct ImageFilter {
     pub container_format: Option<Vec<String>>,
     pub disk_format: Option<Vec<String>>,
     pub visibility: Option<String>,
+    /// Those of this project, and those of others that are `public` or `community`.
+    pub visible_to: Option<ProjectId>,
     /// Of the `community` images only this project's.
     pub community_of: Option<ProjectId>,
     pub owner: Option<String>,
@@ -119,6 +121,10 @@ impl ImageFilter {
         conditions.one_of("container_format", &self.container_format);
         conditions.one_of("disk_format", &self.disk_format);
         conditions.text("visibility", &self.visibility);
+        if let Some(project) = &self.visible_to {
+            let project = conditions.bind(Value::Text(project.0.clone()));
+            conditions.push(format!("(project_id = {project} OR visibility IN ('public', 'community'))"));
+        }
         if let Some(project) = &self.community_of {
             let project = conditions.bind(Value::Text(project.0.clone()));
             conditions.push(format!("(visibility <> 'community' OR project_id = {project})"));

@@ -2,6 +2,7 @@
 
 mod authority;
 mod caller;
+pub mod policy;
 
 pub use authority::{Authority, Refusal, Tokens};
 pub use caller::Caller;

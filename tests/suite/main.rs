@@ -14,6 +14,7 @@ mod crash;
 mod database;
 mod house;
 mod openapi;
+mod policy;
 mod process;
 mod support;
 mod tour;

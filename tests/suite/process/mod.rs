@@ -89,12 +89,18 @@ impl Place {
 
     /// Starts the binary, and waits until it listens.
     pub fn start(&self) -> Server {
+        self.start_with(&[])
+    }
+
+    /// With more options, as environment variables.
+    pub fn start_with(&self, options: &[(&str, &str)]) -> Server {
         let log = self.folder.path().join("log");
         let errors = File::options().create(true).append(true).open(&log).unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_pumice"))
             .arg("serve")
             .current_dir(self.folder.path())
             .envs(self.variables())
+            .envs(options.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(errors)
@@ -210,6 +216,12 @@ impl Server {
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         let status = self.ended();
         assert!(status.success(), "it ended with {status}:\n{}", self.log());
+    }
+
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
     }
 
     fn ended(&mut self) -> ExitStatus {

@@ -58,6 +58,7 @@ macro_rules! configuration {
             fn check(&self) -> Faults {
                 let mut faults = Faults::default();
                 $(self.$section.check(&mut faults);)+
+                self.identity.check_listeners(&self.api, &mut faults);
                 faults
             }
         }

@@ -38,7 +38,7 @@ pub struct Image {
     pub properties: Json<BTreeMap<String, String>>,
     /// A set: the keys are the tags.
     pub tags: Json<BTreeMap<String, bool>>,
-    /// `rbd://<fsid>/<pool>/<image>/<snapshot>` once there are bytes.
+    /// `rbd://<fsid>/<pool>/<image>/<snapshot>` once the snapshot is there, a little after the bytes.
     pub location: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -56,7 +56,6 @@ pub struct ImageChange {
     pub checksum: Option<String>,
     pub os_hash_algo: Option<String>,
     pub os_hash_value: Option<String>,
-    pub location: Option<String>,
 }
 
 /// What of an image can be compared with a number.
@@ -246,12 +245,12 @@ impl Repository {
         }
         let sql = if to == ImageStatus::Queued {
             "UPDATE images SET previous_status = status, status = $3, updated_at = $4, size = $5, virtual_size = $6, \
-             checksum = $7, os_hash_algo = $8, os_hash_value = $9, location = $10 WHERE id = $1 AND status = $2"
+             checksum = $7, os_hash_algo = $8, os_hash_value = $9 WHERE id = $1 AND status = $2"
         } else {
             "UPDATE images SET previous_status = status, status = $3, updated_at = $4, size = COALESCE($5, size), \
              virtual_size = COALESCE($6, virtual_size), checksum = COALESCE($7, checksum), \
-             os_hash_algo = COALESCE($8, os_hash_algo), os_hash_value = COALESCE($9, os_hash_value), \
-             location = COALESCE($10, location) WHERE id = $1 AND status = $2"
+             os_hash_algo = COALESCE($8, os_hash_algo), os_hash_value = COALESCE($9, os_hash_value) \
+             WHERE id = $1 AND status = $2"
         };
         let rows = on!(self, c => sqlx::query(sql)
             .bind(id)
@@ -263,9 +262,15 @@ impl Repository {
             .bind(&change.checksum)
             .bind(&change.os_hash_algo)
             .bind(&change.os_hash_value)
-            .bind(&change.location)
             .execute(c).await.map(|done| done.rows_affected()))?;
         Ok(rows == 1)
+    }
+
+    /// Says where the bytes are to be cloned from; `None`: there is no snapshot.
+    pub async fn set_image_location(&mut self, id: &ImageId, location: Option<&str>) -> Result<()> {
+        on!(self, c => sqlx::query("UPDATE images SET location = $2 WHERE id = $1")
+            .bind(id).bind(location).execute(c).await.map(drop))?;
+        Ok(())
     }
 
     /// Removes the row. `false`: there was none.

@@ -100,7 +100,7 @@ impl Workflow for DeleteImage {
         Ok(())
     }
 
-    async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
+    async fn fail(&self, repository: &mut Repository, run: &Run, cause: Cause) -> db::Result<()> {
         let Some(row) = repository.image(&self.id).await? else { return Ok(()) };
         let back = match row.previous_status {
             Some(status @ (ImageStatus::Active | ImageStatus::Deactivated)) => status,
@@ -110,6 +110,10 @@ impl Workflow for DeleteImage {
         repository
             .change_image(&self.id, ImageStatus::Deleted, back, &ImageChange::default(), run.now())
             .await?;
+        if !cause.is_refusal() {
+            // Its snapshot may be gone: the first volume made from it makes that anew.
+            repository.set_image_location(&self.id, None).await?;
+        }
         Ok(())
     }
 }

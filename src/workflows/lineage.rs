@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use super::{Context, names};
 use crate::block::{
-    BlockImage, BlockStore, Child, ErrorKind, Missing, OpenMode, Parent, Progress, Result, SnapshotPath,
+    BlockError, BlockImage, BlockStore, Child, ErrorKind, Missing, OpenMode, Parent, Progress, Result,
+    SnapshotPath,
 };
 use crate::db::Leftover;
 use crate::jobs::{Run, StepError};
@@ -113,6 +114,36 @@ async fn is_there(store: &Arc<dyn BlockStore>, name: &str) -> Result<bool> {
         Some(image) => image.close().await.map(|()| true),
         None => Ok(false),
     }
+}
+
+/// Takes and protects a snapshot, unless an earlier run of the same step did: its name says what for.
+pub(super) async fn take_snapshot(store: &Arc<dyn BlockStore>, image: &str, snapshot: &str) -> Result<()> {
+    let image = store.open(image, OpenMode::ReadWrite).await?;
+    let taken = match take_whole(&*image, snapshot).await {
+        // Another process took it away or made it at this very moment: the next try finds it settled.
+        Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Exists) => {
+            Err(BlockError { kind: ErrorKind::Busy, ..error })
+        }
+        other => other,
+    };
+    image.close().await?;
+    taken
+}
+
+/// A process that dies while it takes a snapshot can leave half of one, which librbd lists but does not clone from
+/// (its object map is missing). Only a protected one is known to be whole.
+async fn take_whole(image: &dyn BlockImage, snapshot: &str) -> Result<()> {
+    match image.create_snapshot(snapshot).await {
+        Err(error) if error.kind == ErrorKind::Exists => {
+            if image.snapshots().await?.iter().any(|found| found.name == snapshot && found.protected) {
+                return Ok(());
+            }
+            image.remove_snapshot(snapshot).await?;
+            image.create_snapshot(snapshot).await?;
+        }
+        other => other?,
+    }
+    image.protect_snapshot(snapshot).await
 }
 
 /// Unprotects and removes a snapshot that may be gone already.

@@ -110,16 +110,24 @@ async fn an_upload_to_a_full_pool_can_be_repeated() {
     let id = refused.into_inner().unwrap();
     assert_eq!(server.get(&format!("/image/v2/images/{id}")).await["status"], "queued");
     // Nor is there room for what a removal writes down; nothing is lost by asking.
-    let first = format!("/image/v2/images/{first}");
-    let (status, _) = server.send(Method::DELETE, &first, None).await;
-    if status == StatusCode::NO_CONTENT {
-        server.settle().await;
-    }
-    assert_eq!(server.get(&first).await["status"], "active", "{}", server.log());
+    let path = format!("/image/v2/images/{first}");
+    server.send(Method::DELETE, &path, None).await;
+    server.settle().await;
+    assert_eq!(server.get(&path).await["status"], "active", "{}", server.log());
+    assert_eq!(server.download(&first).await, bytes());
     pools::limit(&place.pools.images, 0);
     let upload = async || server.try_upload(&id, bytes()).await;
     until(upload, |answer| matches!(answer, Ok(StatusCode::NO_CONTENT))).await;
-    for image in server.list("/image/v2/images", "images").await {
+    // Its snapshot was dropped for the delete, and is made again.
+    let create = json!({"volume": {"size": 1, "imageRef": first}});
+    let (status, volume) = server.send(Method::POST, "/volume/v3/volumes", Some(create)).await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    server.settle().await;
+    let path = format!("/volume/v3/volumes/{}", volume["volume"]["id"].as_str().unwrap());
+    assert_eq!(server.get(&path).await["volume"]["status"], "available", "{}", server.log());
+    assert_eq!(server.send(Method::DELETE, &path, None).await.0, StatusCode::ACCEPTED);
+    server.settle().await;
+    for image in server.list("/image/v2/images?limit=1000", "images").await {
         let path = format!("/image/v2/images/{}", image["id"].as_str().unwrap());
         assert_eq!(server.send(Method::DELETE, &path, None).await.0, StatusCode::NO_CONTENT);
     }

@@ -41,9 +41,7 @@ pub async fn delete(
         return Err(Fault::Forbidden(format!("Image {id} is protected and cannot be deleted.")));
     }
     let now = app.world.now();
-    if image.status == ImageStatus::Saving {
-        repository.cancel_jobs(image.id.as_str(), now).await?;
-    }
+    repository.cancel_jobs(image.id.as_str(), now).await?;
     let change = ImageChange::default();
     if !repository.change_image(&image.id, image.status, ImageStatus::Deleted, &change, now).await? {
         return Err(Fault::Conflict(format!("Image {id} was changed meanwhile. Please try again.")));
@@ -52,10 +50,8 @@ pub async fn delete(
     let job = jobs::enqueue(&mut repository, &app.world, task, &call.origin()).await?;
     repository.commit().await?;
 
-    if image.status == ImageStatus::Saving
-        && let Err(error) = app.keeper.stop_cancelled().await
-    {
-        tracing::warn!(%error, "an upload will notice later that its image was deleted");
+    if let Err(error) = app.keeper.stop_cancelled().await {
+        tracing::warn!(%error, "jobs will notice later that their image was deleted");
     }
     let patience = app.config.api.request_timeout.duration() / 2;
     let failed = app.job_over(&job, patience).await?.filter(|job| job.state == JobState::Failed);

@@ -277,6 +277,13 @@ impl Server {
         Ok(request.send().await?.status())
     }
 
+    pub async fn download(&self, image: &str) -> Vec<u8> {
+        let answer =
+            self.client.get(format!("{}/image/v2/images/{image}/file", self.url)).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{}", self.log());
+        answer.bytes().await.unwrap().into()
+    }
+
     /// What a list answers, without paging.
     pub async fn list(&self, path: &str, key: &str) -> Vec<Value> {
         self.get(path).await[key].as_array().unwrap().clone()

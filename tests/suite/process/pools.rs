@@ -110,7 +110,8 @@ fn command(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
-fn run(program: &str, arguments: &[&str]) -> String {
+/// A tool of Ceph's; answers what it printed.
+pub fn run(program: &str, arguments: &[&str]) -> String {
     let output = command(program, arguments).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {errors}");

@@ -6,7 +6,7 @@
 //! - [`service`]: puts the rooms together: database, stores, workers, routes, listening ports
 //! - [`image_api`], [`volume_api`], [`pumice_api`]: the routes; a folder a resource, a file an endpoint
 //! - [`http`]: wire habits shared by the three: faults, request context, microversions, paging
-//! - [`identity`]: who asks
+//! - [`identity`]: who asks, and what they may do
 //! - [`workflows`]: what a job does, a file each
 //! - [`jobs`]: the durable queue
 //! - [`transfer`]: how bytes move

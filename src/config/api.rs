@@ -19,6 +19,9 @@ section! {
         /// Where the Block Storage API is served as well, at `/`, as clients of Cinder expect it; 8776 is its
         /// usual port.
         pub volume_listen: Option<SocketAddr> = None, "address:port";
+        /// Where clients find Identity, as catalogue and refusals name it. Unset: what the request was sent to,
+        /// and `/identity`.
+        pub identity_public_endpoint: Option<String> = None, "URL";
         /// What links of the Image API start with. Unset: what the request was sent to.
         pub image_public_endpoint: Option<String> = None, "URL";
         /// What links of the Block Storage API start with. Unset: what the request was sent to.
@@ -41,20 +44,26 @@ section! {
 }
 
 impl Api {
-    pub(super) fn check(&self, faults: &mut Faults) {
+    /// Every address that is listened on, and the option that says so.
+    pub(super) fn listeners(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
         let listeners = [
             ("api.listen", Some(self.listen)),
             ("api.image_listen", self.image_listen),
             ("api.volume_listen", self.volume_listen),
         ];
+        listeners.into_iter().filter_map(|(option, address)| Some((option, address?)))
+    }
+
+    pub(super) fn check(&self, faults: &mut Faults) {
         let mut seen = HashSet::new();
-        for (option, address) in listeners {
+        for (option, address) in self.listeners() {
             // Port 0 lets the system choose, so it may stand there more than once.
-            if let Some(address) = address.filter(|address| address.port() != 0) {
+            if address.port() != 0 {
                 faults.require(seen.insert(address), option, "must be an address of its own", address);
             }
         }
         let endpoints = [
+            ("api.identity_public_endpoint", &self.identity_public_endpoint),
             ("api.image_public_endpoint", &self.image_public_endpoint),
             ("api.volume_public_endpoint", &self.volume_public_endpoint),
         ];

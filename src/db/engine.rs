@@ -189,6 +189,15 @@ impl Repository {
         }
     }
 
+    /// The end of a query that keeps the rows it finds as they are until the transaction ends; others may refer to
+    /// them meanwhile. SQLite has one writer and needs none.
+    pub(super) fn lock(&self) -> &'static str {
+        match self.held {
+            Held::PostgresWriting(_) | Held::PostgresReading(_) => " FOR NO KEY UPDATE",
+            _ => "",
+        }
+    }
+
     /// Makes it all true at once. Dropped without it, nothing happened.
     pub async fn commit(self) -> Result<()> {
         self.commit_and(true).await

@@ -24,6 +24,9 @@ pub enum DbError {
     Address(String),
     #[error("a job's payload cannot be written or read")]
     Payload(#[from] serde_json::Error),
+    /// It may answer when asked again.
+    #[error("the database does not answer")]
+    Unavailable(#[source] sqlx::Error),
     #[error("the database failed")]
     Engine(#[source] sqlx::Error),
 }
@@ -33,7 +36,22 @@ impl From<sqlx::Error> for DbError {
         match error.as_database_error().map(|e| e.kind()) {
             Some(sqlx::error::ErrorKind::UniqueViolation) => DbError::Exists,
             Some(sqlx::error::ErrorKind::ForeignKeyViolation) => DbError::Reference,
+            _ if may_pass(&error) => DbError::Unavailable(error),
             _ => DbError::Engine(error),
         }
+    }
+}
+
+fn may_pass(error: &sqlx::Error) -> bool {
+    use sqlx::Error::{Database, Io, PoolClosed, PoolTimedOut, WorkerCrashed};
+    match error {
+        Io(_) | PoolTimedOut | PoolClosed | WorkerCrashed => true,
+        // SQLite: busy. PostgreSQL: serialization failure, deadlock, connection failures, too many connections,
+        // shutting down or starting.
+        Database(error) => error.code().is_some_and(|code| {
+            matches!(&*code, "5" | "40001" | "40P01" | "53300" | "57P01" | "57P02" | "57P03")
+                || code.len() == 5 && code.starts_with("08")
+        }),
+        _ => false,
     }
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use sqlx::AssertSqlSafe;
 use sqlx::types::Json;
 
-use super::engine::Connection;
 use super::error::{DbError, Result};
 use super::filter::{Conditions, Operator, Page, Value};
 use super::{Repository, bind_all, on};
@@ -94,6 +93,8 @@ pub struct ImageFilter {
     pub container_format: Option<Vec<String>>,
     pub disk_format: Option<Vec<String>>,
     pub visibility: Option<String>,
+    /// Those of this project, and those of others that are `public` or `community`.
+    pub visible_to: Option<ProjectId>,
     /// Of the `community` images only this project's.
     pub community_of: Option<ProjectId>,
     pub owner: Option<String>,
@@ -120,6 +121,10 @@ impl ImageFilter {
         conditions.one_of("container_format", &self.container_format);
         conditions.one_of("disk_format", &self.disk_format);
         conditions.text("visibility", &self.visibility);
+        if let Some(project) = &self.visible_to {
+            let project = conditions.bind(Value::Text(project.0.clone()));
+            conditions.push(format!("(project_id = {project} OR visibility IN ('public', 'community'))"));
+        }
         if let Some(project) = &self.community_of {
             let project = conditions.bind(Value::Text(project.0.clone()));
             conditions.push(format!("(visibility <> 'community' OR project_id = {project})"));
@@ -189,9 +194,7 @@ impl Repository {
 
     /// As [`Repository::image`], and nobody else changes the row before the transaction ends.
     pub async fn image_to_change(&mut self, id: &ImageId) -> Result<Option<Image>> {
-        // SQLite has one writer.
-        let lock = if matches!(self.connection(), Connection::Postgres(_)) { " FOR UPDATE" } else { "" };
-        let sql = format!("SELECT {COLUMNS} FROM images WHERE id = $1{lock}");
+        let sql = format!("SELECT {COLUMNS} FROM images WHERE id = $1{}", self.lock());
         Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
     }
 
@@ -269,8 +272,8 @@ impl Repository {
         Ok(rows == 1)
     }
 
-    /// Says where the bytes are to be cloned from.
-    pub async fn set_image_location(&mut self, id: &ImageId, location: &str) -> Result<()> {
+    /// Says where the bytes are to be cloned from; `None`: there is no snapshot.
+    pub async fn set_image_location(&mut self, id: &ImageId, location: Option<&str>) -> Result<()> {
         on!(self, c => sqlx::query("UPDATE images SET location = $2 WHERE id = $1")
             .bind(id).bind(location).execute(c).await.map(drop))?;
         Ok(())

@@ -86,6 +86,12 @@ impl Repository {
         Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
     }
 
+    /// As [`Repository::snapshot`], and nobody else changes the row before the transaction ends.
+    pub async fn snapshot_to_change(&mut self, id: &SnapshotId) -> Result<Option<Snapshot>> {
+        let sql = format!("SELECT {COLUMNS} FROM snapshots WHERE id = $1{}", self.lock());
+        Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
+    }
+
     pub async fn snapshots(&mut self, filter: &SnapshotFilter, page: &Page) -> Result<Vec<Snapshot>> {
         let mut conditions = filter.conditions();
         let sql = conditions.page(COLUMNS, "snapshots", page);

@@ -126,6 +126,12 @@ impl Repository {
         Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
     }
 
+    /// As [`Repository::volume`], and nobody else changes the row before the transaction ends.
+    pub async fn volume_to_change(&mut self, id: &VolumeId) -> Result<Option<Volume>> {
+        let sql = format!("SELECT {COLUMNS} FROM volumes WHERE id = $1{}", self.lock());
+        Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
+    }
+
     pub async fn volumes(&mut self, filter: &VolumeFilter, page: &Page) -> Result<Vec<Volume>> {
         let mut conditions = filter.conditions();
         let sql = conditions.page(COLUMNS, "volumes", page);

@@ -3,9 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::request::Parts;
+
+use super::host;
 use crate::block::Stores;
 use crate::config::Config;
 use crate::db::{Database, DbError};
+use crate::identity::Authority;
+use crate::identity::policy::Policies;
 use crate::jobs::Keeper;
 use crate::model::{JobId, World};
 
@@ -16,11 +21,22 @@ pub struct App {
     pub database: Database,
     pub world: World,
     pub stores: Stores,
+    /// Says who asks.
+    pub authority: Authority,
+    pub policies: Arc<Policies>,
     /// Keeps the leases of jobs that requests carry out themselves.
     pub keeper: Arc<Keeper>,
 }
 
 impl App {
+    /// Where this client finds Identity.
+    pub fn identity_address(&self, parts: &Parts) -> String {
+        match &self.config.api.identity_public_endpoint {
+            Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
+            None => format!("http://{}/identity", host(&self.config, parts)),
+        }
+    }
+
     /// Waits until a job is over and answers its row; `None` when it is still going after `patience`, or forgotten.
     pub async fn job_over(&self, id: &JobId, patience: Duration) -> Result<Option<crate::db::Job>, DbError> {
         let deadline = tokio::time::Instant::now() + patience;

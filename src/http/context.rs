@@ -14,9 +14,9 @@ use crate::model::{ProjectId, UserId};
 #[derive(Clone, Debug)]
 pub struct RequestContext {
     pub request_id: String,
+    /// Empty when the token is not scoped to a project.
     pub project_id: ProjectId,
     pub user_id: UserId,
-    pub is_admin: bool,
     pub caller: Arc<Caller>,
 }
 
@@ -29,11 +29,10 @@ impl RequestContext {
 impl FromRequestParts<App> for RequestContext {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-        let project_id = ProjectId(app.config.identity.project_id.clone());
-        let user_id = UserId(app.config.identity.user_id.clone());
-        let caller = Arc::new(Caller::everybody(user_id.clone(), project_id.clone()));
-        Ok(Self { request_id, project_id, user_id, is_admin: caller.has_role("admin"), caller })
+        let caller = parts.extensions.get::<Arc<Caller>>().cloned().unwrap_or_default();
+        let project_id = caller.project_id.clone().unwrap_or_default();
+        Ok(Self { request_id, project_id, user_id: caller.user_id.clone(), caller })
     }
 }

@@ -1,13 +1,18 @@
 //! Wire habits that all our APIs share: what a request brings, what every answer carries, limits and paging.
 
+mod address;
 mod app;
+mod authentication;
 mod context;
+pub mod images;
 mod query;
 pub mod range;
 mod request_id;
 mod route_name;
 
+pub use address::host;
 pub use app::App;
+pub use authentication::{Unauthenticated, authenticate};
 pub use context::RequestContext;
 pub use query::Query;
 pub use request_id::{REQUEST_ID, RequestId, assign_request_id};

@@ -2,7 +2,8 @@
 
 use crate::model::{ProjectId, UserId};
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// By default nobody: no user, no project, no role.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
     pub user_id: UserId,
     pub user_name: Option<String>,

@@ -1,5 +1,8 @@
 //! Who asks, and what they may do.
 
+mod authority;
 mod caller;
+pub mod policy;
 
+pub use authority::{Authority, Refusal, Tokens};
 pub use caller::Caller;

@@ -154,7 +154,13 @@ impl IntoResponse for Fault {
 
 impl From<DbError> for Fault {
     fn from(error: DbError) -> Self {
-        Fault::Internal(error.into())
+        match error {
+            DbError::Unavailable(_) => Fault::Unavailable {
+                said: "The database did not answer. Please try again later.".to_owned(),
+                source: error.into(),
+            },
+            other => Fault::Internal(other.into()),
+        }
     }
 }
 

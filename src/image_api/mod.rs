@@ -17,16 +17,19 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::{App, name_route};
+use crate::http::{App, authenticate, name_route};
 use versions::Mounted;
 
 /// All routes. `prefix` is where they are mounted (`/image`, or nothing on a port of their own), for links;
 /// [`Router::nest`] them there.
 pub fn router(app: App, prefix: &'static str) -> Router {
-    let (routes, _) = documented().split_for_parts();
+    let (open, _) = unauthenticated().split_for_parts();
+    let (routes, _) = authenticated().split_for_parts();
     let routes = routes
-        .route_layer(middleware::from_fn(name_route))
         .fallback(door::no_such_route)
+        .layer(middleware::from_fn_with_state(app.clone(), authenticate))
+        .merge(open)
+        .route_layer(middleware::from_fn(name_route))
         .layer(Extension(Mounted(prefix)))
         .with_state(app);
     Router::new().fallback(door::enter).with_state(routes)
@@ -40,9 +43,20 @@ pub fn openapi() -> OpenApi {
 fn documented() -> OpenApiRouter<App> {
     let info = InfoBuilder::new().title("Pumice: Image API").version(env!("CARGO_PKG_VERSION")).build();
     OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build())
+        .merge(unauthenticated())
+        .merge(authenticated())
+}
+
+/// What clients ask before they have a token.
+fn unauthenticated() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(routes!(versions::choices))
         .routes(routes!(versions::list))
         .routes(routes!(versions::root))
+}
+
+fn authenticated() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(routes!(images::list::list, images::create::create))
         .routes(routes!(images::show::show, images::update::update, images::delete::delete))
         .routes(routes!(images::download::download, images::upload::upload))

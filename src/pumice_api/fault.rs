@@ -11,6 +11,7 @@ use crate::jobs::chain;
 
 #[derive(Debug)]
 pub(super) enum Fault {
+    Forbidden,
     NotFound(String),
     Invalid(String),
     Database(DbError),
@@ -38,11 +39,17 @@ impl From<DbError> for Fault {
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let (status, message) = match self {
+            Fault::Forbidden => (StatusCode::FORBIDDEN, "The rules do not allow this.".to_owned()),
             Fault::NotFound(message) => (StatusCode::NOT_FOUND, message),
             Fault::Invalid(message) => (StatusCode::BAD_REQUEST, message),
             Fault::Database(error) => {
                 tracing::error!(error = %chain(&error), "a request failed");
-                (StatusCode::SERVICE_UNAVAILABLE, "The database does not answer.".to_owned())
+                match error {
+                    DbError::Unavailable(_) => {
+                        (StatusCode::SERVICE_UNAVAILABLE, "The database does not answer.".to_owned())
+                    }
+                    _ => (StatusCode::INTERNAL_SERVER_ERROR, "The server has failed.".to_owned()),
+                }
             }
         };
         let error = ErrorDetail { code: status.as_u16(), message };

@@ -2,13 +2,15 @@
 
 mod fault;
 mod jobs;
+mod request;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::App;
+use crate::http::{App, authenticate};
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -26,7 +28,8 @@ fn documented() -> OpenApiRouter<App> {
 }
 
 pub fn router(app: App) -> Router {
-    documented().split_for_parts().0.with_state(app)
+    let routes = documented().split_for_parts().0;
+    routes.route_layer(from_fn_with_state(app.clone(), authenticate)).with_state(app)
 }
 
 pub fn openapi() -> utoipa::openapi::OpenApi {

@@ -15,11 +15,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::block::Stores;
-use crate::config::Config;
+use crate::config::{Config, IdentityMode};
 use crate::db::{self, Database, VolumeType};
 use crate::http::App;
+use crate::identity::policy::Policies;
+use crate::identity::{Authority, Caller};
 use crate::jobs::{Faults, Keeper, Options, Worker};
-use crate::model::{VolumeTypeId, World};
+use crate::model::{ProjectId, UserId, VolumeTypeId, World};
 use crate::telemetry::metrics::Metrics;
 use crate::workflows::{self, Sweeper};
 
@@ -65,6 +67,7 @@ impl Service {
         world: World,
         faults: Arc<dyn Faults>,
     ) -> anyhow::Result<Self> {
+        let policies = Arc::new(Policies::load(&config.policy)?);
         ensure_default_type(&config, &database, &world).await?;
         let owner = world.ids.random().to_string();
         let (lease, heartbeat) = (config.jobs.lease.into(), config.jobs.heartbeat.into());
@@ -90,7 +93,8 @@ impl Service {
             faults,
         );
         worker.take_over().await?;
-        let app = App { config: Arc::new(config), database, world, stores, keeper };
+        let authority = authority(&config);
+        let app = App { config: Arc::new(config), database, world, stores, authority, policies, keeper };
         Ok(Self { app, context, worker })
     }
 
@@ -142,6 +146,17 @@ impl Service {
         tasks.wait().await;
         self.app.database.close().await;
         served
+    }
+}
+
+fn authority(config: &Config) -> Authority {
+    let identity = &config.identity;
+    match identity.mode {
+        IdentityMode::None => {
+            let user = UserId(identity.user_id.clone());
+            let project = ProjectId(identity.project_id.clone());
+            Authority::Nobody(Arc::new(Caller::everybody(user, project)))
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::db::DbError;
+use crate::identity::policy::Rule;
+use crate::jobs::chain;
 
 /// Its text is what the client reads. What went wrong inside stands in the source of [`Fault::Internal`], which
 /// is logged and never sent.
@@ -39,6 +41,8 @@ pub enum Fault {
     AvailabilityZone(String),
     #[error("Unsupported Content-Type")]
     MediaType,
+    #[error("Policy doesn't allow {} to be performed.", .0.name())]
+    Forbidden(Rule),
     #[error("The resource could not be found.")]
     NotFound,
     /// A thing that has a name and is not there: its kind and the name.
@@ -62,6 +66,8 @@ pub enum Fault {
     /// What the real service does and this one does not do yet.
     #[error("{0} is not implemented.")]
     NotImplemented(String),
+    #[error("The database did not answer. Please try again later.")]
+    Unavailable(#[source] DbError),
     #[error("The server has either erred or is incapable of performing the requested operation.")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -78,6 +84,7 @@ impl Fault {
             | InvalidInput(_) | InvalidVolume(_) | InvalidSnapshot(_) | AvailabilityZone(_) => {
                 (StatusCode::BAD_REQUEST, "badRequest")
             }
+            Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             NotFound | Missing(..) | NoMetadata(..) => (StatusCode::NOT_FOUND, "itemNotFound"),
             UnsupportedVersion(_) => (StatusCode::NOT_ACCEPTABLE, "computeFault"),
             Ambiguous(_) => (StatusCode::CONFLICT, "conflictingRequest"),
@@ -86,6 +93,7 @@ impl Fault {
             }
             MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "badMediaType"),
             NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, "notImplemented"),
+            Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "serviceUnavailable"),
             Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "computeFault"),
         }
     }
@@ -93,18 +101,22 @@ impl Fault {
 
 impl From<DbError> for Fault {
     fn from(error: DbError) -> Self {
-        Fault::internal(error)
+        match error {
+            DbError::Unavailable(_) => Fault::Unavailable(error),
+            other => Fault::internal(other),
+        }
     }
 }
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let (status, name) = self.status_and_name();
-        if let Fault::Internal(source) = &self {
-            let causes: Vec<String> = std::iter::successors(source.source(), |error| error.source())
-                .map(|e| e.to_string())
-                .collect();
-            tracing::error!(error = %source, error.causes = ?causes, "a volume request failed");
+        match &self {
+            Fault::Internal(source) => tracing::error!(error = %chain(&**source), "a volume request failed"),
+            Fault::Unavailable(source) => {
+                tracing::warn!(error = %chain(source), "a volume request found no database");
+            }
+            _ => {}
         }
         let mut fault = json!({ "code": status.as_u16(), "message": self.to_string() });
         let over_limit = status == StatusCode::PAYLOAD_TOO_LARGE;

@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use super::fault::{Unversioned, not_found};
 use super::links::Links;
 use super::microversion::{self, Requested};
-use crate::http::{App, RequestId};
+use crate::http::{App, RequestId, Unauthenticated};
 
 const COMPUTE_REQUEST_ID: HeaderName = HeaderName::from_static("x-compute-request-id");
 
@@ -48,7 +48,8 @@ pub async fn front(State(front): State<Front>, request: Request, next: Next) -> 
     parts.extensions.insert(requested.clone());
 
     let mut response = next.run(Request::from_parts(parts, body)).await;
-    if response.extensions().get::<Unversioned>().is_some() {
+    let extensions = response.extensions();
+    if extensions.get::<Unversioned>().is_some() || extensions.get::<Unauthenticated>().is_some() {
         return response;
     }
     let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|value| value == "application/json");

@@ -2,13 +2,12 @@
 
 use std::fmt::{self, Display};
 
-use axum::http::header::HOST;
 use axum::http::request::Parts;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Serialize, Serializer};
 
 use crate::config::Config;
-use crate::http::Query;
+use crate::http::{Query, host};
 
 /// What a segment of a path may not hold as it is.
 const SEGMENT: &AsciiSet =
@@ -54,19 +53,6 @@ impl Links {
         let base = Href { links: self, version: "/v3", collection, id: "" };
         [NextLink { rel: "next", href: format!("{base}?{query}") }]
     }
-}
-
-/// What the client wrote into its address bar, or what a proxy in front of us says it did.
-fn host(config: &Config, parts: &Parts) -> String {
-    let forwarded = parts.headers.get("x-forwarded-host").and_then(|value| value.to_str().ok());
-    let named = forwarded.and_then(|hosts| hosts.rsplit(',').next()).map(str::trim);
-    let asked = parts.headers.get(HOST).and_then(|value| value.to_str().ok());
-    let absolute = parts.uri.authority().map(|authority| authority.as_str());
-    named
-        .filter(|host| !host.is_empty())
-        .or(asked)
-        .or(absolute)
-        .map_or_else(|| config.api.listen.to_string(), str::to_owned)
 }
 
 #[derive(Serialize, utoipa::ToSchema)]

@@ -26,14 +26,17 @@ use tower::Layer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::{App, name_route};
+use crate::http::{App, authenticate, name_route};
 
 /// The whole API, with paths relative to its root. `mount` is the path at which the caller nests it, for the links
 /// in answers: empty for the root.
 pub fn router(app: App, mount: &'static str) -> Router {
-    let (routes, _) = documented().split_for_parts();
+    let (open, _) = unauthenticated().split_for_parts();
+    let (routes, _) = authenticated().split_for_parts();
     let routes = routes
         .fallback(fault::not_found)
+        .layer(from_fn_with_state(app.clone(), authenticate))
+        .merge(open)
         .method_not_allowed_fallback(fault::not_found)
         .route_layer(from_fn(name_route))
         .with_state(app.clone());
@@ -56,11 +59,20 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 fn documented() -> OpenApiRouter<App> {
+    unauthenticated().merge(authenticated())
+}
+
+/// What clients ask before they have a token.
+fn unauthenticated() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(versions::choices))
         .routes(routes!(versions::v3))
         .routes(routes!(versions::moved))
         .routes(routes!(versions::health))
+}
+
+fn authenticated() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(routes!(availability_zones::list))
         .routes(routes!(extensions::list))
         .routes(routes!(extensions::show))

@@ -93,8 +93,8 @@ impl Target {
         source.close().await?;
         let pool = stores.volumes.pool();
         match children {
-            // One of them is half made, this one perhaps: it is made again.
-            Err(error) if error.kind == ErrorKind::Busy => Ok(false),
+            // One of them is half made, this one perhaps, or the parent's user may not name them: it is made again.
+            Err(error) if matches!(error.kind, ErrorKind::Busy | ErrorKind::HasChildren) => Ok(false),
             children => Ok(children?.iter().any(|child| child.pool == pool && child.image == name)),
         }
     }

@@ -19,7 +19,7 @@ pub(super) async fn seal(context: &Context, id: &ImageId, run: &Run) -> Result<S
     }
     let location = names::location(&store.fsid().await?, store.pool(), id.as_str());
     let mut repository = run.transaction().await?;
-    repository.set_image_location(id, &location).await?;
+    repository.set_image_location(id, Some(&location)).await?;
     repository.commit().await?;
     Ok(location)
 }

@@ -273,7 +273,7 @@ impl From<BlockError> for UploadError {
 impl From<DbError> for UploadError {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::Engine(_) => UploadError::Unavailable(chain(&error)),
+            DbError::Unavailable(_) => UploadError::Unavailable(chain(&error)),
             DbError::LeaseLost => UploadError::Unavailable("the lease of the upload was lost".to_owned()),
             other => UploadError::Internal(chain(&other)),
         }

@@ -60,6 +60,7 @@ fn a_variable_is_taken_for_what_its_option_is() {
         ("PUMICE_VOLUMES__RBD_MAX_CLONE_DEPTH", "-1"),
         ("PUMICE_LOG__FORMAT", "json"),
         ("PUMICE_API__IMAGE_LISTEN", "0.0.0.0:9292"),
+        ("PUMICE_IDENTITY__INSECURE_LISTEN", "true"),
         // Not set, as far as anybody can tell.
         ("PUMICE_IMAGES__RBD_STORE_USER", ""),
         // Not options.
@@ -162,6 +163,20 @@ filter = \"pumice=loud\"
     ];
     assert_eq!(options, expected, "{faults}");
     assert!(faults.contains("rbd_store_chunk_size: must be a power of two from 1 to 32, not 7"), "{faults}");
+}
+
+#[test]
+fn without_identity_only_this_machine_may_reach_the_ports() {
+    let none = "[identity]\nmode = \"none\"\n";
+    let listeners = "[api]\nlisten = \"0.0.0.0:8080\"\nvolume_listen = \"10.0.0.1:8776\"\n";
+    let faults = refused(&format!("{none}{listeners}"), &[]);
+    let options: Vec<_> = faults.lines().filter_map(|line| line.split(':').next()).collect();
+    assert_eq!(options, ["api.listen", "api.volume_listen"], "{faults}");
+    assert!(faults.contains("identity.insecure_listen = true"), "{faults}");
+
+    let told_twice = format!("{none}insecure_listen = true\n{listeners}");
+    assert_eq!(load(&told_twice, &[]).unwrap().api.listen.to_string(), "0.0.0.0:8080");
+    load(&format!("{none}[api]\nlisten = \"[::1]:8080\"\n"), &[]).unwrap();
 }
 
 #[test]

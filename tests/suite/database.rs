@@ -46,6 +46,21 @@ on_both!(
     concurrent_claims_share_the_queue,
 );
 
+#[tokio::test]
+async fn a_database_without_a_free_connection_is_unavailable() {
+    for kind in [DatabaseKind::Sqlite, DatabaseKind::Postgres] {
+        let (url, _keep) = kind.url().await;
+        let options = Options { url, max_connections: 1, timeout: Duration::from_millis(50) };
+        let database = Database::open(&options).await.unwrap();
+        database.migrate().await.unwrap();
+        let held = database.begin().await.unwrap();
+        let refused = database.begin().await.err();
+        assert!(matches!(refused, Some(DbError::Unavailable(_))), "{kind:?}: {refused:?}");
+        held.commit().await.unwrap();
+        database.begin().await.unwrap();
+    }
+}
+
 async fn volume_type(database: &Database) -> VolumeTypeId {
     let mut repository = database.begin().await.unwrap();
     let id = VolumeTypeId::from(uuid::Uuid::from_u128(7));

@@ -2,12 +2,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::{find, find_to_change};
-use crate::db::ImageChange;
-use crate::http::{App, RequestContext};
+use crate::db::{ImageChange, Job};
+use crate::http::App;
+use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
-use crate::image_api::request::{InPath, NoBody};
+use crate::image_api::request::{Call, InPath, NoBody};
 use crate::jobs::{self, Task};
-use crate::model::{ImageStatus, JobState};
+use crate::model::{Cause, ImageStatus, JobState};
 
 /// Deletes an image and its bytes. An upload under way is broken off.
 ///
@@ -21,19 +22,21 @@ use crate::model::{ImageStatus, JobState};
         (status = 403, description = "The image is protected", body = FaultBody),
         (status = 404, description = "There is no such image", body = FaultBody),
         (status = 409, description = "Copy-on-write volumes need the image's bytes", body = FaultBody),
+        (status = 503, description = "The storage failed; the image is as it was", body = FaultBody),
     )
 )]
 pub async fn delete(
     State(app): State<App>,
-    cx: RequestContext,
+    call: Call,
     InPath(id): InPath<String>,
     _: NoBody,
 ) -> Result<StatusCode> {
     let mut repository = app.database.begin().await?;
-    let image = find_to_change(&mut repository, &cx, &id).await.map_err(|fault| match fault {
+    let image = find_to_change(&mut repository, &call, &id).await.map_err(|fault| match fault {
         Fault::NotFound(_) => Fault::NotFound(format!("Failed to find image {id} to delete")),
         other => other,
     })?;
+    call.check_image(rules::DELETE_IMAGE, &image)?;
     if image.protected {
         return Err(Fault::Forbidden(format!("Image {id} is protected and cannot be deleted.")));
     }
@@ -44,20 +47,32 @@ pub async fn delete(
         return Err(Fault::Conflict(format!("Image {id} was changed meanwhile. Please try again.")));
     }
     let task = Task::DeleteImage { image_id: image.id };
-    let job = jobs::enqueue(&mut repository, &app.world, task, &cx.origin()).await?;
+    let job = jobs::enqueue(&mut repository, &app.world, task, &call.origin()).await?;
     repository.commit().await?;
 
     if let Err(error) = app.keeper.stop_cancelled().await {
         tracing::warn!(%error, "jobs will notice later that their image was deleted");
     }
     let patience = app.config.api.request_timeout.duration() / 2;
-    let refused = app.job_over(&job, patience).await?.is_some_and(|job| job.state == JobState::Failed);
-    // What had no bytes is gone even when its job failed.
-    if refused && find(&mut app.database.read().await?, &cx, &id).await.is_ok() {
-        return Err(Fault::Conflict(format!(
+    let failed = app.job_over(&job, patience).await?.filter(|job| job.state == JobState::Failed);
+    match failed {
+        // What had no bytes is gone even when its job failed.
+        Some(job) if find(&mut app.database.read().await?, &call, &id).await.is_ok() => {
+            Err(refusal(&id, job))
+        }
+        _ => Ok(StatusCode::NO_CONTENT),
+    }
+}
+
+fn refusal(id: &str, job: Job) -> Fault {
+    if job.cause.is_some_and(Cause::is_refusal) {
+        return Fault::Conflict(format!(
             "Image {id} could not be deleted because it is in use: The image cannot be deleted because it is in \
              use through the backend store outside of Glance."
-        )));
+        ));
     }
-    Ok(StatusCode::NO_CONTENT)
+    Fault::Unavailable {
+        said: format!("Image {id} could not be deleted and is as it was. Please try again later."),
+        source: anyhow::anyhow!("{}", job.error_detail.or(job.error).unwrap_or_default()),
+    }
 }

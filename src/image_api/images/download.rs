@@ -9,10 +9,11 @@ use futures::TryStreamExt;
 use super::find;
 use crate::block::{BlockImage, OpenMode};
 use crate::db::Image;
+use crate::http::App;
 use crate::http::range::{self, RangeError, Stretch};
-use crate::http::{App, RequestContext};
+use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
-use crate::image_api::request::{InPath, NoBody};
+use crate::image_api::request::{Call, InPath, NoBody};
 use crate::model::ImageStatus;
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{SendOptions, send};
@@ -40,17 +41,18 @@ use crate::workflows::names::parse_location;
 )]
 pub async fn download(
     State(app): State<App>,
-    cx: RequestContext,
+    call: Call,
     InPath(id): InPath<String>,
     headers: HeaderMap,
     _: NoBody,
 ) -> Result<Response> {
-    let image = find(&mut app.database.read().await?, &cx, &id).await?;
-    if image.status == ImageStatus::Deactivated && !cx.is_admin {
+    let image = find(&mut app.database.read().await?, &call, &id).await?;
+    if image.status == ImageStatus::Deactivated && !call.guard.is_admin() {
         return Err(Fault::Forbidden(
             "The requested image has been deactivated. Image data download is forbidden.".to_owned(),
         ));
     }
+    call.check_image(rules::DOWNLOAD_IMAGE, &image)?;
     let (ImageStatus::Active | ImageStatus::Deactivated, Some(size)) =
         (image.status, image.size.and_then(|size| u64::try_from(size).ok()))
     else {

@@ -9,9 +9,10 @@ use super::super::microversion::Microversion;
 use super::super::paging::flag;
 use super::super::request::Call;
 use super::super::snapshots;
-use super::find;
+use super::{find_to_change, target};
 use crate::db::{Page, Repository, SnapshotFilter, Volume, VolumeChange};
 use crate::http::App;
+use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};
 use crate::model::{SnapshotStatus, VolumeStatus};
 
@@ -26,6 +27,7 @@ use crate::model::{SnapshotStatus, VolumeStatus};
     responses(
         (status = 202, description = "It will be deleted"),
         (status = 400, description = "Its status forbids it, or it has snapshots"),
+        (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
     ),
 )]
@@ -33,7 +35,11 @@ pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) 
     let cascade = flag(&call.query, "cascade")?;
     let force = call.version >= Microversion::FORCED_DELETE && flag(&call.query, "force")?;
     let mut repository = app.database.begin().await?;
-    let volume = find(&mut repository, &call, &id).await?;
+    let volume = find_to_change(&mut repository, &call, &id).await?;
+    if force {
+        call.check(rules::FORCE_DELETE, &target(&volume))?;
+    }
+    call.check(rules::DELETE, &target(&volume))?;
     if force && volume.status == VolumeStatus::Deleting {
         return Ok(empty(StatusCode::ACCEPTED));
     }
@@ -47,30 +53,23 @@ pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) 
     Ok(empty(StatusCode::ACCEPTED))
 }
 
-/// To `deleting`, from wherever the volume is by now: a job may move it under our eyes, and is told to stop.
-async fn mark(repository: &mut Repository, app: &App, call: &Call, mut volume: Volume) -> Result<(), Fault> {
+/// To `deleting`; a job under way is told to stop.
+async fn mark(repository: &mut Repository, app: &App, call: &Call, volume: Volume) -> Result<(), Fault> {
     use VolumeStatus::*;
     let now = app.world.now();
-    // The statuses that a job passes through can be left twice at most.
-    for _ in 0..3 {
-        if !matches!(
-            volume.status,
-            Available | Error | ErrorExtending | ErrorDeleting | Creating | Downloading
-        ) {
-            return Err(refused());
-        }
-        let change = VolumeChange::default();
-        if repository.change_volume(&volume.id, volume.status, Deleting, &change, now).await? {
-            if !volume.status.is_settled() {
-                repository.cancel_jobs(volume.id.as_str(), now).await?;
-            }
-            let task = Task::DeleteVolume { volume_id: volume.id };
-            jobs::enqueue(repository, &app.world, task, &call.context.origin()).await?;
-            return Ok(());
-        }
-        volume = find(repository, call, volume.id.as_str()).await?;
+    if !matches!(volume.status, Available | Error | ErrorExtending | ErrorDeleting | Creating | Downloading)
+        || !repository
+            .change_volume(&volume.id, volume.status, Deleting, &VolumeChange::default(), now)
+            .await?
+    {
+        return Err(refused());
     }
-    Err(refused())
+    if !volume.status.is_settled() {
+        repository.cancel_jobs(volume.id.as_str(), now).await?;
+    }
+    let task = Task::DeleteVolume { volume_id: volume.id };
+    jobs::enqueue(repository, &app.world, task, &call.context.origin()).await?;
+    Ok(())
 }
 
 /// The jobs of the snapshots come before the volume's own in the queue, which keeps their order.

@@ -9,9 +9,10 @@ use super::super::fault::Fault;
 use super::super::microversion::Microversion;
 use super::super::request::Call;
 use super::super::schema::Object;
-use super::find;
+use super::{find_to_change, target};
 use crate::db::{Volume, VolumeChange};
 use crate::http::App;
+use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};
 use crate::model::{Gib, VolumeStatus};
 
@@ -24,24 +25,22 @@ pub async fn extend(app: &App, call: &Call, id: &str, body: &Value) -> Result<Re
     let new_size = new_size.ok_or(Fault::Malformed)?;
 
     let mut repository = app.database.begin().await?;
-    let volume = find(&mut repository, call, id).await?;
+    let volume = find_to_change(&mut repository, call, id).await?;
+    let in_use = call.version >= Microversion::EXTEND_IN_USE && volume.status == VolumeStatus::InUse;
+    call.check(if in_use { rules::EXTEND_ATTACHED } else { rules::EXTEND }, &target(&volume))?;
     check_growth(&volume, new_size)?;
     let limit = app.config.limits.max_volume_size;
     if new_size.get().unsigned_abs() > limit {
         return Err(Fault::TooLarge { size: new_size.get(), limit });
     }
-    let in_use = call.version >= Microversion::EXTEND_IN_USE && volume.status == VolumeStatus::InUse;
     let from = if in_use { VolumeStatus::InUse } else { VolumeStatus::Available };
     let change = VolumeChange::default();
     if !repository.change_volume(&volume.id, from, VolumeStatus::Extending, &change, app.world.now()).await? {
-        let now = find(&mut repository, call, id).await?;
         return Err(Fault::InvalidVolume(format!(
             "Volume {} status must be '{{'status': '{from}'}}' to extend, currently {}.",
-            volume.id, now.status
+            volume.id, volume.status
         )));
     }
-    // Another request may have made it larger before this one took it.
-    check_growth(&find(&mut repository, call, id).await?, new_size)?;
     let task = Task::ExtendVolume { volume_id: volume.id, new_size };
     jobs::enqueue(&mut repository, &app.world, task, &call.context.origin()).await?;
     repository.commit().await?;

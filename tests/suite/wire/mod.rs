@@ -1,4 +1,5 @@
 //! The APIs as clients see them: through the router, byte by byte.
 
 mod image;
+mod races;
 mod volume;

@@ -41,7 +41,7 @@ impl Site {
     }
 
     /// As if its job had been done; to its status through those that lead there.
-    async fn move_volume(&self, id: &str, path: &[VolumeStatus]) {
+    pub async fn move_volume(&self, id: &str, path: &[VolumeStatus]) {
         let id = VolumeId::parse(id).unwrap();
         let mut repository = self.app().database.begin().await.unwrap();
         for &to in path {

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::super::super::fault::Fault;
 use super::super::super::request::Call;
 use super::super::super::snapshots;
-use super::super::find;
+use super::super::{find, find_to_change};
 use super::{Wanted, image};
 use crate::db::{Image, Repository, Snapshot, Volume, VolumeType};
+use crate::http::App;
 use crate::jobs::VolumeSource;
 use crate::model::{Gib, ImageId, SnapshotId, SnapshotStatus, VolumeId, VolumeStatus, VolumeTypeId};
 
@@ -21,21 +22,26 @@ pub enum Source {
 
 impl Source {
     /// Finds all that the request names, in the order in which the real service misses them.
-    pub async fn find(repository: &mut Repository, call: &Call, wanted: &Wanted) -> Result<Self, Fault> {
+    pub async fn find(
+        repository: &mut Repository,
+        app: &App,
+        call: &Call,
+        wanted: &Wanted,
+    ) -> Result<Self, Fault> {
         let mut sources = Vec::new();
         if let Some(id) = &wanted.snapshot_id {
-            let snapshot = snapshots::find(repository, call, id).await?;
+            let snapshot = snapshots::find_to_change(repository, call, id).await?;
             let volume = find(repository, call, snapshot.volume_id.as_str()).await?;
             sources.push(Source::Snapshot(Box::new((snapshot, volume))));
         }
         if let Some(id) = &wanted.source_volid {
-            sources.push(Source::Volume(Box::new(find(repository, call, id).await?)));
+            sources.push(Source::Volume(Box::new(find_to_change(repository, call, id).await?)));
         }
         if let Some(id) = &wanted.group_id {
             return Err(Fault::Missing("Group", id.clone()));
         }
         if let Some(reference) = &wanted.image {
-            sources.push(Source::Image(Box::new(image::find(repository, call, reference).await?)));
+            sources.push(Source::Image(Box::new(image::find(repository, app, call, reference).await?)));
         }
         if let Some(id) = &wanted.backup_id {
             return Err(Fault::Missing("Backup", id.clone()));

@@ -1,0 +1,57 @@
+//! Nobody comes in whom nobody knows: the layer in front of the APIs.
+
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::App;
+use crate::identity::{Refusal, Tokens};
+
+/// On answers of this layer: no API made them.
+#[derive(Clone, Copy)]
+pub struct Unauthenticated;
+
+/// Finds out who asks, once: a token that is good when a request starts is good until its end.
+/// The caller is put into the request's extensions, from where [`super::RequestContext`] takes it.
+pub async fn authenticate(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    match app.authority.caller(tokens(request.headers())).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(refusal) => refused(&app, request, &refusal),
+    }
+}
+
+fn tokens(headers: &HeaderMap) -> Tokens<'_> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty());
+    Tokens { subject: text("x-auth-token"), service: text("x-service-token") }
+}
+
+/// The answers of the middleware that stands in front of the real services, to the byte.
+fn refused(app: &App, request: Request, refusal: &Refusal) -> Response {
+    let mut response = match refusal {
+        Refusal::Unauthorized => {
+            const BODY: &str = "{\"error\": {\"code\": 401, \"title\": \"Unauthorized\", \
+                \"message\": \"The request you have made requires authentication.\"}}";
+            let json = [(CONTENT_TYPE, "application/json")];
+            let mut response = (StatusCode::UNAUTHORIZED, json, BODY).into_response();
+            let address = app.identity_address(&request.into_parts().0);
+            if let Ok(challenge) = HeaderValue::from_str(&format!("Keystone uri=\"{address}\"")) {
+                response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+            }
+            response
+        }
+        Refusal::Unavailable(why) => {
+            tracing::warn!(error = why, "a caller could not be told");
+            const BODY: &str = "503 Service Unavailable\n\nThe server is currently unavailable. Please try \
+                again at a later time.\n\n The Keystone service is temporarily unavailable.  ";
+            let text = [(CONTENT_TYPE, "text/plain; charset=UTF-8")];
+            (StatusCode::SERVICE_UNAVAILABLE, text, BODY).into_response()
+        }
+    };
+    response.extensions_mut().insert(Unauthenticated);
+    response
+}

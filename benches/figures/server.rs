@@ -42,6 +42,10 @@ impl Server {
             "volumes.store=\"rbd\"".to_owned(),
             format!("volumes.rbd_pool={VOLUMES:?}"),
             format!("volumes.rbd_ceph_conf=\"{conf}\""),
+            // Counted as ever, but never reached.
+            "quotas.quota_volumes=1000000".to_owned(),
+            "quotas.quota_snapshots=1000000".to_owned(),
+            "quotas.quota_gigabytes=1000000000".to_owned(),
             // What a service in production would say.
             "log.filter=\"info\"".to_owned(),
         ];

@@ -2,18 +2,12 @@ use super::faults::Faults;
 use super::section::section;
 
 section! {
-    /// How much of everything there may be. What goes beyond is refused with 413, as an exceeded quota is.
+    /// How much there may be of what no quota limits. What goes beyond is refused with 413, as an exceeded quota is.
     pub struct Limits = "limits" {
         /// Size of one volume.
         pub max_volume_size: u64 = 65_536, "GiB";
         /// Metadata items of one volume or snapshot.
         pub max_metadata_items: u32 = 128, "items";
-        /// Images there may be. Negative: no limit.
-        pub max_images: i64 = 100_000, "images";
-        /// Volumes there may be. Negative: no limit.
-        pub max_volumes: i64 = 100_000, "volumes";
-        /// Snapshots there may be. Negative: no limit.
-        pub max_snapshots: i64 = 100_000, "snapshots";
     }
 }
 

@@ -13,6 +13,7 @@ mod limits;
 mod load;
 mod log;
 mod policy;
+mod quotas;
 mod reference;
 mod section;
 mod values;
@@ -29,6 +30,7 @@ pub use jobs::Jobs;
 pub use limits::Limits;
 pub use log::Log;
 pub use policy::Policy;
+pub use quotas::Quotas;
 pub use reference::reference;
 pub use section::{OptionReference, SectionReference};
 pub use values::{
@@ -70,6 +72,7 @@ configuration! {
     volumes: Volumes,
     jobs: Jobs,
     limits: Limits,
+    quotas: Quotas,
     log: Log,
     identity: Identity,
     policy: Policy,

@@ -198,12 +198,6 @@ impl Repository {
         Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
     }
 
-    /// Those being deleted too.
-    pub async fn count_images(&mut self) -> Result<i64> {
-        let sql = Conditions::default().count("images");
-        Ok(on!(self, c => sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(c).await)?)
-    }
-
     /// Images that are not deleted.
     pub async fn images(&mut self, filter: &ImageFilter, page: &Page) -> Result<Vec<Image>> {
         let mut conditions = filter.conditions();

@@ -11,6 +11,7 @@ mod filter;
 mod images;
 mod jobs;
 mod leftovers;
+pub mod quotas;
 mod snapshots;
 mod volume_types;
 mod volumes;

@@ -50,6 +50,8 @@ const COLUMNS: &str = "id, project_id, user_id, name, description, size, status,
 #[derive(Clone, Debug, Default)]
 pub struct VolumeChange {
     pub size: Option<Gib>,
+    /// What it is being extended to, which counts from now on. Any other change ends that.
+    pub growing_to: Option<Gib>,
 }
 
 /// Which volumes a list holds; `None` is no condition.
@@ -177,13 +179,14 @@ impl Repository {
             return Err(DbError::Transition { what: "volume", from: from.as_str(), to: to.as_str() });
         }
         let sql = "UPDATE volumes SET previous_status = status, status = $3, updated_at = $4, \
-            size = COALESCE($5, size) WHERE id = $1 AND status = $2";
+            size = COALESCE($5, size), growing_to = $6 WHERE id = $1 AND status = $2";
         let rows = on!(self, c => sqlx::query(sql)
             .bind(id)
             .bind(from)
             .bind(to)
             .bind(now)
             .bind(change.size)
+            .bind(change.growing_to)
             .execute(c).await.map(|done| done.rows_affected()))?;
         Ok(rows == 1)
     }

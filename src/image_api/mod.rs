@@ -7,6 +7,7 @@ mod actions;
 mod door;
 mod fault;
 mod images;
+mod quota;
 mod request;
 mod schemas;
 mod tags;

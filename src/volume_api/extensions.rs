@@ -19,7 +19,7 @@ pub struct Extension {
     links: [&'static str; 0],
 }
 
-const EXTENSIONS: [Extension; 6] = [
+const EXTENSIONS: [Extension; 9] = [
     Extension {
         name: "AvailabilityZones",
         alias: "os-availability-zone",
@@ -32,6 +32,27 @@ const EXTENSIONS: [Extension; 6] = [
         alias: "os-extended-snapshot-attributes",
         description: "Tells a snapshot's project and progress.",
         updated: "2012-06-19T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
+        name: "QuotaClasses",
+        alias: "os-quota-class-sets",
+        description: "Limits under a name, such as those of all projects without their own.",
+        updated: "2012-03-12T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
+        name: "Quotas",
+        alias: "os-quota-sets",
+        description: "Limits of projects.",
+        updated: "2011-08-08T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
+        name: "UsedLimits",
+        alias: "os-used-limits",
+        description: "Tells in the limits how much of them is used.",
+        updated: "2013-10-03T00:00:00+00:00",
         links: [],
     },
     Extension {
@@ -68,7 +89,7 @@ const EXTENSIONS: [Extension; 6] = [
 #[schema(as = Extensions)]
 pub struct Many {
     #[schema(value_type = Vec<Extension>)]
-    extensions: [Extension; 6],
+    extensions: [Extension; 9],
 }
 
 #[derive(Serialize, ToSchema)]

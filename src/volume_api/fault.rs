@@ -53,8 +53,13 @@ pub enum Fault {
     NoMetadata(&'static str, String, String),
     #[error("Multiple matches found for '{0}', use an ID to be more specific.")]
     Ambiguous(String),
-    #[error("VolumeLimitExceeded: Maximum number of volumes allowed ({0}) exceeded for quota 'volumes'.")]
-    TooManyVolumes(i64),
+    #[error("VolumeLimitExceeded: Maximum number of volumes allowed ({limit}) exceeded for quota '{name}'.")]
+    TooManyVolumes { name: String, limit: i64 },
+    #[error(
+        "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed {name} quota. Requested \
+         {requested}G, quota is {limit}G and {consumed}G has been consumed."
+    )]
+    TooManyGigabytes { name: String, requested: i64, limit: i64, consumed: i64 },
     #[error("SnapshotLimitExceeded: Maximum number of snapshots allowed ({0}) exceeded")]
     TooManySnapshots(i64),
     #[error("MetadataLimitExceeded: Maximum number of metadata items allowed ({0}) exceeded")]
@@ -62,7 +67,7 @@ pub enum Fault {
     #[error(
         "VolumeSizeExceedsLimit: Requested volume size {size}G is larger than maximum allowed limit {limit}G."
     )]
-    TooLarge { size: i64, limit: u64 },
+    TooLarge { size: i64, limit: i64 },
     /// What the real service does and this one does not do yet.
     #[error("{0} is not implemented.")]
     NotImplemented(String),
@@ -88,9 +93,11 @@ impl Fault {
             NotFound | Missing(..) | NoMetadata(..) => (StatusCode::NOT_FOUND, "itemNotFound"),
             UnsupportedVersion(_) => (StatusCode::NOT_ACCEPTABLE, "computeFault"),
             Ambiguous(_) => (StatusCode::CONFLICT, "conflictingRequest"),
-            TooManyVolumes(_) | TooManySnapshots(_) | TooMuchMetadata(_) | TooLarge { .. } => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "overLimit")
-            }
+            TooManyVolumes { .. }
+            | TooManyGigabytes { .. }
+            | TooManySnapshots(_)
+            | TooMuchMetadata(_)
+            | TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "overLimit"),
             MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "badMediaType"),
             NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, "notImplemented"),
             Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "serviceUnavailable"),

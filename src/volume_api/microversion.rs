@@ -25,6 +25,7 @@ impl Microversion {
     pub const SNAPSHOT_SORT_BY_NAME: Self = Self(30);
     pub const STRICT_FILTERS: Self = Self(31);
     pub const SUMMARY_METADATA: Self = Self(36);
+    pub const LIMITS_OF_PROJECT: Self = Self(39);
     pub const REVERT: Self = Self(40);
     pub const SNAPSHOT_USER_ID: Self = Self(41);
     pub const EXTEND_IN_USE: Self = Self(42);

@@ -8,11 +8,14 @@ mod extensions;
 mod fault;
 mod filters;
 mod front;
+mod limits;
 mod links;
 mod metadata;
 mod microversion;
 mod paging;
 mod python;
+mod quota_classes;
+mod quotas;
 mod request;
 mod schema;
 mod snapshots;
@@ -76,7 +79,10 @@ fn authenticated() -> OpenApiRouter<App> {
         .routes(routes!(availability_zones::list))
         .routes(routes!(extensions::list))
         .routes(routes!(extensions::show))
+        .routes(routes!(limits::show))
         .merge(volumes::router())
         .merge(snapshots::router())
         .merge(types::router())
+        .merge(quotas::router())
+        .merge(quota_classes::router())
 }

@@ -229,6 +229,31 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// A limit: a number from -1 on, or a text of digits.
+    pub fn limit(&self, key: &str) -> Result<i64, Fault> {
+        const LARGEST: i64 = i32::MAX as i64;
+        let value = self.fields.get(key).unwrap_or(&Value::Null);
+        let number = match value {
+            Value::Number(number) if number.is_i64() || number.is_u64() => number.as_i64(),
+            Value::String(digits) if digits.is_empty() => {
+                return Err(refused_text(key, digits, "should be non-empty"));
+            }
+            Value::String(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok(),
+            Value::String(text) => return Err(refused_text(key, text, "does not match '^[0-9]*$'")),
+            other => return Err(refused(Some(key), other, not_of_type(other, &["integer", "string"]))),
+        };
+        match number {
+            Some(number) if number < -1 => {
+                Err(refused(Some(key), value, format!("{number} is less than the minimum of -1")))
+            }
+            Some(number) if number <= LARGEST => Ok(number),
+            _ => {
+                let message = format!("{} is greater than the maximum of {LARGEST}", text(value));
+                Err(refused(Some(key), value, message))
+            }
+        }
+    }
+
     /// Metadata: texts under well-formed keys, as many as the limits allow.
     pub fn metadata(
         &self,
@@ -276,6 +301,16 @@ pub fn check_count(items: usize, limits: &Limits) -> Result<(), Fault> {
     match u32::try_from(items) {
         Ok(items) if items <= limits.max_metadata_items => Ok(()),
         _ => Err(Fault::TooMuchMetadata(limits.max_metadata_items)),
+    }
+}
+
+/// Refuses the name of something when it is too long.
+pub fn check_name(label: &str, name: &str) -> Result<(), Fault> {
+    match name.chars().count() {
+        length if length > LONGEST => {
+            Err(Fault::InvalidInput(format!("{label} has {length} characters, more than {LONGEST}.")))
+        }
+        _ => Ok(()),
     }
 }
 

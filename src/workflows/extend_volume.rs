@@ -48,7 +48,7 @@ impl Workflow for ExtendVolume {
             Some(VolumeStatus::InUse) => VolumeStatus::InUse,
             _ => VolumeStatus::Available,
         };
-        let change = VolumeChange { size: Some(self.size) };
+        let change = VolumeChange { size: Some(self.size), ..VolumeChange::default() };
         repository.change_volume(&self.id, VolumeStatus::Extending, back, &change, run.now()).await?;
         Ok(())
     }

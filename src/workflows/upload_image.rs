@@ -13,7 +13,7 @@ use super::{Context, lineage};
 use crate::block::{BlockError, BlockStore, ErrorKind, Missing, OpenMode, Progress};
 use crate::db::{self, Database, DbError, ImageChange, JobOutcome, Repository};
 use crate::jobs::{self, Cause, Keeper, Origin, Run, StepError, Task, Workflow, chain};
-use crate::model::{ImageId, ImageStatus, JobId, World};
+use crate::model::{ImageId, ImageStatus, JobId, ProjectId, World};
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{Algorithm, ReceiveOptions, Received, TransferError, receive};
 
@@ -28,6 +28,8 @@ pub struct Upload {
     pub object_size: u64,
     /// `image_size_cap`, in bytes.
     pub limit: u64,
+    /// `image_count_uploading` of a project; negative: no limit.
+    pub at_once: (ProjectId, i64),
     /// `rbd_thin_provisioning`
     pub sparse: bool,
     pub in_flight: usize,
@@ -45,6 +47,8 @@ pub enum UploadError {
     Exists,
     #[error("more than the {limit} bytes that an image may have")]
     TooLarge { limit: u64 },
+    #[error("{uploading} uploads at once where {limit} are allowed")]
+    TooManyAtOnce { limit: i64, uploading: i64 },
     #[error("{actual} bytes where {expected} were promised")]
     SizeMismatch { expected: u64, actual: u64 },
     #[error("the storage pool is full")]
@@ -111,6 +115,19 @@ impl Upload {
         }
     }
 
+    /// Counts the image that just became `saving` too.
+    async fn check_at_once(&self, repository: &mut Repository) -> Result<(), UploadError> {
+        let (project, limit) = (&self.at_once.0, self.at_once.1);
+        if limit < 0 {
+            return Ok(());
+        }
+        repository.take_quota_turn(project).await?;
+        match repository.image_use(project.as_str()).await?.uploading {
+            uploading if uploading > limit => Err(UploadError::TooManyAtOnce { limit, uploading }),
+            _ => Ok(()),
+        }
+    }
+
     /// `queued` becomes `saving`, and the job says who is at it.
     async fn begin(&self, id: &ImageId, origin: &Origin) -> Result<Arc<Run>, UploadError> {
         let now = self.world.now();
@@ -122,6 +139,7 @@ impl Upload {
                 _ => UploadError::Deleted,
             });
         }
+        self.check_at_once(&mut repository).await?;
         let job = Task::UploadImage { image_id: id.clone() }
             .into_job(JobId::from(self.world.ids.ordered()), origin)
             .map_err(DbError::from)?;

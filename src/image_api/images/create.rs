@@ -9,6 +9,7 @@ use crate::db::{DbError, Image};
 use crate::http::App;
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
+use crate::image_api::quota;
 use crate::image_api::request::{Call, JsonBody};
 use crate::image_api::versions::Base;
 use crate::model::{ImageId, ImageStatus, ProjectId, Timestamp};
@@ -39,10 +40,7 @@ pub async fn create(
     let image = drafted(wanted, &app, &call)?;
 
     let mut repository = app.database.begin().await?;
-    let limit = app.config.limits.max_images;
-    if limit >= 0 && repository.count_images().await? >= limit {
-        return Err(Fault::TooLarge(format!("There may be {limit} images, and there are.")));
-    }
+    quota::one_more(&mut repository, &app.config.quotas, call.project_id()).await?;
     repository.add_image(&image).await.map_err(|error| match error {
         DbError::Exists => Fault::Conflict(format!("Image ID {} already exists!", image.id)),
         other => other.into(),

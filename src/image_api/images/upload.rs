@@ -7,8 +7,9 @@ use crate::db::Image;
 use crate::http::App;
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
+use crate::image_api::quota;
 use crate::image_api::request::{Call, InPath, content_type};
-use crate::model::ImageStatus;
+use crate::model::{ImageStatus, ProjectId};
 use crate::transfer::Algorithm;
 use crate::workflows::{Upload, UploadError, upload_image};
 
@@ -51,20 +52,23 @@ pub async fn upload(
         });
     }
     let promised = promised(request.headers())?;
-    let image = find(&mut app.database.read().await?, &call, &id).await?;
+    let mut repository = app.database.read().await?;
+    let image = find(&mut repository, &call, &id).await?;
     call.check_image(rules::UPLOAD_IMAGE, &image)?;
     if image.status != ImageStatus::Queued {
         return Err(wrong_status(image.status));
     }
     check_formats(&image)?;
+    quota::upload(&mut repository, &app.config.quotas, call.project_id(), promised).await?;
+    drop(repository);
     let body = request.into_body().into_data_stream();
-    match upload_image(pipeline(&app), image.id, promised, body, call.origin()).await {
+    match upload_image(pipeline(&app, &call), image.id, promised, body, call.origin()).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(error) => Err(told(&id, error)),
+        Err(error) => Err(told(&id, call.project_id(), error)),
     }
 }
 
-fn pipeline(app: &App) -> Upload {
+fn pipeline(app: &App, call: &Call) -> Upload {
     let options = &app.config.images;
     let algorithm = match options.hashing_algorithm {
         HashingAlgorithm::Sha256 => Algorithm::Sha256,
@@ -78,6 +82,7 @@ fn pipeline(app: &App) -> Upload {
         store: app.stores.images.clone(),
         object_size: options.object_size(),
         limit: options.image_size_cap,
+        at_once: (call.project_id().clone(), app.config.quotas.image_count_uploading),
         sparse: options.rbd_thin_provisioning,
         in_flight: options.writes_in_flight as usize,
         idle_timeout: options.upload_idle_timeout.into(),
@@ -114,7 +119,7 @@ fn wrong_status(status: ImageStatus) -> Fault {
     Fault::Conflict(format!("Image status transition from {status} to saving is not allowed"))
 }
 
-fn told(id: &str, error: UploadError) -> Fault {
+fn told(id: &str, project: &ProjectId, error: UploadError) -> Fault {
     match error {
         UploadError::WrongStatus(status) => wrong_status(status),
         UploadError::Exists => Fault::Conflict(format!("The storage has data of image {id} already.")),
@@ -129,6 +134,9 @@ fn told(id: &str, error: UploadError) -> Fault {
             "Image storage media is full: There is not enough disk space on the image storage media."
                 .to_owned(),
         ),
+        UploadError::TooManyAtOnce { limit, uploading } => {
+            quota::over(project, "image_count_uploading", limit, uploading, 0)
+        }
         // Nobody reads it.
         UploadError::ClientGone(_) => Fault::BadRequest("The request body ended too early.".to_owned()),
         UploadError::Stalled => Fault::Timeout("No image data arrived for too long.".to_owned()),

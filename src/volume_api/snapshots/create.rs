@@ -10,12 +10,13 @@ use sqlx::types::Json;
 
 use super::super::fault::{Fault, answer};
 use super::super::microversion::Microversion;
+use super::super::quotas::reserve;
 use super::super::request::{Body, Call};
 use super::super::schema::Object;
 use super::super::volumes;
 use super::view::{Depth, One, View};
 use crate::config::Limits;
-use crate::db::{Snapshot, SnapshotFilter};
+use crate::db::Snapshot;
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};
@@ -59,10 +60,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
             volume.status
         )));
     }
-    let limit = app.config.limits.max_snapshots;
-    if limit >= 0 && repository.count_snapshots(&SnapshotFilter::default()).await? >= limit {
-        return Err(Fault::TooManySnapshots(limit));
-    }
+    reserve::snapshot(&mut repository, &app.config, &call.context.project_id, &volume).await?;
 
     let snapshot = Snapshot {
         id: SnapshotId::from(app.world.ids.random()),

@@ -11,12 +11,13 @@ use sqlx::types::Json;
 
 use super::super::fault::{Fault, answer};
 use super::super::microversion::Microversion;
+use super::super::quotas::reserve;
 use super::super::request::{Body, Call};
 use super::super::schema::Object;
 use super::super::types;
 use super::view::{One, Place, View};
 use crate::config::{Config, Limits};
-use crate::db::{Repository, Volume, VolumeFilter};
+use crate::db::Volume;
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};
@@ -73,7 +74,8 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
     if let Some(asked) = wanted.availability_zone.filter(|asked| asked != zone) {
         return Err(Fault::AvailabilityZone(asked));
     }
-    check_limits(&mut repository, &app.config.limits, size).await?;
+    let project = &call.context.project_id;
+    reserve::volume(&mut repository, &app.config, project, &volume_type.name, size).await?;
 
     let volume = Volume {
         id: VolumeId::from(app.world.ids.random()),
@@ -196,18 +198,6 @@ impl Wanted {
             backup_id,
         })
     }
-}
-
-async fn check_limits(repository: &mut Repository, limits: &Limits, size: Gib) -> Result<(), Fault> {
-    if size.get().unsigned_abs() > limits.max_volume_size {
-        return Err(Fault::TooLarge { size: size.get(), limit: limits.max_volume_size });
-    }
-    if limits.max_volumes >= 0
-        && repository.count_volumes(&VolumeFilter::default()).await? >= limits.max_volumes
-    {
-        return Err(Fault::TooManyVolumes(limits.max_volumes));
-    }
-    Ok(())
 }
 
 /// As the real service names the place of a volume: `<host>@<backend>#<pool>`.

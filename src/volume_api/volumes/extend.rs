@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::super::fault::Fault;
 use super::super::microversion::Microversion;
+use super::super::quotas::reserve;
 use super::super::request::Call;
 use super::super::schema::Object;
 use super::{find_to_change, target};
@@ -29,12 +30,12 @@ pub async fn extend(app: &App, call: &Call, id: &str, body: &Value) -> Result<Re
     let in_use = call.version >= Microversion::EXTEND_IN_USE && volume.status == VolumeStatus::InUse;
     call.check(if in_use { rules::EXTEND_ATTACHED } else { rules::EXTEND }, &target(&volume))?;
     check_growth(&volume, new_size)?;
-    let limit = app.config.limits.max_volume_size;
-    if new_size.get().unsigned_abs() > limit {
-        return Err(Fault::TooLarge { size: new_size.get(), limit });
-    }
     let from = if in_use { VolumeStatus::InUse } else { VolumeStatus::Available };
-    let change = VolumeChange::default();
+    let change = VolumeChange { growing_to: Some(new_size), ..VolumeChange::default() };
+    if volume.status == from {
+        // After the status, as the real service has it, and before the volume counts as larger itself.
+        reserve::extension(&mut repository, &app.config, &volume, new_size).await?;
+    }
     if !repository.change_volume(&volume.id, from, VolumeStatus::Extending, &change, app.world.now()).await? {
         return Err(Fault::InvalidVolume(format!(
             "Volume {} status must be '{{'status': '{from}'}}' to extend, currently {}.",

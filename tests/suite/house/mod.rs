@@ -184,6 +184,7 @@ impl House {
             store: self.stores.images.clone(),
             object_size: 1 << 20,
             limit: images.image_size_cap,
+            at_once: (ProjectId("p".into()), -1),
             sparse: images.rbd_thin_provisioning,
             in_flight: images.writes_in_flight as usize,
             idle_timeout: Duration::from_secs(5),

@@ -30,7 +30,7 @@ impl Route {
 const ACTIONS: [(&str, &str); 1] = [("/v3/volumes/{volume_id}/action", "os-extend")];
 
 /// Routes that tell everybody the same, or nothing: the real services ask no rule either.
-const OPEN: [&str; 12] = [
+const OPEN: [&str; 13] = [
     "GET /",
     "GET /versions",
     "GET /v2",
@@ -42,6 +42,8 @@ const OPEN: [&str; 12] = [
     "GET /v3/extensions",
     "GET /v3/extensions/{alias}",
     "GET /v3/os-availability-zone",
+    // The limits themselves; what is used of them is a rule's.
+    "GET /v3/limits",
     // None of its actions is there yet.
     "POST /v3/snapshots/{snapshot_id}/action",
 ];
@@ -141,9 +143,9 @@ async fn body(stage: &Stage, route: &Route) -> Option<(&'static str, Value)> {
         ("PUT", "/v3/snapshots/{snapshot_id}", _) => json(json!({"snapshot": {"name": "another"}})),
         ("PUT" | "POST", path, _) if path.ends_with("/metadata") => json(json!({"metadata": {"a": "b"}})),
         ("PUT", path, _) if path.ends_with("/metadata/{key}") => json(json!({"meta": {"k": "w"}})),
-        ("PUT", "/v3/os-quota-sets/{project_id}", _) => json(json!({"quota_set": {"volumes": 11}})),
+        ("PUT", "/v3/os-quota-sets/{project_id}", _) => json(json!({"quota_set": {"backups": 11}})),
         ("PUT", "/v3/os-quota-class-sets/{quota_class_name}", _) => {
-            json(json!({"quota_class_set": {"volumes": 11}}))
+            json(json!({"quota_class_set": {"backups": 11}}))
         }
         _ => None,
     }

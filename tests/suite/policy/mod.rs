@@ -3,5 +3,6 @@
 mod gate;
 mod hangup;
 mod language;
+mod quotas;
 mod sight;
 mod stage;

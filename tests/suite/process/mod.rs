@@ -60,6 +60,10 @@ impl Place {
             ("PUMICE_DATABASE__URL", self.database_url.clone()),
             ("PUMICE_IMAGES__RBD_STORE_POOL", self.pools.images.clone()),
             ("PUMICE_VOLUMES__RBD_POOL", self.pools.volumes.clone()),
+            // More than any test makes.
+            ("PUMICE_QUOTAS__QUOTA_VOLUMES", "10000".to_owned()),
+            ("PUMICE_QUOTAS__QUOTA_SNAPSHOTS", "10000".to_owned()),
+            ("PUMICE_QUOTAS__QUOTA_GIGABYTES", "1000000".to_owned()),
             // What a killed process left is taken over soon.
             ("PUMICE_JOBS__LEASE", "4".to_owned()),
             ("PUMICE_JOBS__HEARTBEAT", "1".to_owned()),

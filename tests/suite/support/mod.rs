@@ -64,6 +64,10 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.database.url = DatabaseUrl::file(folder.path().join("pumice.db").to_str().unwrap());
+        // More than any test makes, unless it says so.
+        config.quotas.quota_volumes = 10_000;
+        config.quotas.quota_snapshots = 10_000;
+        config.quotas.quota_gigabytes = 1_000_000;
         change(&mut config);
         let database = open_database(&config).await.unwrap();
         database.migrate().await.unwrap();

@@ -473,7 +473,7 @@ async fn what_create_refuses() {
     }
     assert_eq!(api.names("").await, ["-"]);
 
-    let few = Api::with(&[("PUMICE_LIMITS__MAX_IMAGES", "1")]).await;
+    let few = Api::with(&[("PUMICE_QUOTAS__IMAGE_COUNT_TOTAL", "1")]).await;
     few.post(&json!({})).await.is(201);
     few.post(&json!({})).await.is(413);
 }

@@ -84,7 +84,7 @@ async fn the_volume_must_be_ready() {
 
 #[tokio::test]
 async fn there_are_only_so_many() {
-    let site = Site::with(|config| config.limits.max_snapshots = 0).await;
+    let site = Site::with(|config| config.quotas.quota_snapshots = 0).await;
     let id = site.available_volume(json!({"size": 1})).await;
     let answer = site.post("/v3/snapshots", json!({"snapshot": {"volume_id": id}})).await.expect(413);
     let message = "SnapshotLimitExceeded: Maximum number of snapshots allowed (0) exceeded";

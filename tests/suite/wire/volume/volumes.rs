@@ -260,7 +260,7 @@ async fn an_image_must_fit() {
 #[tokio::test]
 async fn limits_are_quotas() {
     let site = Site::with(|config| {
-        config.limits.max_volumes = 1;
+        config.quotas.quota_volumes = 1;
         config.limits.max_volume_size = 3;
         config.limits.max_metadata_items = 1;
     })

@@ -1,0 +1,108 @@
+//! Limits of projects, and what they use, which is counted and kept nowhere.
+
+use super::error::Result;
+use super::{Repository, on};
+use crate::model::ProjectId;
+
+/// The class whose limits are those of projects without any of their own.
+pub const DEFAULT_CLASS: &str = "default";
+
+/// A limit that was set; negative: none.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Quota {
+    pub resource: String,
+    pub hard_limit: i64,
+}
+
+/// What a project has of one volume type.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Use {
+    pub type_name: String,
+    pub count: i64,
+    /// GiB, as they are.
+    pub gigabytes: i64,
+    /// GiB on top, of volumes that are being extended.
+    pub growing: i64,
+}
+
+/// What a project has of images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct ImageUse {
+    pub count: i64,
+    pub bytes: i64,
+    pub uploading: i64,
+}
+
+impl Repository {
+    /// Without those whose bytes are being removed.
+    pub async fn image_use(&mut self, project: &str) -> Result<ImageUse> {
+        let sql = "SELECT COUNT(*) AS count, COALESCE(CAST(SUM(size) AS BIGINT), 0) AS bytes, \
+            COUNT(CASE WHEN status = 'saving' THEN 1 END) AS uploading \
+            FROM images WHERE project_id = $1 AND status <> 'deleted'";
+        Ok(on!(self, c => sqlx::query_as(sql).bind(project).fetch_one(c).await)?)
+    }
+
+    pub async fn quotas(&mut self, project: &str) -> Result<Vec<Quota>> {
+        let sql = "SELECT resource, hard_limit FROM quotas WHERE project_id = $1";
+        Ok(on!(self, c => sqlx::query_as(sql).bind(project).fetch_all(c).await)?)
+    }
+
+    pub async fn class_quotas(&mut self, class: &str) -> Result<Vec<Quota>> {
+        let sql = "SELECT resource, hard_limit FROM quota_classes WHERE class_name = $1";
+        Ok(on!(self, c => sqlx::query_as(sql).bind(class).fetch_all(c).await)?)
+    }
+
+    pub async fn set_quota(&mut self, project: &str, quota: &Quota) -> Result<()> {
+        let sql = "INSERT INTO quotas (project_id, resource, hard_limit) VALUES ($1, $2, $3) \
+            ON CONFLICT (project_id, resource) DO UPDATE SET hard_limit = excluded.hard_limit";
+        on!(self, c => sqlx::query(sql)
+            .bind(project)
+            .bind(&quota.resource)
+            .bind(quota.hard_limit)
+            .execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    pub async fn set_class_quota(&mut self, class: &str, quota: &Quota) -> Result<()> {
+        let sql = "INSERT INTO quota_classes (class_name, resource, hard_limit) VALUES ($1, $2, $3) \
+            ON CONFLICT (class_name, resource) DO UPDATE SET hard_limit = excluded.hard_limit";
+        on!(self, c => sqlx::query(sql)
+            .bind(class)
+            .bind(&quota.resource)
+            .bind(quota.hard_limit)
+            .execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// The project has no limits of its own any more.
+    pub async fn remove_quotas(&mut self, project: &str) -> Result<()> {
+        let sql = "DELETE FROM quotas WHERE project_id = $1";
+        on!(self, c => sqlx::query(sql).bind(project).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Waits until nobody else is between counting the project's things and adding one; whoever comes later waits for
+    /// the end of this transaction. It must be the last lock that the transaction takes.
+    pub async fn take_quota_turn(&mut self, project: &ProjectId) -> Result<()> {
+        // Also a row that is there already is written, and so held.
+        let sql = "INSERT INTO quota_turns (project_id) VALUES ($1) \
+            ON CONFLICT (project_id) DO UPDATE SET project_id = excluded.project_id";
+        on!(self, c => sqlx::query(sql).bind(project).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// All rows, whatever their status: what is being deleted takes its place until it is gone.
+    pub async fn volume_use(&mut self, project: &str) -> Result<Vec<Use>> {
+        let sql = "SELECT t.name AS type_name, COUNT(*) AS count, CAST(SUM(v.size) AS BIGINT) AS gigabytes, \
+            CAST(SUM(COALESCE(v.growing_to - v.size, 0)) AS BIGINT) AS growing \
+            FROM volumes v JOIN volume_types t ON t.id = v.volume_type_id WHERE v.project_id = $1 GROUP BY t.name";
+        Ok(on!(self, c => sqlx::query_as(sql).bind(project).fetch_all(c).await)?)
+    }
+
+    pub async fn snapshot_use(&mut self, project: &str) -> Result<Vec<Use>> {
+        let sql = "SELECT t.name AS type_name, COUNT(*) AS count, CAST(SUM(s.size) AS BIGINT) AS gigabytes, \
+            CAST(0 AS BIGINT) AS growing FROM snapshots s JOIN volumes v ON v.id = s.volume_id \
+            JOIN volume_types t ON t.id = v.volume_type_id WHERE s.project_id = $1 GROUP BY t.name";
+        Ok(on!(self, c => sqlx::query_as(sql).bind(project).fetch_all(c).await)?)
+    }
+}

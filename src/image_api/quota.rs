@@ -1,0 +1,52 @@
+//! How many images, and how much in them, a project may have.
+
+use super::fault::{Fault, Result};
+use crate::config::Quotas;
+use crate::db::Repository;
+use crate::model::ProjectId;
+
+const MIB: i64 = 1 << 20;
+
+/// One more image. In the transaction that adds it, after all its other locks.
+pub(super) async fn one_more(
+    repository: &mut Repository,
+    quotas: &Quotas,
+    project: &ProjectId,
+) -> Result<()> {
+    let limit = quotas.image_count_total;
+    if limit < 0 {
+        return Ok(());
+    }
+    repository.take_quota_turn(project).await?;
+    let used = repository.image_use(project.as_str()).await?.count;
+    check(project, "image_count_total", limit, used, 1)
+}
+
+/// An upload that promises so many bytes, or nothing. How many come is not known before they are there: as in the
+/// real service, the last upload may go beyond the limit.
+pub(super) async fn upload(
+    repository: &mut Repository,
+    quotas: &Quotas,
+    project: &ProjectId,
+    promised: Option<u64>,
+) -> Result<()> {
+    let limit = quotas.image_size_total;
+    if limit < 0 {
+        return Ok(());
+    }
+    let used = repository.image_use(project.as_str()).await?.bytes / MIB;
+    let more = promised.map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX) / MIB);
+    check(project, "image_size_total", limit, used, more)
+}
+
+fn check(project: &ProjectId, resource: &str, limit: i64, used: i64, more: i64) -> Result<()> {
+    if used.saturating_add(more) <= limit { Ok(()) } else { Err(over(project, resource, limit, used, more)) }
+}
+
+pub(super) fn over(project: &ProjectId, resource: &str, limit: i64, used: i64, more: i64) -> Fault {
+    Fault::TooLarge(format!(
+        "The request returned a 413 Request Entity Too Large. This generally means that rate limiting or a quota \
+         threshold was breached.\n\nThe response body:\nProject {project} is over a limit for [Resource {resource} is \
+         over limit of {limit} due to current usage {used} and delta {more}]"
+    ))
+}

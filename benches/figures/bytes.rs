@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use pumice::transfer::{Algorithm, Digests};
 
 use crate::Bench;
-use crate::cluster::IMAGES;
 use crate::numbers::{median, mib_s, rate};
 use crate::server::Server;
 use crate::table::{Row, Table};
@@ -24,8 +23,11 @@ const DOWNLOAD: f64 = 0.7;
 #[derive(Default)]
 struct Rates {
     import: Vec<f64>,
+    /// With the snapshot.
+    import_sealed: Vec<f64>,
     export: Vec<f64>,
     without: Vec<f64>,
+    without_sealed: Vec<f64>,
     with: Vec<f64>,
     sparse_without: Vec<f64>,
     sparse_with: Vec<f64>,
@@ -47,13 +49,16 @@ pub async fn measure(bench: &Bench, table: &mut Table) -> anyhow::Result<()> {
         if round == 1 {
             rates = Rates::default();
         }
-        rates.import.push(rate(GIB, bench.cluster.import(&dense, "peer")?));
+        let imported = bench.cluster.import(&dense, "peer")?;
+        rates.import.push(rate(GIB, imported));
+        rates.import_sealed.push(rate(GIB, imported + bench.cluster.seal("peer")?));
         pause().await;
 
         let client = without.client();
         let cpu = without.cpu()?;
         let (image, time) = client.uploaded(&dense).await?;
         rates.without.push(rate(GIB, time));
+        rates.without_sealed.push(rate(GIB, time + client.sealed(&image).await?));
         rates.cpu_without.push((without.cpu()? - cpu).as_secs_f64());
         pause().await;
 
@@ -66,7 +71,7 @@ pub async fn measure(bench: &Bench, table: &mut Table) -> anyhow::Result<()> {
         }
         std::fs::remove_file(&fetched)?;
         client.delete_image(&image).await?;
-        bench.cluster.remove(IMAGES, "peer")?;
+        bench.cluster.remove_sealed("peer")?;
         pause().await;
 
         let client = with.client();
@@ -108,6 +113,13 @@ fn show(rates: Rates, table: &mut Table) {
     let (without, with) = (&rates.without, &rates.with);
     table.add(row("upload of dense 1 GiB, digests off", without, &import, &rates.import, UPLOAD_WITHOUT));
     table.add(row("upload of dense 1 GiB, md5 and sha512", with, &import, &rates.import, UPLOAD_WITH));
+    // What must be done for the same result, whoever waits for it.
+    let sealed = &rates.without_sealed;
+    let peer = format!("import, snap create, protect {}", mib_s(median(rates.import_sealed.clone())));
+    table.add(
+        Row::shown("the first of these, until its snapshot is there too", mib_s(median(sealed.clone())))
+            .beside(peer, ratio(sealed, &rates.import_sealed)),
+    );
     let dense = format!("dense {}", mib_s(median(without.clone())));
     let sparse = &rates.sparse_without;
     table.add(row("upload of 1 GiB, mostly holes, digests off", sparse, &dense, without, SPARSE));

@@ -130,6 +130,17 @@ impl Client {
         Ok(id.with_context(|| format!("POST /image/v2/images: {status}: {answer}"))?.to_owned())
     }
 
+    /// How long it takes, from now on, until an image has its snapshot.
+    pub async fn sealed(&self, image: &str) -> anyhow::Result<Duration> {
+        let started = Instant::now();
+        let path = format!("/pumice/v1/jobs?resource_id={image}&state=open");
+        while self.call(Method::GET, &path, None).await?.1["jobs"] != json!([]) {
+            anyhow::ensure!(started.elapsed() < PATIENCE, "an image gets no snapshot");
+            tokio::time::sleep(self.look).await;
+        }
+        Ok(started.elapsed())
+    }
+
     pub async fn delete_image(&self, id: &str) -> anyhow::Result<()> {
         self.call(Method::DELETE, &format!("/image/v2/images/{id}"), None).await?;
         Ok(())

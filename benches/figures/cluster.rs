@@ -79,8 +79,20 @@ impl Cluster {
         Ok(started.elapsed())
     }
 
-    pub fn remove(&self, pool: &str, image: &str) -> anyhow::Result<()> {
-        self.run("rbd", &["rm", "--no-progress", &format!("{pool}/{image}")]).map(drop)
+    /// `rbd snap create` and `rbd snap protect`, as the images that Glance makes.
+    pub fn seal(&self, image: &str) -> anyhow::Result<Duration> {
+        let snapshot = format!("{IMAGES}/{image}@snap");
+        let started = Instant::now();
+        self.run("rbd", &["snap", "create", "--no-progress", &snapshot])?;
+        self.run("rbd", &["snap", "protect", &snapshot])?;
+        Ok(started.elapsed())
+    }
+
+    pub fn remove_sealed(&self, image: &str) -> anyhow::Result<()> {
+        let image = format!("{IMAGES}/{image}");
+        self.run("rbd", &["snap", "unprotect", &format!("{image}@snap")])?;
+        self.run("rbd", &["snap", "rm", "--no-progress", &format!("{image}@snap")])?;
+        self.run("rbd", &["rm", "--no-progress", &image]).map(drop)
     }
 
     /// The pools as the service sees them, called from this process.

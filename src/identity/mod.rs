@@ -2,6 +2,7 @@
 
 mod authority;
 mod caller;
+pub mod standalone;
 
 pub use authority::{Authority, Refusal, Tokens};
 pub use caller::Caller;

@@ -369,7 +369,7 @@ async fn a_newer_schema_is_refused() {
         // Again is nothing to do.
         database.migrate().await.unwrap();
         database.close().await;
-        let newer = "UPDATE _sqlx_migrations SET version = 9999";
+        let newer = "UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1";
         match kind {
             DatabaseKind::Sqlite => {
                 let pool = sqlx::SqlitePool::connect(&url).await.unwrap();

@@ -28,6 +28,8 @@ pub struct Place {
     pub folder: TempDir,
     pub store: StoreKind,
     pub pools: Pools,
+    /// `none`, unless a test says otherwise.
+    pub identity: &'static str,
     database_url: String,
     _database: database::Keep,
 }
@@ -47,6 +49,7 @@ impl Place {
             folder: tempfile::tempdir().unwrap(),
             store,
             pools: Pools::make(store),
+            identity: "none",
             database_url,
             _database: keep,
         }
@@ -59,6 +62,7 @@ impl Place {
     fn variables(&self) -> Vec<(&'static str, String)> {
         let mut variables = vec![
             ("PUMICE_API__LISTEN", "127.0.0.1:0".to_owned()),
+            ("PUMICE_IDENTITY__MODE", self.identity.to_owned()),
             ("PUMICE_DATABASE__URL", self.database_url.clone()),
             ("PUMICE_IMAGES__RBD_STORE_POOL", self.pools.images.clone()),
             ("PUMICE_VOLUMES__RBD_POOL", self.pools.volumes.clone()),

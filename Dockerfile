@@ -22,7 +22,7 @@ COPY --from=build /src/target/release/pumice /usr/local/bin/pumice
 WORKDIR /var/lib/pumice
 VOLUME /var/lib/pumice
 # Who may reach the port is decided by how it is published.
-ENV PUMICE_API__LISTEN=0.0.0.0:8080 PUMICE_IDENTITY__INSECURE_LISTEN=true
+ENV PUMICE_API__LISTEN=0.0.0.0:8080
 EXPOSE 8080
 USER pumice
 HEALTHCHECK --interval=10s --timeout=6s --start-period=30s CMD ["pumice", "health"]

@@ -4,9 +4,10 @@
 //!
 //! - [`commands`]: what the binary can be asked to do; one file a subcommand
 //! - [`service`]: puts the rooms together: database, stores, workers, routes, listening ports
-//! - [`image_api`], [`volume_api`], [`pumice_api`]: the routes; a folder a resource, a file an endpoint
-//! - [`http`]: wire habits shared by the three: faults, request context, microversions, paging
-//! - [`identity`]: who asks, and what they may do
+//! - [`image_api`], [`volume_api`], [`identity_api`], [`pumice_api`]: the routes; a folder a resource, a file an
+//!   endpoint
+//! - [`http`]: wire habits shared by them: faults, request context, microversions, paging
+//! - [`identity`]: who asks, and what they may do; identity of our own
 //! - [`workflows`]: what a job does, a file each
 //! - [`jobs`]: the durable queue
 //! - [`transfer`]: how bytes move
@@ -21,6 +22,7 @@ pub mod config;
 pub mod db;
 pub mod http;
 pub mod identity;
+pub mod identity_api;
 pub mod image_api;
 pub mod jobs;
 pub mod model;

@@ -36,6 +36,7 @@ impl Server {
         let mut options = vec![
             format!("api.listen={address:?}").replace('=', "=\"") + "\"",
             format!("database.url={database:?}"),
+            "identity.mode=\"none\"".to_owned(),
             "images.store=\"rbd\"".to_owned(),
             format!("images.rbd_store_pool={IMAGES:?}"),
             format!("images.rbd_store_ceph_conf=\"{conf}\""),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::Args;
 
-use super::reachable::reachable;
 use crate::config::Config;
+use crate::service::reachable;
 
 /// Ask the service on this machine whether it is well; succeeds if it is
 #[derive(Debug, Args)]

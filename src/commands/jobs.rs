@@ -9,8 +9,8 @@ use clap::Args;
 use futures::StreamExt;
 use serde::Deserialize;
 
-use super::reachable::reachable;
 use crate::config::Config;
+use crate::service::reachable;
 
 /// Lines that a stream of events may hold back until one ends.
 const LONGEST_EVENT: usize = 1 << 20;

@@ -5,7 +5,6 @@ mod health;
 mod jobs;
 mod migrate;
 pub mod openapi;
-mod reachable;
 mod serve;
 
 use std::path::PathBuf;

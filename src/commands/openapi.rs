@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 
-use crate::{image_api, pumice_api, volume_api};
+use crate::{identity_api, image_api, pumice_api, volume_api};
 
 /// Write the OpenAPI documents into a folder
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Where image.json, volume.json and pumice.json are written
+    /// Where image.json, volume.json, identity.json and pumice.json are written
     #[arg(default_value = "openapi")]
     folder: PathBuf,
 }
@@ -21,6 +21,7 @@ pub fn documents() -> anyhow::Result<Vec<(&'static str, String)>> {
     let documents = [
         ("image.json", image_api::openapi()),
         ("volume.json", volume_api::openapi()),
+        ("identity.json", identity_api::openapi()),
         ("pumice.json", pumice_api::openapi()),
     ];
     documents.into_iter().map(|(name, document)| Ok((name, document.to_pretty_json()? + "\n"))).collect()

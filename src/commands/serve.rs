@@ -29,13 +29,16 @@ pub fn run(_: Arguments, file: Option<&Path>) -> anyhow::Result<()> {
     outcome
 }
 
-async fn serve(config: Config, metrics: Metrics) -> anyhow::Result<()> {
+async fn serve(mut config: Config, metrics: Metrics) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone())?;
     let listeners = Listeners::bind(&config).await?;
+    // The port may be the system's choice.
+    config.api.listen = listeners.address()?;
+    let identity = config.identity.mode;
     let service = Service::open(config).await?;
     read_policies_on_hangup(service.app.policies.clone())?;
-    for (what, url) in listeners.urls()? {
+    for (what, url) in listeners.urls(identity)? {
         println!("{what:<22} {url}");
     }
     println!("Stop it with Ctrl-C, or SIGTERM to process {}.", std::process::id());

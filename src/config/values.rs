@@ -90,6 +90,8 @@ pub enum LogFormat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IdentityMode {
+    /// We do: users, projects and tokens of our own.
+    Standalone,
     /// Nobody: every request is the administrator of one fixed project.
     None,
 }

@@ -135,6 +135,11 @@ impl Conditions {
         if self.parts.is_empty() { String::new() } else { format!(" WHERE {}", self.parts.join(" AND ")) }
     }
 
+    /// The whole query of a list without pages.
+    pub(super) fn select(&self, columns: &str, table: &str, order: &str) -> String {
+        format!("SELECT {columns} FROM {table}{} ORDER BY {order}", self.where_clause())
+    }
+
     pub(super) fn count(&self, table: &str) -> String {
         format!("SELECT COUNT(*) FROM {table}{}", self.where_clause())
     }

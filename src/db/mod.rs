@@ -8,6 +8,7 @@ mod durable;
 mod engine;
 mod error;
 mod filter;
+mod identity;
 mod images;
 mod jobs;
 mod leftovers;
@@ -19,6 +20,10 @@ mod volumes;
 pub use engine::{Database, Options, Repository};
 pub use error::{DbError, Result};
 pub use filter::{Direction, Operator, Page, SortKey, Value};
+pub use identity::{
+    ApplicationCredential, Domain, Extra, Project, ProjectFilter, Role, RoleAssignment, RoleAssignmentFilter,
+    SecretHash, SigningKey, User, UserFilter,
+};
 pub use images::{Image, ImageChange, ImageFilter, ImageNumber};
 pub use jobs::{Heartbeat, Job, JobFilter, JobOutcome, NewJob, Resource};
 pub use leftovers::Leftover;

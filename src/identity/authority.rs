@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Caller;
+use super::standalone::Standalone;
 
 /// The tokens that came with a request.
 #[derive(Clone, Copy, Default)]
@@ -28,12 +29,14 @@ pub enum Refusal {
 pub enum Authority {
     /// No token is asked for: everybody is the same.
     Nobody(Arc<Caller>),
+    Standalone(Standalone),
 }
 
 impl Authority {
-    pub async fn caller(&self, _: Tokens<'_>) -> Result<Arc<Caller>, Refusal> {
+    pub async fn caller(&self, tokens: Tokens<'_>) -> Result<Arc<Caller>, Refusal> {
         match self {
             Authority::Nobody(everybody) => Ok(everybody.clone()),
+            Authority::Standalone(standalone) => standalone.caller(tokens).await,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod authority;
 mod caller;
 pub mod policy;
+pub mod standalone;
 
 pub use authority::{Authority, Refusal, Tokens};
 pub use caller::Caller;

@@ -74,6 +74,13 @@ macro_rules! text_ids {
                 f.write_str(&self.0)
             }
         }
+
+        /// As Identity writes the ones it makes: without hyphens.
+        impl From<Uuid> for $name {
+            fn from(id: Uuid) -> Self {
+                Self(id.simple().to_string())
+            }
+        }
     )*};
 }
 
@@ -82,6 +89,12 @@ text_ids! {
     ProjectId;
     /// A user of the identity service.
     UserId;
+    /// A domain of the identity service: it has projects and users.
+    DomainId;
+    /// A role of the identity service.
+    RoleId;
+    /// An application credential of the identity service.
+    ApplicationCredentialId;
 }
 
 #[cfg(test)]

@@ -1,11 +1,16 @@
 //! What things are: identifiers, sizes, statuses and which change into which. No I/O.
 
 mod id;
+mod scope;
 mod size;
 mod status;
 mod world;
 
-pub use id::{ImageId, JobId, ProjectId, SnapshotId, UserId, VolumeId, VolumeTypeId};
+pub use id::{
+    ApplicationCredentialId, DomainId, ImageId, JobId, ProjectId, RoleId, SnapshotId, UserId, VolumeId,
+    VolumeTypeId,
+};
+pub use scope::Scope;
 pub use size::{GIB, Gib, MIB};
 pub use status::{Cause, ImageStatus, JobState, SnapshotStatus, UnknownStatus, VolumeStatus};
 pub use world::{Clock, Ids, RandomIds, SystemClock, Timestamp, World};

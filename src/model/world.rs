@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
+use time::format_description::well_known::Iso8601;
 use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
 use uuid::Uuid;
 
 /// A moment: microseconds since 1970-01-01T00:00:00Z.
@@ -38,6 +39,13 @@ impl Timestamp {
         self.written(TO_SECONDS)
     }
 
+    /// As clients write it: `2030-01-01T00:00:00`, with or without fractions and a `Z`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.strip_suffix('Z').unwrap_or(text);
+        let moment = PrimitiveDateTime::parse(text, &Iso8601::DEFAULT).ok()?.assume_utc();
+        i64::try_from(moment.unix_timestamp_nanos() / 1000).ok().map(Self)
+    }
+
     fn written(self, format: &[BorrowedFormatItem<'_>]) -> String {
         let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH);
@@ -54,6 +62,10 @@ pub trait Ids: Send + Sync {
     fn random(&self) -> Uuid;
     /// One that sorts by time (version 7).
     fn ordered(&self) -> Uuid;
+    /// What nobody may guess. Tests that choose ids do not choose these.
+    fn secret(&self) -> [u8; 32] {
+        rand::random()
+    }
 }
 
 pub struct SystemClock;
@@ -106,5 +118,12 @@ mod tests {
         let moment = Timestamp(1_795_348_046_970_525);
         assert_eq!(moment.to_microseconds(), "2026-11-22T11:47:26.970525");
         assert_eq!(moment.to_seconds(), "2026-11-22T11:47:26Z");
+        for written in ["2026-11-22T11:47:26.970525", "2026-11-22T11:47:26.970525Z"] {
+            assert_eq!(Timestamp::parse(written), Some(moment));
+        }
+        assert_eq!(Timestamp::parse("2026-11-22T11:47:26"), Some(Timestamp(1_795_348_046_000_000)));
+        for wrong in ["", "tomorrow", "2026-11-22", "2026-13-22T11:47:26"] {
+            assert_eq!(Timestamp::parse(wrong), None, "{wrong}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The listening ports: bounded connections, bounded headers, and an end that lets requests finish.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::routes;
-use crate::config::Config;
+use crate::config::{Config, IdentityMode};
 use crate::http::App;
 use crate::telemetry::metrics::Metrics;
 
@@ -41,14 +42,22 @@ impl Listeners {
         })
     }
 
+    /// The common port, as the system gave it.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.all.local_addr()
+    }
+
     /// What the APIs can be reached by.
-    pub fn urls(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
+    pub fn urls(&self, identity: IdentityMode) -> anyhow::Result<Vec<(&'static str, String)>> {
         let all = self.all.local_addr()?;
         let mut urls = vec![
             ("Image API v2", format!("http://{all}{}", routes::IMAGE)),
             ("Block Storage API v3", format!("http://{all}{}/v3", routes::VOLUME)),
             ("Jobs", format!("http://{all}/pumice/v1/jobs")),
         ];
+        if identity == IdentityMode::Standalone {
+            urls.push(("Identity v3", format!("http://{all}{}/v3", routes::IDENTITY)));
+        }
         if let Some(image) = &self.image {
             urls.push(("Image API v2", format!("http://{}", image.local_addr()?)));
         }

@@ -1,7 +1,9 @@
 //! Puts the rooms together: opens database and stores from the configuration, starts workers, serves.
 
+mod clouds;
 mod health;
 mod listen;
+mod reachable;
 mod routes;
 mod stores;
 
@@ -19,6 +21,7 @@ use crate::config::{Config, IdentityMode};
 use crate::db::{self, Database, VolumeType};
 use crate::http::App;
 use crate::identity::policy::Policies;
+use crate::identity::standalone::{Standalone, first_start};
 use crate::identity::{Authority, Caller};
 use crate::jobs::{Faults, Keeper, Options, Worker};
 use crate::model::{ProjectId, UserId, VolumeTypeId, World};
@@ -26,6 +29,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::workflows::{self, Sweeper};
 
 pub use listen::Listeners;
+pub use reachable::reachable;
 
 /// How often what is kept for clones is looked after.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -50,13 +54,27 @@ pub async fn open_database(config: &Config) -> anyhow::Result<Database> {
 }
 
 impl Service {
-    /// Opens and migrates the database, opens the stores.
+    /// Opens and migrates the database, opens the stores; makes the administrator of a first start known.
     pub async fn open(config: Config) -> anyhow::Result<Self> {
         stores::make_folders(&config)?;
         let database = open_database(&config).await?;
         database.migrate().await?;
+        let world = World::real();
+        if config.identity.mode == IdentityMode::Standalone {
+            first_start(&database, &world, |admin| {
+                clouds::write(&config, admin)?;
+                eprintln!(
+                    "The administrator is {}, with the password {} (shown this once; {} has it too).",
+                    admin.user_name,
+                    admin.password,
+                    config.identity.clouds_file.display()
+                );
+                Ok(())
+            })
+            .await?;
+        }
         let stores = stores::open(&config).await?;
-        Self::assemble(config, database, stores, World::real(), Arc::new(crate::jobs::NoFaults)).await
+        Self::assemble(config, database, stores, world, Arc::new(crate::jobs::NoFaults)).await
     }
 
     /// From parts that are there already: tests bring their own.
@@ -93,7 +111,7 @@ impl Service {
             faults,
         );
         worker.take_over().await?;
-        let authority = authority(&config);
+        let authority = authority(&config, &database, &world).await?;
         let app = App { config: Arc::new(config), database, world, stores, authority, policies, keeper };
         Ok(Self { app, context, worker })
     }
@@ -149,15 +167,19 @@ impl Service {
     }
 }
 
-fn authority(config: &Config) -> Authority {
+async fn authority(config: &Config, database: &Database, world: &World) -> anyhow::Result<Authority> {
     let identity = &config.identity;
-    match identity.mode {
+    Ok(match identity.mode {
+        IdentityMode::Standalone => {
+            let lifetime = i64::try_from(identity.token_expiration.0)?;
+            Authority::Standalone(Standalone::open(database.clone(), world.clone(), lifetime).await?)
+        }
         IdentityMode::None => {
             let user = UserId(identity.user_id.clone());
             let project = ProjectId(identity.project_id.clone());
             Authority::Nobody(Arc::new(Caller::everybody(user, project)))
         }
-    }
+    })
 }
 
 async fn ensure_default_type(config: &Config, database: &Database, world: &World) -> db::Result<()> {

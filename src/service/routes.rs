@@ -13,12 +13,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::health;
 use crate::http::{App, assign_request_id, name_route};
+use crate::identity::Authority;
 use crate::telemetry::metrics::{self, Metrics};
-use crate::{image_api, pumice_api, volume_api};
+use crate::{identity_api, image_api, pumice_api, volume_api};
 
 /// Where each API lies on the common port.
 pub(super) const IMAGE: &str = "/image";
 pub(super) const VOLUME: &str = "/volume";
+pub(super) const IDENTITY: &str = "/identity";
 
 /// The common port: everything.
 pub(super) fn all(app: &App, figures: Option<Metrics>) -> Router {
@@ -37,6 +39,12 @@ pub(super) fn all(app: &App, figures: Option<Metrics>) -> Router {
         // As services and not as nested routes: these would not match `/image/`, with the slash that clients send.
         .nest_service(IMAGE, image_api::router(app.clone(), IMAGE))
         .nest_service(VOLUME, volume_api::router(app.clone(), VOLUME));
+    let routes = match &app.authority {
+        Authority::Standalone(standalone) => {
+            routes.nest_service(IDENTITY, identity_api::router(app.clone(), standalone.clone()))
+        }
+        Authority::Nobody(_) => routes,
+    };
     layered(routes, app)
 }
 
@@ -63,6 +71,7 @@ async fn openapi(Path(name): Path<String>) -> Response {
     let text = match name.as_str() {
         "image.json" => include_str!("../../openapi/image.json"),
         "volume.json" => include_str!("../../openapi/volume.json"),
+        "identity.json" => include_str!("../../openapi/identity.json"),
         "pumice.json" => include_str!("../../openapi/pumice.json"),
         _ => return (StatusCode::NOT_FOUND, "There is no such document.\n").into_response(),
     };

@@ -1,7 +1,9 @@
 //! The stores that the configuration names.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,13 +14,22 @@ use crate::block::rbd::{self, RbdOptions};
 use crate::block::{BlockStore, BlockingPool, Stores};
 use crate::config::{self, Config, DatabaseKind, StoreKind};
 
-/// Makes the folders for embedded storage, so that a first start needs nothing.
+/// Makes the folders for embedded storage, and the file of the database, so that a first start needs nothing.
 pub(super) fn make_folders(config: &Config) -> anyhow::Result<()> {
     let mut folders: Vec<PathBuf> = Vec::new();
     if config.database.url.kind() == DatabaseKind::Sqlite {
         let path = config.database.url.expose().trim_start_matches("sqlite:").trim_start_matches("//");
-        let file = path.split('?').next().unwrap_or_default();
-        folders.extend(Path::new(file).parent().filter(|p| !p.as_os_str().is_empty()).map(Path::to_owned));
+        let file = Path::new(path.split('?').next().unwrap_or_default());
+        if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        }
+        // It holds what tokens are signed with: for nobody else to read. SQLite gives its other files the same mode.
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(error).with_context(|| format!("{} cannot be made", file.display()));
+            }
+            _ => {}
+        }
     }
     if config.images.store == StoreKind::Directory {
         folders.push(config.images.directory.clone());

@@ -60,7 +60,6 @@ fn a_variable_is_taken_for_what_its_option_is() {
         ("PUMICE_VOLUMES__RBD_MAX_CLONE_DEPTH", "-1"),
         ("PUMICE_LOG__FORMAT", "json"),
         ("PUMICE_API__IMAGE_LISTEN", "0.0.0.0:9292"),
-        ("PUMICE_IDENTITY__INSECURE_LISTEN", "true"),
         // Not set, as far as anybody can tell.
         ("PUMICE_IMAGES__RBD_STORE_USER", ""),
         // Not options.

@@ -13,6 +13,7 @@ mod contract;
 mod crash;
 mod database;
 mod house;
+mod identity;
 mod openapi;
 mod policy;
 mod process;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pumice::block::{BlockStore, OpenMode, Stores};
-use pumice::config::Config;
+use pumice::config::{Config, IdentityMode};
 use pumice::db::{
     Database, Image, JobFilter, Page, Snapshot, SnapshotFilter, Volume, VolumeChange, VolumeFilter,
 };
@@ -61,6 +61,7 @@ impl House {
         mut config: Config,
         faults: Arc<dyn Faults>,
     ) -> Self {
+        config.identity.mode = IdentityMode::None;
         // What is left of a process that "crashed" is taken over soon.
         config.jobs.lease = pumice::config::Seconds(2);
         config.jobs.heartbeat = pumice::config::Seconds(1);

@@ -29,6 +29,8 @@ pub struct Place {
     pub store: StoreKind,
     pub pools: Pools,
     users: Option<Users>,
+    /// `none`, unless a test says otherwise.
+    pub identity: &'static str,
     database_url: String,
     _database: database::Keep,
 }
@@ -47,7 +49,7 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let pools = Pools::make(store);
         let users = (store != StoreKind::Directory).then(|| Users::make(&pools, folder.path()));
-        Self { folder, store, pools, users, database_url, _database: keep }
+        Self { folder, store, pools, users, identity: "none", database_url, _database: keep }
     }
 
     pub fn directory(&self) -> PathBuf {
@@ -57,6 +59,7 @@ impl Place {
     fn variables(&self) -> Vec<(&'static str, String)> {
         let mut variables = vec![
             ("PUMICE_API__LISTEN", "127.0.0.1:0".to_owned()),
+            ("PUMICE_IDENTITY__MODE", self.identity.to_owned()),
             ("PUMICE_DATABASE__URL", self.database_url.clone()),
             ("PUMICE_IMAGES__RBD_STORE_POOL", self.pools.images.clone()),
             ("PUMICE_VOLUMES__RBD_POOL", self.pools.volumes.clone()),

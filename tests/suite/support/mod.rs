@@ -1,15 +1,17 @@
 //! A whole service in a temporary folder, and requests to it without a socket.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
+use futures::Stream;
 use http_body_util::BodyExt;
 use pumice::block::directory::Directory;
 use pumice::block::{BlockingPool, Stores};
-use pumice::config::{Config, DatabaseUrl};
+use pumice::config::{Config, DatabaseUrl, IdentityMode};
 use pumice::http::App;
 use pumice::jobs::NoFaults;
 use pumice::model::{Clock, Ids, Timestamp, World};
@@ -49,6 +51,7 @@ impl Ids for CountedIds {
 
 /// A service whose workers do not run: rows stay as requests, and the test, leave them.
 pub struct Site {
+    clock: Arc<StepClock>,
     pub service: Service,
     pub routes: Router,
     _folder: TempDir,
@@ -63,6 +66,7 @@ impl Site {
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();
+        config.identity.mode = IdentityMode::None;
         config.database.url = DatabaseUrl::file(folder.path().join("pumice.db").to_str().unwrap());
         // More than any test makes, unless it says so.
         config.quotas.quota_volumes = 10_000;
@@ -76,13 +80,16 @@ impl Site {
             images: directory.pool(&config.images.rbd_store_pool).unwrap(),
             volumes: directory.pool(&config.volumes.rbd_pool).unwrap(),
         };
-        let world = World {
-            clock: Arc::new(StepClock(AtomicI64::new(1_795_348_046_970_525))),
-            ids: Arc::new(CountedIds(AtomicU64::new(1))),
-        };
+        let clock = Arc::new(StepClock(AtomicI64::new(1_795_348_046_970_525)));
+        let world = World { clock: clock.clone(), ids: Arc::new(CountedIds(AtomicU64::new(1))) };
         let service = Service::assemble(config, database, stores, world, Arc::new(NoFaults)).await.unwrap();
         let routes = service.routes(None);
-        Self { service, routes, _folder: folder }
+        Self { clock, service, routes, _folder: folder }
+    }
+
+    /// Lets time go by.
+    pub fn pass(&self, seconds: i64) {
+        self.clock.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
     }
 
     pub fn app(&self) -> &App {
@@ -100,14 +107,14 @@ pub struct Call {
     method: String,
     path: String,
     headers: HeaderMap,
-    body: Vec<u8>,
+    body: Body,
 }
 
 impl Call {
     pub fn to(routes: Router, method: &str, path: &str) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert("host", HeaderValue::from_static("cloud.example:8080"));
-        Self { routes, method: method.to_owned(), path: path.to_owned(), headers, body: Vec::new() }
+        Self { routes, method: method.to_owned(), path: path.to_owned(), headers, body: Body::empty() }
     }
 
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
@@ -125,7 +132,13 @@ impl Call {
     }
 
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.body = body.into();
+        self.body = Body::from(body.into());
+        self
+    }
+
+    /// A body that comes in pieces.
+    pub fn stream(mut self, pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
+        self.body = Body::from_stream(pieces);
         self
     }
 
@@ -134,7 +147,7 @@ impl Call {
         if let Some(headers) = request.headers_mut() {
             *headers = self.headers;
         }
-        let request = request.body(Body::from(self.body)).unwrap();
+        let request = request.body(self.body).unwrap();
         let response = self.routes.oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();

@@ -105,6 +105,7 @@ impl Api {
             ("PUMICE_IMAGES__DIRECTORY", path("store")),
             ("PUMICE_VOLUMES__DIRECTORY", path("store")),
             ("PUMICE_JOBS__POLL_INTERVAL", "1".to_owned()),
+            ("PUMICE_IDENTITY__MODE", "none".to_owned()),
         ];
         let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value));
         let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

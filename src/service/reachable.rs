@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Where a listener on all addresses is reached from this machine.
-pub(super) fn reachable(mut listener: SocketAddr) -> SocketAddr {
+pub fn reachable(mut listener: SocketAddr) -> SocketAddr {
     if listener.ip().is_unspecified() {
         listener.set_ip(match listener.ip() {
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),

@@ -1,0 +1,79 @@
+//! Users, projects and roles, as both the API and the shell make and change them.
+
+use serde_json::Map;
+use sqlx::types::Json;
+
+use crate::db::{Extra, Project, Repository, Role, SecretHash, User};
+use crate::model::{DomainId, ProjectId, RoleId, UserId, World};
+
+/// The domain of whoever does not say which.
+pub const DEFAULT_DOMAIN: &str = "default";
+
+pub fn new_user(world: &World, domain: DomainId, name: &str, password: Option<SecretHash>) -> User {
+    let now = world.now();
+    User {
+        id: UserId::from(world.ids.random()),
+        domain_id: domain,
+        name: name.to_owned(),
+        password_hash: password,
+        enabled: true,
+        default_project_id: None,
+        tokens_valid_from: now,
+        extra: nothing(),
+        created_at: now,
+    }
+}
+
+pub fn new_project(world: &World, domain: DomainId, name: &str, description: &str) -> Project {
+    Project {
+        id: ProjectId::from(world.ids.random()),
+        domain_id: domain,
+        name: name.to_owned(),
+        description: description.to_owned(),
+        enabled: true,
+        extra: nothing(),
+        created_at: world.now(),
+    }
+}
+
+pub fn new_role(world: &World, name: &str, description: Option<&str>) -> Role {
+    Role {
+        id: RoleId::from(world.ids.random()),
+        name: name.to_owned(),
+        description: description.map(str::to_owned),
+        created_at: world.now(),
+    }
+}
+
+/// Whoever knew the old one is not believed any more, nor is any token made with it.
+pub fn set_password(world: &World, user: &mut User, password: SecretHash) {
+    user.password_hash = Some(password);
+    user.tokens_valid_from = world.now();
+}
+
+/// The ids of these roles and of all that they imply.
+pub async fn with_implied(
+    repository: &mut Repository,
+    mut roles: Vec<RoleId>,
+) -> crate::db::Result<Vec<RoleId>> {
+    let implied = repository.implied_roles().await?;
+    let mut at = 0;
+    while let Some(role) = roles.get(at).cloned() {
+        for (_, other) in implied.iter().filter(|(from, _)| *from == role) {
+            if !roles.contains(other) {
+                roles.push(other.clone());
+            }
+        }
+        at += 1;
+    }
+    Ok(roles)
+}
+
+/// One that nobody can guess: 24 characters, for people to copy.
+pub fn random_password(world: &World) -> String {
+    openssl::base64::encode_block(&world.ids.secret()[..18]).replace('+', "-").replace('/', "_")
+}
+
+fn nothing() -> Extra {
+    Json(Map::new())
+}

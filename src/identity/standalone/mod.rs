@@ -1,0 +1,127 @@
+//! Identity of our own: users, projects and roles in our database, and tokens that we sign.
+
+pub mod accounts;
+mod brake;
+mod first_start;
+mod log_in;
+mod passwords;
+mod session;
+mod token;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use openssl::sha::sha256;
+
+use super::{Caller, Refusal, Tokens};
+use crate::db::{Database, DbError, SigningKey};
+use crate::jobs::chain;
+use crate::model::{Timestamp, World};
+use brake::Brake;
+use token::Signer;
+
+pub use first_start::{FirstAdmin, first_start};
+pub use log_in::{CredentialName, DomainName, LogIn, LogInError, ProjectName, Proof, UserName, Wanted};
+pub use passwords::{PasswordError, Passwords};
+pub use session::{Session, Target};
+pub use token::{Claims, Method};
+
+/// What another process changed is noticed within this time; what this one changed, at once.
+const REMEMBERED: i64 = 5;
+/// Sessions that are remembered.
+const SESSIONS: u64 = 10_000;
+/// The first key. Processes that start at the same time agree on it by its name.
+const FIRST_KEY: &str = "1";
+
+/// Shared by all requests; cheap to clone.
+#[derive(Clone)]
+pub struct Standalone(Arc<Inner>);
+
+struct Inner {
+    database: Database,
+    world: World,
+    signer: Signer,
+    passwords: Passwords,
+    brake: Brake,
+    /// How long a token is good, in seconds.
+    lifetime: i64,
+    sessions: moka::sync::Cache<[u8; 32], Remembered>,
+    /// Grows with each change to users, projects and roles: what was remembered before is looked up again.
+    generation: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Remembered {
+    session: Arc<Session>,
+    generation: u64,
+    since: Timestamp,
+}
+
+impl Standalone {
+    pub async fn open(database: Database, world: World, lifetime: i64) -> anyhow::Result<Self> {
+        let signer = Signer::new(&signing_keys(&database, &world).await?)?;
+        Ok(Self(Arc::new(Inner {
+            signer,
+            passwords: Passwords::new(world.clone())?,
+            brake: Brake::default(),
+            lifetime,
+            sessions: moka::sync::Cache::new(SESSIONS),
+            generation: AtomicU64::new(0),
+            database,
+            world,
+        })))
+    }
+
+    /// What a token stands for now: good, not expired, not taken back, its user and project enabled.
+    pub async fn session(&self, token: &str) -> Result<Arc<Session>, Refusal> {
+        let Inner { database, world, signer, sessions, generation, .. } = &*self.0;
+        let key = sha256(token.as_bytes());
+        let (now, generation) = (world.now(), generation.load(Ordering::SeqCst));
+        if let Some(known) = sessions.get(&key) {
+            let is_fresh =
+                known.generation == generation && now.seconds_since(known.since) <= REMEMBERED as f64;
+            if is_fresh && now < known.session.claims.expires_at {
+                return Ok(known.session);
+            }
+        }
+        let claims = signer.read(token).filter(|claims| now < claims.expires_at);
+        let claims = claims.ok_or(Refusal::Unauthorized)?;
+        let found = async { Session::look_up(&mut database.read().await?, claims, now).await }.await;
+        let session = Arc::new(found.map_err(unavailable)?.ok_or(Refusal::Unauthorized)?);
+        sessions.insert(key, Remembered { session: session.clone(), generation, since: now });
+        Ok(session)
+    }
+
+    /// Who asks, with the roles of a service that asks for them, if it says who it is.
+    pub async fn caller(&self, tokens: Tokens<'_>) -> Result<Arc<Caller>, Refusal> {
+        let session = self.session(tokens.subject.ok_or(Refusal::Unauthorized)?).await?;
+        let Some(service) = tokens.service else { return Ok(session.caller.clone()) };
+        let service_roles = self.session(service).await?.caller.roles.clone();
+        Ok(Arc::new(Caller { service_roles, ..Caller::clone(&session.caller) }))
+    }
+
+    /// To be called after every change to who there is and what they may do: no token outlives it.
+    pub fn changed(&self) {
+        self.0.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub fn passwords(&self) -> &Passwords {
+        &self.0.passwords
+    }
+}
+
+fn unavailable(error: DbError) -> Refusal {
+    Refusal::Unavailable(chain(&error))
+}
+
+async fn signing_keys(database: &Database, world: &World) -> Result<Vec<SigningKey>, DbError> {
+    let mut repository = database.begin().await?;
+    if repository.signing_keys().await?.is_empty() {
+        let secret = openssl::base64::encode_block(&world.ids.secret());
+        let key = SigningKey { id: FIRST_KEY.to_owned(), secret, created_at: world.now() };
+        repository.ensure_signing_key(&key).await?;
+    }
+    let keys = repository.signing_keys().await?;
+    repository.commit().await?;
+    Ok(keys)
+}

@@ -41,6 +41,8 @@ docs:
 	@mkdir -p target
 	cargo run --quiet -- config --reference >target/configuration.md
 	mv target/configuration.md docs/configuration.md
+	cargo run --quiet -- config --policies >target/policies.yaml
+	mv target/policies.yaml docs/policies.yaml
 
 chroot-check:
 	@scripts/need chroot

@@ -6,14 +6,18 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::config::{Config, reference};
-use crate::identity::policy::Policies;
+use crate::identity::policy::{Api, Policies};
 
-/// Print the options in force, without passwords; or all there are; or check a file
+/// Print the options in force, without passwords; or all there are; or all rules; or check a file
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Print every option with default, unit and meaning, as Markdown
     #[arg(long, conflicts_with = "check")]
     reference: bool,
+
+    /// Print a policy file for each API: every rule with its default, commented out
+    #[arg(long, conflicts_with_all = ["check", "reference"])]
+    policies: bool,
 
     /// Say what is wrong with a file (and the environment, and its policy files), and fail if anything is
     #[arg(long, value_name = "FILE")]
@@ -23,6 +27,8 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<()> {
     let text = if arguments.reference {
         reference()
+    } else if arguments.policies {
+        Api::ALL.map(Api::sample).join("\n")
     } else if let Some(file) = arguments.check {
         let config = Config::load(Some(&file))?;
         Policies::load(&config.policy)?;

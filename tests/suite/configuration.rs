@@ -228,6 +228,9 @@ fn the_reference_in_docs_is_what_the_binary_prints() {
     assert_eq!(printed, reference());
     let committed = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();
     assert!(committed == printed, "docs/configuration.md is out of date: make docs");
+    let printed = pumice::identity::policy::Api::ALL.map(|api| api.sample()).join("\n");
+    let committed = std::fs::read_to_string(root().join("docs/policies.yaml")).unwrap();
+    assert!(committed == printed, "docs/policies.yaml is out of date: make docs");
 }
 
 #[test]

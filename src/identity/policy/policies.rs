@@ -17,7 +17,7 @@ pub enum Api {
 }
 
 impl Api {
-    const ALL: [Api; 3] = [Api::Image, Api::Volume, Api::Own];
+    pub const ALL: [Api; 3] = [Api::Image, Api::Volume, Api::Own];
 
     fn defaults(self) -> &'static [(&'static str, &'static str)] {
         match self {
@@ -25,6 +25,22 @@ impl Api {
             Api::Volume => volume::DEFAULTS,
             Api::Own => own::DEFAULTS,
         }
+    }
+
+    /// The option that names its policy file.
+    fn option(self) -> &'static str {
+        match self {
+            Api::Image => "policy.image_policy_file",
+            Api::Volume => "policy.volume_policy_file",
+            Api::Own => "policy.pumice_policy_file",
+        }
+    }
+
+    /// A policy file that says nothing: every rule with its default, commented out.
+    pub fn sample(self) -> String {
+        let head = format!("# For {}: the rules that there are, as they are without it.\n\n", self.option());
+        let rules = self.defaults().iter().map(|(name, text)| format!("#\"{name}\": \"{text}\"\n"));
+        std::iter::once(head).chain(rules).collect()
     }
 
     /// All rules that the code asks, and those their defaults refer to.
@@ -165,6 +181,19 @@ mod tests {
         caller.roles = roles.iter().map(|role| (*role).to_owned()).collect();
         caller.system_scope = system.then(|| "all".to_owned());
         Guard::new(policies, api, Arc::new(caller))
+    }
+
+    #[test]
+    fn a_sample_says_what_is_so_anyway() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("policy.yaml");
+        for api in Api::ALL {
+            std::fs::write(&file, api.sample()).unwrap();
+            assert!(file::read(&file).unwrap().is_empty());
+            std::fs::write(&file, api.sample().replace("\n#\"", "\n\"")).unwrap();
+            assert_eq!(file::read(&file).unwrap().len(), api.names().count());
+            assert_eq!(read(api, Some(&file)).unwrap().rules, read(api, None).unwrap().rules);
+        }
     }
 
     #[test]

@@ -1168,6 +1168,7 @@ fn every_route_is_documented() {
             "/v2/images/{image_id}/tags/{tag}",
             "/v2/images/{image_id}/actions/deactivate",
             "/v2/images/{image_id}/actions/reactivate",
+            "/v2/info/usage",
             "/v2/schemas/image",
             "/v2/schemas/images",
         ]

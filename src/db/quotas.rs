@@ -14,9 +14,19 @@ pub struct Quota {
     pub hard_limit: i64,
 }
 
+/// A limit that counts for a project: set for itself, or for all.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Limit {
+    pub resource: String,
+    pub hard_limit: i64,
+    pub own: bool,
+}
+
 /// What a project has of one volume type.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Use {
+    /// `volumes` or `snapshots`.
+    pub what: String,
     pub type_name: String,
     pub count: i64,
     /// GiB, as they are.
@@ -42,9 +52,11 @@ impl Repository {
         Ok(on!(self, c => sqlx::query_as(sql).bind(project).fetch_one(c).await)?)
     }
 
-    pub async fn quotas(&mut self, project: &str) -> Result<Vec<Quota>> {
-        let sql = "SELECT resource, hard_limit FROM quotas WHERE project_id = $1";
-        Ok(on!(self, c => sqlx::query_as(sql).bind(project).fetch_all(c).await)?)
+    /// A project's own limits, and those of [`DEFAULT_CLASS`].
+    pub async fn limits(&mut self, project: &str) -> Result<Vec<Limit>> {
+        let sql = "SELECT resource, hard_limit, TRUE AS own FROM quotas WHERE project_id = $1 \
+            UNION ALL SELECT resource, hard_limit, FALSE AS own FROM quota_classes WHERE class_name = $2";
+        Ok(on!(self, c => sqlx::query_as(sql).bind(project).bind(DEFAULT_CLASS).fetch_all(c).await)?)
     }
 
     pub async fn class_quotas(&mut self, class: &str) -> Result<Vec<Quota>> {
@@ -91,18 +103,16 @@ impl Repository {
         Ok(())
     }
 
-    /// All rows, whatever their status: what is being deleted takes its place until it is gone.
-    pub async fn volume_use(&mut self, project: &str) -> Result<Vec<Use>> {
-        let sql = "SELECT t.name AS type_name, COUNT(*) AS count, CAST(SUM(v.size) AS BIGINT) AS gigabytes, \
+    /// All volumes and snapshots, whatever their status: what is being deleted takes its place until it is gone.
+    pub async fn usage(&mut self, project: &str) -> Result<Vec<Use>> {
+        let sql = "SELECT 'volumes' AS what, t.name AS type_name, COUNT(*) AS count, \
+            CAST(SUM(v.size) AS BIGINT) AS gigabytes, \
             CAST(SUM(COALESCE(v.growing_to - v.size, 0)) AS BIGINT) AS growing \
-            FROM volumes v JOIN volume_types t ON t.id = v.volume_type_id WHERE v.project_id = $1 GROUP BY t.name";
-        Ok(on!(self, c => sqlx::query_as(sql).bind(project).fetch_all(c).await)?)
-    }
-
-    pub async fn snapshot_use(&mut self, project: &str) -> Result<Vec<Use>> {
-        let sql = "SELECT t.name AS type_name, COUNT(*) AS count, CAST(SUM(s.size) AS BIGINT) AS gigabytes, \
-            CAST(0 AS BIGINT) AS growing FROM snapshots s JOIN volumes v ON v.id = s.volume_id \
-            JOIN volume_types t ON t.id = v.volume_type_id WHERE s.project_id = $1 GROUP BY t.name";
+            FROM volumes v JOIN volume_types t ON t.id = v.volume_type_id WHERE v.project_id = $1 GROUP BY t.name \
+            UNION ALL SELECT 'snapshots' AS what, t.name AS type_name, COUNT(*) AS count, \
+            CAST(SUM(s.size) AS BIGINT) AS gigabytes, CAST(0 AS BIGINT) AS growing \
+            FROM snapshots s JOIN volumes v ON v.id = s.volume_id JOIN volume_types t ON t.id = v.volume_type_id \
+            WHERE s.project_id = $1 GROUP BY t.name";
         Ok(on!(self, c => sqlx::query_as(sql).bind(project).fetch_all(c).await)?)
     }
 }

@@ -7,6 +7,7 @@ mod actions;
 mod door;
 mod fault;
 mod images;
+mod info;
 mod quota;
 mod request;
 mod schemas;
@@ -64,6 +65,7 @@ fn authenticated() -> OpenApiRouter<App> {
         .routes(routes!(tags::add::add, tags::remove::remove))
         .routes(routes!(actions::deactivate::deactivate))
         .routes(routes!(actions::reactivate::reactivate))
+        .routes(routes!(info::usage::usage))
         .routes(routes!(schemas::image))
         .routes(routes!(schemas::images))
 }

@@ -5,7 +5,7 @@ use crate::config::Quotas;
 use crate::db::Repository;
 use crate::model::ProjectId;
 
-const MIB: i64 = 1 << 20;
+pub(super) const MIB: i64 = 1 << 20;
 
 /// One more image. In the transaction that adds it, after all its other locks.
 pub(super) async fn one_more(

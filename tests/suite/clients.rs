@@ -58,6 +58,43 @@ fn write_disk(path: &Path) -> Vec<u8> {
     bytes
 }
 
+async fn cinder(server: &Server, project: &str, arguments: &[&str]) -> String {
+    let mut command = client("cinder");
+    command.args(["--os-auth-type", "noauth", "--os-user-id", "u", "--os-project-id", project]);
+    command.args(["--os-endpoint", &format!("{}/volume/v3", server.url)]);
+    command.args(["--os-volume-api-version", "3.66"]).args(arguments);
+    answer(command, server).await
+}
+
+/// The words of the row of a table that begins with this one.
+fn row<'a>(table: &'a str, first: &str) -> Vec<&'a str> {
+    let rows = table.lines().map(|line| line.split('|').map(str::trim).skip(1).collect::<Vec<_>>());
+    let mut rows = rows.filter(|row| row.first() == Some(&first));
+    rows.next().unwrap_or_else(|| panic!("no row {first} in\n{table}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quotas_with_cinder() {
+    let place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    let server = place.start();
+    let project = pumice::config::Config::default().identity.project_id;
+    let run = async |arguments: &[&str]| cinder(&server, &project, arguments).await;
+    run(&["quota-update", "--volumes", "3", "--volume-type", "__DEFAULT__", &project]).await;
+    run(&["quota-update", "--volumes", "2", &project]).await;
+    run(&["create", "1"]).await;
+    let usage = run(&["quota-usage", &project]).await;
+    assert_eq!(row(&usage, "volumes")[..4], ["volumes", "1", "0", "2"]);
+    assert_eq!(row(&usage, "volumes___DEFAULT__")[..4], ["volumes___DEFAULT__", "1", "0", "3"]);
+    let limits = run(&["absolute-limits"]).await;
+    assert_eq!(row(&limits, "maxTotalVolumes")[1], "2");
+    assert_eq!(row(&limits, "totalGigabytesUsed")[1], "1");
+    run(&["quota-class-update", "--snapshots", "4", "default"]).await;
+    assert_eq!(row(&run(&["quota-defaults", &project]).await, "snapshots")[1], "4");
+    run(&["quota-delete", &project]).await;
+    assert_eq!(row(&run(&["quota-show", &project]).await, "volumes")[1], "10000");
+    server.stop();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_and_what_is_made_of_it() {
     let place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;

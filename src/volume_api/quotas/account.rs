@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config;
-use crate::db::quotas::{DEFAULT_CLASS, Quota, Use};
+use crate::db::quotas::{DEFAULT_CLASS, Limit, Use};
 use crate::db::{self, Repository};
 
 /// Something that can be limited: its name, and the limit in the configuration.
@@ -40,10 +40,6 @@ pub fn of_type(what: &str, volume_type: &str) -> String {
 
 type Limits = BTreeMap<String, i64>;
 
-fn by_name(quotas: Vec<Quota>) -> Limits {
-    quotas.into_iter().map(|quota| (quota.resource, quota.hard_limit)).collect()
-}
-
 /// The limits of projects that have none of their own.
 pub async fn defaults(repository: &mut Repository) -> db::Result<Limits> {
     class_limits(repository, DEFAULT_CLASS).await
@@ -51,7 +47,8 @@ pub async fn defaults(repository: &mut Repository) -> db::Result<Limits> {
 
 /// What was set for a class.
 pub async fn class_limits(repository: &mut Repository, class: &str) -> db::Result<Limits> {
-    Ok(by_name(repository.class_quotas(class).await?))
+    let quotas = repository.class_quotas(class).await?;
+    Ok(quotas.into_iter().map(|quota| (quota.resource, quota.hard_limit)).collect())
 }
 
 /// A project's limits, and what it uses.
@@ -66,9 +63,12 @@ pub struct Account {
 
 impl Account {
     pub async fn limits(repository: &mut Repository, project: &str) -> db::Result<Self> {
+        let (own, defaults): (Vec<Limit>, Vec<Limit>) =
+            repository.limits(project).await?.into_iter().partition(|limit| limit.own);
+        let by_name = |limits: Vec<Limit>| limits.into_iter().map(|l| (l.resource, l.hard_limit)).collect();
         Ok(Self {
-            own: by_name(repository.quotas(project).await?),
-            defaults: defaults(repository).await?,
+            own: by_name(own),
+            defaults: by_name(defaults),
             used: BTreeMap::new(),
             promised: BTreeMap::new(),
         })
@@ -91,14 +91,10 @@ impl Account {
         project: &str,
         config: &config::Quotas,
     ) -> db::Result<()> {
-        for Use { type_name, count, gigabytes, growing } in repository.volume_use(project).await? {
-            self.add("volumes", &type_name, count, 0);
-            self.add("gigabytes", &type_name, gigabytes, growing);
-        }
-        for Use { type_name, count, gigabytes, .. } in repository.snapshot_use(project).await? {
-            self.add("snapshots", &type_name, count, 0);
-            if !config.no_snapshot_gb_quota {
-                self.add("gigabytes", &type_name, gigabytes, 0);
+        for Use { what, type_name, count, gigabytes, growing } in repository.usage(project).await? {
+            self.add(&what, &type_name, count, 0);
+            if what == "volumes" || !config.no_snapshot_gb_quota {
+                self.add("gigabytes", &type_name, gigabytes, growing);
             }
         }
         Ok(())

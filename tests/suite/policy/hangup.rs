@@ -23,10 +23,15 @@ async fn a_hangup_has_the_policy_file_read_again_and_a_bad_one_changes_nothing()
     let place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
     let file = place.folder.path().join("policy.yaml");
     let write = |text: &str| std::fs::write(&file, text).unwrap();
-    write("'volume:get_all': '!'\n");
+    write("'volume:get_all': '!'\n'volume:get_al': '@'\n");
     let server = place.start_with(&[("PUMICE_POLICY__VOLUME_POLICY_FILE", file.to_str().unwrap())]);
     assert_eq!(server.send(Method::GET, LIST, None).await.0, StatusCode::FORBIDDEN);
 
+    assert!(
+        server.log().contains("policy.rule=volume:get_al"),
+        "the misspelt rule is not warned of:\n{}",
+        server.log()
+    );
     write("# as it is without\n");
     server.hang_up();
     becomes(&server, StatusCode::OK).await;

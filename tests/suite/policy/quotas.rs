@@ -188,6 +188,15 @@ async fn image_sizes_add_up(kind: DatabaseKind) {
         statuses.push(upload(&stage, id.as_str(), vec![1; 1 << 20]).await.status.as_u16());
     }
     assert_eq!(statuses, [204, 204, 413]);
+    let usage = stage.call(Api::Image, NOBODY, "GET", "/v2/info/usage").send().await.expect(200).json();
+    assert_eq!(
+        usage["usage"],
+        json!({
+            "image_size_total": {"usage": 2, "limit": 2},
+            "image_count_total": {"usage": 3, "limit": 100_000},
+            "image_count_uploading": {"usage": 0, "limit": -1},
+        })
+    );
 }
 
 async fn what_is_gone_makes_room(kind: DatabaseKind) {

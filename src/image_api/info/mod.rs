@@ -1,0 +1,3 @@
+//! What the service says of itself, and of what is used of it.
+
+pub(super) mod usage;

@@ -4,6 +4,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use pumice::commands::CommandLine;
+use tikv_jemallocator::Jemalloc;
+
+/// For C and C++ in this process too. It gives memory back soon after a transfer, and takes less time where one thread
+/// frees what another one allocated, as with every row that SQLite's threads read.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     match CommandLine::parse().run() {

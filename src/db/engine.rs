@@ -91,7 +91,9 @@ impl Database {
             .synchronous(SqliteSynchronous::Normal)
             .foreign_keys(true)
             .busy_timeout(options.timeout)
-            .statement_cache_capacity(256);
+            .statement_cache_capacity(256)
+            // A whole page, so that a connection's thread need not stop in the middle until its reader has caught up.
+            .row_buffer_size(1_024);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             // A file does not hang up: asking whether it is still there costs a turn of the connection's thread.

@@ -24,7 +24,8 @@ struct Request<T> {
     done: oneshot::Sender<Answer<T>>,
 }
 
-/// What librbd reads from or writes into: bytes that stay where they are when the value is moved.
+/// What librbd reads from or writes into (a vector's room, whatever its length): bytes that stay where they are when
+/// the value is moved.
 pub(super) trait Buffer: Send + 'static {
     fn address(&mut self) -> *mut c_char;
 }

@@ -159,8 +159,8 @@ impl BlockImage for RbdImage {
         const FUNCTION: &str = "rbd_aio_read";
         let wanted = usize::try_from(length)
             .map_err(|e| BlockError::new(ErrorKind::Invalid, "read", &self.name, e))?;
-        let (returned, buffer) = self
-            .request("read", FUNCTION, Some((offset, length)), move || vec![0u8; wanted], {
+        let (returned, mut buffer) = self
+            .request("read", FUNCTION, Some((offset, length)), move || Vec::with_capacity(wanted), {
                 move |image, completion, at| {
                     // SAFETY: the image is open; the bytes live until the completion is called.
                     unsafe { sys::rbd_aio_read(image, offset, wanted, at, completion) }
@@ -172,6 +172,8 @@ impl BlockImage for RbdImage {
             let detail = format!("{FUNCTION}: {returned} bytes instead of {length}");
             return Err(BlockError::new(ErrorKind::Invalid, "read", &self.name, detail));
         }
+        // SAFETY: there is room for so many bytes, and librbd has written them all, zeros included.
+        unsafe { buffer.set_len(wanted) }
         Ok(buffer.into())
     }
 

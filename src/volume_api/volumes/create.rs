@@ -41,6 +41,11 @@ use source::Source;
 )]
 pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Result<Response, Fault> {
     let wanted = Wanted::read(&body, call.version, &app.config.limits)?;
+    if call.context.project_id.as_str().is_empty() {
+        return Err(Fault::Invalid(
+            "A volume belongs to a project, and the token is not scoped to one.".to_owned(),
+        ));
+    }
     let mut repository = app.database.begin().await?;
 
     let asked_type = match &wanted.volume_type {

@@ -186,6 +186,16 @@ async fn a_volume_is_made_only_from_what_its_maker_may_see() {
     }
 }
 
+/// An administrator of the system, for instance.
+#[tokio::test]
+async fn who_has_no_project_makes_no_volume() {
+    let stage = Stage::new().await;
+    let player = Player { project: "", ..ADMIN };
+    let call = stage.call(Api::Volume, player, "POST", "/v3/volumes").json(&json!({"volume": {"size": 1}}));
+    let refused = call.send().await.expect(400);
+    assert!(refused.text().contains("not scoped"), "{}", refused.text());
+}
+
 #[tokio::test]
 async fn refusals_read_as_those_of_the_real_services() {
     let stage = Stage::new().await;

@@ -44,7 +44,7 @@ section! {
         pub rados_connection_interval: Seconds = Seconds(5), "seconds";
         /// For files that exist only during a conversion. None is made yet: only raw images become volumes.
         pub image_conversion_dir formerly "volume_tmp_dir": PathBuf = "pumice-data/conversion".into(), "path";
-        /// The type of a volume when the request does not say.
+        /// The type of a volume when neither the request nor a default of its project says.
         pub default_volume_type: String = "__DEFAULT__".into(), "none";
         /// The availability zone of every volume.
         pub storage_availability_zone: String = "nova".into(), "none";

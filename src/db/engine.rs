@@ -200,6 +200,22 @@ impl Repository {
         }
     }
 
+    /// Likewise, but others may not even refer to them meanwhile.
+    pub(super) fn lock_out(&self) -> &'static str {
+        match self.held {
+            Held::PostgresWriting(_) | Held::PostgresReading(_) => " FOR UPDATE",
+            _ => "",
+        }
+    }
+
+    /// Likewise, for what only refers to them: it keeps out [`Repository::lock_out`], and nobody else.
+    pub(super) fn lock_to_use(&self) -> &'static str {
+        match self.held {
+            Held::PostgresWriting(_) | Held::PostgresReading(_) => " FOR KEY SHARE",
+            _ => "",
+        }
+    }
+
     /// Makes it all true at once. Dropped without it, nothing happened.
     pub async fn commit(self) -> Result<()> {
         self.commit_and(true).await

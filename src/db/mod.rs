@@ -5,6 +5,7 @@
 //! [`on!`] runs the same expression on whichever engine is there.
 
 mod durable;
+mod encryptions;
 mod engine;
 mod error;
 mod filter;
@@ -12,11 +13,13 @@ mod identity;
 mod images;
 mod jobs;
 mod leftovers;
+mod qos;
 pub mod quotas;
 mod snapshots;
 mod volume_types;
 mod volumes;
 
+pub use encryptions::Encryption;
 pub use engine::{Database, Options, Repository};
 pub use error::{DbError, Result};
 pub use filter::{Direction, Operator, Page, SortKey, Value};
@@ -27,8 +30,9 @@ pub use identity::{
 pub use images::{Image, ImageChange, ImageFilter, ImageNumber};
 pub use jobs::{Heartbeat, Job, JobFilter, JobOutcome, NewJob, Resource};
 pub use leftovers::Leftover;
+pub use qos::{QosSpecs, QosSpecsFilter};
 pub use snapshots::{Snapshot, SnapshotFilter};
-pub use volume_types::VolumeType;
+pub use volume_types::{DefaultVolumeType, Specs, VolumeType};
 pub use volumes::{Volume, VolumeChange, VolumeFilter};
 
 /// Runs one expression on the repository's connection, whichever engine it speaks to.

@@ -86,6 +86,22 @@ impl Repository {
         Ok(())
     }
 
+    /// What was limited has another name now, in all projects and classes.
+    pub async fn rename_quota(&mut self, from: &str, to: &str) -> Result<()> {
+        // Of something that had this name before and is gone.
+        for sql in ["DELETE FROM quotas WHERE resource = $1", "DELETE FROM quota_classes WHERE resource = $1"]
+        {
+            on!(self, c => sqlx::query(sql).bind(to).execute(c).await.map(drop))?;
+        }
+        for sql in [
+            "UPDATE quotas SET resource = $2 WHERE resource = $1",
+            "UPDATE quota_classes SET resource = $2 WHERE resource = $1",
+        ] {
+            on!(self, c => sqlx::query(sql).bind(from).bind(to).execute(c).await.map(drop))?;
+        }
+        Ok(())
+    }
+
     /// The project has no limits of its own any more.
     pub async fn remove_quotas(&mut self, project: &str) -> Result<()> {
         let sql = "DELETE FROM quotas WHERE project_id = $1";

@@ -63,6 +63,7 @@ pub struct VolumeFilter {
     pub status: Option<Vec<String>>,
     pub availability_zone: Option<String>,
     pub bootable: Option<bool>,
+    pub multiattach: Option<bool>,
     /// Column (`size`, `created_at`, `updated_at`), comparison, value.
     pub numbers: Vec<(&'static str, Operator, i64)>,
     pub metadata: Vec<(String, String)>,
@@ -78,8 +79,10 @@ impl VolumeFilter {
         conditions.text("name", &self.name);
         conditions.one_of("status", &self.status);
         conditions.text("availability_zone", &self.availability_zone);
-        if let Some(bootable) = self.bootable {
-            conditions.compare("bootable", Operator::Equal, Value::Boolean(bootable));
+        for (column, truth) in [("bootable", self.bootable), ("multiattach", self.multiattach)] {
+            if let Some(truth) = truth {
+                conditions.compare(column, Operator::Equal, Value::Boolean(truth));
+            }
         }
         for (column, operator, number) in &self.numbers {
             conditions.compare(column, *operator, Value::Integer(*number));

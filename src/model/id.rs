@@ -48,6 +48,10 @@ uuid_ids! {
     SnapshotId;
     /// A volume type.
     VolumeTypeId;
+    /// QoS specs of volume types.
+    QosSpecsId;
+    /// The encryption of a volume type.
+    EncryptionId;
     /// A job; version 7, so that they sort by the time they were enqueued.
     JobId;
 }

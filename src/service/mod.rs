@@ -190,7 +190,9 @@ async fn ensure_default_type(config: &Config, database: &Database, world: &World
         description: Some("Default Volume Type".to_owned()),
         is_public: true,
         extra_specs: sqlx::types::Json(BTreeMap::new()),
+        qos_specs_id: None,
         created_at: world.now(),
+        updated_at: None,
     };
     repository.ensure_volume_type(&default).await?;
     repository.commit().await

@@ -19,7 +19,7 @@ pub struct Extension {
     links: [&'static str; 0],
 }
 
-const EXTENSIONS: [Extension; 9] = [
+const EXTENSIONS: [Extension; 14] = [
     Extension {
         name: "AvailabilityZones",
         alias: "os-availability-zone",
@@ -35,6 +35,13 @@ const EXTENSIONS: [Extension; 9] = [
         links: [],
     },
     Extension {
+        name: "Qos_specs_manage",
+        alias: "qos-specs",
+        description: "Limits that volumes of some types have.",
+        updated: "2013-08-02T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
         name: "QuotaClasses",
         alias: "os-quota-class-sets",
         description: "Limits under a name, such as those of all projects without their own.",
@@ -46,6 +53,20 @@ const EXTENSIONS: [Extension; 9] = [
         alias: "os-quota-sets",
         description: "Limits of projects.",
         updated: "2011-08-08T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
+        name: "TypesExtraSpecs",
+        alias: "os-types-extra-specs",
+        description: "What a volume type says beside its name.",
+        updated: "2011-08-24T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
+        name: "TypesManage",
+        alias: "os-types-manage",
+        description: "Makes, changes and deletes volume types.",
+        updated: "2011-08-24T00:00:00+00:00",
         links: [],
     },
     Extension {
@@ -83,13 +104,27 @@ const EXTENSIONS: [Extension; 9] = [
         updated: "2011-11-03T00:00:00+00:00",
         links: [],
     },
+    Extension {
+        name: "VolumeTypeAccess",
+        alias: "os-volume-type-access",
+        description: "Says which projects may use a private volume type.",
+        updated: "2014-06-26T00:00:00Z",
+        links: [],
+    },
+    Extension {
+        name: "VolumeTypeEncryption",
+        alias: "encryption",
+        description: "Says how volumes of a type are to be encrypted.",
+        updated: "2013-07-01T00:00:00+00:00",
+        links: [],
+    },
 ];
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = Extensions)]
 pub struct Many {
     #[schema(value_type = Vec<Extension>)]
-    extensions: [Extension; 9],
+    extensions: [Extension; 14],
 }
 
 #[derive(Serialize, ToSchema)]

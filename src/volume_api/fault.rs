@@ -37,6 +37,10 @@ pub enum Fault {
     InvalidVolume(String),
     #[error("Invalid snapshot: {0}")]
     InvalidSnapshot(String),
+    #[error("Invalid volume type: {0}")]
+    InvalidVolumeType(String),
+    #[error("Invalid qos specs: {0}")]
+    InvalidQosSpecs(String),
     #[error("Availability zone '{0}' is invalid.")]
     AvailabilityZone(String),
     #[error("Unsupported Content-Type")]
@@ -48,11 +52,17 @@ pub enum Fault {
     /// A thing that has a name and is not there: its kind and the name.
     #[error("{0} {1} could not be found.")]
     Missing(&'static str, String),
+    /// The text says what is not there.
+    #[error("{0}")]
+    NoSuch(String),
     /// The metadata item of a thing: the thing's kind, its id, the key.
     #[error("{0} {1} has no metadata with key {2}.")]
     NoMetadata(&'static str, String, String),
     #[error("Multiple matches found for '{0}', use an ID to be more specific.")]
     Ambiguous(String),
+    /// The text says what is there already.
+    #[error("{0}")]
+    Exists(String),
     #[error("VolumeLimitExceeded: Maximum number of volumes allowed ({limit}) exceeded for quota '{name}'.")]
     TooManyVolumes { name: String, limit: i64 },
     #[error(
@@ -86,13 +96,12 @@ impl Fault {
         use Fault::*;
         match self {
             Malformed | MalformedBody | MalformedUrl | MalformedVersion(_) | NoSuchAction(_) | Invalid(_)
-            | InvalidInput(_) | InvalidVolume(_) | InvalidSnapshot(_) | AvailabilityZone(_) => {
-                (StatusCode::BAD_REQUEST, "badRequest")
-            }
+            | InvalidInput(_) | InvalidVolume(_) | InvalidSnapshot(_) | InvalidVolumeType(_)
+            | InvalidQosSpecs(_) | AvailabilityZone(_) => (StatusCode::BAD_REQUEST, "badRequest"),
             Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
-            NotFound | Missing(..) | NoMetadata(..) => (StatusCode::NOT_FOUND, "itemNotFound"),
+            NotFound | Missing(..) | NoSuch(_) | NoMetadata(..) => (StatusCode::NOT_FOUND, "itemNotFound"),
             UnsupportedVersion(_) => (StatusCode::NOT_ACCEPTABLE, "computeFault"),
-            Ambiguous(_) => (StatusCode::CONFLICT, "conflictingRequest"),
+            Ambiguous(_) | Exists(_) => (StatusCode::CONFLICT, "conflictingRequest"),
             TooManyVolumes { .. }
             | TooManyGigabytes { .. }
             | TooManySnapshots(_)
@@ -152,6 +161,11 @@ pub fn answer(status: StatusCode, body: &impl Serialize) -> Response {
 /// Success without a body. The real service calls it HTML.
 pub fn empty(status: StatusCode) -> Response {
     (status, [(CONTENT_TYPE, "text/html; charset=UTF-8")]).into_response()
+}
+
+/// Likewise, where the real service calls nothing at all JSON.
+pub fn empty_json(status: StatusCode) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")]).into_response()
 }
 
 /// On answers outside of any API version: they carry no version headers.

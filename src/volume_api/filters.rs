@@ -14,6 +14,15 @@ use crate::db::Operator;
 /// The filters of a request that its caller may use: what non-administrators may not is dropped below 3.31 and
 /// refused from then on.
 pub fn allowed<'a>(call: &'a Call, everybodys: &[&str]) -> Result<Vec<(&'a str, &'a str)>, Fault> {
+    allowed_from(call, everybodys, Microversion::STRICT_FILTERS)
+}
+
+/// Likewise, of a list that is `strict` from another version on.
+pub fn allowed_from<'a>(
+    call: &'a Call,
+    everybodys: &[&str],
+    strict: Microversion,
+) -> Result<Vec<(&'a str, &'a str)>, Fault> {
     let given = call
         .query
         .0
@@ -27,7 +36,7 @@ pub fn allowed<'a>(call: &'a Call, everybodys: &[&str]) -> Result<Vec<(&'a str, 
     // The client library always sends it.
     let given = given.filter(|(key, _)| *key != "all_tenants");
     let (ours, strangers): (Vec<_>, Vec<_>) = given.partition(|(key, _)| everybodys.contains(key));
-    if call.version >= Microversion::STRICT_FILTERS && !strangers.is_empty() {
+    if call.version >= strict && !strangers.is_empty() {
         let names: Vec<&str> = strangers.into_iter().map(|(key, _)| key).collect();
         return Err(Fault::Invalid(format!(
             "Invalid filters {} are found in query options.",

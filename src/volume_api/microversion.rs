@@ -32,8 +32,10 @@ impl Microversion {
     pub const COUNT: Self = Self(45);
     pub const FROM_BACKUP: Self = Self(47);
     pub const SHARED_TARGETS: Self = Self(48);
+    pub const TYPE_FILTERS: Self = Self(52);
     pub const STRICT_BODIES: Self = Self(53);
     pub const CLUSTER_NAME: Self = Self(61);
+    pub const DEFAULT_TYPES: Self = Self(62);
     pub const TYPE_ID: Self = Self(63);
     pub const CONSUMES_QUOTA: Self = Self(65);
     pub const SNAPSHOT_IN_USE: Self = Self(66);

@@ -4,6 +4,7 @@
 //! handler, which takes a [`request::Call`] and, for writes, a [`request::Body`]. Refusals are [`fault::Fault`]s.
 
 mod availability_zones;
+mod default_types;
 mod extensions;
 mod fault;
 mod filters;
@@ -14,6 +15,7 @@ mod metadata;
 mod microversion;
 mod paging;
 mod python;
+mod qos_specs;
 mod quota_classes;
 mod quotas;
 mod request;
@@ -83,6 +85,8 @@ fn authenticated() -> OpenApiRouter<App> {
         .merge(volumes::router())
         .merge(snapshots::router())
         .merge(types::router())
+        .merge(default_types::router())
+        .merge(qos_specs::router())
         .merge(quotas::router())
         .merge(quota_classes::router())
 }

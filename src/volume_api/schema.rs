@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::fault::Fault;
 use super::python::{repr, repr_text, text};
 use crate::config::Limits;
+use crate::db::Specs;
 use crate::model::Gib;
 
 /// A field that may be left out, and may be null.
@@ -35,6 +36,45 @@ impl<T> Given<T> {
 }
 
 const LONGEST: usize = 255;
+
+/// The texts under keys that a body may hold.
+pub struct Texts {
+    /// Of the characters in keys, those that are no letters and digits of ASCII.
+    punctuation: &'static str,
+    pattern: &'static str,
+    nullable: bool,
+}
+
+const METADATA: Texts =
+    Texts { punctuation: "-_:. /", pattern: "'^[a-zA-Z0-9-_:. /]{1,255}$'", nullable: false };
+/// Specs under keys that hold no space or slash.
+pub const SIMPLE_SPECS: Texts =
+    Texts { punctuation: "-_:.", pattern: "'^[a-zA-Z0-9-_:.]{1,255}$'", nullable: true };
+pub const SPECS: Texts = Texts { nullable: true, ..METADATA };
+
+impl Texts {
+    fn is_key(&self, key: &str) -> bool {
+        (1..=LONGEST).contains(&key.len())
+            && key.chars().all(|c| c.is_ascii_alphanumeric() || self.punctuation.contains(c))
+    }
+
+    fn types(&self) -> &'static [&'static str] {
+        if self.nullable { &["string", "null"] } else { &["string"] }
+    }
+}
+
+/// The one object in the body that the request is about, as `read` reads it.
+pub fn only_object<'a, T>(
+    body: &'a Value,
+    key: &'a str,
+    read: impl FnOnce(&Object<'a>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let body = Object::body(body)?;
+    let read = body.object(key)?.map(|object| read(&object)).transpose()?;
+    body.require(key)?;
+    body.only(&[key])?;
+    read.ok_or(Fault::Malformed)
+}
 
 /// An object in a body, known by the path the refusals name.
 pub struct Object<'a> {
@@ -63,6 +103,11 @@ impl<'a> Object<'a> {
 
     pub fn has(&self, key: &str) -> bool {
         self.fields.contains_key(key)
+    }
+
+    /// As Python shows it.
+    pub fn repr(&self) -> String {
+        repr(self.value)
     }
 
     pub fn fields(&self) -> &'a Map<String, Value> {
@@ -143,6 +188,147 @@ impl<'a> Object<'a> {
     pub fn nonempty_text(&self, key: &str) -> Result<Given<&'a str>, Fault> {
         let given = self.text(key)?;
         if given == Given::Value("") { Err(refused_text(key, "", "should be non-empty")) } else { Ok(given) }
+    }
+
+    /// A text that is not null, of `least` to 255 characters.
+    pub fn plain_text(&self, key: &str, least: usize) -> Result<Option<&'a str>, Fault> {
+        match self.fields.get(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => check_length(key, text, least).map(|()| Some(text.as_str())),
+            Some(other) => Err(refused(Some(key), other, not_of_type(other, &["string"]))),
+        }
+    }
+
+    /// Likewise, and not only spaces.
+    pub fn name(&self, key: &str) -> Result<Option<&'a str>, Fault> {
+        let name = self.plain_text(key, 1)?;
+        if name.is_some_and(|name| name.trim().is_empty()) {
+            return Err(refused_name("The 'name' can not be empty."));
+        }
+        Ok(name)
+    }
+
+    /// Likewise, and the spaces around it do not count.
+    pub fn trimmed_name(&self, key: &str) -> Result<Option<&'a str>, Fault> {
+        let name = match self.fields.get(key) {
+            None => return Ok(None),
+            Some(Value::String(name)) => name,
+            Some(other) => return Err(refused(Some(key), other, not_of_type(other, &["string"]))),
+        };
+        let trimmed = name.trim();
+        if name.is_empty() {
+            Err(refused_name("The 'name' can not be None."))
+        } else if trimmed.is_empty() {
+            Err(refused_name("The 'name' can not be empty."))
+        } else if trimmed.chars().count() > LONGEST {
+            Err(refused_name("The 'name' can not be greater than 255 characters."))
+        } else {
+            Ok(Some(trimmed))
+        }
+    }
+
+    /// One of these texts.
+    pub fn one_of(&self, key: &str, choices: &[&str]) -> Result<Option<&'a str>, Fault> {
+        match self.fields.get(key) {
+            None => Ok(None),
+            Some(Value::String(text)) if choices.contains(&text.as_str()) => Ok(Some(text)),
+            Some(other) => {
+                let choices: Vec<String> = choices.iter().map(|choice| repr_text(choice)).collect();
+                let message = format!("{} is not one of [{}]", repr(other), choices.join(", "));
+                Err(refused(Some(key), other, message))
+            }
+        }
+    }
+
+    /// A list of different texts of 1 to 255 characters.
+    pub fn texts(&self, key: &str) -> Result<Option<Vec<&'a str>>, Fault> {
+        let list = match self.fields.get(key) {
+            None => return Ok(None),
+            Some(Value::Array(items)) => items,
+            Some(other) => return Err(refused(Some(key), other, not_of_type(other, &["array"]))),
+        };
+        let mut texts = Vec::new();
+        for (i, item) in list.iter().enumerate() {
+            let path = i.to_string();
+            match item {
+                Value::String(text) => check_length(&path, text, 1)?,
+                other => return Err(refused(Some(&path), other, not_of_type(other, &["string"]))),
+            }
+            texts.extend(item.as_str());
+        }
+        let mut sorted = texts.clone();
+        sorted.sort_unstable();
+        if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+            let list = Value::Array(list.clone());
+            return Err(refused(Some(key), &list, format!("{} has non-unique elements", repr(&list))));
+        }
+        Ok(Some(texts))
+    }
+
+    /// Texts and nulls under keys.
+    pub fn specs(&self, key: &str, kind: &Texts) -> Result<Option<Specs>, Fault> {
+        match self.fields.get(key) {
+            None => Ok(None),
+            Some(value) => Object::new(Some(key), value)?.all_specs(kind).map(Some),
+        }
+    }
+
+    /// Likewise, of all fields.
+    pub fn all_specs(&self, kind: &Texts) -> Result<Specs, Fault> {
+        let mut specs = Specs::new();
+        for (name, value) in self.fields.iter().filter(|(name, _)| kind.is_key(name)) {
+            let text = match value {
+                Value::String(text) => check_length(name, text, 0).map(|()| Some(text.clone()))?,
+                Value::Null if kind.nullable => None,
+                other => return Err(refused(Some(name), other, not_of_type(other, kind.types()))),
+            };
+            specs.insert(name.clone(), text);
+        }
+        let mut strangers: Vec<&String> = self.fields.keys().filter(|name| !kind.is_key(name)).collect();
+        if strangers.is_empty() {
+            return Ok(specs);
+        }
+        strangers.sort_unstable();
+        let verb = if strangers.len() == 1 { "does" } else { "do" };
+        let shown: Vec<String> = strangers.into_iter().map(|name| repr_text(name)).collect();
+        Err(self.refuse(format!(
+            "{} {verb} not match any of the regexes: {}",
+            shown.join(", "),
+            kind.pattern
+        )))
+    }
+
+    /// A number from 0 to the largest that a column of the real service holds; it may come as a text.
+    pub fn number(&self, key: &str) -> Result<Given<i64>, Fault> {
+        let value = match self.fields.get(key) {
+            None => return Ok(Given::Absent),
+            Some(Value::Null) => return Ok(Given::Null),
+            Some(value) => value,
+        };
+        let digits = match value {
+            Value::Number(number) if number.is_i64() || number.is_u64() => number.to_string(),
+            Value::String(text) => text.clone(),
+            other => {
+                return Err(refused(Some(key), other, not_of_type(other, &["string", "integer", "null"])));
+            }
+        };
+        let plain = digits.strip_prefix('-').unwrap_or(&digits);
+        if plain.is_empty()
+            || !plain.bytes().all(|b| b.is_ascii_digit())
+            || (plain.starts_with('0') && digits != "0")
+        {
+            return Err(Fault::InvalidInput(format!("{key} must be an integer.")));
+        }
+        if digits.starts_with('-') {
+            return Err(refused(Some(key), value, format!("{digits} is less than the minimum of 0")));
+        }
+        match digits.parse::<i32>() {
+            Ok(number) => Ok(Given::Value(number.into())),
+            Err(_) => {
+                let message = format!("{digits} is greater than the maximum of {}", i32::MAX);
+                Err(refused(Some(key), value, message))
+            }
+        }
     }
 
     /// A text of at most 255 printable characters.
@@ -261,36 +447,18 @@ impl<'a> Object<'a> {
         nullable: bool,
         limits: &Limits,
     ) -> Result<Given<BTreeMap<String, String>>, Fault> {
-        let items = match self.fields.get(key) {
+        let (value, fields) = match self.fields.get(key) {
             None => return Ok(Given::Absent),
             Some(Value::Null) if nullable => return Ok(Given::Null),
-            Some(Value::Object(items)) => items,
+            Some(value @ Value::Object(fields)) => (value, fields),
             Some(other) => {
                 let types: &[&str] = if nullable { &["object", "null"] } else { &["object"] };
                 return Err(refused(Some(key), other, not_of_type(other, types)));
             }
         };
-        let mut metadata = BTreeMap::new();
-        for (name, value) in items.iter().filter(|(name, _)| is_metadata_key(name)) {
-            let Value::String(text) = value else {
-                return Err(refused(Some(name), value, not_of_type(value, &["string"])));
-            };
-            if text.chars().count() > LONGEST {
-                return Err(refused_text(name, text, "is too long"));
-            }
-            metadata.insert(name.clone(), text.clone());
-        }
-        let mut strangers: Vec<&String> = items.keys().filter(|name| !is_metadata_key(name)).collect();
-        if !strangers.is_empty() {
-            strangers.sort_unstable();
-            let verb = if strangers.len() == 1 { "does" } else { "do" };
-            let shown: Vec<String> = strangers.into_iter().map(|name| repr_text(name)).collect();
-            let message = format!(
-                "{} {verb} not match any of the regexes: '^[a-zA-Z0-9-_:. /]{{1,255}}$'",
-                shown.join(", ")
-            );
-            return Err(refused(Some(key), &Value::Object(items.clone()), message));
-        }
+        let specs = Object { path: Some(key), value, fields }.all_specs(&METADATA)?;
+        let metadata: BTreeMap<String, String> =
+            specs.into_iter().filter_map(|(name, text)| Some((name, text?))).collect();
         check_count(metadata.len(), limits)?;
         Ok(Given::Value(metadata))
     }
@@ -314,11 +482,19 @@ pub fn check_name(label: &str, name: &str) -> Result<(), Fault> {
     }
 }
 
-fn is_metadata_key(key: &str) -> bool {
-    (1..=LONGEST).contains(&key.len())
-        && key
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b':' | b'.' | b' ' | b'/'))
+fn check_length(path: &str, text: &str, least: usize) -> Result<(), Fault> {
+    let length = text.chars().count();
+    if length < least {
+        Err(refused_text(path, text, "should be non-empty"))
+    } else if length > LONGEST {
+        Err(refused_text(path, text, "is too long"))
+    } else {
+        Ok(())
+    }
+}
+
+fn refused_name(complaint: &str) -> Fault {
+    Fault::Invalid(format!("An invalid 'name' value was provided. {complaint}"))
 }
 
 fn no_text<T>(given: Given<T>) -> Given<String> {

@@ -143,3 +143,53 @@ async fn an_image_and_what_is_made_of_it() {
     openstack(&server, "/image", &["image", "delete", &image]).await;
     place.assert_empty(server).await;
 }
+
+/// A command of `openstack` that prints nothing.
+async fn quiet(server: &Server, arguments: &[&str]) {
+    let mut command = client("openstack");
+    let endpoint = format!("{}/volume/v3", server.url);
+    command.args(["--os-auth-type", "none", "--os-endpoint", &endpoint, "--os-volume-api-version", "3.71"]);
+    command.args(arguments);
+    answer(command, server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn volume_types_and_qos_specs() {
+    let place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    let server = place.start();
+    let api = "/volume/v3";
+    let create = ["volume", "type", "create", "--property", "a=b", "--description", "fast ones"];
+    let encryption = ["--encryption-provider", "luks", "--encryption-key-size", "256"];
+    let location = ["--encryption-control-location", "front-end"];
+    let made = [&create[..], &encryption[..], &location[..], &["fast"]].concat();
+    let made = openstack(&server, api, &made).await;
+    let id = text(&made, "id").to_owned();
+    quiet(&server, &["volume", "type", "set", "--multiattach", "--property", "c=d", "fast"]).await;
+    quiet(&server, &["volume", "type", "unset", "--property", "a", "--encryption-type", "fast"]).await;
+    let shown = openstack(&server, api, &["volume", "type", "show", "fast"]).await;
+    assert_eq!(shown["properties"], serde_json::json!({"c": "d", "multiattach": "<is> True"}));
+    assert_eq!(text(&shown, "description"), "fast ones");
+
+    let create =
+        ["volume", "qos", "create", "--consumer", "both", "--property", "total_iops_sec=500", "gold"];
+    openstack(&server, api, &create).await;
+    quiet(&server, &["volume", "qos", "set", "--property", "total_bytes_sec=1000", "gold"]).await;
+    quiet(&server, &["volume", "qos", "unset", "--property", "total_iops_sec", "gold"]).await;
+    quiet(&server, &["volume", "qos", "associate", "gold", "fast"]).await;
+    let listed = openstack(&server, api, &["volume", "qos", "list"]).await;
+    assert_eq!(listed[0]["Properties"], serde_json::json!({"total_bytes_sec": "1000"}));
+    assert_eq!(listed[0]["Associations"], serde_json::json!(["fast"]));
+    quiet(&server, &["volume", "qos", "disassociate", "--all", "gold"]).await;
+    quiet(&server, &["volume", "qos", "delete", "gold"]).await;
+
+    let volume = openstack(&server, api, &["volume", "create", "--size", "1", "--type", "fast", "v"]).await;
+    server.settle().await;
+    let shown = openstack(&server, api, &["volume", "show", text(&volume, "id")]).await;
+    assert_eq!((&shown["type"], &shown["multiattach"]), (&"fast".into(), &true.into()));
+    quiet(&server, &["volume", "delete", text(&volume, "id")]).await;
+    server.settle().await;
+    quiet(&server, &["volume", "type", "delete", &id]).await;
+    let listed = openstack(&server, api, &["volume", "type", "list"]).await;
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    place.assert_empty(server).await;
+}

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pumice::db::{
-    Database, DbError, Direction, Heartbeat, JobOutcome, Operator, Options, Page, Snapshot, SnapshotFilter,
-    SortKey, Volume, VolumeChange, VolumeFilter, VolumeType,
+    Database, DbError, DefaultVolumeType, Direction, Encryption, Heartbeat, JobOutcome, Operator, Options,
+    Page, QosSpecs, QosSpecsFilter, Snapshot, SnapshotFilter, SortKey, Volume, VolumeChange, VolumeFilter,
+    VolumeType,
 };
 use pumice::jobs::{self, Origin, Task, VolumeSource};
 use pumice::model::{
-    Cause, Gib, JobId, JobState, ProjectId, SnapshotId, SnapshotStatus, Timestamp, UserId, VolumeId,
-    VolumeStatus, VolumeTypeId, World,
+    Cause, EncryptionId, Gib, JobId, JobState, ProjectId, QosSpecsId, SnapshotId, SnapshotStatus, Timestamp,
+    UserId, VolumeId, VolumeStatus, VolumeTypeId, World,
 };
 use sqlx::types::Json;
 
@@ -41,6 +42,11 @@ on_both!(
     a_status_changes_once,
     what_is_not_committed_never_happened,
     snapshots_hold_their_volume,
+    a_type_has_one_name_and_outlives_its_volumes,
+    types_are_granted_and_are_defaults,
+    a_type_is_not_used_while_it_changes,
+    qos_specs_belong_to_types,
+    an_encryption_goes_with_its_type,
     jobs_on_one_resource_take_turns,
     a_lost_lease_writes_nothing,
     concurrent_claims_share_the_queue,
@@ -69,8 +75,10 @@ async fn volume_type(database: &Database) -> VolumeTypeId {
         name: "fast".into(),
         description: None,
         is_public: true,
-        extra_specs: Json(BTreeMap::from([("a".into(), "b".into())])),
+        extra_specs: Json(BTreeMap::from([("a".into(), Some("b".into())), ("c".into(), None)])),
+        qos_specs_id: None,
         created_at: Timestamp(1),
+        updated_at: None,
     };
     repository.ensure_volume_type(&row).await.unwrap();
     // Once more changes nothing.
@@ -248,6 +256,192 @@ async fn snapshots_hold_their_volume(database: Database) {
     assert!(!repository.remove_snapshot(&snapshot.id).await.unwrap());
     assert!(repository.remove_volume(&row.id).await.unwrap());
     assert_eq!(repository.count_snapshots(&SnapshotFilter::default()).await.unwrap(), 0);
+    repository.commit().await.unwrap();
+}
+
+async fn a_type_has_one_name_and_outlives_its_volumes(database: Database) {
+    let of_type = volume_type(&database).await;
+    let row = volume(1, &of_type);
+    add(&database, std::slice::from_ref(&row)).await;
+    let mut repository = database.begin().await.unwrap();
+    let mut fast = repository.volume_type_to_change(&of_type).await.unwrap().unwrap();
+    assert!(repository.volume_type_is_in_use(&of_type).await.unwrap());
+    let slow = VolumeType {
+        id: VolumeTypeId::from(uuid::Uuid::from_u128(8)),
+        name: "slow".into(),
+        updated_at: Some(Timestamp(2)),
+        ..fast.clone()
+    };
+    repository.add_volume_type(&slow).await.unwrap();
+    assert_eq!(repository.volume_type("slow").await.unwrap().as_ref(), Some(&slow));
+    assert_eq!(repository.volume_type_to_use(slow.id.as_str()).await.unwrap(), Some(slow.clone()));
+    assert!(matches!(repository.add_volume_type(&slow).await, Err(DbError::Exists)));
+    assert!(!repository.volume_type_is_in_use(&slow.id).await.unwrap());
+    fast.description = Some("changed".into());
+    fast.is_public = false;
+    fast.extra_specs.insert("b".into(), Some("2".into()));
+    fast.updated_at = Some(Timestamp(3));
+    assert!(repository.update_volume_type(&fast).await.unwrap());
+    assert_eq!(repository.volume_type(of_type.as_str()).await.unwrap().as_ref(), Some(&fast));
+    repository.commit().await.unwrap();
+
+    let mut repository = database.begin().await.unwrap();
+    fast.name = "slow".into();
+    assert!(matches!(repository.update_volume_type(&fast).await, Err(DbError::Exists)));
+    drop(repository);
+    let mut repository = database.begin().await.unwrap();
+    assert!(matches!(repository.remove_volume_type(&of_type).await, Err(DbError::Reference)));
+    drop(repository);
+    let mut repository = database.begin().await.unwrap();
+    assert!(repository.remove_volume(&row.id).await.unwrap());
+    assert!(repository.remove_volume_type(&of_type).await.unwrap());
+    assert!(!repository.remove_volume_type(&of_type).await.unwrap());
+    repository.commit().await.unwrap();
+}
+
+async fn types_are_granted_and_are_defaults(database: Database) {
+    let of_type = volume_type(&database).await;
+    let (ours, theirs) = (ProjectId("ours".into()), ProjectId("theirs".into()));
+    let mut repository = database.begin().await.unwrap();
+    // In this order, which is not that of their names.
+    repository.grant_volume_type(&of_type, &theirs, Timestamp(1)).await.unwrap();
+    repository.grant_volume_type(&of_type, &ours, Timestamp(2)).await.unwrap();
+    assert_eq!(repository.volume_type_projects(&of_type).await.unwrap(), [theirs.clone(), ours.clone()]);
+    assert!(repository.volume_type_is_granted(&of_type, &ours).await.unwrap());
+    assert_eq!(repository.granted_volume_types(&ours).await.unwrap(), [of_type.clone()].into());
+    assert!(repository.revoke_volume_type(&of_type, &ours).await.unwrap());
+    assert!(!repository.revoke_volume_type(&of_type, &ours).await.unwrap());
+    assert!(!repository.volume_type_is_granted(&of_type, &ours).await.unwrap());
+    assert!(repository.granted_volume_types(&ours).await.unwrap().is_empty());
+    repository.commit().await.unwrap();
+    let mut repository = database.begin().await.unwrap();
+    let again = repository.grant_volume_type(&of_type, &theirs, Timestamp(3)).await;
+    assert!(matches!(again, Err(DbError::Exists)));
+    drop(repository);
+
+    let default = DefaultVolumeType { project_id: ours.clone(), volume_type_id: of_type.clone() };
+    let mut repository = database.begin().await.unwrap();
+    for _ in 0..2 {
+        repository.set_default_volume_type(&default).await.unwrap();
+        assert_eq!(repository.default_volume_types().await.unwrap(), std::slice::from_ref(&default));
+    }
+    assert_eq!(repository.default_volume_type(&ours).await.unwrap(), Some(of_type.clone()));
+    assert_eq!(repository.default_volume_type(&theirs).await.unwrap(), None);
+    assert!(repository.volume_type_is_a_default(&of_type).await.unwrap());
+    repository.commit().await.unwrap();
+    let mut repository = database.begin().await.unwrap();
+    assert!(matches!(repository.remove_volume_type(&of_type).await, Err(DbError::Reference)));
+    drop(repository);
+    let mut repository = database.begin().await.unwrap();
+    repository.unset_default_volume_type(&ours).await.unwrap();
+    assert!(!repository.volume_type_is_a_default(&of_type).await.unwrap());
+    // Who might use it does not keep it.
+    assert!(repository.remove_volume_type(&of_type).await.unwrap());
+    assert!(repository.granted_volume_types(&theirs).await.unwrap().is_empty());
+    repository.commit().await.unwrap();
+}
+
+async fn a_type_is_not_used_while_it_changes(database: Database) {
+    let of_type = volume_type(&database).await;
+    let mut changing = database.begin().await.unwrap();
+    let mut row = changing.volume_type_to_change(&of_type).await.unwrap().unwrap();
+    assert!(!changing.volume_type_is_in_use(&of_type).await.unwrap());
+    let using = tokio::spawn({
+        let (database, of_type) = (database.clone(), of_type.clone());
+        async move {
+            let mut repository = database.begin().await.unwrap();
+            let read = repository.volume_type_to_use(of_type.as_str()).await.unwrap().unwrap();
+            repository.add_volume(&volume(1, &of_type)).await.unwrap();
+            repository.commit().await.unwrap();
+            read
+        }
+    });
+    row.extra_specs.insert("multiattach".into(), Some("<is> True".into()));
+    assert!(changing.update_volume_type(&row).await.unwrap());
+    changing.commit().await.unwrap();
+    // Whichever came first: what was read to be used is what the type says.
+    assert_eq!(using.await.unwrap().extra_specs, row.extra_specs);
+}
+
+async fn qos_specs_belong_to_types(database: Database) {
+    let of_type = volume_type(&database).await;
+    let specs = |number: u128, name: &str, consumer: &str| QosSpecs {
+        id: QosSpecsId::from(uuid::Uuid::from_u128(number)),
+        name: name.into(),
+        consumer: consumer.into(),
+        specs: Json(BTreeMap::from([("total_iops_sec".into(), Some("5".into())), ("none".into(), None)])),
+        created_at: Timestamp(number as i64),
+        updated_at: None,
+    };
+    let (mut first, second) = (specs(1, "first", "both"), specs(2, "second", "back-end"));
+    let mut repository = database.begin().await.unwrap();
+    repository.add_qos_specs(&first).await.unwrap();
+    repository.add_qos_specs(&second).await.unwrap();
+    first.consumer = "front-end".into();
+    first.specs.remove("none");
+    first.updated_at = Some(Timestamp(5));
+    assert!(repository.update_qos_specs(&first).await.unwrap());
+    assert_eq!(repository.qos_specs_to_change(&first.id).await.unwrap().as_ref(), Some(&first));
+    let all = repository.all_qos_specs(&QosSpecsFilter::default(), &Page::default()).await.unwrap();
+    assert_eq!(all, [second.clone(), first.clone()]);
+    let back_end = QosSpecsFilter { consumer: Some("back-end".into()), ..QosSpecsFilter::default() };
+    let found = repository.all_qos_specs(&back_end, &Page::default()).await.unwrap();
+    assert_eq!(found, std::slice::from_ref(&second));
+    let mut row = repository.volume_type_to_change(&of_type).await.unwrap().unwrap();
+    row.qos_specs_id = Some(first.id.clone());
+    assert!(repository.update_volume_type(&row).await.unwrap());
+    assert_eq!(repository.volume_types_of_qos_specs(&first.id).await.unwrap(), [row.clone()]);
+    repository.commit().await.unwrap();
+
+    let mut repository = database.begin().await.unwrap();
+    assert!(matches!(repository.add_qos_specs(&specs(3, "first", "both")).await, Err(DbError::Exists)));
+    drop(repository);
+    let mut repository = database.begin().await.unwrap();
+    assert!(matches!(repository.remove_qos_specs(&first.id).await, Err(DbError::Reference)));
+    drop(repository);
+    let mut repository = database.begin().await.unwrap();
+    // Others' are no matter.
+    repository.disassociate_qos_specs(&second.id, None, Timestamp(6)).await.unwrap();
+    repository.disassociate_qos_specs(&second.id, Some(&of_type), Timestamp(6)).await.unwrap();
+    assert_eq!(repository.volume_types_of_qos_specs(&first.id).await.unwrap().len(), 1);
+    repository.disassociate_qos_specs(&first.id, Some(&of_type), Timestamp(7)).await.unwrap();
+    let row = repository.volume_type(of_type.as_str()).await.unwrap().unwrap();
+    assert_eq!((row.qos_specs_id, row.updated_at), (None, Some(Timestamp(7))));
+    assert!(repository.remove_qos_specs(&first.id).await.unwrap());
+    assert!(!repository.remove_qos_specs(&first.id).await.unwrap());
+    repository.commit().await.unwrap();
+}
+
+async fn an_encryption_goes_with_its_type(database: Database) {
+    let of_type = volume_type(&database).await;
+    let mut encryption = Encryption {
+        volume_type_id: of_type.clone(),
+        id: EncryptionId::from(uuid::Uuid::from_u128(1)),
+        provider: "luks".into(),
+        control_location: "front-end".into(),
+        cipher: Some("aes-xts-plain64".into()),
+        key_size: Some(256),
+        created_at: Timestamp(1),
+        updated_at: None,
+    };
+    let mut repository = database.begin().await.unwrap();
+    assert_eq!(repository.encryption(&of_type).await.unwrap(), None);
+    assert!(!repository.update_encryption(&encryption).await.unwrap());
+    repository.add_encryption(&encryption).await.unwrap();
+    encryption.key_size = None;
+    encryption.updated_at = Some(Timestamp(2));
+    assert!(repository.update_encryption(&encryption).await.unwrap());
+    assert_eq!(repository.encryption(&of_type).await.unwrap().as_ref(), Some(&encryption));
+    repository.commit().await.unwrap();
+    let mut repository = database.begin().await.unwrap();
+    assert!(matches!(repository.add_encryption(&encryption).await, Err(DbError::Exists)));
+    drop(repository);
+    let mut repository = database.begin().await.unwrap();
+    assert!(repository.remove_encryption(&of_type).await.unwrap());
+    assert!(!repository.remove_encryption(&of_type).await.unwrap());
+    repository.add_encryption(&encryption).await.unwrap();
+    assert!(repository.remove_volume_type(&of_type).await.unwrap());
+    assert_eq!(repository.encryption(&of_type).await.unwrap(), None);
     repository.commit().await.unwrap();
 }
 

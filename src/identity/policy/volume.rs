@@ -55,6 +55,33 @@ rules! {
     TYPE_READ_SENSITIVE = "volume_extension:types_extra_specs:read_sensitive": ADMIN;
     TYPE_QOS_SPECS_ID = "volume_extension:access_types_qos_specs_id": ADMIN;
     TYPE_ACCESS = "volume_extension:volume_type_access": MEMBER;
+    TYPE_CREATE = "volume_extension:type_create": ADMIN;
+    TYPE_UPDATE = "volume_extension:type_update": ADMIN;
+    TYPE_DELETE = "volume_extension:type_delete": ADMIN;
+    EXTRA_SPECS_GET_ALL = "volume_extension:types_extra_specs:index": READER;
+    EXTRA_SPECS_CREATE = "volume_extension:types_extra_specs:create": ADMIN;
+    EXTRA_SPECS_GET = "volume_extension:types_extra_specs:show": READER;
+    EXTRA_SPECS_UPDATE = "volume_extension:types_extra_specs:update": ADMIN;
+    EXTRA_SPECS_DELETE = "volume_extension:types_extra_specs:delete": ADMIN;
+    TYPE_ACCESS_ADD = "volume_extension:volume_type_access:addProjectAccess": ADMIN;
+    TYPE_ACCESS_REMOVE = "volume_extension:volume_type_access:removeProjectAccess": ADMIN;
+    TYPE_ACCESS_GET_ALL = "volume_extension:volume_type_access:get_all_for_type": ADMIN;
+    ENCRYPTION_CREATE = "volume_extension:volume_type_encryption:create": ADMIN;
+    ENCRYPTION_GET = "volume_extension:volume_type_encryption:get": ADMIN;
+    ENCRYPTION_UPDATE = "volume_extension:volume_type_encryption:update": ADMIN;
+    ENCRYPTION_DELETE = "volume_extension:volume_type_encryption:delete": ADMIN;
+    DEFAULT_TYPE_SET = "volume_extension:default_set_or_update": ADMIN;
+    DEFAULT_TYPE_GET = "volume_extension:default_get": ADMIN;
+    DEFAULT_TYPE_GET_ALL = "volume_extension:default_get_all": ADMIN;
+    DEFAULT_TYPE_UNSET = "volume_extension:default_unset": ADMIN;
+    /// Making volumes of types that several instances may attach at once.
+    MULTIATTACH = "volume:multiattach": MEMBER;
+
+    QOS_GET_ALL = "volume_extension:qos_specs_manage:get_all": ADMIN;
+    QOS_GET = "volume_extension:qos_specs_manage:get": ADMIN;
+    QOS_CREATE = "volume_extension:qos_specs_manage:create": ADMIN;
+    QOS_UPDATE = "volume_extension:qos_specs_manage:update": ADMIN;
+    QOS_DELETE = "volume_extension:qos_specs_manage:delete": ADMIN;
 
     QUOTAS_SHOW = "volume_extension:quotas:show": READER;
     QUOTAS_UPDATE = "volume_extension:quotas:update": ADMIN;

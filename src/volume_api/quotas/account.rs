@@ -13,6 +13,9 @@ pub struct Resource {
     pub default: i64,
 }
 
+/// What is limited for each type as well.
+const OF_TYPES: [&str; 3] = ["volumes", "gigabytes", "snapshots"];
+
 /// All resources in the real service's order: those of volumes, those of each type, groups.
 pub async fn resources(repository: &mut Repository, config: &config::Quotas) -> db::Result<Vec<Resource>> {
     let resource = |name: &str, default| Resource { name: name.to_owned(), default };
@@ -25,7 +28,7 @@ pub async fn resources(repository: &mut Repository, config: &config::Quotas) -> 
         resource("backup_gigabytes", config.quota_backup_gigabytes),
     ];
     for volume_type in repository.volume_types().await? {
-        for what in ["volumes", "gigabytes", "snapshots"] {
+        for what in OF_TYPES {
             all.push(resource(&of_type(what, &volume_type.name), -1));
         }
     }
@@ -36,6 +39,16 @@ pub async fn resources(repository: &mut Repository, config: &config::Quotas) -> 
 /// The name of a resource for one volume type.
 pub fn of_type(what: &str, volume_type: &str) -> String {
     format!("{what}_{volume_type}")
+}
+
+/// The limits of a type stay its own when it gets another name.
+pub async fn rename_type(repository: &mut Repository, from: &str, to: &str) -> db::Result<()> {
+    if from != to {
+        for what in OF_TYPES {
+            repository.rename_quota(&of_type(what, from), &of_type(what, to)).await?;
+        }
+    }
+    Ok(())
 }
 
 type Limits = BTreeMap<String, i64>;

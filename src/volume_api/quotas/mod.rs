@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use crate::http::App;
 
-pub use account::{Account, Resource, class_limits, defaults, resources};
+pub use account::{Account, Resource, class_limits, defaults, rename_type, resources};
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()

@@ -1,7 +1,13 @@
 //! `/types`
 
+mod access;
+mod create;
+mod delete;
+mod encryption;
+mod extra_specs;
 mod list;
 mod show;
+mod update;
 mod view;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -9,19 +15,35 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::fault::Fault;
+use super::python;
 use super::request::Call;
 use crate::config::Config;
-use crate::db::{Repository, VolumeType};
+use crate::db::{Repository, Specs, VolumeType};
 use crate::http::App;
 use crate::identity::policy::Target;
+use crate::model::{Gib, VolumeTypeId};
+
+/// What a spec that switches something on says.
+const YES: &str = "<is> True";
 
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list::list)).routes(routes!(show::show))
+    OpenApiRouter::new()
+        .routes(routes!(list::list, create::create))
+        .routes(routes!(show::show, update::update, delete::delete))
+        .merge(access::router())
+        .merge(extra_specs::router())
+        .merge(encryption::router())
 }
 
-/// Types that are not public are for administrators, as long as projects cannot be let in.
-fn is_visible(volume_type: &VolumeType, call: &Call) -> bool {
-    volume_type.is_public || call.guard.is_admin()
+/// A type that is not public is for administrators and for the projects that were let in.
+async fn is_visible(
+    repository: &mut Repository,
+    volume_type: &VolumeType,
+    call: &Call,
+) -> Result<bool, Fault> {
+    Ok(volume_type.is_public
+        || call.guard.is_admin()
+        || repository.volume_type_is_granted(&volume_type.id, &call.context.project_id).await?)
 }
 
 /// A type as rules see it: it belongs to nobody, and so to everybody's project.
@@ -33,21 +55,119 @@ fn target(volume_type: &VolumeType, call: &Call) -> Target {
         .with_truth("is_public", volume_type.is_public)
 }
 
-/// The type that a request means.
+/// The type of this id, if the caller may see it.
+async fn find(repository: &mut Repository, call: &Call, id: &str) -> Result<VolumeType, Fault> {
+    let found = match VolumeTypeId::parse(id) {
+        Some(id) => repository.volume_type(id.as_str()).await?.filter(|found| found.id == id),
+        None => None,
+    };
+    visible(repository, found, call, id).await
+}
+
+/// Likewise, and nobody else changes it, or makes a volume of it, before the transaction ends.
+pub async fn find_to_change(repository: &mut Repository, call: &Call, id: &str) -> Result<VolumeType, Fault> {
+    let found = match VolumeTypeId::parse(id) {
+        Some(id) => repository.volume_type_to_change(&id).await?,
+        None => None,
+    };
+    visible(repository, found, call, id).await
+}
+
+async fn visible(
+    repository: &mut Repository,
+    found: Option<VolumeType>,
+    call: &Call,
+    id: &str,
+) -> Result<VolumeType, Fault> {
+    match found {
+        Some(found) if is_visible(repository, &found, call).await? => Ok(found),
+        _ => Err(missing(id)),
+    }
+}
+
+fn missing(id: &str) -> Fault {
+    Fault::Missing("Volume type", id.to_owned())
+}
+
+/// The type that a request means, to make something of it.
 pub async fn by_id_or_name(
     repository: &mut Repository,
     call: &Call,
     text: &str,
 ) -> Result<VolumeType, Fault> {
-    let kind = if Uuid::try_parse(text).is_ok() { "Volume type" } else { "Volume type with name" };
-    let found = repository.volume_type(text).await?.filter(|found| is_visible(found, call));
-    found.ok_or_else(|| Fault::Missing(kind, text.to_owned()))
+    match repository.volume_type_to_use(text).await? {
+        Some(found) if is_visible(repository, &found, call).await? => Ok(found),
+        _ if Uuid::try_parse(text).is_ok() => Err(missing(text)),
+        _ => Err(Fault::Missing("Volume type with name", text.to_owned())),
+    }
 }
 
-/// The type of a volume when the request does not say.
-pub async fn default(repository: &mut Repository, config: &Config) -> Result<VolumeType, Fault> {
+/// The type of a volume when the request does not say: the project's, or everybody's.
+pub async fn default(repository: &mut Repository, call: &Call, config: &Config) -> Result<VolumeType, Fault> {
+    if let Some(id) = repository.default_volume_type(&call.context.project_id).await? {
+        return by_id_or_name(repository, call, id.as_str()).await;
+    }
     repository
-        .volume_type(&config.volumes.default_volume_type)
+        .volume_type_to_use(&config.volumes.default_volume_type)
         .await?
         .ok_or_else(|| Fault::internal("the default volume type is missing"))
+}
+
+/// Whether several instances may attach a volume of this type at once.
+pub fn is_multiattach(volume_type: &VolumeType) -> bool {
+    volume_type.spec("multiattach") == Some(YES)
+}
+
+/// A type may be for some availability zones only.
+pub fn check_zone(volume_type: &VolumeType, zone: &str) -> Result<(), Fault> {
+    let Some(list) = volume_type.spec("RESKEY:availability_zones") else { return Ok(()) };
+    let zones: Vec<&str> = list.split(',').filter(|zone| !zone.is_empty()).map(str::trim).collect();
+    if zones.contains(&zone) {
+        return Ok(());
+    }
+    let shown: Vec<String> = zones.into_iter().map(python::repr_text).collect();
+    Err(Fault::Invalid(format!(
+        "Volume type is only supported in these availability zones: [{}]",
+        shown.join(", ")
+    )))
+}
+
+/// A type may say how small and how large its volumes can be.
+pub fn check_size(volume_type: &VolumeType, size: Gib) -> Result<(), Fault> {
+    let (size, name) = (size.get(), &volume_type.name);
+    if let Some(least) = limit(volume_type, "provisioning:min_vol_size")?
+        && size < least
+    {
+        return Err(Fault::InvalidInput(format!(
+            "Specified volume size of '{size}' is less than the minimum required size of '{least}' for volume type \
+             '{name}'."
+        )));
+    }
+    if let Some(most) = limit(volume_type, "provisioning:max_vol_size")?
+        && size > most
+    {
+        return Err(Fault::InvalidInput(format!(
+            "Specified volume size of '{size}' is greater than the maximum allowable size of '{most}' for volume \
+             type '{name}'."
+        )));
+    }
+    Ok(())
+}
+
+/// The real service fails with 500 when it is no number.
+fn limit(volume_type: &VolumeType, key: &str) -> Result<Option<i64>, Fault> {
+    let Some(text) = volume_type.spec(key).filter(|text| !text.is_empty()) else { return Ok(None) };
+    match text.trim().parse() {
+        Ok(limit) => Ok(Some(limit)),
+        Err(_) => Err(Fault::InvalidVolumeType(format!("its extra spec {key} is not a number of GiB."))),
+    }
+}
+
+/// What instances write at once cannot be kept in the cache of one host.
+fn check_specs(specs: &Specs) -> Result<(), Fault> {
+    let has = |key| specs.get(key).is_some_and(|text| text.as_deref() == Some(YES));
+    if has("multiattach") && has("cacheable") {
+        return Err(Fault::Invalid("cacheable cannot be set with multiattach.".to_owned()));
+    }
+    Ok(())
 }

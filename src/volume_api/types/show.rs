@@ -22,13 +22,10 @@ use crate::identity::policy::volume as rules;
 pub async fn show(State(app): State<App>, call: Call, Path(id): Path<String>) -> Result<Response, Fault> {
     let mut repository = app.database.read().await?;
     let volume_type = if id == "default" {
-        super::default(&mut repository, &app.config).await?
+        super::default(&mut repository, &call, &app.config).await?
     } else {
         // A name does not do here.
-        let found = repository.volume_type(&id).await?.filter(|found| found.id.as_str() == id);
-        found
-            .filter(|found| super::is_visible(found, &call))
-            .ok_or_else(|| Fault::Missing("Volume type", id))?
+        super::find(&mut repository, &call, &id).await?
     };
     call.check(rules::TYPE_GET, &super::target(&volume_type, &call))?;
     Ok(answer(StatusCode::OK, &One { volume_type: View::new(&volume_type, Shown::to(&call)) }))

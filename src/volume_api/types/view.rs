@@ -10,8 +10,14 @@ use super::super::request::Call;
 use crate::db;
 use crate::identity::policy::volume as rules;
 
+/// The extra specs of a type, or those that everybody may read.
+pub fn visible_specs(volume_type: &db::VolumeType, sensitive: bool) -> BTreeMap<&str, Option<&str>> {
+    let specs = volume_type.extra_specs.iter().map(|(key, text)| (key.as_str(), text.as_deref()));
+    specs.filter(|(key, _)| sensitive || EVERYBODYS.contains(key)).collect()
+}
+
 /// What everybody may read of a type's extra specs.
-const EVERYBODYS: [&str; 3] = ["multiattach", "RESKEY:availability_zones", "replication_enabled"];
+pub const EVERYBODYS: [&str; 3] = ["multiattach", "RESKEY:availability_zones", "replication_enabled"];
 
 /// What of a type the caller is shown beside its name.
 #[derive(Clone, Copy)]
@@ -42,7 +48,7 @@ pub struct View<'a> {
     is_public: bool,
     description: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    extra_specs: Option<BTreeMap<&'a str, &'a str>>,
+    extra_specs: Option<BTreeMap<&'a str, Option<&'a str>>>,
     /// For administrators.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -54,16 +60,13 @@ pub struct View<'a> {
 
 impl<'a> View<'a> {
     pub fn new(volume_type: &'a db::VolumeType, shown: Shown) -> Self {
-        let specs = volume_type.extra_specs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         Self {
             id: volume_type.id.as_str(),
             name: &volume_type.name,
             is_public: volume_type.is_public,
             description: volume_type.description.as_deref(),
-            extra_specs: shown
-                .extra_specs
-                .then(|| specs.filter(|(key, _)| shown.sensitive || EVERYBODYS.contains(key)).collect()),
-            qos_specs_id: shown.qos_specs_id.then_some(None),
+            extra_specs: shown.extra_specs.then(|| visible_specs(volume_type, shown.sensitive)),
+            qos_specs_id: shown.qos_specs_id.then(|| volume_type.qos_specs_id.as_ref().map(|id| id.as_str())),
             access_is_public: shown.access.then_some(volume_type.is_public),
         }
     }
@@ -73,6 +76,46 @@ impl<'a> View<'a> {
 #[schema(as = OneVolumeType)]
 pub struct One<'a> {
     pub volume_type: View<'a>,
+}
+
+/// Answers to who made or changed a type have other keys in another order.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WrittenVolumeType)]
+pub struct Written<'a> {
+    id: &'a str,
+    name: &'a str,
+    is_public: bool,
+    extra_specs: BTreeMap<&'a str, Option<&'a str>>,
+    description: Option<&'a str>,
+    /// For members, of a type that was just made.
+    #[serde(rename = "os-volume-type-access:is_public", skip_serializing_if = "Option::is_none")]
+    access_is_public: Option<bool>,
+}
+
+impl<'a> Written<'a> {
+    pub fn new(volume_type: &'a db::VolumeType, shown: Shown) -> Self {
+        Self {
+            id: volume_type.id.as_str(),
+            name: &volume_type.name,
+            is_public: volume_type.is_public,
+            extra_specs: visible_specs(volume_type, shown.sensitive),
+            description: volume_type.description.as_deref(),
+            access_is_public: None,
+        }
+    }
+
+    pub fn made(volume_type: &'a db::VolumeType, shown: Shown) -> Self {
+        Self {
+            access_is_public: shown.access.then_some(volume_type.is_public),
+            ..Self::new(volume_type, shown)
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = OneWrittenVolumeType)]
+pub struct OneWritten<'a> {
+    pub volume_type: Written<'a>,
 }
 
 #[derive(Serialize, ToSchema)]

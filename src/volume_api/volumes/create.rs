@@ -70,15 +70,25 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
     source.check_image(size)?;
     let volume_type = match asked_type {
         Some(asked) => asked,
-        None => match source.volume_type_id() {
-            Some(id) => types::by_id_or_name(&mut repository, &call, id.as_str()).await?,
-            None => types::default(&mut repository, &app.config).await?,
+        None => match source.volume_type() {
+            Some(id_or_name) => types::by_id_or_name(&mut repository, &call, id_or_name).await?,
+            None => types::default(&mut repository, &call, &app.config).await?,
         },
     };
     let zone = &app.config.volumes.storage_availability_zone;
+    types::check_zone(&volume_type, zone)?;
     if let Some(asked) = wanted.availability_zone.filter(|asked| asked != zone) {
         return Err(Fault::AvailabilityZone(asked));
     }
+    let multiattach = types::is_multiattach(&volume_type);
+    if multiattach {
+        call.check_own(rules::MULTIATTACH)?;
+    }
+    if repository.encryption(&volume_type.id).await?.is_some() {
+        // Better none than one that is not encrypted.
+        return Err(Fault::NotImplemented("The encryption of volumes".to_owned()));
+    }
+    types::check_size(&volume_type, size)?;
     let project = &call.context.project_id;
     reserve::volume(&mut repository, &app.config, project, &volume_type.name, size).await?;
 
@@ -96,7 +106,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
         volume_type_id: volume_type.id,
         volume_type_name: volume_type.name,
         bootable: source.is_bootable(),
-        multiattach: false,
+        multiattach,
         snapshot_id: source.snapshot_id(),
         source_volume_id: source.volume_id(),
         image_id: source.image_id(),

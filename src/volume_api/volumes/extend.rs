@@ -1,15 +1,15 @@
 //! `os-extend`
 
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::Value;
 
-use super::super::fault::Fault;
+use super::super::fault::{Fault, empty_json};
 use super::super::microversion::Microversion;
 use super::super::quotas::reserve;
 use super::super::request::Call;
 use super::super::schema::Object;
+use super::super::types;
 use super::{find_to_change, target};
 use crate::db::{Volume, VolumeChange};
 use crate::http::App;
@@ -30,6 +30,10 @@ pub async fn extend(app: &App, call: &Call, id: &str, body: &Value) -> Result<Re
     let in_use = call.version >= Microversion::EXTEND_IN_USE && volume.status == VolumeStatus::InUse;
     call.check(if in_use { rules::EXTEND_ATTACHED } else { rules::EXTEND }, &target(&volume))?;
     check_growth(&volume, new_size)?;
+    let volume_type = repository.volume_type(volume.volume_type_id.as_str()).await?;
+    if let Some(volume_type) = &volume_type {
+        types::check_size(volume_type, new_size)?;
+    }
     let from = if in_use { VolumeStatus::InUse } else { VolumeStatus::Available };
     let change = VolumeChange { growing_to: Some(new_size), ..VolumeChange::default() };
     if volume.status == from {
@@ -45,8 +49,7 @@ pub async fn extend(app: &App, call: &Call, id: &str, body: &Value) -> Result<Re
     let task = Task::ExtendVolume { volume_id: volume.id, new_size };
     jobs::enqueue(&mut repository, &app.world, task, &call.context.origin()).await?;
     repository.commit().await?;
-    // The real service calls nothing at all JSON here.
-    Ok((StatusCode::ACCEPTED, [(CONTENT_TYPE, "application/json")]).into_response())
+    Ok(empty_json(StatusCode::ACCEPTED))
 }
 
 fn check_growth(volume: &Volume, new_size: Gib) -> Result<(), Fault> {

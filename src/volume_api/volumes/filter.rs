@@ -57,10 +57,7 @@ fn add(filter: &mut VolumeFilter, call: &Call, key: &str, value: &str) -> Result
         "created_at" => filter.numbers.extend(comparisons("created_at", value)?),
         "updated_at" => filter.numbers.extend(comparisons("updated_at", value)?),
         "consumes_quota" | "use_quota" => match_all_or_nothing(filter, flag(&call.query, key)?),
-        "multiattach" => {
-            let multiattach = truth(call, key, value)?;
-            match_all_or_nothing(filter, !multiattach);
-        }
+        "multiattach" => filter.multiattach = Some(truth(call, key, value)?),
         "project_id" => text_of(filter, "project_id"),
         "user_id" => text_of(filter, "user_id"),
         "host" => text_of(filter, "host"),

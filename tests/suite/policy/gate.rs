@@ -8,7 +8,7 @@ use pumice::identity::policy;
 use pumice::model::ImageStatus;
 use serde_json::{Value, json};
 
-use super::stage::{ADMIN, Api, OURS, PLAYERS, Player, Stage};
+use super::stage::{ADMIN, Api, OURS, PLAYERS, Player, Stage, THEIRS};
 
 /// A request to make: a method and path of the documents, and the action where the path has several.
 #[derive(Clone, Debug)]
@@ -27,7 +27,11 @@ impl Route {
 }
 
 /// Actions that are there.
-const ACTIONS: [(&str, &str); 1] = [("/v3/volumes/{volume_id}/action", "os-extend")];
+const ACTIONS: [(&str, &str); 3] = [
+    ("/v3/volumes/{volume_id}/action", "os-extend"),
+    ("/v3/types/{type_id}/action", "addProjectAccess"),
+    ("/v3/types/{type_id}/action", "removeProjectAccess"),
+];
 
 /// Routes that tell everybody the same, or nothing: the real services ask no rule either.
 const OPEN: [&str; 14] = [
@@ -99,11 +103,30 @@ async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
     if path.contains("{id}") {
         path = path.replace("{id}", stage.job(OURS).await.as_str());
     }
+    if path.contains("{type_id}") {
+        let is_for_some = path.ends_with("access") || path.ends_with("action");
+        let id = stage.volume_type(!is_for_some).await;
+        if path.contains("/encryption") && route.method != "POST" {
+            stage.encrypt(&id).await;
+        }
+        path = path
+            .replace("/extra_specs/{key}", "/extra_specs/multiattach")
+            .replace("/encryption/{key}", "/encryption/cipher")
+            .replace("{type_id}", id.as_str());
+    }
+    if path.contains("{qos_id}") {
+        path = path.replace("{qos_id}", stage.qos_specs().await.as_str());
+        if path.ends_with("associate") {
+            path = format!("{path}?vol_type_id={}", stage.volume_type(true).await);
+        }
+    }
+    if path.ends_with("/default-types/{project_id}") {
+        stage.make_default(stage.volume_type(true).await, OURS).await;
+    }
     path = path
         .replace("{key}", "k")
         .replace("{tag}", "t")
         .replace("{alias}", "os-availability-zone")
-        .replace("{type_id}", "default")
         .replace("{project_id}", OURS)
         .replace("{quota_class_name}", "default");
     assert!(!path.contains('{'), "{} has a variable that this test does not know", route.line());
@@ -139,6 +162,22 @@ async fn body(stage: &Stage, route: &Route) -> Option<(&'static str, Value)> {
         ("POST", "/v3/snapshots", _) => {
             json(json!({"snapshot": {"volume_id": stage.volume(OURS).await.as_str()}}))
         }
+        ("POST", "/v3/types", _) => json(json!({"volume_type": {"name": stage.new_name()}})),
+        ("PUT", "/v3/types/{type_id}", _) => json(json!({"volume_type": {"description": "another"}})),
+        ("POST", "/v3/types/{type_id}/extra_specs", _) => json(json!({"extra_specs": {"a": "b"}})),
+        ("PUT", "/v3/types/{type_id}/extra_specs/{key}", _) => json(json!({"multiattach": "<is> True"})),
+        ("POST", "/v3/types/{type_id}/encryption", _) => {
+            json(json!({"encryption": {"provider": "luks", "control_location": "front-end"}}))
+        }
+        ("PUT", "/v3/types/{type_id}/encryption/{key}", _) => json(json!({"encryption": {"key_size": 256}})),
+        ("PUT", "/v3/default-types/{project_id}", _) => {
+            json(json!({"default_type": {"volume_type": "__DEFAULT__"}}))
+        }
+        ("POST", "/v3/qos-specs", _) => json(json!({"qos_specs": {"name": stage.new_name()}})),
+        ("PUT", "/v3/qos-specs/{qos_id}", _) => json(json!({"qos_specs": {"a": "b"}})),
+        ("PUT", "/v3/qos-specs/{qos_id}/delete_keys", _) => json(json!({"keys": ["k"]})),
+        ("POST", _, Some("addProjectAccess")) => json(json!({"addProjectAccess": {"project": OURS}})),
+        ("POST", _, Some("removeProjectAccess")) => json(json!({"removeProjectAccess": {"project": THEIRS}})),
         ("POST", _, Some("os-extend")) => json(json!({"os-extend": {"new_size": 2}})),
         ("POST", "/v3/snapshots/{snapshot_id}/action", _) => json(json!({"os-reset_status": {}})),
         ("PUT", "/v3/volumes/{volume_id}", _) => json(json!({"volume": {"name": "another"}})),

@@ -6,3 +6,4 @@ mod language;
 mod quotas;
 mod sight;
 mod stage;
+mod types;

@@ -7,12 +7,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use pumice::config::Config;
-use pumice::db::{Image, Snapshot, Volume};
+use pumice::db::{DefaultVolumeType, Encryption, Image, QosSpecs, Snapshot, Volume, VolumeType};
 use pumice::http::App;
 use pumice::identity::{Authority, Caller};
 use pumice::jobs::{self, Origin, Task, VolumeSource};
 use pumice::model::{
-    Gib, ImageId, ImageStatus, JobId, ProjectId, SnapshotId, SnapshotStatus, UserId, VolumeId, VolumeStatus,
+    EncryptionId, Gib, ImageId, ImageStatus, JobId, ProjectId, QosSpecsId, SnapshotId, SnapshotStatus,
+    UserId, VolumeId, VolumeStatus, VolumeTypeId,
 };
 use sqlx::types::Json;
 use tower::ServiceExt;
@@ -154,6 +155,76 @@ impl Stage {
         };
         let mut repository = self.app().database.begin().await.unwrap();
         repository.add_snapshot(&snapshot).await.unwrap();
+        repository.commit().await.unwrap();
+        id
+    }
+
+    /// A name that nothing has.
+    pub fn new_name(&self) -> String {
+        self.app().world.ids.random().to_string()
+    }
+
+    /// A type that no volume is of, with the extra spec `multiattach`. A private one is for the other project too.
+    pub async fn volume_type(&self, is_public: bool) -> VolumeTypeId {
+        let world = &self.app().world;
+        let (id, now) = (VolumeTypeId::from(world.ids.random()), world.now());
+        let volume_type = VolumeType {
+            id: id.clone(),
+            name: format!("type {id}"),
+            description: None,
+            is_public,
+            extra_specs: Json(BTreeMap::from([("multiattach".to_owned(), Some("<is> False".to_owned()))])),
+            qos_specs_id: None,
+            created_at: now,
+            updated_at: None,
+        };
+        let mut repository = self.app().database.begin().await.unwrap();
+        repository.add_volume_type(&volume_type).await.unwrap();
+        if !is_public {
+            repository.grant_volume_type(&id, &ProjectId(THEIRS.to_owned()), now).await.unwrap();
+        }
+        repository.commit().await.unwrap();
+        id
+    }
+
+    pub async fn encrypt(&self, volume_type: &VolumeTypeId) {
+        let world = &self.app().world;
+        let encryption = Encryption {
+            volume_type_id: volume_type.clone(),
+            id: EncryptionId::from(world.ids.random()),
+            provider: "luks".to_owned(),
+            control_location: "front-end".to_owned(),
+            cipher: None,
+            key_size: None,
+            created_at: world.now(),
+            updated_at: None,
+        };
+        let mut repository = self.app().database.begin().await.unwrap();
+        repository.add_encryption(&encryption).await.unwrap();
+        repository.commit().await.unwrap();
+    }
+
+    pub async fn make_default(&self, volume_type_id: VolumeTypeId, project: &str) {
+        let default = DefaultVolumeType { project_id: ProjectId(project.to_owned()), volume_type_id };
+        let mut repository = self.app().database.begin().await.unwrap();
+        repository.set_default_volume_type(&default).await.unwrap();
+        repository.commit().await.unwrap();
+    }
+
+    /// QoS specs with the key `k`.
+    pub async fn qos_specs(&self) -> QosSpecsId {
+        let world = &self.app().world;
+        let id = QosSpecsId::from(world.ids.random());
+        let specs = QosSpecs {
+            id: id.clone(),
+            name: format!("specs {id}"),
+            consumer: "both".to_owned(),
+            specs: Json(BTreeMap::from([("k".to_owned(), Some("v".to_owned()))])),
+            created_at: world.now(),
+            updated_at: None,
+        };
+        let mut repository = self.app().database.begin().await.unwrap();
+        repository.add_qos_specs(&specs).await.unwrap();
         repository.commit().await.unwrap();
         id
     }

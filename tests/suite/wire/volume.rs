@@ -2,7 +2,9 @@
 
 mod hostile;
 mod lists;
+mod qos_specs;
 mod snapshots;
+mod types;
 mod versions;
 mod volumes;
 

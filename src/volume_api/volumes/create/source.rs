@@ -10,7 +10,7 @@ use super::{Wanted, image};
 use crate::db::{Image, Repository, Snapshot, Volume, VolumeType};
 use crate::http::App;
 use crate::jobs::VolumeSource;
-use crate::model::{Gib, ImageId, SnapshotId, SnapshotStatus, VolumeId, VolumeStatus, VolumeTypeId};
+use crate::model::{Gib, ImageId, SnapshotId, SnapshotStatus, VolumeId, VolumeStatus};
 
 pub enum Source {
     Nothing,
@@ -112,8 +112,12 @@ impl Source {
         if let Source::Image(image) = self { image::check(image, size) } else { Ok(()) }
     }
 
-    pub fn volume_type_id(&self) -> Option<&VolumeTypeId> {
-        self.origin().map(|volume| &volume.volume_type_id)
+    /// The id of the type it has, or the id or name of the one an image asks for.
+    pub fn volume_type(&self) -> Option<&str> {
+        match self {
+            Source::Image(image) => image.properties.get("cinder_img_volume_type").map(String::as_str),
+            _ => self.origin().map(|volume| volume.volume_type_id.as_str()),
+        }
     }
 
     pub fn is_bootable(&self) -> bool {

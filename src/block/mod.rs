@@ -192,7 +192,8 @@ pub trait BlockImage: Send + Sync + 'static {
     /// Gives the image the bytes and size of the snapshot.
     async fn roll_back(&self, snapshot: &str, progress: &Progress) -> Result<()>;
 
-    /// All clones of all snapshots (those in the trash name space too), sorted.
+    /// All clones of all snapshots (those in the trash name space too), sorted. [`ErrorKind::HasChildren`] when
+    /// there are some in a pool whose images may not be named.
     async fn children(&self) -> Result<Vec<Child>>;
     async fn parent(&self) -> Result<Option<Parent>>;
     /// Copies what is still read from the parent and cuts the tie. Cancellable ([`ErrorKind::Cancelled`])

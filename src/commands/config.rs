@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::config::{Config, reference};
+use crate::identity::policy::Policies;
 
 /// Print the options in force, without passwords; or all there are; or check a file
 #[derive(Debug, Args)]
@@ -14,7 +15,7 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "check")]
     reference: bool,
 
-    /// Say what is wrong with a file (and the environment), and fail if anything is
+    /// Say what is wrong with a file (and the environment, and its policy files), and fail if anything is
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
 }
@@ -23,7 +24,8 @@ pub fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<()> {
     let text = if arguments.reference {
         reference()
     } else if let Some(file) = arguments.check {
-        Config::load(Some(&file))?;
+        let config = Config::load(Some(&file))?;
+        Policies::load(&config.policy)?;
         format!("{}: no fault found\n", file.display())
     } else {
         toml::to_string(&Config::load(file)?)?

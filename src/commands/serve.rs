@@ -1,6 +1,7 @@
 //! `pumice serve`: the service itself.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
@@ -8,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::identity::policy::Policies;
 use crate::service::{Listeners, Service};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
@@ -35,6 +37,7 @@ async fn serve(mut config: Config, metrics: Metrics) -> anyhow::Result<()> {
     config.api.listen = listeners.address()?;
     let identity = config.identity.mode;
     let service = Service::open(config).await?;
+    read_policies_on_hangup(service.app.policies.clone())?;
     for (what, url) in listeners.urls(identity)? {
         println!("{what:<22} {url}");
     }
@@ -42,6 +45,17 @@ async fn serve(mut config: Config, metrics: Metrics) -> anyhow::Result<()> {
     let upkeep = metrics.clone();
     tokio::spawn(async move { upkeep.keep_up().await });
     service.serve(listeners, Some(metrics), stop).await
+}
+
+/// SIGHUP has the policy files read again.
+fn read_policies_on_hangup(policies: Arc<Policies>) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup()).context("signals cannot be watched")?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            policies.reload();
+        }
+    });
+    Ok(())
 }
 
 /// The first signal asks politely; a second one ends the process at once.

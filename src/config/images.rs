@@ -47,7 +47,7 @@ section! {
         pub limit_param_default: u32 = 25, "images";
         /// Images on a page at most, whatever the request says.
         pub api_limit_max: u32 = 1000, "images";
-        /// Show where an image's bytes lie, as `direct_url`.
+        /// Show where an image's bytes lie, as `direct_url`, once they can be cloned from there.
         pub show_image_direct_url: bool = false, "none";
     }
 }

@@ -12,6 +12,7 @@ mod jobs;
 mod limits;
 mod load;
 mod log;
+mod policy;
 mod reference;
 mod section;
 mod values;
@@ -27,6 +28,7 @@ pub use images::Images;
 pub use jobs::Jobs;
 pub use limits::Limits;
 pub use log::Log;
+pub use policy::Policy;
 pub use reference::reference;
 pub use section::{OptionReference, SectionReference};
 pub use values::{
@@ -70,4 +72,5 @@ configuration! {
     limits: Limits,
     log: Log,
     identity: Identity,
+    policy: Policy,
 }

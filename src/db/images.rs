@@ -38,7 +38,7 @@ pub struct Image {
     pub properties: Json<BTreeMap<String, String>>,
     /// A set: the keys are the tags.
     pub tags: Json<BTreeMap<String, bool>>,
-    /// `rbd://<fsid>/<pool>/<image>/<snapshot>` once there are bytes.
+    /// `rbd://<fsid>/<pool>/<image>/<snapshot>` once the snapshot is there, a little after the bytes.
     pub location: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -56,7 +56,6 @@ pub struct ImageChange {
     pub checksum: Option<String>,
     pub os_hash_algo: Option<String>,
     pub os_hash_value: Option<String>,
-    pub location: Option<String>,
 }
 
 /// What of an image can be compared with a number.
@@ -94,6 +93,8 @@ pub struct ImageFilter {
     pub container_format: Option<Vec<String>>,
     pub disk_format: Option<Vec<String>>,
     pub visibility: Option<String>,
+    /// Those of this project, and those of others that are `public` or `community`.
+    pub visible_to: Option<ProjectId>,
     /// Of the `community` images only this project's.
     pub community_of: Option<ProjectId>,
     pub owner: Option<String>,
@@ -120,6 +121,10 @@ impl ImageFilter {
         conditions.one_of("container_format", &self.container_format);
         conditions.one_of("disk_format", &self.disk_format);
         conditions.text("visibility", &self.visibility);
+        if let Some(project) = &self.visible_to {
+            let project = conditions.bind(Value::Text(project.0.clone()));
+            conditions.push(format!("(project_id = {project} OR visibility IN ('public', 'community'))"));
+        }
         if let Some(project) = &self.community_of {
             let project = conditions.bind(Value::Text(project.0.clone()));
             conditions.push(format!("(visibility <> 'community' OR project_id = {project})"));
@@ -246,12 +251,12 @@ impl Repository {
         }
         let sql = if to == ImageStatus::Queued {
             "UPDATE images SET previous_status = status, status = $3, updated_at = $4, size = $5, virtual_size = $6, \
-             checksum = $7, os_hash_algo = $8, os_hash_value = $9, location = $10 WHERE id = $1 AND status = $2"
+             checksum = $7, os_hash_algo = $8, os_hash_value = $9 WHERE id = $1 AND status = $2"
         } else {
             "UPDATE images SET previous_status = status, status = $3, updated_at = $4, size = COALESCE($5, size), \
              virtual_size = COALESCE($6, virtual_size), checksum = COALESCE($7, checksum), \
-             os_hash_algo = COALESCE($8, os_hash_algo), os_hash_value = COALESCE($9, os_hash_value), \
-             location = COALESCE($10, location) WHERE id = $1 AND status = $2"
+             os_hash_algo = COALESCE($8, os_hash_algo), os_hash_value = COALESCE($9, os_hash_value) \
+             WHERE id = $1 AND status = $2"
         };
         let rows = on!(self, c => sqlx::query(sql)
             .bind(id)
@@ -263,9 +268,15 @@ impl Repository {
             .bind(&change.checksum)
             .bind(&change.os_hash_algo)
             .bind(&change.os_hash_value)
-            .bind(&change.location)
             .execute(c).await.map(|done| done.rows_affected()))?;
         Ok(rows == 1)
+    }
+
+    /// Says where the bytes are to be cloned from; `None`: there is no snapshot.
+    pub async fn set_image_location(&mut self, id: &ImageId, location: Option<&str>) -> Result<()> {
+        on!(self, c => sqlx::query("UPDATE images SET location = $2 WHERE id = $1")
+            .bind(id).bind(location).execute(c).await.map(drop))?;
+        Ok(())
     }
 
     /// Removes the row. `false`: there was none.

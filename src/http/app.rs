@@ -10,6 +10,7 @@ use crate::block::Stores;
 use crate::config::Config;
 use crate::db::{Database, DbError};
 use crate::identity::Authority;
+use crate::identity::policy::Policies;
 use crate::jobs::Keeper;
 use crate::model::{JobId, World};
 
@@ -22,6 +23,7 @@ pub struct App {
     pub stores: Stores,
     /// Says who asks.
     pub authority: Authority,
+    pub policies: Arc<Policies>,
     /// Keeps the leases of jobs that requests carry out themselves.
     pub keeper: Arc<Keeper>,
 }

@@ -17,7 +17,6 @@ pub struct RequestContext {
     /// Empty when the token is not scoped to a project.
     pub project_id: ProjectId,
     pub user_id: UserId,
-    pub is_admin: bool,
     pub caller: Arc<Caller>,
 }
 
@@ -33,12 +32,7 @@ impl FromRequestParts<App> for RequestContext {
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let caller = parts.extensions.get::<Arc<Caller>>().cloned().unwrap_or_default();
-        Ok(Self {
-            request_id,
-            project_id: caller.project_id.clone().unwrap_or_default(),
-            user_id: caller.user_id.clone(),
-            is_admin: caller.has_role("admin"),
-            caller,
-        })
+        let project_id = caller.project_id.clone().unwrap_or_default();
+        Ok(Self { request_id, project_id, user_id: caller.user_id.clone(), caller })
     }
 }

@@ -4,6 +4,7 @@ mod address;
 mod app;
 mod authentication;
 mod context;
+pub mod images;
 mod query;
 pub mod range;
 mod request_id;

@@ -2,6 +2,7 @@
 
 mod authority;
 mod caller;
+pub mod policy;
 pub mod standalone;
 
 pub use authority::{Authority, Refusal, Tokens};

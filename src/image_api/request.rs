@@ -11,7 +11,63 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::fault::{Fault, Result};
-use crate::http::App;
+use crate::db::Image;
+use crate::http::{App, RequestContext, images};
+use crate::identity::policy::{Api, Guard, Rule, Target, image};
+use crate::jobs::Origin;
+use crate::model::ProjectId;
+
+/// Who asks, and what they may do.
+pub(super) struct Call {
+    context: RequestContext,
+    pub guard: Guard,
+}
+
+impl Call {
+    pub fn project_id(&self) -> &ProjectId {
+        &self.context.project_id
+    }
+
+    pub fn origin(&self) -> Origin {
+        self.context.origin()
+    }
+
+    /// Refuses what the rule does not allow, of no image in particular.
+    pub fn check(&self, rule: Rule, target: &Target) -> Result<()> {
+        if self.guard.allows(rule, target) { Ok(()) } else { Err(forbidden(rule)) }
+    }
+
+    /// Likewise, of an image; who may not even look at it is not told that it is there.
+    pub fn check_image(&self, rule: Rule, image: &Image) -> Result<()> {
+        let target = images::target(image);
+        self.check(rule, &target).map_err(|refusal| {
+            let may_look = rule != image::GET_IMAGE && self.guard.allows(image::GET_IMAGE, &target);
+            if may_look { refusal } else { Fault::NoSuchResource }
+        })
+    }
+
+    /// An image that is not there yet, as rules see it: whose it would be, and who would see it.
+    pub fn planned(&self, owner: Option<&str>, visibility: &str) -> Target {
+        Target::new()
+            .with_option("project_id", owner)
+            .with_option("owner", owner)
+            .with("visibility", visibility)
+    }
+}
+
+fn forbidden(rule: Rule) -> Fault {
+    Fault::Forbidden(format!("You are not authorized to complete {} action.", rule.name()))
+}
+
+impl FromRequestParts<App> for Call {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let Ok(context) = RequestContext::from_request_parts(parts, app).await;
+        let guard = Guard::new(&app.policies, Api::Image, context.caller.clone());
+        Ok(Self { context, guard })
+    }
+}
 
 /// Variables of the path.
 pub(super) struct InPath<T>(pub T);

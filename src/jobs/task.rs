@@ -31,6 +31,8 @@ pub enum Task {
     /// `saving` to `active`, or back to `queued`. Carried out by the request that brings the bytes; a worker
     /// that claims it finds no bytes and undoes it.
     UploadImage { image_id: ImageId },
+    /// Makes the snapshot of an `active` image; its status stays.
+    SealImage { image_id: ImageId },
     /// `deleted` to no row, or back to what it was (in use).
     DeleteImage { image_id: ImageId },
 }
@@ -52,6 +54,7 @@ impl Task {
             Task::CreateSnapshot { .. } => "create_snapshot",
             Task::DeleteSnapshot { .. } => "delete_snapshot",
             Task::UploadImage { .. } => "upload_image",
+            Task::SealImage { .. } => "seal_image",
             Task::DeleteImage { .. } => "delete_image",
         }
     }
@@ -64,7 +67,9 @@ impl Task {
             Task::CreateSnapshot { snapshot_id, .. } | Task::DeleteSnapshot { snapshot_id, .. } => {
                 ("snapshot", snapshot_id.as_str())
             }
-            Task::UploadImage { image_id } | Task::DeleteImage { image_id } => ("image", image_id.as_str()),
+            Task::UploadImage { image_id }
+            | Task::SealImage { image_id }
+            | Task::DeleteImage { image_id } => ("image", image_id.as_str()),
         };
         Resource { kind, id: id.to_owned() }
     }

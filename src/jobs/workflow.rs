@@ -30,6 +30,14 @@ impl StepError {
         Self::new(Cause::Fatal, message, "")
     }
 
+    /// A removal that finds no room for itself: it may, once others have made some.
+    pub fn of_removal(error: BlockError) -> Self {
+        match error.kind {
+            ErrorKind::NoSpace => Self::new(Cause::Transient, "The storage pool is full.", error.to_string()),
+            _ => error.into(),
+        }
+    }
+
     pub fn cancelled() -> Self {
         Self::new(Cause::Cancelled, "It was cancelled.", "")
     }

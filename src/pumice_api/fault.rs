@@ -11,6 +11,7 @@ use crate::jobs::chain;
 
 #[derive(Debug)]
 pub(super) enum Fault {
+    Forbidden,
     NotFound(String),
     Invalid(String),
     Database(DbError),
@@ -38,6 +39,7 @@ impl From<DbError> for Fault {
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let (status, message) = match self {
+            Fault::Forbidden => (StatusCode::FORBIDDEN, "The rules do not allow this.".to_owned()),
             Fault::NotFound(message) => (StatusCode::NOT_FOUND, message),
             Fault::Invalid(message) => (StatusCode::BAD_REQUEST, message),
             Fault::Database(error) => {

@@ -2,6 +2,7 @@
 
 mod fault;
 mod jobs;
+mod request;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;

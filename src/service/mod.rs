@@ -20,6 +20,7 @@ use crate::block::Stores;
 use crate::config::{Config, IdentityMode};
 use crate::db::{self, Database, VolumeType};
 use crate::http::App;
+use crate::identity::policy::Policies;
 use crate::identity::standalone::{Standalone, first_start};
 use crate::identity::{Authority, Caller};
 use crate::jobs::{Faults, Keeper, Options, Worker};
@@ -84,6 +85,7 @@ impl Service {
         world: World,
         faults: Arc<dyn Faults>,
     ) -> anyhow::Result<Self> {
+        let policies = Arc::new(Policies::load(&config.policy)?);
         ensure_default_type(&config, &database, &world).await?;
         let owner = world.ids.random().to_string();
         let (lease, heartbeat) = (config.jobs.lease.into(), config.jobs.heartbeat.into());
@@ -110,7 +112,7 @@ impl Service {
         );
         worker.take_over().await?;
         let authority = authority(&config, &database, &world).await?;
-        let app = App { config: Arc::new(config), database, world, stores, authority, keeper };
+        let app = App { config: Arc::new(config), database, world, stores, authority, policies, keeper };
         Ok(Self { app, context, worker })
     }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::db::DbError;
+use crate::identity::policy::Rule;
 use crate::jobs::chain;
 
 /// Its text is what the client reads. What went wrong inside stands in the source of [`Fault::Internal`], which
@@ -40,6 +41,8 @@ pub enum Fault {
     AvailabilityZone(String),
     #[error("Unsupported Content-Type")]
     MediaType,
+    #[error("Policy doesn't allow {} to be performed.", .0.name())]
+    Forbidden(Rule),
     #[error("The resource could not be found.")]
     NotFound,
     /// A thing that has a name and is not there: its kind and the name.
@@ -81,6 +84,7 @@ impl Fault {
             | InvalidInput(_) | InvalidVolume(_) | InvalidSnapshot(_) | AvailabilityZone(_) => {
                 (StatusCode::BAD_REQUEST, "badRequest")
             }
+            Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             NotFound | Missing(..) | NoMetadata(..) => (StatusCode::NOT_FOUND, "itemNotFound"),
             UnsupportedVersion(_) => (StatusCode::NOT_ACCEPTABLE, "computeFault"),
             Ambiguous(_) => (StatusCode::CONFLICT, "conflictingRequest"),

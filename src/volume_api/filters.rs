@@ -21,7 +21,7 @@ pub fn allowed<'a>(call: &'a Call, everybodys: &[&str]) -> Result<Vec<(&'a str, 
         .map(|(key, value)| (key.as_str(), value.as_str()))
         .filter(|(key, _)| !PARAMETERS.contains(key))
         .filter(|(key, _)| *key != "with_count" || call.version < Microversion::COUNT);
-    if call.context.is_admin {
+    if call.guard.is_admin() {
         return Ok(given.collect());
     }
     // The client library always sends it.

@@ -15,16 +15,28 @@ use super::schema::{Given, Object, check_count};
 use crate::config::Limits;
 use crate::db::Repository;
 use crate::http::App;
+use crate::identity::policy::{Rule, Target};
 use crate::model::Timestamp;
+
+/// Who may do what with metadata.
+pub struct Rules {
+    pub get: Rule,
+    pub merge: Rule,
+    pub replace: Rule,
+    pub delete: Rule,
+}
 
 /// What has metadata.
 pub trait Holder: Sized {
     const KIND: &'static str;
+    const RULES: Rules;
 
     async fn find(repository: &mut Repository, call: &Call, id: &str) -> Result<Self, Fault>;
     /// Likewise, and nobody else changes it before the transaction ends.
     async fn find_to_change(repository: &mut Repository, call: &Call, id: &str) -> Result<Self, Fault>;
     fn metadata(&self) -> &BTreeMap<String, String>;
+    /// As rules see it.
+    fn target(&self) -> Target;
     /// Writes it back with other metadata. `false`: it is gone.
     async fn save(
         self,
@@ -50,6 +62,7 @@ pub struct Item<'a> {
 pub async fn list<T: Holder>(app: &App, call: &Call, id: &str, tagged: bool) -> Result<Response, Fault> {
     let mut repository = app.database.read().await?;
     let holder = T::find(&mut repository, call, id).await?;
+    call.check(T::RULES.get, &holder.target())?;
     let metadata = holder.metadata();
     let mut response = answer(StatusCode::OK, &All { metadata });
     if tagged && let Ok(tag) = HeaderValue::from_str(&tag(metadata)?) {
@@ -61,6 +74,7 @@ pub async fn list<T: Holder>(app: &App, call: &Call, id: &str, tagged: bool) -> 
 pub async fn show<T: Holder>(app: &App, call: &Call, id: &str, key: &str) -> Result<Response, Fault> {
     let mut repository = app.database.read().await?;
     let holder = T::find(&mut repository, call, id).await?;
+    call.check(T::RULES.get, &holder.target())?;
     match holder.metadata().get(key) {
         Some(value) => Ok(answer(StatusCode::OK, &Item { meta: BTreeMap::from([(key, value.as_str())]) })),
         None => Err(Fault::NoMetadata(T::KIND, id.to_owned(), key.to_owned())),
@@ -71,6 +85,15 @@ pub async fn show<T: Holder>(app: &App, call: &Call, id: &str, key: &str) -> Res
 pub enum Write {
     Merge,
     Replace,
+}
+
+impl Write {
+    fn rule<T: Holder>(&self) -> Rule {
+        match self {
+            Write::Merge => T::RULES.merge,
+            Write::Replace => T::RULES.replace,
+        }
+    }
 }
 
 /// `headers` where the write may depend on an ETag.
@@ -91,6 +114,7 @@ pub async fn write<T: Holder>(
 
     let mut repository = app.database.begin().await?;
     let holder = T::find_to_change(&mut repository, call, id).await?;
+    call.check(write.rule::<T>(), &holder.target())?;
     if let Some(refusal) = precondition(headers, holder.metadata())? {
         return Ok(refusal);
     }
@@ -131,6 +155,7 @@ pub async fn write_item<T: Holder>(
 
     let mut repository = app.database.begin().await?;
     let holder = T::find_to_change(&mut repository, call, id).await?;
+    call.check(T::RULES.replace, &holder.target())?;
     if let Some(refusal) = precondition(headers, holder.metadata())? {
         return Ok(refusal);
     }
@@ -142,6 +167,7 @@ pub async fn write_item<T: Holder>(
 pub async fn delete_item<T: Holder>(app: &App, call: &Call, id: &str, key: &str) -> Result<Response, Fault> {
     let mut repository = app.database.begin().await?;
     let holder = T::find_to_change(&mut repository, call, id).await?;
+    call.check(T::RULES.delete, &holder.target())?;
     let mut metadata = holder.metadata().clone();
     if metadata.remove(key).is_none() {
         return Err(Fault::NoMetadata(T::KIND, id.to_owned(), key.to_owned()));

@@ -13,6 +13,7 @@ use super::front::ProjectInPath;
 use super::links::Links;
 use super::microversion::{Microversion, Requested};
 use crate::http::{App, Query, RequestContext};
+use crate::identity::policy::{Api, Guard, Rule, Target};
 use crate::model::{ProjectId, Timestamp};
 
 /// Who asks, in which version of the API, and where answers point.
@@ -21,12 +22,28 @@ pub struct Call {
     pub version: Microversion,
     pub links: Links,
     pub query: Query,
+    pub guard: Guard,
 }
 
 impl Call {
     /// Others' things are as good as not there.
     pub fn may_see(&self, project: &ProjectId) -> bool {
-        self.context.is_admin || *project == self.context.project_id
+        self.guard.is_admin() || *project == self.context.project_id
+    }
+
+    /// Refuses what the rule does not allow.
+    pub fn check(&self, rule: Rule, target: &Target) -> Result<(), Fault> {
+        if self.guard.allows(rule, target) { Ok(()) } else { Err(Fault::Forbidden(rule)) }
+    }
+
+    /// Likewise, of nothing in particular but the caller's project.
+    pub fn check_own(&self, rule: Rule) -> Result<(), Fault> {
+        self.check(rule, &self.guard.own())
+    }
+
+    /// Whether the rule lets the caller's own project have it.
+    pub fn has(&self, rule: Rule) -> bool {
+        self.guard.allows(rule, &self.guard.own())
     }
 
     /// Refuses a route that came with a later version.
@@ -52,7 +69,8 @@ impl FromRequestParts<App> for Call {
         if query.0.iter().any(|(key, value)| key.contains('\0') || value.contains('\0')) {
             return Err(Fault::Malformed);
         }
-        Ok(Self { context, version, links, query })
+        let guard = Guard::new(&app.policies, Api::Volume, context.caller.clone());
+        Ok(Self { context, version, links, query, guard })
     }
 }
 

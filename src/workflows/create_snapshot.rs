@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{Context, lineage, names};
-use crate::block::{ErrorKind, Missing, OpenMode};
+use crate::block::{Missing, OpenMode};
 use crate::db::{self, Repository};
 use crate::jobs::{Cause, Run, StepError, Workflow};
 use crate::model::{SnapshotId, SnapshotStatus, VolumeId};
@@ -32,17 +32,8 @@ impl Workflow for CreateSnapshot {
     }
 
     async fn run(&self, _: &'static str, _: &Run) -> Result<(), StepError> {
-        let image =
-            self.context.stores.volumes.open(&names::volume(&self.volume_id), OpenMode::ReadWrite).await?;
-        let name = names::snapshot(&self.id);
-        let taken = match image.create_snapshot(&name).await {
-            // An earlier run of this step took it.
-            Err(error) if error.kind == ErrorKind::Exists => image.protect_snapshot(&name).await,
-            Ok(()) => image.protect_snapshot(&name).await,
-            failed => failed,
-        };
-        image.close().await?;
-        Ok(taken?)
+        let (volume, snapshot) = (names::volume(&self.volume_id), names::snapshot(&self.id));
+        Ok(lineage::take_snapshot(&self.context.stores.volumes, &volume, &snapshot).await?)
     }
 
     async fn undo(&self, _: &'static str, _: &Run) -> Result<(), StepError> {

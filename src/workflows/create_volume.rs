@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
-use super::{Context, lineage, names};
+use super::{Context, lineage, names, seal_image};
 use crate::block::{BlockError, ErrorKind, Missing, OpenMode, Progress, SnapshotPath};
 use crate::db::{self, Repository, Volume, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
@@ -93,8 +93,8 @@ impl Target {
         source.close().await?;
         let pool = stores.volumes.pool();
         match children {
-            // One of them is half made, this one perhaps: it is made again.
-            Err(error) if error.kind == ErrorKind::Busy => Ok(false),
+            // One of them is half made, this one perhaps, or the parent's user may not name them: it is made again.
+            Err(error) if matches!(error.kind, ErrorKind::Busy | ErrorKind::HasChildren) => Ok(false),
             children => Ok(children?.iter().any(|child| child.pool == pool && child.image == name)),
         }
     }
@@ -375,13 +375,7 @@ fn own_snapshot(context: &Context, id: &VolumeId, source: &VolumeId) -> Snapshot
 }
 
 async fn take_snapshot(context: &Context, path: &SnapshotPath) -> Step {
-    let image = context.stores.volumes.open(&path.image, OpenMode::ReadWrite).await?;
-    let taken = match done_before(image.create_snapshot(&path.snapshot).await) {
-        Ok(()) => image.protect_snapshot(&path.snapshot).await.map_err(StepError::from),
-        failed => failed,
-    };
-    image.close().await?;
-    taken
+    Ok(lineage::take_snapshot(&context.stores.volumes, &path.image, &path.snapshot).await?)
 }
 
 async fn give_back_snapshot(context: &Context, path: &SnapshotPath) -> Step {
@@ -418,10 +412,14 @@ impl FromImage {
         self.location
             .get_or_try_init(|| async {
                 let image = run.database.read().await?.image(&self.image).await?;
-                let size = image.as_ref().and_then(|image| u64::try_from(image.size?).ok());
-                let text = image.and_then(|image| image.location);
-                let found = text.as_deref().and_then(names::parse_location);
-                let location = found.ok_or_else(|| {
+                let image = image.ok_or_else(|| StepError::fatal("The image is not there any more."))?;
+                let size = image.size.and_then(|size| u64::try_from(size).ok());
+                let text = match image.location {
+                    Some(location) => location,
+                    // The job that was to make the snapshot came first, but failed.
+                    None => seal_image::seal(&self.target.context, &self.image, run).await?,
+                };
+                let location = names::parse_location(&text).ok_or_else(|| {
                     StepError::fatal("The image has no bytes in a store that is configured.")
                 })?;
                 Ok(Location {

@@ -37,10 +37,9 @@ impl DeleteImage {
         match store.remove(name, &run.progress).await.or_missing() {
             // With clone format 2 the snapshot lives on, unseen, while clones need it.
             Err(error) if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren) => {
-                store.trash_move(name).await.or_missing()?;
-                Ok(())
+                store.trash_move(name).await.or_missing().map(drop).map_err(StepError::of_removal)
             }
-            other => Ok(other.map(drop)?),
+            other => other.map(drop).map_err(StepError::of_removal),
         }
     }
 
@@ -101,7 +100,7 @@ impl Workflow for DeleteImage {
         Ok(())
     }
 
-    async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
+    async fn fail(&self, repository: &mut Repository, run: &Run, cause: Cause) -> db::Result<()> {
         let Some(row) = repository.image(&self.id).await? else { return Ok(()) };
         let back = match row.previous_status {
             Some(status @ (ImageStatus::Active | ImageStatus::Deactivated)) => status,
@@ -111,6 +110,10 @@ impl Workflow for DeleteImage {
         repository
             .change_image(&self.id, ImageStatus::Deleted, back, &ImageChange::default(), run.now())
             .await?;
+        if !cause.is_refusal() {
+            // Its snapshot may be gone: the first volume made from it makes that anew.
+            repository.set_image_location(&self.id, None).await?;
+        }
         Ok(())
     }
 }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use super::{Context, names};
 use crate::block::{
-    BlockImage, BlockStore, ErrorKind, Missing, OpenMode, Parent, Progress, Result, SnapshotPath,
+    BlockError, BlockImage, BlockStore, Child, ErrorKind, Missing, OpenMode, Parent, Progress, Result,
+    SnapshotPath,
 };
 use crate::db::Leftover;
 use crate::jobs::{Run, StepError};
@@ -74,6 +75,14 @@ pub(super) async fn clear(store: &Arc<dyn BlockStore>, name: &str, run: &Run) ->
     Ok(())
 }
 
+/// `None`: there are some, in a pool whose images this store's user may not name.
+async fn children(image: &dyn BlockImage) -> Result<Option<Vec<Child>>> {
+    match image.children().await {
+        Err(error) if error.kind == ErrorKind::HasChildren => Ok(None),
+        children => children.map(Some),
+    }
+}
+
 /// What the lock of a volume is named by, deleted or not.
 pub(super) fn live_name(image: &str) -> &str {
     image.strip_suffix(".deleted").unwrap_or(image)
@@ -81,7 +90,7 @@ pub(super) fn live_name(image: &str) -> &str {
 
 /// Drops all snapshots that nothing needs; answers whether others are left.
 pub(super) async fn drop_unneeded(store: &Arc<dyn BlockStore>, image: &dyn BlockImage) -> Result<Rest> {
-    let children = image.children().await?;
+    let Some(children) = children(image).await? else { return Ok(Rest::Needed) };
     let mut rest = if children.is_empty() { Rest::Gone } else { Rest::Needed };
     for snapshot in image.snapshots().await? {
         if children.iter().any(|child| child.snapshot == snapshot.name) {
@@ -105,6 +114,36 @@ async fn is_there(store: &Arc<dyn BlockStore>, name: &str) -> Result<bool> {
         Some(image) => image.close().await.map(|()| true),
         None => Ok(false),
     }
+}
+
+/// Takes and protects a snapshot, unless an earlier run of the same step did: its name says what for.
+pub(super) async fn take_snapshot(store: &Arc<dyn BlockStore>, image: &str, snapshot: &str) -> Result<()> {
+    let image = store.open(image, OpenMode::ReadWrite).await?;
+    let taken = match take_whole(&*image, snapshot).await {
+        // Another process took it away or made it at this very moment: the next try finds it settled.
+        Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Exists) => {
+            Err(BlockError { kind: ErrorKind::Busy, ..error })
+        }
+        other => other,
+    };
+    image.close().await?;
+    taken
+}
+
+/// A process that dies while it takes a snapshot can leave half of one, which librbd lists but does not clone from
+/// (its object map is missing). Only a protected one is known to be whole.
+async fn take_whole(image: &dyn BlockImage, snapshot: &str) -> Result<()> {
+    match image.create_snapshot(snapshot).await {
+        Err(error) if error.kind == ErrorKind::Exists => {
+            if image.snapshots().await?.iter().any(|found| found.name == snapshot && found.protected) {
+                return Ok(());
+            }
+            image.remove_snapshot(snapshot).await?;
+            image.create_snapshot(snapshot).await?;
+        }
+        other => other?,
+    }
+    image.protect_snapshot(snapshot).await
 }
 
 /// Unprotects and removes a snapshot that may be gone already.
@@ -151,7 +190,7 @@ pub(super) async fn flatten(
         other => other,
     };
     let has_clones = match &flattened {
-        Ok(()) => !image.children().await?.is_empty(),
+        Ok(()) => children(&*image).await?.is_none_or(|children| !children.is_empty()),
         Err(_) => true,
     };
     image.close().await?;
@@ -171,10 +210,12 @@ async fn drop_clone_snapshot(store: &Arc<dyn BlockStore>, name: &str, snapshot: 
 
 /// Asks for clones itself: with clone format 2 the pool would not refuse.
 async fn drop_childless(image: &dyn BlockImage, snapshot: &str) -> Result<()> {
-    if image.children().await?.iter().any(|child| child.snapshot == snapshot) {
-        return Ok(());
+    match children(image).await? {
+        Some(children) if children.iter().all(|child| child.snapshot != snapshot) => {
+            drop_snapshot(image, snapshot).await
+        }
+        _ => Ok(()),
     }
-    drop_snapshot(image, snapshot).await
 }
 
 /// Removes `name` if it was deleted and nothing needs it; answers what it hung on then.

@@ -13,6 +13,7 @@ mod extend_volume;
 mod lineage;
 mod locks;
 pub mod names;
+mod seal_image;
 mod sweeper;
 mod upload_image;
 
@@ -82,6 +83,7 @@ impl Context {
             Task::UploadImage { image_id } => {
                 Box::new(upload_image::InterruptedUpload::new(context, image_id))
             }
+            Task::SealImage { image_id } => Box::new(seal_image::SealImage::new(context, image_id)),
             Task::DeleteImage { image_id } => Box::new(delete_image::DeleteImage::new(context, image_id)),
         }
     }

@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
 
-use super::{Context, lineage, names};
+use super::{Context, lineage};
 use crate::block::{BlockError, BlockStore, ErrorKind, Missing, OpenMode, Progress};
 use crate::db::{self, Database, DbError, ImageChange, JobOutcome, Repository};
-use crate::jobs::{Cause, Keeper, Origin, Run, StepError, Task, Workflow, chain};
+use crate::jobs::{self, Cause, Keeper, Origin, Run, StepError, Task, Workflow, chain};
 use crate::model::{ImageId, ImageStatus, JobId, World};
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{Algorithm, ReceiveOptions, Received, TransferError, receive};
@@ -85,7 +85,7 @@ where
         let run = upload.begin(&id, &origin).await?;
         let _lease = upload.keeper.keep(run.clone());
         let outcome = match upload.bring_in(&id, promised, body, &run).await {
-            Ok(received) => upload.end_well(&id, &received, &run).await,
+            Ok(received) => upload.end_well(&id, &received, &run, &origin).await,
             Err(error) => Err(error),
         };
         match outcome {
@@ -159,20 +159,18 @@ impl Upload {
             idle_timeout: self.idle_timeout,
         };
         let received = receive(body, image.clone(), options, &run.progress).await;
-        let sealed = match &received {
-            Ok(_) => {
-                run.set_step("snapshot");
-                seal(&*image).await
-            }
-            Err(_) => Ok(()),
-        };
         image.close().await?;
-        sealed?;
         Ok(received?)
     }
 
-    async fn end_well(&self, id: &ImageId, received: &Received, run: &Run) -> Result<(), UploadError> {
-        let fsid = self.store.fsid().await?;
+    /// The bytes are durable. The snapshot, for which a monitor takes up to a second, is a job of its own.
+    async fn end_well(
+        &self,
+        id: &ImageId,
+        received: &Received,
+        run: &Run,
+        origin: &Origin,
+    ) -> Result<(), UploadError> {
         let digest = |wanted: Algorithm| {
             received.digests.iter().find(|(algorithm, _)| *algorithm == wanted).map(|(_, hex)| hex.clone())
         };
@@ -186,13 +184,13 @@ impl Upload {
             checksum: digest(Algorithm::Md5),
             os_hash_algo: self.digests.map(|algorithm| algorithm.name().to_owned()),
             os_hash_value: self.digests.and_then(digest),
-            location: Some(names::location(&fsid, self.store.pool(), id.as_str())),
         };
         let (from, to) = (ImageStatus::Saving, ImageStatus::Active);
         if !repository.change_image(id, from, to, &change, run.now()).await? {
             return Err(UploadError::Deleted);
         }
         repository.finish_job(&run.id, &JobOutcome::Done, None, run.now()).await?;
+        jobs::enqueue(&mut repository, &self.world, Task::SealImage { image_id: id.clone() }, origin).await?;
         repository.commit().await?;
         metrics::transferred(Direction::Upload, received.size);
         metrics::job(&run.kind, "done", run.started.elapsed());
@@ -247,19 +245,8 @@ impl Upload {
     }
 }
 
-async fn seal(image: &dyn crate::block::BlockImage) -> crate::block::Result<()> {
-    image.create_snapshot(names::IMAGE_SNAPSHOT).await?;
-    image.protect_snapshot(names::IMAGE_SNAPSHOT).await
-}
-
-/// Removes an image that never became active, snapshot and all.
+/// Removes an image that never became active.
 async fn discard(store: &Arc<dyn BlockStore>, id: &ImageId) -> crate::block::Result<()> {
-    // What cannot be opened may still be there in part: a process died while it was made.
-    if let Some(image) = store.open(id.as_str(), OpenMode::ReadWrite).await.or_missing()? {
-        let dropped = super::lineage::drop_snapshot(&*image, names::IMAGE_SNAPSHOT).await;
-        image.close().await?;
-        dropped?;
-    }
     store.remove(id.as_str(), &Progress::new()).await.or_missing()?;
     Ok(())
 }

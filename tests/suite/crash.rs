@@ -50,8 +50,8 @@ fn bytes() -> Bytes {
     bytes.into()
 }
 
-async fn killed_at_random(store: StoreKind) {
-    let place = Place::new(store, DatabaseKind::Sqlite).await;
+async fn killed_at_random(store: StoreKind, database: DatabaseKind) {
+    let place = Place::new(store, database).await;
     let mut server = place.start();
     let bytes = bytes();
     let base = create_image(&server).await.unwrap();
@@ -266,15 +266,21 @@ async fn delete_everything(server: &Server) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_directory() {
-    killed_at_random(StoreKind::Directory).await;
+    killed_at_random(StoreKind::Directory, DatabaseKind::Sqlite).await;
+}
+
+/// Where a process may not take over what another one had, before its lease is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_directory_with_postgresql() {
+    killed_at_random(StoreKind::Directory, DatabaseKind::Postgres).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_ceph_with_clone_format_1() {
-    killed_at_random(StoreKind::RbdV1).await;
+    killed_at_random(StoreKind::RbdV1, DatabaseKind::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_ceph_with_clone_format_2() {
-    killed_at_random(StoreKind::RbdV2).await;
+    killed_at_random(StoreKind::RbdV2, DatabaseKind::Sqlite).await;
 }

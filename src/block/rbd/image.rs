@@ -356,7 +356,8 @@ impl BlockImage for RbdImage {
             let looking = Handle::open(handle.pool(), handle.name(), By::Id(&id), false, None)?;
             let children = list::children(&looking).map_err(|failure| match failure.errno {
                 // One of the children is being made or removed: librbd cannot name it.
-                Errno::ENOENT => Failure { kind: ErrorKind::Busy, ..failure },
+                Errno::ENOENT => failure.meaning(ErrorKind::Busy),
+                _ if list::is_hidden(failure) => failure.meaning(ErrorKind::HasChildren),
                 _ => failure,
             });
             looking.close()?;

@@ -201,6 +201,11 @@ pub(super) fn children(image: &Handle) -> Outcome<Vec<Child>> {
     Ok(found)
 }
 
+/// Whether it says that there are children, but in a pool whose images this user may not name.
+pub(super) fn is_hidden(failure: Failure) -> bool {
+    matches!(failure.errno, Errno::EPERM | Errno::EACCES)
+}
+
 fn children_here(image: &Handle, snapshot: &str) -> Outcome<Vec<Child>> {
     // SAFETY: as in `images`.
     unsafe {

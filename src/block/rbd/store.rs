@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
 
@@ -222,10 +222,12 @@ impl BlockStore for RbdStore {
         let progress = progress.clone();
         self.in_pool(Class::Remove, OPERATION, name, move |pool| {
             pool.closing().wait(&subject, patience);
-            watched("rbd_remove_with_progress", &progress, |arg| {
-                // SAFETY: the pool is alive, the text ends in NUL, and `report` takes this argument.
-                unsafe { sys::rbd_remove_with_progress(pool.io(), key.as_ptr(), report, arg) }
-            })
+            match remove(pool, &key, &progress) {
+                Err(failure) if failure.kind == ErrorKind::NotFound && is_there(pool, &subject, &key)? => {
+                    Err(failure.meaning(ErrorKind::NoSpace))
+                }
+                other => other,
+            }
         })
         .await
     }
@@ -247,8 +249,12 @@ impl BlockStore for RbdStore {
             handle.close()?;
             // SAFETY: the pool is alive and the text ends in NUL.
             let moved = unsafe { sys::rbd_trash_move(pool.io(), key.as_ptr(), 0) };
-            check("rbd_trash_move", moved)?;
-            id
+            match check("rbd_trash_move", moved) {
+                Err(failure) if failure.kind == ErrorKind::NotFound && is_there(pool, &subject, &key)? => {
+                    Err(failure.meaning(ErrorKind::NoSpace))
+                }
+                other => other.and(id),
+            }
         })
         .await
     }
@@ -324,6 +330,22 @@ impl BlockStore for RbdStore {
     }
 }
 
+fn remove(pool: &Arc<Pool>, key: &CStr, progress: &Progress) -> Result<(), Failure> {
+    watched("rbd_remove_with_progress", progress, |arg| {
+        // SAFETY: the pool is alive, the text ends in NUL, and `report` takes this argument.
+        unsafe { sys::rbd_remove_with_progress(pool.io(), key.as_ptr(), report, arg) }
+    })
+}
+
+/// librbd removes by way of the trash. In a full pool there is no room for the entry, of which it says ENOENT.
+fn is_there(pool: &Arc<Pool>, name: &str, key: &CStr) -> Result<bool, Failure> {
+    match Handle::open(pool, name, By::Name(key), false, None) {
+        Ok(handle) => handle.close().map(|()| true),
+        Err(failure) if failure.kind == ErrorKind::NotFound => Ok(false),
+        Err(failure) => Err(failure),
+    }
+}
+
 /// Clears an image in the trash of its snapshots, if nothing hangs on any of them.
 fn remove_snapshots(handle: &Handle) -> Result<(), Failure> {
     let in_the_way = |kind| {
@@ -339,8 +361,10 @@ fn remove_snapshots(handle: &Handle) -> Result<(), Failure> {
     let looking = Handle::open(handle.pool(), handle.name(), By::Id(&id), false, None)?;
     let children = list::children(&looking);
     looking.close()?;
-    if !children?.is_empty() {
-        return in_the_way(ErrorKind::HasChildren);
+    match children {
+        Ok(children) if children.is_empty() => {}
+        Err(failure) if !list::is_hidden(failure) => return Err(failure),
+        _ => return in_the_way(ErrorKind::HasChildren),
     }
     if snapshots.iter().any(|snapshot| snapshot.namespace == Namespace::Other) {
         return in_the_way(ErrorKind::HasSnapshots);

@@ -1,9 +1,10 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use crate::http::{App, RequestContext};
+use crate::http::App;
+use crate::identity::policy::image as rules;
 use crate::image_api::fault::{FaultBody, Result};
-use crate::image_api::request::{InPath, NoBody};
+use crate::image_api::request::{Call, InPath, NoBody};
 use crate::model::ImageStatus;
 
 /// Withholds the image's bytes from all but administrators.
@@ -19,10 +20,17 @@ use crate::model::ImageStatus;
 )]
 pub async fn deactivate(
     State(app): State<App>,
-    cx: RequestContext,
+    call: Call,
     InPath(id): InPath<String>,
     _: NoBody,
 ) -> Result<StatusCode> {
-    super::switch(&app, &cx, &id, "deactivate", (ImageStatus::Active, ImageStatus::Deactivated)).await?;
+    super::switch(
+        &app,
+        &call,
+        &id,
+        (rules::DEACTIVATE, "deactivate"),
+        (ImageStatus::Active, ImageStatus::Deactivated),
+    )
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }

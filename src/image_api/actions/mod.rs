@@ -5,20 +5,23 @@ pub(super) mod reactivate;
 
 use super::fault::{Fault, Result};
 use super::images::find_to_change;
+use super::request::Call;
 use crate::db::ImageChange;
-use crate::http::{App, RequestContext};
+use crate::http::App;
+use crate::identity::policy::Rule;
 use crate::model::ImageStatus;
 
 /// From one status to the other; an image that is there already stays.
 async fn switch(
     app: &App,
-    cx: &RequestContext,
+    call: &Call,
     id: &str,
-    verb: &str,
+    (rule, verb): (Rule, &str),
     (from, to): (ImageStatus, ImageStatus),
 ) -> Result<()> {
     let mut repository = app.database.begin().await?;
-    let image = find_to_change(&mut repository, cx, id).await?;
+    let image = find_to_change(&mut repository, call, id).await?;
+    call.check_image(rule, &image)?;
     if image.status == to {
         return Ok(());
     }

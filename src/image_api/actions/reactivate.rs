@@ -1,9 +1,10 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use crate::http::{App, RequestContext};
+use crate::http::App;
+use crate::identity::policy::image as rules;
 use crate::image_api::fault::{FaultBody, Result};
-use crate::image_api::request::{InPath, NoBody};
+use crate::image_api::request::{Call, InPath, NoBody};
 use crate::model::ImageStatus;
 
 /// Gives the image's bytes free again.
@@ -19,10 +20,17 @@ use crate::model::ImageStatus;
 )]
 pub async fn reactivate(
     State(app): State<App>,
-    cx: RequestContext,
+    call: Call,
     InPath(id): InPath<String>,
     _: NoBody,
 ) -> Result<StatusCode> {
-    super::switch(&app, &cx, &id, "reactivate", (ImageStatus::Deactivated, ImageStatus::Active)).await?;
+    super::switch(
+        &app,
+        &call,
+        &id,
+        (rules::REACTIVATE, "reactivate"),
+        (ImageStatus::Deactivated, ImageStatus::Active),
+    )
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }

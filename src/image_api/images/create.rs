@@ -4,13 +4,14 @@ use axum::http::{HeaderName, StatusCode, header};
 use serde_json::{Map, Value};
 
 use super::draft::Draft;
-use super::{ImageView, property};
+use super::{ImageView, check_visibility, property};
 use crate::db::{DbError, Image};
-use crate::http::{App, RequestContext};
+use crate::http::App;
+use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
-use crate::image_api::request::JsonBody;
+use crate::image_api::request::{Call, JsonBody};
 use crate::image_api::versions::Base;
-use crate::model::{ImageId, ImageStatus, Timestamp};
+use crate::model::{ImageId, ImageStatus, ProjectId, Timestamp};
 
 /// Makes a record, without bytes as yet. All properties may be left out.
 #[utoipa::path(
@@ -28,14 +29,14 @@ use crate::model::{ImageId, ImageStatus, Timestamp};
 )]
 pub async fn create(
     State(app): State<App>,
-    cx: RequestContext,
+    call: Call,
     base: Base,
     JsonBody(body): JsonBody,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<ImageView>)> {
     let Value::Object(wanted) = body else {
         return Err(Fault::BadRequest("Request body must be a JSON object.".to_owned()));
     };
-    let image = drafted(wanted, &app, &cx)?;
+    let image = drafted(wanted, &app, &call)?;
 
     let mut repository = app.database.begin().await?;
     let limit = app.config.limits.max_images;
@@ -53,7 +54,7 @@ pub async fn create(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(view)))
 }
 
-fn drafted(wanted: Map<String, Value>, app: &App, cx: &RequestContext) -> Result<Image> {
+fn drafted(wanted: Map<String, Value>, app: &App, call: &Call) -> Result<Image> {
     // Glance's order: names that are never accepted, then forms, then names that are not accepted here.
     for name in ["direct_url", "self", "file", "schema", "stores"] {
         if wanted.contains_key(name) {
@@ -73,12 +74,13 @@ fn drafted(wanted: Map<String, Value>, app: &App, cx: &RequestContext) -> Result
             return Err(Fault::Forbidden(format!("Attribute '{name}' is reserved.")));
         }
     }
+    may_add(&wanted, call)?;
     let now = app.world.now();
     let id = match wanted.get("id").and_then(Value::as_str).and_then(ImageId::parse) {
         Some(id) => id,
         None => ImageId::from(app.world.ids.random()),
     };
-    let mut draft = Draft::new(empty(id, now, cx), cx);
+    let mut draft = Draft::new(empty(id, now, owner(&wanted, call)), call);
     for (name, value) in wanted {
         if name != "id" {
             draft.set(&name, value)?;
@@ -87,14 +89,36 @@ fn drafted(wanted: Map<String, Value>, app: &App, cx: &RequestContext) -> Result
     draft.finished(&app.config.images, now)
 }
 
+/// The caller's project, unless the body names another one, or none.
+fn owner(wanted: &Map<String, Value>, call: &Call) -> Option<ProjectId> {
+    match wanted.get("owner") {
+        Some(owner) => owner.as_str().map(|owner| ProjectId(owner.to_owned())),
+        None => Some(call.project_id().clone()),
+    }
+}
+
+fn may_add(wanted: &Map<String, Value>, call: &Call) -> Result<()> {
+    let owner = owner(wanted, call);
+    let visibility = wanted.get("visibility").and_then(Value::as_str).unwrap_or("private");
+    let target = call.planned(owner.as_ref().map(ProjectId::as_str), visibility);
+    call.check(rules::ADD_IMAGE, &target).map_err(|refusal| {
+        if owner.as_ref() == Some(call.project_id()) {
+            return refusal;
+        }
+        let owner = owner.map_or_else(|| "None".to_owned(), |owner| owner.0);
+        Fault::Forbidden(format!("You are not permitted to create images owned by '{owner}'."))
+    })?;
+    check_visibility(call, visibility, &target)
+}
+
 fn read_only(name: &str) -> Fault {
     Fault::Forbidden(format!("Attribute '{name}' is read-only."))
 }
 
-fn empty(id: ImageId, now: Timestamp, cx: &RequestContext) -> Image {
+fn empty(id: ImageId, now: Timestamp, owner: Option<ProjectId>) -> Image {
     Image {
         id,
-        project_id: Some(cx.project_id.clone()),
+        project_id: owner,
         name: None,
         status: ImageStatus::Queued,
         previous_status: None,

@@ -3,9 +3,10 @@ use axum::http::StatusCode;
 
 use super::{find, find_to_change};
 use crate::db::{ImageChange, Job};
-use crate::http::{App, RequestContext};
+use crate::http::App;
+use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
-use crate::image_api::request::{InPath, NoBody};
+use crate::image_api::request::{Call, InPath, NoBody};
 use crate::jobs::{self, Task};
 use crate::model::{Cause, ImageStatus, JobState};
 
@@ -26,40 +27,39 @@ use crate::model::{Cause, ImageStatus, JobState};
 )]
 pub async fn delete(
     State(app): State<App>,
-    cx: RequestContext,
+    call: Call,
     InPath(id): InPath<String>,
     _: NoBody,
 ) -> Result<StatusCode> {
     let mut repository = app.database.begin().await?;
-    let image = find_to_change(&mut repository, &cx, &id).await.map_err(|fault| match fault {
+    let image = find_to_change(&mut repository, &call, &id).await.map_err(|fault| match fault {
         Fault::NotFound(_) => Fault::NotFound(format!("Failed to find image {id} to delete")),
         other => other,
     })?;
+    call.check_image(rules::DELETE_IMAGE, &image)?;
     if image.protected {
         return Err(Fault::Forbidden(format!("Image {id} is protected and cannot be deleted.")));
     }
     let now = app.world.now();
-    if image.status == ImageStatus::Saving {
-        repository.cancel_jobs(image.id.as_str(), now).await?;
-    }
+    repository.cancel_jobs(image.id.as_str(), now).await?;
     let change = ImageChange::default();
     if !repository.change_image(&image.id, image.status, ImageStatus::Deleted, &change, now).await? {
         return Err(Fault::Conflict(format!("Image {id} was changed meanwhile. Please try again.")));
     }
     let task = Task::DeleteImage { image_id: image.id };
-    let job = jobs::enqueue(&mut repository, &app.world, task, &cx.origin()).await?;
+    let job = jobs::enqueue(&mut repository, &app.world, task, &call.origin()).await?;
     repository.commit().await?;
 
-    if image.status == ImageStatus::Saving
-        && let Err(error) = app.keeper.stop_cancelled().await
-    {
-        tracing::warn!(%error, "an upload will notice later that its image was deleted");
+    if let Err(error) = app.keeper.stop_cancelled().await {
+        tracing::warn!(%error, "jobs will notice later that their image was deleted");
     }
     let patience = app.config.api.request_timeout.duration() / 2;
     let failed = app.job_over(&job, patience).await?.filter(|job| job.state == JobState::Failed);
     match failed {
         // What had no bytes is gone even when its job failed.
-        Some(job) if find(&mut app.database.read().await?, &cx, &id).await.is_ok() => Err(refusal(&id, job)),
+        Some(job) if find(&mut app.database.read().await?, &call, &id).await.is_ok() => {
+            Err(refusal(&id, job))
+        }
         _ => Ok(StatusCode::NO_CONTENT),
     }
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -5,11 +7,13 @@ use axum::response::{IntoResponse, Response};
 use futures::TryStreamExt;
 
 use super::find;
-use crate::block::OpenMode;
+use crate::block::{BlockImage, OpenMode};
+use crate::db::Image;
+use crate::http::App;
 use crate::http::range::{self, RangeError, Stretch};
-use crate::http::{App, RequestContext};
+use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
-use crate::image_api::request::{InPath, NoBody};
+use crate::image_api::request::{Call, InPath, NoBody};
 use crate::model::ImageStatus;
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{SendOptions, send};
@@ -37,26 +41,25 @@ use crate::workflows::names::parse_location;
 )]
 pub async fn download(
     State(app): State<App>,
-    cx: RequestContext,
+    call: Call,
     InPath(id): InPath<String>,
     headers: HeaderMap,
     _: NoBody,
 ) -> Result<Response> {
-    let image = find(&mut app.database.read().await?, &cx, &id).await?;
-    if image.status == ImageStatus::Deactivated && !cx.is_admin {
+    let image = find(&mut app.database.read().await?, &call, &id).await?;
+    if image.status == ImageStatus::Deactivated && !call.guard.is_admin() {
         return Err(Fault::Forbidden(
             "The requested image has been deactivated. Image data download is forbidden.".to_owned(),
         ));
     }
-    let (Some(location), Some(size)) =
-        (&image.location, image.size.and_then(|size| u64::try_from(size).ok()))
+    call.check_image(rules::DOWNLOAD_IMAGE, &image)?;
+    let (ImageStatus::Active | ImageStatus::Deactivated, Some(size)) =
+        (image.status, image.size.and_then(|size| u64::try_from(size).ok()))
     else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
     let asked = asked(&headers, size)?;
-    let place = parse_location(location)
-        .ok_or_else(|| Fault::Internal(anyhow::anyhow!("{location:?} is no location of this store")))?;
-    let source = app.stores.images.open(place.image, OpenMode::Snapshot(place.snapshot.to_owned())).await?;
+    let source = open(&app, &image).await?;
 
     let stretch = asked.unwrap_or(Stretch { start: 0, end: size });
     let options = SendOptions { chunk: source.object_size(), ..SendOptions::default() };
@@ -79,6 +82,17 @@ pub async fn download(
         answer = answer.header("content-md5", checksum);
     }
     answer.body(Body::from_stream(bytes)).map_err(|error| Fault::Internal(error.into()))
+}
+
+/// At the snapshot, or as it is while the snapshot is still being made: the bytes do not change any more.
+async fn open(app: &App, image: &Image) -> Result<Arc<dyn BlockImage>> {
+    let store = &app.stores.images;
+    let Some(location) = &image.location else {
+        return Ok(store.open(image.id.as_str(), OpenMode::ReadOnly).await?);
+    };
+    let place = parse_location(location)
+        .ok_or_else(|| Fault::Internal(anyhow::anyhow!("{location:?} is no location of this store")))?;
+    Ok(store.open(place.image, OpenMode::Snapshot(place.snapshot.to_owned())).await?)
 }
 
 /// Glance also reads a `Content-Range` in the request, which was never right but is still sent.

@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::property;
 use crate::config;
 use crate::db::Image;
-use crate::http::RequestContext;
 use crate::image_api::fault::{Fault, Result};
+use crate::image_api::request::Call;
 use crate::model::{ImageStatus, ProjectId, Timestamp};
 
 pub struct Draft {
@@ -15,8 +15,8 @@ pub struct Draft {
 }
 
 impl Draft {
-    pub fn new(image: Image, cx: &RequestContext) -> Self {
-        Self { image, is_admin: cx.is_admin }
+    pub fn new(image: Image, call: &Call) -> Self {
+        Self { image, is_admin: call.guard.is_admin() }
     }
 
     /// A base property, or a custom one that the image has.

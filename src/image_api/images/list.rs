@@ -7,8 +7,10 @@ use utoipa::ToSchema;
 
 use super::{ImageView, filter, find};
 use crate::db::{Direction, Page, SortKey};
-use crate::http::{App, Query, RequestContext};
+use crate::http::{App, Query, images};
+use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
+use crate::image_api::request::Call;
 
 #[derive(Serialize, ToSchema)]
 pub struct ImageList {
@@ -49,19 +51,18 @@ pub struct ImageList {
     responses(
         (status = 200, description = "A page of images", body = ImageList),
         (status = 400, description = "A filter, sort key, limit or marker that is none", body = FaultBody),
+        (status = 403, description = "The policy does not allow it", body = FaultBody),
     )
 )]
-pub async fn list(
-    State(app): State<App>,
-    cx: RequestContext,
-    RawQuery(raw): RawQuery,
-) -> Result<Json<ImageList>> {
+pub async fn list(State(app): State<App>, call: Call, RawQuery(raw): RawQuery) -> Result<Json<ImageList>> {
     let raw = raw.unwrap_or_default();
     if percent_decode_str(&raw).decode_utf8().is_err() {
         return Err(Fault::undecodable());
     }
+    let own = call.planned(Some(call.project_id().as_str()), "private");
+    call.check(rules::GET_IMAGES, &own)?;
     let query = Query::parse(&raw);
-    let filter = filter::parse(&query, &cx)?;
+    let filter = filter::parse(&query, &call)?;
     let limits = &app.config.images;
     let limit = match query.last("limit") {
         None => i64::from(limits.limit_param_default),
@@ -77,21 +78,20 @@ pub async fn list(
     let mut repository = app.database.read().await?;
     if let Some(marker) = &page.marker {
         // An unknown marker is a bad request, not a missing image.
-        let image = find(&mut repository, &cx, marker).await.map_err(|fault| match fault {
+        let image = find(&mut repository, &call, marker).await.map_err(|fault| match fault {
             Fault::NotFound(said) => Fault::BadRequest(said),
             other => other,
         })?;
         page.marker = Some(image.id.to_string());
     }
-    let images = match filter {
+    let mut images = match filter {
         Some(filter) => repository.images(&filter, &page).await?,
         None => Vec::new(),
     };
+    let is_full = images.len() as i64 == limit;
+    images.retain(|image| call.guard.allows(rules::GET_IMAGE, &images::target(image)));
 
-    let next = images
-        .last()
-        .filter(|_| images.len() as i64 == limit)
-        .map(|last| link(&query, Some(last.id.as_str())));
+    let next = images.last().filter(|_| is_full).map(|last| link(&query, Some(last.id.as_str())));
     let show = |image| ImageView::new(image, limits.show_image_direct_url);
     Ok(Json(ImageList {
         first: link(&query, None),

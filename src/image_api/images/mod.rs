@@ -15,3 +15,16 @@ mod view;
 
 pub(super) use draft::Draft;
 pub(super) use view::{ImageView, find, find_to_change};
+
+use super::fault::Result;
+use super::request::Call;
+use crate::identity::policy::{Target, image as rules};
+
+/// To show an image to other projects is a right of its own.
+fn check_visibility(call: &Call, visibility: &str, target: &Target) -> Result<()> {
+    match visibility {
+        "public" => call.check(rules::PUBLICIZE_IMAGE, target),
+        "community" => call.check(rules::COMMUNITIZE_IMAGE, target),
+        _ => Ok(()),
+    }
+}

@@ -186,6 +186,11 @@ fn refuse<T>(reason: impl Into<String>) -> Result<T> {
 }
 
 impl Change {
+    /// The visibility that it asks for.
+    pub fn visibility(&self) -> Option<&str> {
+        if self.property == "visibility" { self.value.as_str() } else { None }
+    }
+
     pub fn apply(self, draft: &mut Draft) -> Result<()> {
         let Change { dialect, operation, property, value } = self;
         let conflict = |what: &str| Err(Fault::ConflictDetail(format!("Property {property} {what}.")));

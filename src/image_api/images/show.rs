@@ -2,9 +2,10 @@ use axum::Json;
 use axum::extract::State;
 
 use super::{ImageView, find};
-use crate::http::{App, RequestContext};
+use crate::http::App;
+use crate::identity::policy::image as rules;
 use crate::image_api::fault::{FaultBody, Result};
-use crate::image_api::request::{InPath, NoBody};
+use crate::image_api::request::{Call, InPath, NoBody};
 
 /// One image.
 #[utoipa::path(
@@ -18,10 +19,11 @@ use crate::image_api::request::{InPath, NoBody};
 )]
 pub async fn show(
     State(app): State<App>,
-    cx: RequestContext,
+    call: Call,
     InPath(id): InPath<String>,
     _: NoBody,
 ) -> Result<Json<ImageView>> {
-    let image = find(&mut app.database.read().await?, &cx, &id).await?;
+    let image = find(&mut app.database.read().await?, &call, &id).await?;
+    call.check_image(rules::GET_IMAGE, &image)?;
     Ok(Json(ImageView::new(image, app.config.images.show_image_direct_url)))
 }

@@ -1,12 +1,14 @@
 use axum::Json;
 use axum::extract::{FromRequest, Request, State};
 
+use super::check_visibility;
 use super::draft::Draft;
-use super::patch::{Dialect, MEDIA_TYPES};
+use super::patch::{Change, Dialect, MEDIA_TYPES};
 use super::{ImageView, find_to_change};
-use crate::http::{App, RequestContext};
+use crate::http::{App, images};
+use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
-use crate::image_api::request::{InPath, JsonBody, content_type};
+use crate::image_api::request::{Call, InPath, JsonBody, content_type};
 
 /// Changes properties: all that the list names, or none.
 #[utoipa::path(
@@ -34,7 +36,7 @@ use crate::image_api::request::{InPath, JsonBody, content_type};
 )]
 pub async fn update(
     State(app): State<App>,
-    cx: RequestContext,
+    call: Call,
     InPath(id): InPath<String>,
     request: Request,
 ) -> Result<Json<ImageView>> {
@@ -50,9 +52,13 @@ pub async fn update(
     let changes = dialect.parse(body)?;
 
     let mut repository = app.database.begin().await?;
-    let mut image = find_to_change(&mut repository, &cx, &id).await?;
+    let mut image = find_to_change(&mut repository, &call, &id).await?;
+    call.check_image(rules::MODIFY_IMAGE, &image)?;
+    for visibility in changes.iter().filter_map(Change::visibility) {
+        check_visibility(&call, visibility, &images::target(&image))?;
+    }
     if !changes.is_empty() {
-        let mut draft = Draft::new(image, &cx);
+        let mut draft = Draft::new(image, &call);
         changes.into_iter().try_for_each(|change| change.apply(&mut draft))?;
         image = draft.finished(&app.config.images, app.world.now())?;
         repository.update_image(&image).await?;

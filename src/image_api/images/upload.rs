@@ -4,9 +4,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use super::find;
 use crate::config::HashingAlgorithm;
 use crate::db::Image;
-use crate::http::{App, RequestContext};
+use crate::http::App;
+use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
-use crate::image_api::request::{InPath, content_type};
+use crate::image_api::request::{Call, InPath, content_type};
 use crate::model::ImageStatus;
 use crate::transfer::Algorithm;
 use crate::workflows::{Upload, UploadError, upload_image};
@@ -24,6 +25,7 @@ use crate::workflows::{Upload, UploadError, upload_image};
         (status = 204, description = "The image is active"),
         (status = 400, description = "Formats are not set, or more or fewer bytes came than were promised",
             body = FaultBody),
+        (status = 403, description = "The policy does not allow it", body = FaultBody),
         (status = 404, description = "There is no such image", body = FaultBody),
         (status = 408, description = "Nothing came for too long", body = FaultBody),
         (status = 409, description = "The image is not queued", body = FaultBody),
@@ -35,7 +37,7 @@ use crate::workflows::{Upload, UploadError, upload_image};
 )]
 pub async fn upload(
     State(app): State<App>,
-    cx: RequestContext,
+    call: Call,
     InPath(id): InPath<String>,
     request: Request,
 ) -> Result<StatusCode> {
@@ -49,13 +51,14 @@ pub async fn upload(
         });
     }
     let promised = promised(request.headers())?;
-    let image = find(&mut app.database.read().await?, &cx, &id).await?;
+    let image = find(&mut app.database.read().await?, &call, &id).await?;
+    call.check_image(rules::UPLOAD_IMAGE, &image)?;
     if image.status != ImageStatus::Queued {
         return Err(wrong_status(image.status));
     }
     check_formats(&image)?;
     let body = request.into_body().into_data_stream();
-    match upload_image(pipeline(&app), image.id, promised, body, cx.origin()).await {
+    match upload_image(pipeline(&app), image.id, promised, body, call.origin()).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(error) => Err(told(&id, error)),
     }

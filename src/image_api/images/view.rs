@@ -6,8 +6,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::db::{self, Image, Repository};
-use crate::http::RequestContext;
+use crate::http::images;
 use crate::image_api::fault::{Fault, Result};
+use crate::image_api::request::Call;
 use crate::model::{ImageId, ImageStatus};
 
 /// The order of the fields is Glance's.
@@ -82,23 +83,23 @@ impl ImageView {
     }
 }
 
-/// The image of this id, if the caller may know of it. What is not there and what is not for the caller are the
-/// same to them.
-pub async fn find(repository: &mut Repository, cx: &RequestContext, id: &str) -> Result<Image> {
+/// The image of this id, if it is there for the caller's project. What is not there and what is not for the
+/// project are the same to them. Which roles may do what with it is asked by [`Call::check_image`].
+pub async fn find(repository: &mut Repository, call: &Call, id: &str) -> Result<Image> {
     let image = match parse_id(id) {
         Some(id) => repository.image(&id).await?,
         None => None,
     };
-    visible(image, cx).ok_or_else(|| not_found(id))
+    visible(image, call).ok_or_else(|| not_found(id))
 }
 
 /// As [`find`], and nobody else changes it before the transaction ends.
-pub async fn find_to_change(repository: &mut Repository, cx: &RequestContext, id: &str) -> Result<Image> {
+pub async fn find_to_change(repository: &mut Repository, call: &Call, id: &str) -> Result<Image> {
     let image = match parse_id(id) {
         Some(id) => repository.image_to_change(&id).await?,
         None => None,
     };
-    visible(image, cx).ok_or_else(|| not_found(id))
+    visible(image, call).ok_or_else(|| not_found(id))
 }
 
 /// With hyphens only, as Glance compares texts; unlike there, case does not matter.
@@ -106,12 +107,8 @@ pub fn parse_id(text: &str) -> Option<ImageId> {
     ImageId::parse(text).filter(|_| text.len() == 36)
 }
 
-fn visible(image: Option<db::Image>, cx: &RequestContext) -> Option<db::Image> {
-    image.filter(|image| {
-        let public = matches!(image.visibility.as_str(), "public" | "community");
-        image.status != ImageStatus::Deleted
-            && (cx.is_admin || public || image.project_id.as_ref() == Some(&cx.project_id))
-    })
+fn visible(image: Option<db::Image>, call: &Call) -> Option<db::Image> {
+    image.filter(|image| images::is_visible(image, &call.guard, call.project_id()))
 }
 
 fn not_found(id: &str) -> Fault {

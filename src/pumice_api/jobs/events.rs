@@ -14,6 +14,8 @@ use crate::db::{self, Direction, Job, JobFilter, Page, SortKey};
 use crate::http::App;
 use crate::jobs::chain;
 use crate::model::{JobId, JobState, Timestamp};
+use crate::pumice_api::fault::{ErrorBody, Fault};
+use crate::pumice_api::request::Call;
 
 /// How old news may be. The database is asked, so that jobs of other processes are seen too.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -32,21 +34,26 @@ const BATCH: i64 = 500;
     get,
     path = "/pumice/v1/jobs/events",
     tag = "jobs",
-    responses((status = 200, content_type = "text/event-stream", body = String))
+    responses(
+        (status = 200, content_type = "text/event-stream", body = String),
+        (status = 403, description = "The rules do not allow it", body = ErrorBody),
+    )
 )]
-pub(crate) async fn job_events(State(app): State<App>) -> impl IntoResponse {
-    Sse::new(events(app)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+pub(crate) async fn job_events(State(app): State<App>, call: Call) -> Result<impl IntoResponse, Fault> {
+    call.check_list()?;
+    Ok(Sse::new(events(app, call)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
 }
 
 /// What one listener was told.
 struct Listener {
     app: App,
+    call: Call,
     since: Option<Timestamp>,
     told: HashMap<JobId, Timestamp>,
 }
 
-fn events(app: App) -> impl Stream<Item = Result<Event, Infallible>> {
-    let listener = Listener { app, since: None, told: HashMap::new() };
+fn events(app: App, call: Call) -> impl Stream<Item = Result<Event, Infallible>> {
+    let listener = Listener { app, call, since: None, told: HashMap::new() };
     stream::unfold(listener, |mut listener| async move {
         if listener.since.is_some() {
             tokio::time::sleep(PERIOD).await;
@@ -64,14 +71,11 @@ fn events(app: App) -> impl Stream<Item = Result<Event, Infallible>> {
 impl Listener {
     async fn news(&mut self) -> db::Result<Vec<Job>> {
         let now = self.app.world.now();
-        let filter = match self.since {
-            None => {
-                JobFilter { state: Some(vec![JobState::Queued, JobState::Running]), ..JobFilter::default() }
-            }
-            Some(since) => {
-                JobFilter { changed_after: Some(since.plus_seconds(-OVERLAP)), ..JobFilter::default() }
-            }
-        };
+        let mut filter = JobFilter { project_id: self.call.only_of(), ..JobFilter::default() };
+        match self.since {
+            None => filter.state = Some(vec![JobState::Queued, JobState::Running]),
+            Some(since) => filter.changed_after = Some(since.plus_seconds(-OVERLAP)),
+        }
         let oldest_first = SortKey { column: "updated_at", direction: Direction::Ascending };
         let page = Page { sort: vec![oldest_first], limit: Some(BATCH), ..Page::default() };
         let changed = self.app.database.read().await?.jobs(&filter, &page).await?;
@@ -88,6 +92,6 @@ impl Listener {
             self.told.insert(job.id.clone(), job.updated_at);
         }
         self.told.retain(|_, moment| *moment >= since.plus_seconds(-2 * OVERLAP));
-        Ok(news)
+        Ok(news.into_iter().filter_map(|job| self.call.seen(job)).collect())
     }
 }

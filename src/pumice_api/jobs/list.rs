@@ -9,6 +9,7 @@ use crate::db::{JobFilter, Page};
 use crate::http::{App, Query};
 use crate::model::{JobId, JobState};
 use crate::pumice_api::fault::{ErrorBody, Fault};
+use crate::pumice_api::request::Call;
 
 const DEFAULT_LIMIT: i64 = 100;
 const MAX_LIMIT: i64 = 1000;
@@ -28,21 +29,31 @@ const MAX_LIMIT: i64 = 1000;
     responses(
         (status = 200, body = JobsDocument),
         (status = 400, description = "A parameter cannot be understood", body = ErrorBody),
+        (status = 403, description = "The rules do not allow it", body = ErrorBody),
         (status = 503, description = "The database does not answer", body = ErrorBody),
     )
 )]
-pub(crate) async fn list_jobs(State(app): State<App>, query: Query) -> Result<Json<JobsDocument>, Fault> {
-    let (filter, page) = parse(&query)?;
+pub(crate) async fn list_jobs(
+    State(app): State<App>,
+    call: Call,
+    query: Query,
+) -> Result<Json<JobsDocument>, Fault> {
+    call.check_list()?;
+    let (mut filter, page) = parse(&query)?;
+    filter.project_id = call.only_of();
     let mut repository = app.database.read().await?;
     if let Some(marker) = page.marker.as_deref().and_then(JobId::parse)
-        && repository.job(&marker).await?.is_none()
+        && repository.job(&marker).await?.and_then(|job| call.seen(job)).is_none()
     {
         return Err(Fault::Invalid(format!("There is no job {marker} to start after.")));
     }
     let jobs = repository.jobs(&filter, &page).await?;
     let full = i64::try_from(jobs.len()).ok() == page.limit;
     let next = jobs.last().filter(|_| full).map(|last| next_page(&query, last.id.as_str()));
-    Ok(Json(JobsDocument { jobs: jobs.into_iter().map(JobView::from).collect(), next }))
+    Ok(Json(JobsDocument {
+        jobs: jobs.into_iter().filter_map(|job| call.seen(job)).map(JobView::from).collect(),
+        next,
+    }))
 }
 
 fn parse(query: &Query) -> Result<(JobFilter, Page), Fault> {

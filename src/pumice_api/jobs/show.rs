@@ -7,6 +7,7 @@ use super::view::JobDocument;
 use crate::http::App;
 use crate::model::JobId;
 use crate::pumice_api::fault::{ErrorBody, Fault};
+use crate::pumice_api::request::Call;
 
 /// One job
 #[utoipa::path(
@@ -22,12 +23,14 @@ use crate::pumice_api::fault::{ErrorBody, Fault};
 )]
 pub(crate) async fn show_job(
     State(app): State<App>,
+    call: Call,
     Path(id): Path<String>,
 ) -> Result<Json<JobDocument>, Fault> {
     let job = match JobId::parse(&id) {
         Some(id) => app.database.read().await?.job(&id).await?,
         None => None,
     };
-    job.map(|job| Json(JobDocument::new(job)))
+    job.and_then(|job| call.seen(job))
+        .map(|job| Json(JobDocument::new(job)))
         .ok_or_else(|| Fault::NotFound(format!("There is no job {id}.")))
 }

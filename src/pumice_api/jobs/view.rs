@@ -9,8 +9,8 @@ use crate::model::{JobState, Timestamp};
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JobView {
     id: String,
-    /// `create_volume`, `delete_volume`, `extend_volume`, `create_snapshot`, `delete_snapshot`, `upload_image`
-    /// or `delete_image`.
+    /// `create_volume`, `delete_volume`, `extend_volume`, `create_snapshot`, `delete_snapshot`, `upload_image`,
+    /// `seal_image` or `delete_image`.
     kind: String,
     resource: ResourceView,
     project_id: Option<String>,

@@ -17,6 +17,7 @@ use super::view::{Depth, One, View};
 use crate::config::Limits;
 use crate::db::{Snapshot, SnapshotFilter};
 use crate::http::App;
+use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};
 use crate::model::{SnapshotId, SnapshotStatus, VolumeStatus};
 
@@ -26,6 +27,7 @@ use crate::model::{SnapshotId, SnapshotStatus, VolumeStatus};
     responses(
         (status = 202, body = One),
         (status = 400, description = "The body is not usable, or the volume's status forbids it"),
+        (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
         (status = 413, description = "There are too many snapshots"),
     ),
@@ -42,6 +44,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
                 .to_owned(),
         ));
     }
+    call.check(rules::CREATE_SNAPSHOT, &volumes::target(&volume))?;
     let statuses: &[VolumeStatus] = if in_use_too || wanted.force == Some(true) {
         &[VolumeStatus::Available, VolumeStatus::InUse]
     } else {

@@ -6,9 +6,10 @@ use axum::response::Response;
 
 use super::super::fault::{Fault, empty};
 use super::super::request::Call;
-use super::find_to_change;
+use super::{find_to_change, target};
 use crate::db::{Repository, Snapshot};
 use crate::http::App;
+use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};
 use crate::model::SnapshotStatus;
 
@@ -19,12 +20,14 @@ use crate::model::SnapshotStatus;
     responses(
         (status = 202, description = "It will be deleted"),
         (status = 400, description = "Its status forbids it"),
+        (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such snapshot"),
     ),
 )]
 pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) -> Result<Response, Fault> {
     let mut repository = app.database.begin().await?;
     let snapshot = find_to_change(&mut repository, &call, &id).await?;
+    call.check(rules::DELETE_SNAPSHOT, &target(&snapshot))?;
     if !mark_deleting(&mut repository, &app, &call, &snapshot).await? {
         return Err(Fault::InvalidSnapshot(
             "Snapshot status must be available or error and must not be part of a group.".to_owned(),

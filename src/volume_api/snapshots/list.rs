@@ -13,6 +13,7 @@ use super::find;
 use super::view::{Depth, Many, View};
 use crate::db::SnapshotFilter;
 use crate::http::App;
+use crate::identity::policy::volume as rules;
 
 #[utoipa::path(
     get, path = "/v3/snapshots", tag = "snapshots", operation_id = "list_snapshots",
@@ -25,7 +26,11 @@ use crate::http::App;
         ("volume_id" = Option<String>, Query),
         ("metadata" = Option<String>, Query, description = "`{'key': 'value'}`, since 3.22"),
     ),
-    responses((status = 200, body = Many), (status = 400, description = "A parameter is not usable")),
+    responses(
+        (status = 200, body = Many),
+        (status = 400, description = "A parameter is not usable"),
+        (status = 403, description = "The policy does not allow it"),
+    ),
 )]
 pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault> {
     search(&app, &call, "snapshots", Depth::Base).await
@@ -34,10 +39,14 @@ pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault>
 #[utoipa::path(
     get, path = "/v3/snapshots/detail", tag = "snapshots", operation_id = "list_snapshots_in_detail",
     description = "Takes the parameters of the list without detail.",
-    responses((status = 200, body = Many), (status = 400, description = "A parameter is not usable")),
+    responses(
+        (status = 200, body = Many),
+        (status = 400, description = "A parameter is not usable"),
+        (status = 403, description = "The policy does not allow it"),
+    ),
 )]
 pub async fn detail(State(app): State<App>, call: Call) -> Result<Response, Fault> {
-    search(&app, &call, "snapshots/detail", Depth::Read).await
+    search(&app, &call, "snapshots/detail", Depth::read(&call)).await
 }
 
 async fn search(app: &App, call: &Call, collection: &str, depth: Depth) -> Result<Response, Fault> {
@@ -45,6 +54,7 @@ async fn search(app: &App, call: &Call, collection: &str, depth: Depth) -> Resul
     let paging = Paging::parse(&call.query, most, |key| column(key, call.version))?;
     let with_count = wants_count(call)?;
     let filter = filter(app, call)?;
+    call.check_own(rules::GET_ALL_SNAPSHOTS)?;
     let mut repository = app.database.read().await?;
     if let Some(marker) = &paging.marker {
         find(&mut repository, call, marker).await?;
@@ -81,7 +91,7 @@ const EVERYBODYS: [&str; 6] =
 
 fn filter(app: &App, call: &Call) -> Result<SnapshotFilter, Fault> {
     let mut filter = SnapshotFilter::default();
-    if !(call.context.is_admin && flag(&call.query, "all_tenants")?) {
+    if !(call.guard.is_admin() && flag(&call.query, "all_tenants")?) {
         filter.project_id = Some(call.context.project_id.to_string());
     }
     for (key, value) in allowed(call, &EVERYBODYS)? {

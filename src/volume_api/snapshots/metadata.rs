@@ -9,11 +9,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::super::fault::Fault;
-use super::super::metadata::{self, All, Holder, Item, Write};
+use super::super::metadata::{self, All, Holder, Item, Rules, Write};
 use super::super::request::{Body, Call};
-use super::{find, find_to_change};
+use super::{find, find_to_change, target};
 use crate::db::{Repository, Snapshot};
 use crate::http::App;
+use crate::identity::policy::{Target, volume as rules};
 use crate::model::Timestamp;
 
 pub fn router() -> OpenApiRouter<App> {
@@ -22,6 +23,12 @@ pub fn router() -> OpenApiRouter<App> {
 
 impl Holder for Snapshot {
     const KIND: &'static str = "Snapshot";
+    const RULES: Rules = Rules {
+        get: rules::GET_SNAPSHOT_METADATA,
+        merge: rules::UPDATE_SNAPSHOT_METADATA,
+        replace: rules::UPDATE_SNAPSHOT_METADATA,
+        delete: rules::DELETE_SNAPSHOT_METADATA,
+    };
 
     async fn find(repository: &mut Repository, call: &Call, id: &str) -> Result<Self, Fault> {
         find(repository, call, id).await
@@ -33,6 +40,10 @@ impl Holder for Snapshot {
 
     fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
+    }
+
+    fn target(&self) -> Target {
+        target(self)
     }
 
     async fn save(
@@ -51,7 +62,11 @@ impl Holder for Snapshot {
     get, path = "/v3/snapshots/{snapshot_id}/metadata", tag = "snapshots",
     operation_id = "list_snapshot_metadata",
     params(("snapshot_id" = String, Path)),
-    responses((status = 200, body = All), (status = 404, description = "No such snapshot")),
+    responses(
+        (status = 200, body = All),
+        (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such snapshot"),
+    ),
 )]
 async fn list(State(app): State<App>, call: Call, Path(id): Path<String>) -> Result<Response, Fault> {
     metadata::list::<Snapshot>(&app, &call, &id, false).await
@@ -61,7 +76,11 @@ async fn list(State(app): State<App>, call: Call, Path(id): Path<String>) -> Res
     post, path = "/v3/snapshots/{snapshot_id}/metadata", tag = "snapshots",
     operation_id = "add_snapshot_metadata",
     params(("snapshot_id" = String, Path)), request_body = All,
-    responses((status = 200, body = All), (status = 404, description = "No such snapshot")),
+    responses(
+        (status = 200, body = All),
+        (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such snapshot"),
+    ),
 )]
 async fn merge(
     State(app): State<App>,
@@ -76,7 +95,11 @@ async fn merge(
     put, path = "/v3/snapshots/{snapshot_id}/metadata", tag = "snapshots",
     operation_id = "replace_snapshot_metadata",
     params(("snapshot_id" = String, Path)), request_body = All,
-    responses((status = 200, body = All), (status = 404, description = "No such snapshot")),
+    responses(
+        (status = 200, body = All),
+        (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such snapshot"),
+    ),
 )]
 async fn replace(
     State(app): State<App>,
@@ -91,7 +114,11 @@ async fn replace(
     get, path = "/v3/snapshots/{snapshot_id}/metadata/{key}", tag = "snapshots",
     operation_id = "show_snapshot_metadata_item",
     params(("snapshot_id" = String, Path), ("key" = String, Path)),
-    responses((status = 200, body = Item), (status = 404, description = "No such snapshot or key")),
+    responses(
+        (status = 200, body = Item),
+        (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such snapshot or key"),
+    ),
 )]
 async fn show(
     State(app): State<App>,
@@ -105,8 +132,12 @@ async fn show(
     put, path = "/v3/snapshots/{snapshot_id}/metadata/{key}", tag = "snapshots",
     operation_id = "write_snapshot_metadata_item",
     params(("snapshot_id" = String, Path), ("key" = String, Path)), request_body = Item,
-    responses((status = 200, body = Item), (status = 400, description = "The body is of another key"),
-        (status = 404, description = "No such snapshot")),
+    responses(
+        (status = 200, body = Item),
+        (status = 400, description = "The body is of another key"),
+        (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such snapshot"),
+    ),
 )]
 async fn write(
     State(app): State<App>,
@@ -121,8 +152,11 @@ async fn write(
     delete, path = "/v3/snapshots/{snapshot_id}/metadata/{key}", tag = "snapshots",
     operation_id = "delete_snapshot_metadata_item",
     params(("snapshot_id" = String, Path), ("key" = String, Path)),
-    responses((status = 200, description = "It is gone"),
-        (status = 404, description = "No such snapshot or key")),
+    responses(
+        (status = 200, description = "It is gone"),
+        (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such snapshot or key"),
+    ),
 )]
 async fn remove(
     State(app): State<App>,

@@ -16,9 +16,22 @@ use super::fault::Fault;
 use super::request::Call;
 use crate::db::{Repository, Snapshot};
 use crate::http::App;
+use crate::identity::policy::{Target, volume as rules};
 use crate::model::SnapshotId;
 
 pub use delete::mark_deleting;
+
+/// A snapshot as rules see it.
+pub fn target(snapshot: &Snapshot) -> Target {
+    Target::new()
+        .with("id", &snapshot.id)
+        .with("project_id", &snapshot.project_id)
+        .with("user_id", &snapshot.user_id)
+        .with_option("display_name", snapshot.name.as_deref())
+        .with("volume_id", &snapshot.volume_id)
+        .with("volume_size", snapshot.size.get())
+        .with("status", snapshot.status)
+}
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -48,7 +61,9 @@ pub async fn find_to_change(repository: &mut Repository, call: &Call, id: &str) 
 }
 
 fn visible(found: Option<Snapshot>, call: &Call, id: &str) -> Result<Snapshot, Fault> {
-    found
+    let snapshot = found
         .filter(|snapshot| call.may_see(&snapshot.project_id))
-        .ok_or_else(|| Fault::Missing("Snapshot", id.to_owned()))
+        .ok_or_else(|| Fault::Missing("Snapshot", id.to_owned()))?;
+    call.check(rules::GET_SNAPSHOT, &target(&snapshot))?;
+    Ok(snapshot)
 }

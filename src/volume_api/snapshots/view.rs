@@ -9,6 +9,7 @@ use super::super::links::NextLink;
 use super::super::microversion::Microversion;
 use super::super::request::{Call, Moment};
 use crate::db;
+use crate::identity::policy::volume as rules;
 use crate::model::SnapshotStatus;
 
 /// How much a view tells.
@@ -20,6 +21,13 @@ pub enum Depth {
     Write,
     /// A show, and a list's detail.
     Read,
+}
+
+impl Depth {
+    /// As much as the caller may read.
+    pub fn read(call: &Call) -> Self {
+        if call.has(rules::EXTENDED_SNAPSHOT_ATTRIBUTES) { Depth::Read } else { Depth::Write }
+    }
 }
 
 #[derive(Serialize, ToSchema)]

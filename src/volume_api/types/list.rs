@@ -10,9 +10,10 @@ use super::super::fault::{Fault, answer};
 use super::super::paging::Paging;
 use super::super::python;
 use super::super::request::Call;
-use super::view::{Many, View};
+use super::view::{Many, Shown, View};
 use crate::db::{Direction, VolumeType};
 use crate::http::App;
+use crate::identity::policy::volume as rules;
 
 #[utoipa::path(
     get, path = "/v3/types", tag = "types", operation_id = "list_types",
@@ -21,9 +22,14 @@ use crate::http::App;
         ("sort" = Option<String>, Query, description = "`key[:asc|:desc],...`"),
         ("is_public" = Option<String>, Query, description = "`true`, `false` or `None`, for administrators"),
     ),
-    responses((status = 200, body = Many), (status = 400, description = "A parameter is not usable")),
+    responses(
+        (status = 200, body = Many),
+        (status = 400, description = "A parameter is not usable"),
+        (status = 403, description = "The policy does not allow it"),
+    ),
 )]
 pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault> {
+    call.check_own(rules::TYPE_GET_ALL)?;
     let paging = Paging::parse(&call.query, app.config.volumes.osapi_max_limit, column)?;
     let is_public = is_public(&call)?;
     // There are few of them: they are sorted here.
@@ -42,13 +48,14 @@ pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault>
         types.iter().skip(after).skip(count(paging.offset)).take(count(paging.limit)).collect();
     let last = page.last().map(|volume_type| volume_type.id.as_str());
     let volume_type_links = paging.next(&call, "types", page.len(), None, last);
-    let volume_types = page.iter().map(|volume_type| View::new(volume_type, &call)).collect();
+    let shown = Shown::to(&call);
+    let volume_types = page.iter().map(|volume_type| View::new(volume_type, shown)).collect();
     Ok(answer(StatusCode::OK, &Many { volume_types, volume_type_links }))
 }
 
 /// `None`: both kinds.
 fn is_public(call: &Call) -> Result<Option<bool>, Fault> {
-    match call.query.last("is_public").filter(|_| call.context.is_admin) {
+    match call.query.last("is_public").filter(|_| call.guard.is_admin()) {
         None => Ok(Some(true)),
         Some(text) if text.eq_ignore_ascii_case("none") => Ok(None),
         Some(text) => match python::boolean(text) {

@@ -45,6 +45,7 @@ const NOT_YET: [&str; 23] = [
     responses(
         (status = 202, description = "It will be done"),
         (status = 400, description = "No such action, or the volume's status forbids it"),
+        (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
         (status = 501, description = "An action that is not implemented"),
     ),

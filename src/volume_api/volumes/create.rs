@@ -18,6 +18,7 @@ use super::view::{One, Place, View};
 use crate::config::{Config, Limits};
 use crate::db::{Repository, Volume, VolumeFilter};
 use crate::http::App;
+use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};
 use crate::model::{Gib, VolumeId, VolumeStatus};
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ use source::Source;
     responses(
         (status = 202, body = One),
         (status = 400, description = "The body is not usable, or what it is made from is not"),
+        (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "A snapshot, volume or type that the body names does not exist"),
         (status = 413, description = "There are too many volumes, or this one would be too large"),
     ),
@@ -41,10 +43,10 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
     let mut repository = app.database.begin().await?;
 
     let asked_type = match &wanted.volume_type {
-        Some(name) => Some(types::by_id_or_name(&mut repository, name).await?),
+        Some(name) => Some(types::by_id_or_name(&mut repository, &call, name).await?),
         None => None,
     };
-    let source = Source::find(&mut repository, &call, &wanted).await?;
+    let source = Source::find(&mut repository, &app, &call, &wanted).await?;
     if wanted.multiattach {
         return Err(Fault::Invalid(
             "multiattach parameter has been removed. The default behavior is to use multiattach enabled volume \
@@ -53,6 +55,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
                 .to_owned(),
         ));
     }
+    call.check_own(if source.image_id().is_some() { rules::CREATE_FROM_IMAGE } else { rules::CREATE })?;
     if let Some(asked) = &asked_type {
         source.check_type(asked)?;
     }
@@ -62,7 +65,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
     let volume_type = match asked_type {
         Some(asked) => asked,
         None => match source.volume_type_id() {
-            Some(id) => types::by_id_or_name(&mut repository, id.as_str()).await?,
+            Some(id) => types::by_id_or_name(&mut repository, &call, id.as_str()).await?,
             None => types::default(&mut repository, &app.config).await?,
         },
     };

@@ -9,9 +9,10 @@ use super::super::microversion::Microversion;
 use super::super::paging::flag;
 use super::super::request::Call;
 use super::super::snapshots;
-use super::find_to_change;
+use super::{find_to_change, target};
 use crate::db::{Page, Repository, SnapshotFilter, Volume, VolumeChange};
 use crate::http::App;
+use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};
 use crate::model::{SnapshotStatus, VolumeStatus};
 
@@ -26,6 +27,7 @@ use crate::model::{SnapshotStatus, VolumeStatus};
     responses(
         (status = 202, description = "It will be deleted"),
         (status = 400, description = "Its status forbids it, or it has snapshots"),
+        (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
     ),
 )]
@@ -34,6 +36,10 @@ pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) 
     let force = call.version >= Microversion::FORCED_DELETE && flag(&call.query, "force")?;
     let mut repository = app.database.begin().await?;
     let volume = find_to_change(&mut repository, &call, &id).await?;
+    if force {
+        call.check(rules::FORCE_DELETE, &target(&volume))?;
+    }
+    call.check(rules::DELETE, &target(&volume))?;
     if force && volume.status == VolumeStatus::Deleting {
         return Ok(empty(StatusCode::ACCEPTED));
     }

@@ -9,9 +9,10 @@ use super::super::fault::Fault;
 use super::super::microversion::Microversion;
 use super::super::request::Call;
 use super::super::schema::Object;
-use super::find_to_change;
+use super::{find_to_change, target};
 use crate::db::{Volume, VolumeChange};
 use crate::http::App;
+use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};
 use crate::model::{Gib, VolumeStatus};
 
@@ -25,12 +26,13 @@ pub async fn extend(app: &App, call: &Call, id: &str, body: &Value) -> Result<Re
 
     let mut repository = app.database.begin().await?;
     let volume = find_to_change(&mut repository, call, id).await?;
+    let in_use = call.version >= Microversion::EXTEND_IN_USE && volume.status == VolumeStatus::InUse;
+    call.check(if in_use { rules::EXTEND_ATTACHED } else { rules::EXTEND }, &target(&volume))?;
     check_growth(&volume, new_size)?;
     let limit = app.config.limits.max_volume_size;
     if new_size.get().unsigned_abs() > limit {
         return Err(Fault::TooLarge { size: new_size.get(), limit });
     }
-    let in_use = call.version >= Microversion::EXTEND_IN_USE && volume.status == VolumeStatus::InUse;
     let from = if in_use { VolumeStatus::InUse } else { VolumeStatus::Available };
     let change = VolumeChange::default();
     if !repository.change_volume(&volume.id, from, VolumeStatus::Extending, &change, app.world.now()).await? {

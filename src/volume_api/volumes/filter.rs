@@ -26,7 +26,7 @@ const EVERYBODYS: [&str; 11] = [
 /// The filter that the request's query asks for.
 pub fn of(call: &Call) -> Result<VolumeFilter, Fault> {
     let mut filter = VolumeFilter::default();
-    let everywhere = call.context.is_admin && flag(&call.query, "all_tenants")?;
+    let everywhere = call.guard.is_admin() && flag(&call.query, "all_tenants")?;
     if !everywhere {
         filter.project_id = Some(call.context.project_id.to_string());
     }

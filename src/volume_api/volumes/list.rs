@@ -12,6 +12,7 @@ use super::view::{Details, Place, Summaries, Summary, View};
 use super::{filter, find};
 use crate::db::Volume;
 use crate::http::App;
+use crate::identity::policy::volume as rules;
 
 #[utoipa::path(
     get, path = "/v3/volumes", tag = "volumes", operation_id = "list_volumes",
@@ -23,7 +24,11 @@ use crate::http::App;
         ("name" = Option<String>, Query), ("status" = Option<String>, Query),
         ("metadata" = Option<String>, Query, description = "`{'key': 'value'}`"),
     ),
-    responses((status = 200, body = Summaries), (status = 400, description = "A parameter is not usable")),
+    responses(
+        (status = 200, body = Summaries),
+        (status = 400, description = "A parameter is not usable"),
+        (status = 403, description = "The policy does not allow it"),
+    ),
 )]
 pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault> {
     let Found { volumes, next: volumes_links, count } = search(&app, &call, "volumes").await?;
@@ -34,11 +39,16 @@ pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault>
 #[utoipa::path(
     get, path = "/v3/volumes/detail", tag = "volumes", operation_id = "list_volumes_in_detail",
     description = "Takes the parameters of the list without detail.",
-    responses((status = 200, body = Details), (status = 400, description = "A parameter is not usable")),
+    responses(
+        (status = 200, body = Details),
+        (status = 400, description = "A parameter is not usable"),
+        (status = 403, description = "The policy does not allow it"),
+    ),
 )]
 pub async fn detail(State(app): State<App>, call: Call) -> Result<Response, Fault> {
     let Found { volumes, next: volumes_links, count } = search(&app, &call, "volumes/detail").await?;
-    let volumes = volumes.iter().map(|volume| View::new(volume, &call, Place::Read)).collect();
+    let place = Place::read(&call);
+    let volumes = volumes.iter().map(|volume| View::new(volume, &call, place)).collect();
     Ok(answer(StatusCode::OK, &Details { volumes, volumes_links, count }))
 }
 
@@ -49,9 +59,10 @@ struct Found {
 }
 
 async fn search(app: &App, call: &Call, collection: &str) -> Result<Found, Fault> {
-    let paging = Paging::parse(&call.query, app.config.volumes.osapi_max_limit, column)?;
+    let paging = Paging::parse(&call.query, app.config.volumes.osapi_max_limit, |key| column(key, call))?;
     let with_count = wants_count(call)?;
     let filter = filter::of(call)?;
+    call.check_own(rules::GET_ALL)?;
     let mut repository = app.database.read().await?;
     if let Some(marker) = &paging.marker {
         find(&mut repository, call, marker).await?;
@@ -64,7 +75,7 @@ async fn search(app: &App, call: &Call, collection: &str) -> Result<Found, Fault
 }
 
 /// The column behind a sort key.
-fn column(key: &str) -> Option<&'static str> {
+fn column(key: &str, call: &Call) -> Option<&'static str> {
     Some(match key {
         "id" => "id",
         "name" | "display_name" => "name",
@@ -75,7 +86,8 @@ fn column(key: &str) -> Option<&'static str> {
         "bootable" => "bootable",
         "created_at" => "created_at",
         "updated_at" => "updated_at",
-        "host" => "host",
+        // In their order non-administrators would read what they are not shown.
+        "host" if call.guard.is_admin() => "host",
         "user_id" => "user_id",
         "project_id" => "project_id",
         "volume_type_id" => "volume_type_id",

@@ -10,12 +10,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::super::fault::Fault;
-use super::super::metadata::{self, All, Holder, Item, Write};
+use super::super::metadata::{self, All, Holder, Item, Rules, Write};
 use super::super::microversion::Microversion;
 use super::super::request::{Body, Call};
-use super::{find, find_to_change};
+use super::{find, find_to_change, target};
 use crate::db::{Repository, Volume};
 use crate::http::App;
+use crate::identity::policy::{Target, volume as rules};
 use crate::model::Timestamp;
 
 pub fn router() -> OpenApiRouter<App> {
@@ -24,6 +25,12 @@ pub fn router() -> OpenApiRouter<App> {
 
 impl Holder for Volume {
     const KIND: &'static str = "Volume";
+    const RULES: Rules = Rules {
+        get: rules::GET_METADATA,
+        merge: rules::CREATE_METADATA,
+        replace: rules::UPDATE_METADATA,
+        delete: rules::DELETE_METADATA,
+    };
 
     async fn find(repository: &mut Repository, call: &Call, id: &str) -> Result<Self, Fault> {
         find(repository, call, id).await
@@ -35,6 +42,10 @@ impl Holder for Volume {
 
     fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
+    }
+
+    fn target(&self) -> Target {
+        target(self)
     }
 
     async fn save(
@@ -52,8 +63,11 @@ impl Holder for Volume {
 #[utoipa::path(
     get, path = "/v3/volumes/{volume_id}/metadata", tag = "volumes", operation_id = "list_volume_metadata",
     params(("volume_id" = String, Path)),
-    responses((status = 200, body = All, description = "With an ETag since 3.15"),
-        (status = 404, description = "No such volume")),
+    responses(
+        (status = 200, body = All, description = "With an ETag since 3.15"),
+        (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such volume"),
+    ),
 )]
 async fn list(State(app): State<App>, call: Call, Path(id): Path<String>) -> Result<Response, Fault> {
     metadata::list::<Volume>(&app, &call, &id, call.version >= Microversion::ETAGS).await
@@ -62,7 +76,11 @@ async fn list(State(app): State<App>, call: Call, Path(id): Path<String>) -> Res
 #[utoipa::path(
     post, path = "/v3/volumes/{volume_id}/metadata", tag = "volumes", operation_id = "add_volume_metadata",
     params(("volume_id" = String, Path)), request_body = All,
-    responses((status = 200, body = All), (status = 404, description = "No such volume")),
+    responses(
+        (status = 200, body = All),
+        (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such volume"),
+    ),
 )]
 async fn merge(
     State(app): State<App>,
@@ -77,8 +95,12 @@ async fn merge(
     put, path = "/v3/volumes/{volume_id}/metadata", tag = "volumes", operation_id = "replace_volume_metadata",
     params(("volume_id" = String, Path), ("If-Match" = Option<String>, Header, description = "Since 3.15")),
     request_body = All,
-    responses((status = 200, body = All), (status = 404, description = "No such volume"),
-        (status = 412, description = "It is not any more what the ETag was of")),
+    responses(
+        (status = 200, body = All),
+        (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such volume"),
+        (status = 412, description = "It is not any more what the ETag was of"),
+    ),
 )]
 async fn replace(
     State(app): State<App>,
@@ -95,7 +117,11 @@ async fn replace(
     get, path = "/v3/volumes/{volume_id}/metadata/{key}", tag = "volumes",
     operation_id = "show_volume_metadata_item",
     params(("volume_id" = String, Path), ("key" = String, Path)),
-    responses((status = 200, body = Item), (status = 404, description = "No such volume or key")),
+    responses(
+        (status = 200, body = Item),
+        (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such volume or key"),
+    ),
 )]
 async fn show(
     State(app): State<App>,
@@ -111,9 +137,13 @@ async fn show(
     params(("volume_id" = String, Path), ("key" = String, Path),
         ("If-Match" = Option<String>, Header, description = "Since 3.15")),
     request_body = Item,
-    responses((status = 200, body = Item), (status = 400, description = "The body is of another key"),
+    responses(
+        (status = 200, body = Item),
+        (status = 400, description = "The body is of another key"),
+        (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
-        (status = 412, description = "The metadata is not any more what the ETag was of")),
+        (status = 412, description = "The metadata is not any more what the ETag was of"),
+    ),
 )]
 async fn write(
     State(app): State<App>,
@@ -130,7 +160,11 @@ async fn write(
     delete, path = "/v3/volumes/{volume_id}/metadata/{key}", tag = "volumes",
     operation_id = "delete_volume_metadata_item",
     params(("volume_id" = String, Path), ("key" = String, Path)),
-    responses((status = 200, description = "It is gone"), (status = 404, description = "No such volume or key")),
+    responses(
+        (status = 200, description = "It is gone"),
+        (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such volume or key"),
+    ),
 )]
 async fn remove(
     State(app): State<App>,

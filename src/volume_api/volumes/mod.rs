@@ -19,9 +19,26 @@ use super::fault::Fault;
 use super::request::Call;
 use crate::db::{Repository, Volume};
 use crate::http::App;
+use crate::identity::policy::{Target, volume as rules};
 use crate::model::VolumeId;
 
 pub use action::{not_yet, only_key};
+
+/// A volume as rules see it.
+pub fn target(volume: &Volume) -> Target {
+    Target::new()
+        .with("id", &volume.id)
+        .with("project_id", &volume.project_id)
+        .with("user_id", &volume.user_id)
+        .with_option("display_name", volume.name.as_deref())
+        .with("size", volume.size.get())
+        .with("status", volume.status)
+        .with("availability_zone", &volume.availability_zone)
+        .with_option("host", volume.host.as_deref())
+        .with("volume_type_id", &volume.volume_type_id)
+        .with_truth("bootable", volume.bootable)
+        .with_truth("multiattach", volume.multiattach)
+}
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -33,7 +50,8 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(metadata::router())
 }
 
-/// The volume that the request names, if its caller may see it.
+/// The volume that the request names, if its caller may see it. Who may not is told that it is not there, whatever
+/// the reason.
 pub async fn find(repository: &mut Repository, call: &Call, id: &str) -> Result<Volume, Fault> {
     let found = match VolumeId::parse(id) {
         Some(id) => repository.volume(&id).await?,
@@ -54,5 +72,6 @@ pub async fn find_to_change(repository: &mut Repository, call: &Call, id: &str) 
 fn visible(found: Option<Volume>, call: &Call, id: &str) -> Result<Volume, Fault> {
     found
         .filter(|volume| call.may_see(&volume.project_id))
+        .filter(|volume| call.guard.allows(rules::GET, &target(volume)))
         .ok_or_else(|| Fault::Missing("Volume", id.to_owned()))
 }

@@ -18,5 +18,5 @@ use crate::http::App;
 pub async fn show(State(app): State<App>, call: Call, Path(id): Path<String>) -> Result<Response, Fault> {
     let mut repository = app.database.read().await?;
     let volume = find(&mut repository, &call, &id).await?;
-    Ok(answer(StatusCode::OK, &One { volume: View::new(&volume, &call, Place::Read) }))
+    Ok(answer(StatusCode::OK, &One { volume: View::new(&volume, &call, Place::read(&call)) }))
 }

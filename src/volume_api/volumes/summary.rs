@@ -14,6 +14,7 @@ use super::super::request::Call;
 use super::filter;
 use crate::db::Page;
 use crate::http::App;
+use crate::identity::policy::volume as rules;
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = VolumeTotals)]
@@ -36,11 +37,15 @@ pub struct One<'a> {
 #[utoipa::path(
     get, path = "/v3/volumes/summary", tag = "volumes", operation_id = "summarize_volumes",
     description = "Since 3.12. Takes the filters of the list.",
-    responses((status = 200, body = One)),
+    responses(
+        (status = 200, body = One),
+        (status = 403, description = "The policy does not allow it"),
+    ),
 )]
 pub async fn summary(State(app): State<App>, call: Call) -> Result<Response, Fault> {
     call.since(Microversion::SUMMARY)?;
     let filter = filter::of(&call)?;
+    call.check_own(rules::GET_ALL)?;
     let volumes = app.database.read().await?.volumes(&filter, &Page::default()).await?;
     let metadata = (call.version >= Microversion::SUMMARY_METADATA).then(|| {
         let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();

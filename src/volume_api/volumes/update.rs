@@ -9,9 +9,10 @@ use super::super::fault::{Fault, answer};
 use super::super::microversion::Microversion;
 use super::super::request::{Body, Call};
 use super::super::schema::{Given, Object};
-use super::find_to_change;
 use super::view::{One, Place, View};
+use super::{find_to_change, target};
 use crate::http::App;
+use crate::identity::policy::volume as rules;
 
 const FIELDS: [&str; 5] = ["name", "description", "display_name", "display_description", "metadata"];
 
@@ -23,6 +24,7 @@ const FIELDS: [&str; 5] = ["name", "description", "display_name", "display_descr
     responses(
         (status = 200, body = One),
         (status = 400, description = "The body is not usable"),
+        (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
     ),
 )]
@@ -49,6 +51,7 @@ pub async fn update(
 
     let mut repository = app.database.begin().await?;
     let mut row = find_to_change(&mut repository, &call, &id).await?;
+    call.check(rules::UPDATE, &target(&row))?;
     set(&mut row.name, name.or(display_name));
     set(&mut row.description, description.or(display_description));
     if let Given::Value(metadata) = metadata {

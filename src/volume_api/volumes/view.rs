@@ -9,12 +9,34 @@ use super::super::links::{Link, NextLink};
 use super::super::microversion::Microversion;
 use super::super::request::{Call, Moment};
 use crate::db;
+use crate::identity::policy::volume as rules;
 
 /// Where a view stands: in a list's detail and a show there is more than in the answers to writes.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub enum Place {
-    Read,
+    Read(Extensions),
     Write,
+}
+
+/// What reading tells beyond the volume itself, each by a rule of its own.
+#[derive(Clone, Copy, Default)]
+pub struct Extensions {
+    tenant: bool,
+    mig_status: bool,
+    image_metadata: bool,
+    host: bool,
+}
+
+impl Place {
+    /// As much as the caller may read.
+    pub fn read(call: &Call) -> Self {
+        Place::Read(Extensions {
+            tenant: call.has(rules::TENANT_ATTRIBUTE),
+            mig_status: call.has(rules::MIG_STATUS_ATTRIBUTE),
+            image_metadata: call.has(rules::IMAGE_METADATA_SHOW),
+            host: call.has(rules::HOST_ATTRIBUTE),
+        })
+    }
 }
 
 /// Keys that not every version, caller or place has are `None` there.
@@ -98,8 +120,11 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     pub fn new(volume: &'a db::Volume, call: &'a Call, place: Place) -> Self {
         let since = |version| call.version >= version;
-        let is_admin = call.context.is_admin;
-        let is_read = place == Place::Read;
+        let is_admin = call.guard.is_admin();
+        let shown = match place {
+            Place::Read(extensions) => extensions,
+            Place::Write => Extensions::default(),
+        };
         Self {
             id: volume.id.as_str(),
             status: volume.status.as_str(),
@@ -129,15 +154,15 @@ impl<'a> View<'a> {
             cluster_name: (is_admin && since(Microversion::CLUSTER_NAME)).then_some(None),
             volume_type_id: since(Microversion::TYPE_ID).then_some(volume.volume_type_id.as_str()),
             consumes_quota: since(Microversion::CONSUMES_QUOTA).then_some(true),
-            tenant_id: is_read.then_some(volume.project_id.as_str()),
-            migstat: (is_admin && is_read).then_some(None),
-            name_id: (is_admin && is_read).then_some(None),
+            tenant_id: shown.tenant.then_some(volume.project_id.as_str()),
+            migstat: shown.mig_status.then_some(None),
+            name_id: shown.mig_status.then_some(None),
             volume_image_metadata: volume
                 .image_metadata
                 .as_ref()
                 .map(|metadata| &metadata.0)
-                .filter(|metadata| is_read && !metadata.is_empty()),
-            host: (is_admin && is_read).then_some(volume.host.as_deref()),
+                .filter(|metadata| shown.image_metadata && !metadata.is_empty()),
+            host: shown.host.then_some(volume.host.as_deref()),
         }
     }
 }

@@ -36,7 +36,7 @@ pub struct House {
     pub stores: Stores,
     pub world: World,
     pub config: Config,
-    running: Option<Running>,
+    running: Vec<Running>,
     /// Every id that was ever given out here: nothing on the pools may bear one in the end.
     ids: Mutex<BTreeSet<String>>,
     _database: database::Keep,
@@ -72,7 +72,7 @@ impl House {
             stores,
             world: World::real(),
             config,
-            running: None,
+            running: Vec::new(),
             ids: Mutex::default(),
             _database: keep_database,
             _stores: keep_stores,
@@ -81,7 +81,7 @@ impl House {
         house
     }
 
-    /// Starts a process on what is there.
+    /// Starts a process on what is there; it may be one of several.
     pub async fn start(&mut self, faults: Arc<dyn Faults>) {
         let service = Service::assemble(
             self.config.clone(),
@@ -94,12 +94,12 @@ impl House {
         .unwrap();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         service.start_background(&stop, &tasks);
-        self.running = Some(Running { service, stop, tasks });
+        self.running.push(Running { service, stop, tasks });
     }
 
-    /// Ends the process; jobs that "crashed" stay as they were.
+    /// Ends all processes; jobs that "crashed" stay as they were.
     pub async fn stop(&mut self) {
-        if let Some(running) = self.running.take() {
+        for running in self.running.drain(..) {
             running.stop.cancel();
             running.tasks.close();
             running.tasks.wait().await;
@@ -107,7 +107,7 @@ impl House {
     }
 
     pub fn service(&self) -> &Service {
-        &self.running.as_ref().expect("a process runs").service
+        &self.running.first().expect("a process runs").service
     }
 
     pub fn sweeper(&self) -> Sweeper {

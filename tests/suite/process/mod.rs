@@ -1,6 +1,6 @@
 //! The real binary as a process of its own, on any store and any database: tests start it, talk to it, kill it.
 
-mod pools;
+pub mod pools;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::house::store::ceph_conf;
 use crate::house::{DatabaseKind, StoreKind, database};
-use pools::Pools;
+use pools::{Pools, Users};
 
 /// Nothing here takes longer, however slow the machine.
 pub const PATIENCE: Duration = Duration::from_secs(180);
@@ -30,6 +30,7 @@ pub struct Place {
     pub pools: Pools,
     /// `none`, unless a test says otherwise.
     pub identity: &'static str,
+    users: Option<Users>,
     database_url: String,
     _database: database::Keep,
 }
@@ -45,14 +46,10 @@ pub struct Server {
 impl Place {
     pub async fn new(store: StoreKind, database: DatabaseKind) -> Self {
         let (database_url, keep) = database.url().await;
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            store,
-            pools: Pools::make(store),
-            identity: "none",
-            database_url,
-            _database: keep,
-        }
+        let folder = tempfile::tempdir().unwrap();
+        let pools = Pools::make(store);
+        let users = (store != StoreKind::Directory).then(|| Users::make(&pools, folder.path()));
+        Self { folder, store, pools, identity: "none", users, database_url, _database: keep }
     }
 
     pub fn directory(&self) -> PathBuf {
@@ -80,23 +77,33 @@ impl Place {
             StoreKind::RbdV1 => "1",
             StoreKind::RbdV2 => "2",
         };
-        let conf = ceph_conf().display().to_string();
         variables.push(("PUMICE_IMAGES__STORE", "rbd".to_owned()));
-        variables.push(("PUMICE_IMAGES__RBD_STORE_CEPH_CONF", conf.clone()));
         variables.push(("PUMICE_VOLUMES__STORE", "rbd".to_owned()));
-        variables.push(("PUMICE_VOLUMES__RBD_CEPH_CONF", conf));
+        if let Some(users) = &self.users {
+            let conf = users.conf.display().to_string();
+            variables.push(("PUMICE_IMAGES__RBD_STORE_CEPH_CONF", conf.clone()));
+            variables.push(("PUMICE_IMAGES__RBD_STORE_USER", users.images.clone()));
+            variables.push(("PUMICE_VOLUMES__RBD_CEPH_CONF", conf));
+            variables.push(("PUMICE_VOLUMES__RBD_USER", users.volumes.clone()));
+        }
         variables.push(("PUMICE_VOLUMES__RBD_DEFAULT_CLONE_FORMAT", clone_format.to_owned()));
         variables
     }
 
     /// Starts the binary, and waits until it listens.
     pub fn start(&self) -> Server {
+        self.start_with(&[])
+    }
+
+    /// With more options, as environment variables.
+    pub fn start_with(&self, options: &[(&str, &str)]) -> Server {
         let log = self.folder.path().join("log");
         let errors = File::options().create(true).append(true).open(&log).unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_pumice"))
             .arg("serve")
             .current_dir(self.folder.path())
             .envs(self.variables())
+            .envs(options.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(errors)
@@ -214,6 +221,12 @@ impl Server {
         assert!(status.success(), "it ended with {status}:\n{}", self.log());
     }
 
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    }
+
     fn ended(&mut self) -> ExitStatus {
         let start = std::time::Instant::now();
         loop {
@@ -261,6 +274,13 @@ impl Server {
         let request = self.client.put(format!("{}/image/v2/images/{image}/file", self.url));
         let request = request.header("Content-Type", "application/octet-stream").body(body);
         Ok(request.send().await?.status())
+    }
+
+    pub async fn download(&self, image: &str) -> Vec<u8> {
+        let answer =
+            self.client.get(format!("{}/image/v2/images/{image}/file", self.url)).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{}", self.log());
+        answer.bytes().await.unwrap().into()
     }
 
     /// What a list answers, without paging.

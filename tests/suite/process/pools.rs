@@ -1,5 +1,6 @@
 //! Pools of a test's own, where it looks at all there is.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -10,6 +11,14 @@ pub struct Pools {
     pub images: String,
     pub volumes: String,
     on_ceph: bool,
+}
+
+/// The two users that examples/ceph.toml tells an operator to make, allowed what it says and on these pools only.
+pub struct Users {
+    pub images: String,
+    pub volumes: String,
+    /// A configuration file of the cluster that finds their keys.
+    pub conf: PathBuf,
 }
 
 impl Pools {
@@ -32,6 +41,47 @@ impl Pools {
     }
 }
 
+impl Users {
+    pub fn make(pools: &Pools, folder: &Path) -> Self {
+        let example = include_str!("../../../examples/ceph.toml").replace("\\\n#", "");
+        let keyring = folder.join("keyring");
+        let mut keys = String::new();
+        let mut make = |user: &str, pool: &str| {
+            let line = example
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("#   ceph auth get-or-create client.{user} ")));
+            let name = format!("{user}-{pool}");
+            let caps = line.unwrap().replace("=images", &format!("={}", pools.images));
+            let caps = caps.replace("=volumes", &format!("={}", pools.volumes));
+            // As a shell would take it apart: `mon 'profile rbd' osd '...'`.
+            let caps = caps.split('\'').map(str::trim).filter(|part| !part.is_empty());
+            let entity = format!("client.{name}");
+            let mut arguments = vec!["auth", "get-or-create", &entity];
+            arguments.extend(caps);
+            keys.push_str(&run("ceph", &arguments));
+            name
+        };
+        let (images, volumes) = (make("glance", &pools.images), make("cinder", &pools.volumes));
+        std::fs::write(&keyring, keys).unwrap();
+        let conf = folder.join("ceph.conf");
+        let text = std::fs::read_to_string(ceph_conf()).unwrap();
+        let lines = text.lines().map(|line| match line.starts_with("keyring = ") {
+            true => format!("keyring = {}", keyring.display()),
+            false => line.to_owned(),
+        });
+        std::fs::write(&conf, lines.collect::<Vec<_>>().join("\n") + "\n").unwrap();
+        Self { images, volumes, conf }
+    }
+}
+
+impl Drop for Users {
+    fn drop(&mut self) {
+        for user in [&self.images, &self.volumes] {
+            let _ = command("ceph", &["auth", "rm", &format!("client.{user}")]).output();
+        }
+    }
+}
+
 impl Drop for Pools {
     fn drop(&mut self) {
         if self.on_ceph {
@@ -42,6 +92,11 @@ impl Drop for Pools {
             }
         }
     }
+}
+
+/// The most a pool may hold, in bytes; 0 is no limit. The cluster notices a pool that holds more after a while.
+pub fn limit(pool: &str, bytes: u64) {
+    run("ceph", &["osd", "pool", "set-quota", pool, "max_bytes", &bytes.to_string()]);
 }
 
 /// The names of all RADOS objects in a pool.
@@ -55,7 +110,8 @@ fn command(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
-fn run(program: &str, arguments: &[&str]) -> String {
+/// A tool of Ceph's; answers what it printed.
+pub fn run(program: &str, arguments: &[&str]) -> String {
     let output = command(program, arguments).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {errors}");

@@ -147,6 +147,19 @@ impl Api {
         id
     }
 
+    /// The same, with its snapshot.
+    async fn sealed(&self, bytes: &'static [u8]) -> String {
+        let id = self.active(bytes).await;
+        let open = async || {
+            let path = "/pumice/v1/jobs?state=open";
+            ask(&self.routes, "GET", path, &[JSON], Body::empty()).await.is(200).json()["jobs"].clone()
+        };
+        while open().await != json!([]) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        id
+    }
+
     async fn patch(&self, id: &str, media_type: &str, body: Value) -> Answer {
         let headers = [JSON, ("content-type", media_type)];
         self.send("PATCH", &format!("/v2/images/{id}"), &headers, body.to_string()).await
@@ -194,7 +207,7 @@ async fn an_image_has_the_keys_and_the_order_of_glance() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_direct_url_is_shown_when_it_is_configured() {
     let api = Api::with(&[("PUMICE_IMAGES__SHOW_IMAGE_DIRECT_URL", "true")]).await;
-    let id = api.active(b"x").await;
+    let id = api.sealed(b"x").await;
     let image = api.get(&format!("/v2/images/{id}")).await.json();
     let url = image["direct_url"].as_str().unwrap();
     assert!(url.starts_with("rbd://") && url.ends_with(&format!("/images/{id}/snap")), "{url}");
@@ -985,6 +998,18 @@ async fn ranges() {
     );
 }
 
+/// And it is not yet said where they are to be cloned from.
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_can_be_read_before_their_snapshot_is_there() {
+    let api = Api::with(&[("PUMICE_IMAGES__SHOW_IMAGE_DIRECT_URL", "true")]).await;
+    // Nobody makes it.
+    api.stop.cancel();
+    let id = api.active(b"0123456789").await;
+    let image = api.get(&format!("/v2/images/{id}")).await.is(200).json();
+    assert_eq!((&image["status"], image.get("direct_url")), (&json!("active"), None));
+    assert_eq!(api.get(&format!("/v2/images/{id}/file")).await.is(200).text(), "0123456789");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_image_is_gone() {
     let api = Api::start().await;
@@ -1010,7 +1035,7 @@ async fn a_deleted_image_is_gone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_volumes_need_stays() {
     let api = Api::start().await;
-    let id = api.active(b"0123456789").await;
+    let id = api.sealed(b"0123456789").await;
     let store = api.app.stores.images.clone();
     let parent =
         SnapshotPath { pool: store.pool().to_owned(), image: id.clone(), snapshot: "snap".to_owned() };

@@ -34,6 +34,7 @@ enum Ask {
     CreateSnapshot,
     DeleteSnapshot,
     DeleteSnapshotWithClone,
+    SealImage,
     DeleteImage,
     DeleteImageWithClone,
 }
@@ -60,6 +61,7 @@ const CASES: &[Case] = &[
     Case { kind: "create_snapshot", steps: &["snapshot"], ask: Ask::CreateSnapshot },
     Case { kind: "delete_snapshot", steps: &["unprotect", "remove"], ask: Ask::DeleteSnapshot },
     Case { kind: "delete_snapshot", steps: &["unprotect", "remove"], ask: Ask::DeleteSnapshotWithClone },
+    Case { kind: "seal_image", steps: &["snapshot"], ask: Ask::SealImage },
     Case { kind: "delete_image", steps: &["remove", "purge"], ask: Ask::DeleteImage },
     Case { kind: "delete_image", steps: &["remove", "purge"], ask: Ask::DeleteImageWithClone },
 ];
@@ -206,6 +208,10 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
             }
             plan.arm();
             assert!(house.delete_snapshot(&snapshot).await);
+        }
+        Ask::SealImage => {
+            plan.arm();
+            house.upload(pattern(3_000_000, 8)).await;
         }
         Ask::DeleteImage | Ask::DeleteImageWithClone => {
             let image = house.upload(pattern(3_000_000, 6)).await;

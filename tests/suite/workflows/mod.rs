@@ -2,6 +2,7 @@
 
 mod deletes;
 mod generic;
+mod seals;
 mod uploads;
 
 use crate::house::{DatabaseKind, House, StoreKind};

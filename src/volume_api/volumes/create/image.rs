@@ -5,16 +5,20 @@ use std::collections::BTreeMap;
 use super::super::super::fault::Fault;
 use super::super::super::request::Call;
 use crate::db::{Image, ImageFilter, Page, Repository};
+use crate::http::{App, images};
+use crate::identity::policy::{Api, Guard};
 use crate::model::{GIB, Gib, ImageId, ImageStatus};
 
 /// By the id, which may be the end of an address, or by the name.
-pub async fn find(repository: &mut Repository, call: &Call, reference: &str) -> Result<Image, Fault> {
-    let visible = |image: &Image| {
-        image.status != ImageStatus::Deleted
-            && (matches!(image.visibility.as_str(), "public" | "community")
-                || call.context.is_admin
-                || image.project_id.as_ref() == Some(&call.context.project_id))
-    };
+pub async fn find(
+    repository: &mut Repository,
+    app: &App,
+    call: &Call,
+    reference: &str,
+) -> Result<Image, Fault> {
+    // Cinder asks the image service on the caller's behalf: its rules decide.
+    let guard = Guard::new(&app.policies, Api::Image, call.context.caller.clone());
+    let visible = |image: &Image| images::may_get(image, &guard, &call.context.project_id);
     let last = reference.rsplit('/').next().unwrap_or(reference);
     if let Some(id) = ImageId::parse(last)
         && let Some(image) = repository.image(&id).await?.filter(&visible)

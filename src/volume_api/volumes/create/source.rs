@@ -8,6 +8,7 @@ use super::super::super::snapshots;
 use super::super::{find, find_to_change};
 use super::{Wanted, image};
 use crate::db::{Image, Repository, Snapshot, Volume, VolumeType};
+use crate::http::App;
 use crate::jobs::VolumeSource;
 use crate::model::{Gib, ImageId, SnapshotId, SnapshotStatus, VolumeId, VolumeStatus, VolumeTypeId};
 
@@ -21,7 +22,12 @@ pub enum Source {
 
 impl Source {
     /// Finds all that the request names, in the order in which the real service misses them.
-    pub async fn find(repository: &mut Repository, call: &Call, wanted: &Wanted) -> Result<Self, Fault> {
+    pub async fn find(
+        repository: &mut Repository,
+        app: &App,
+        call: &Call,
+        wanted: &Wanted,
+    ) -> Result<Self, Fault> {
         let mut sources = Vec::new();
         if let Some(id) = &wanted.snapshot_id {
             let snapshot = snapshots::find_to_change(repository, call, id).await?;
@@ -35,7 +41,7 @@ impl Source {
             return Err(Fault::Missing("Group", id.clone()));
         }
         if let Some(reference) = &wanted.image {
-            sources.push(Source::Image(Box::new(image::find(repository, call, reference).await?)));
+            sources.push(Source::Image(Box::new(image::find(repository, app, call, reference).await?)));
         }
         if let Some(id) = &wanted.backup_id {
             return Err(Fault::Missing("Backup", id.clone()));

@@ -1,0 +1,65 @@
+//! Rules of the Block Storage API: Cinder's.
+
+use super::table::rules;
+
+const ADMIN: &str = "rule:admin_api";
+const MEMBER: &str = "rule:xena_system_admin_or_project_member";
+const READER: &str = "rule:xena_system_admin_or_project_reader";
+
+rules! {
+    /// Makes a caller an administrator: sees all projects, and what `is_admin:True` asks for.
+    CONTEXT_IS_ADMIN = "context_is_admin": "role:admin";
+    ADMIN_OR_OWNER = "admin_or_owner":
+        "is_admin:True or (role:admin and is_admin_project:True) or project_id:%(project_id)s";
+    SYSTEM_OR_DOMAIN_OR_PROJECT_ADMIN = "system_or_domain_or_project_admin":
+        "(role:admin and system_scope:all) or (role:admin and domain_id:%(domain_id)s) or \
+         (role:admin and project_id:%(project_id)s)";
+    ADMIN_API = "admin_api": "is_admin:True or (role:admin and is_admin_project:True)";
+    ADMIN_OR_READER = "xena_system_admin_or_project_reader":
+        "(role:admin) or (role:reader and project_id:%(project_id)s)";
+    ADMIN_OR_MEMBER = "xena_system_admin_or_project_member":
+        "(role:admin) or (role:member and project_id:%(project_id)s)";
+
+    CREATE = "volume:create": MEMBER;
+    CREATE_FROM_IMAGE = "volume:create_from_image": MEMBER;
+    GET = "volume:get": READER;
+    GET_ALL = "volume:get_all": READER;
+    UPDATE = "volume:update": MEMBER;
+    DELETE = "volume:delete": MEMBER;
+    FORCE_DELETE = "volume:force_delete": ADMIN;
+    EXTEND = "volume:extend": MEMBER;
+    EXTEND_ATTACHED = "volume:extend_attached_volume": MEMBER;
+    HOST_ATTRIBUTE = "volume_extension:volume_host_attribute": ADMIN;
+    TENANT_ATTRIBUTE = "volume_extension:volume_tenant_attribute": READER;
+    MIG_STATUS_ATTRIBUTE = "volume_extension:volume_mig_status_attribute": ADMIN;
+    IMAGE_METADATA_SHOW = "volume_extension:volume_image_metadata:show": READER;
+
+    GET_METADATA = "volume:get_volume_metadata": READER;
+    CREATE_METADATA = "volume:create_volume_metadata": MEMBER;
+    UPDATE_METADATA = "volume:update_volume_metadata": MEMBER;
+    DELETE_METADATA = "volume:delete_volume_metadata": MEMBER;
+
+    GET_ALL_SNAPSHOTS = "volume:get_all_snapshots": READER;
+    CREATE_SNAPSHOT = "volume:create_snapshot": MEMBER;
+    GET_SNAPSHOT = "volume:get_snapshot": READER;
+    UPDATE_SNAPSHOT = "volume:update_snapshot": MEMBER;
+    DELETE_SNAPSHOT = "volume:delete_snapshot": MEMBER;
+    EXTENDED_SNAPSHOT_ATTRIBUTES = "volume_extension:extended_snapshot_attributes": READER;
+    GET_SNAPSHOT_METADATA = "volume:get_snapshot_metadata": READER;
+    UPDATE_SNAPSHOT_METADATA = "volume:update_snapshot_metadata": MEMBER;
+    DELETE_SNAPSHOT_METADATA = "volume:delete_snapshot_metadata": MEMBER;
+
+    TYPE_GET = "volume_extension:type_get": READER;
+    TYPE_GET_ALL = "volume_extension:type_get_all": READER;
+    TYPE_EXTRA_SPECS = "volume_extension:access_types_extra_specs": READER;
+    TYPE_READ_SENSITIVE = "volume_extension:types_extra_specs:read_sensitive": ADMIN;
+    TYPE_QOS_SPECS_ID = "volume_extension:access_types_qos_specs_id": ADMIN;
+    TYPE_ACCESS = "volume_extension:volume_type_access": MEMBER;
+
+    QUOTAS_SHOW = "volume_extension:quotas:show": READER;
+    QUOTAS_UPDATE = "volume_extension:quotas:update": ADMIN;
+    QUOTAS_DELETE = "volume_extension:quotas:delete": ADMIN;
+    QUOTA_CLASSES_GET = "volume_extension:quota_classes:get": ADMIN;
+    QUOTA_CLASSES_UPDATE = "volume_extension:quota_classes:update": ADMIN;
+    USED_LIMITS = "limits_extension:used_limits": READER;
+}

@@ -1,0 +1,192 @@
+//! Every route, as everybody. `table.txt` says which status each gets; the routes are those of the code, so that a new
+//! one without a line fails here, and so does one that no rule can close.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use pumice::identity::policy;
+use pumice::model::ImageStatus;
+use serde_json::{Value, json};
+
+use super::stage::{ADMIN, Api, OURS, PLAYERS, Player, Stage};
+
+/// A request to make: a method and path of the documents, and the action where the path has several.
+#[derive(Clone, Debug)]
+struct Route {
+    api: Api,
+    method: String,
+    path: String,
+    action: Option<&'static str>,
+}
+
+impl Route {
+    fn line(&self) -> String {
+        let action = self.action.map(|action| format!(" {action}")).unwrap_or_default();
+        format!("{} {}{action}", self.method, self.path)
+    }
+}
+
+/// Actions that are there.
+const ACTIONS: [(&str, &str); 1] = [("/v3/volumes/{volume_id}/action", "os-extend")];
+
+/// Routes that tell everybody the same, or nothing: the real services ask no rule either.
+const OPEN: [&str; 12] = [
+    "GET /",
+    "GET /versions",
+    "GET /v2",
+    "GET /v2/schemas/image",
+    "GET /v2/schemas/images",
+    "GET /healthcheck",
+    "GET /v3",
+    "GET /v3/",
+    "GET /v3/extensions",
+    "GET /v3/extensions/{alias}",
+    "GET /v3/os-availability-zone",
+    // None of its actions is there yet.
+    "POST /v3/snapshots/{snapshot_id}/action",
+];
+
+fn routes() -> Vec<Route> {
+    let mut routes = Vec::new();
+    for (api, document) in [
+        (Api::Image, pumice::image_api::openapi()),
+        (Api::Volume, pumice::volume_api::openapi()),
+        (Api::Pumice, pumice::pumice_api::openapi()),
+    ] {
+        let document = serde_json::to_value(&document).unwrap();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for method in methods.as_object().unwrap().keys() {
+                let method = method.to_uppercase();
+                let actions: Vec<_> =
+                    ACTIONS.iter().filter(|(of, _)| of == path).map(|(_, action)| Some(*action)).collect();
+                let actions = if actions.is_empty() { vec![None] } else { actions };
+                routes.extend(actions.into_iter().map(|action| Route {
+                    api,
+                    method: method.clone(),
+                    path: path.clone(),
+                    action,
+                }));
+            }
+        }
+    }
+    routes
+}
+
+/// The status that this player gets, with things of our project that are there for this request alone.
+async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
+    let mut path = route.path.clone();
+    if path.contains("{image_id}") {
+        let status = if route.path.ends_with("/file") && route.method == "PUT" {
+            ImageStatus::Queued
+        } else if route.path.ends_with("reactivate") {
+            ImageStatus::Deactivated
+        } else {
+            ImageStatus::Active
+        };
+        let id = stage.image(OURS, "private", status).await;
+        path = path.replace("{image_id}", id.as_str());
+    }
+    if path.contains("{volume_id}") {
+        path = path.replace("{volume_id}", stage.volume(OURS).await.as_str());
+    }
+    if path.contains("{snapshot_id}") {
+        path = path.replace("{snapshot_id}", stage.snapshot(OURS).await.as_str());
+    }
+    if path.contains("{id}") {
+        path = path.replace("{id}", stage.job(OURS).await.as_str());
+    }
+    path = path
+        .replace("{key}", "k")
+        .replace("{tag}", "t")
+        .replace("{alias}", "os-availability-zone")
+        .replace("{type_id}", "default")
+        .replace("{project_id}", OURS)
+        .replace("{quota_class_name}", "default");
+    assert!(!path.contains('{'), "{} has a variable that this test does not know", route.line());
+    if path.ends_with("/events") {
+        return stage.open(route.api, player, &path).await.status().as_u16();
+    }
+    let call = stage.call(route.api, player, &route.method, &path);
+    let call = match route.api {
+        Api::Volume => call.version(71),
+        Api::Image | Api::Pumice => call,
+    };
+    let call = match body(stage, route).await {
+        None => call,
+        Some(("application/json", body)) => call.json(&body),
+        Some(("application/octet-stream", _)) => {
+            call.header("content-type", "application/octet-stream").body("bytes")
+        }
+        Some((kind, body)) => call.header("content-type", kind).body(body.to_string()),
+    };
+    call.send().await.status.as_u16()
+}
+
+async fn body(stage: &Stage, route: &Route) -> Option<(&'static str, Value)> {
+    let json = |body| Some(("application/json", body));
+    match (route.method.as_str(), route.path.as_str(), route.action) {
+        ("PUT", "/v2/images/{image_id}/file", _) => Some(("application/octet-stream", Value::Null)),
+        ("PATCH", "/v2/images/{image_id}", _) => Some((
+            "application/openstack-images-v2.1-json-patch",
+            json!([{"op": "replace", "path": "/name", "value": "another"}]),
+        )),
+        ("POST", "/v2/images", _) => json(json!({"name": "an image"})),
+        ("POST", "/v3/volumes", _) => json(json!({"volume": {"size": 1}})),
+        ("POST", "/v3/snapshots", _) => {
+            json(json!({"snapshot": {"volume_id": stage.volume(OURS).await.as_str()}}))
+        }
+        ("POST", _, Some("os-extend")) => json(json!({"os-extend": {"new_size": 2}})),
+        ("POST", "/v3/snapshots/{snapshot_id}/action", _) => json(json!({"os-reset_status": {}})),
+        ("PUT", "/v3/volumes/{volume_id}", _) => json(json!({"volume": {"name": "another"}})),
+        ("PUT", "/v3/snapshots/{snapshot_id}", _) => json(json!({"snapshot": {"name": "another"}})),
+        ("PUT" | "POST", path, _) if path.ends_with("/metadata") => json(json!({"metadata": {"a": "b"}})),
+        ("PUT", path, _) if path.ends_with("/metadata/{key}") => json(json!({"meta": {"k": "w"}})),
+        ("PUT", "/v3/os-quota-sets/{project_id}", _) => json(json!({"quota_set": {"volumes": 11}})),
+        ("PUT", "/v3/os-quota-class-sets/{quota_class_name}", _) => {
+            json(json!({"quota_class_set": {"volumes": 11}}))
+        }
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn every_route_answers_everybody_as_the_table_says() {
+    let stage = Stage::new().await;
+    let mut found = String::new();
+    for route in routes() {
+        let mut line = format!("{:<60}", route.line());
+        for player in PLAYERS {
+            write!(line, " {}", status(&stage, &route, player).await).unwrap();
+        }
+        writeln!(found, "{line}").unwrap();
+    }
+    let table = include_str!("table.txt");
+    let expected: String =
+        table.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+    assert!(found == expected, "the routes answer otherwise than table.txt says:\n{found}");
+}
+
+#[tokio::test]
+async fn no_route_is_open_when_all_rules_are_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let closed = |api: policy::Api, name: &str| {
+        let rules: BTreeMap<&str, &str> = api.names().map(|name| (name, "!")).collect();
+        let file = folder.path().join(name);
+        // JSON is YAML.
+        std::fs::write(&file, serde_json::to_string(&rules).unwrap()).unwrap();
+        Some(file)
+    };
+    let stage = Stage::with(|config| {
+        config.policy.image_policy_file = closed(policy::Api::Image, "image.yaml");
+        config.policy.volume_policy_file = closed(policy::Api::Volume, "volume.yaml");
+        config.policy.pumice_policy_file = closed(policy::Api::Own, "pumice.yaml");
+    })
+    .await;
+    let mut player = ADMIN;
+    player.project = OURS;
+    for route in routes() {
+        let status = status(&stage, &route, player).await;
+        let is_open = OPEN.contains(&route.line().as_str());
+        assert_eq!(is_open, !matches!(status, 403 | 404), "{} answers {status}", route.line());
+    }
+}

@@ -1,0 +1,206 @@
+//! A service as different callers meet it: whatever token a request has, the test says who asks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use pumice::config::Config;
+use pumice::db::{Image, Snapshot, Volume};
+use pumice::http::App;
+use pumice::identity::{Authority, Caller};
+use pumice::jobs::{self, Origin, Task, VolumeSource};
+use pumice::model::{
+    Gib, ImageId, ImageStatus, JobId, ProjectId, SnapshotId, SnapshotStatus, UserId, VolumeId, VolumeStatus,
+};
+use sqlx::types::Json;
+use tower::ServiceExt;
+
+use crate::support::{Call, Site};
+
+pub const OURS: &str = "0000000000000000000000000000aaaa";
+pub const THEIRS: &str = "0000000000000000000000000000bbbb";
+
+/// Somebody with these roles in that project.
+#[derive(Clone, Copy, Debug)]
+pub struct Player {
+    pub name: &'static str,
+    pub roles: &'static [&'static str],
+    pub project: &'static str,
+}
+
+const MEMBER_ROLES: &[&str] = &["member", "reader"];
+
+pub const NOBODY: Player = Player { name: "nobody", roles: &[], project: OURS };
+pub const READER: Player = Player { name: "reader", roles: &["reader"], project: OURS };
+pub const MEMBER: Player = Player { name: "member", roles: MEMBER_ROLES, project: OURS };
+/// Of no project that anything belongs to.
+pub const ADMIN: Player = Player {
+    name: "admin",
+    roles: &["admin", "member", "reader"],
+    project: "0000000000000000000000000000cccc",
+};
+/// A member of another project.
+pub const OTHER: Player = Player { name: "other", roles: MEMBER_ROLES, project: THEIRS };
+
+pub const PLAYERS: [Player; 5] = [NOBODY, READER, MEMBER, ADMIN, OTHER];
+
+#[derive(Clone, Copy, Debug)]
+pub enum Api {
+    Image,
+    Volume,
+    Pumice,
+}
+
+pub struct Stage {
+    pub site: Site,
+}
+
+impl Stage {
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With other options than the defaults.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let site = Site::with(|config| {
+            // No worker runs: an image's deletion waits for its job in vain.
+            config.api.request_timeout = pumice::config::Seconds(1);
+            change(config);
+        });
+        Self { site: site.await }
+    }
+
+    pub fn app(&self) -> &App {
+        self.site.app()
+    }
+
+    /// The routes as this player meets them.
+    pub fn routes(&self, api: Api, player: Player) -> Router {
+        let user = UserId(format!("user-{}", player.name));
+        let mut caller = Caller::everybody(user, ProjectId(player.project.to_owned()));
+        caller.roles = player.roles.iter().map(|role| (*role).to_owned()).collect();
+        let app = App { authority: Authority::Nobody(Arc::new(caller)), ..self.app().clone() };
+        match api {
+            Api::Image => pumice::image_api::router(app, ""),
+            Api::Volume => pumice::volume_api::router(app, ""),
+            Api::Pumice => pumice::pumice_api::router(app),
+        }
+    }
+
+    pub fn call(&self, api: Api, player: Player, method: &str, path: &str) -> Call {
+        Call::to(self.routes(api, player), method, path)
+    }
+
+    /// For answers whose body has no end.
+    pub async fn open(&self, api: Api, player: Player, path: &str) -> Response<Body> {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        self.routes(api, player).oneshot(request).await.unwrap()
+    }
+
+    /// An available volume of 1 GiB with the metadata item `k`.
+    pub async fn volume(&self, project: &str) -> VolumeId {
+        let world = &self.app().world;
+        let id = VolumeId::from(world.ids.random());
+        let mut repository = self.app().database.begin().await.unwrap();
+        let of_type = repository.volume_type("__DEFAULT__").await.unwrap().unwrap();
+        let volume = Volume {
+            id: id.clone(),
+            project_id: ProjectId(project.to_owned()),
+            user_id: UserId("owner".to_owned()),
+            name: None,
+            description: None,
+            size: Gib::new(1).unwrap(),
+            status: VolumeStatus::Available,
+            previous_status: None,
+            availability_zone: "nova".to_owned(),
+            host: Some("pumice@directory#rbd".to_owned()),
+            volume_type_id: of_type.id,
+            volume_type_name: String::new(),
+            bootable: false,
+            multiattach: false,
+            snapshot_id: None,
+            source_volume_id: None,
+            image_id: None,
+            metadata: Json(BTreeMap::from([("k".to_owned(), "v".to_owned())])),
+            image_metadata: None,
+            created_at: world.now(),
+            updated_at: None,
+        };
+        repository.add_volume(&volume).await.unwrap();
+        repository.commit().await.unwrap();
+        id
+    }
+
+    /// An available snapshot with the metadata item `k`.
+    pub async fn snapshot(&self, project: &str) -> SnapshotId {
+        let volume_id = self.volume(project).await;
+        let world = &self.app().world;
+        let id = SnapshotId::from(world.ids.random());
+        let snapshot = Snapshot {
+            id: id.clone(),
+            volume_id,
+            project_id: ProjectId(project.to_owned()),
+            user_id: UserId("owner".to_owned()),
+            name: None,
+            description: None,
+            size: Gib::new(1).unwrap(),
+            status: SnapshotStatus::Available,
+            previous_status: None,
+            metadata: Json(BTreeMap::from([("k".to_owned(), "v".to_owned())])),
+            created_at: world.now(),
+            updated_at: None,
+        };
+        let mut repository = self.app().database.begin().await.unwrap();
+        repository.add_snapshot(&snapshot).await.unwrap();
+        repository.commit().await.unwrap();
+        id
+    }
+
+    /// An image with the tag `t`, without bytes.
+    pub async fn image(&self, project: &str, visibility: &str, status: ImageStatus) -> ImageId {
+        let world = &self.app().world;
+        let (id, now) = (ImageId::from(world.ids.random()), world.now());
+        let image = Image {
+            id: id.clone(),
+            project_id: Some(ProjectId(project.to_owned())),
+            name: Some("an image".to_owned()),
+            status,
+            previous_status: None,
+            visibility: visibility.to_owned(),
+            protected: false,
+            os_hidden: false,
+            container_format: Some("bare".to_owned()),
+            disk_format: Some("raw".to_owned()),
+            size: None,
+            virtual_size: None,
+            checksum: None,
+            os_hash_algo: None,
+            os_hash_value: None,
+            min_disk: 0,
+            min_ram: 0,
+            properties: Json(BTreeMap::new()),
+            tags: Json(BTreeMap::from([("t".to_owned(), true)])),
+            location: None,
+            created_at: now,
+            updated_at: now,
+        };
+        let mut repository = self.app().database.begin().await.unwrap();
+        repository.add_image(&image).await.unwrap();
+        repository.commit().await.unwrap();
+        id
+    }
+
+    /// A job that nobody carries out.
+    pub async fn job(&self, project: &str) -> JobId {
+        let world = &self.app().world;
+        let origin = Origin { project_id: Some(ProjectId(project.to_owned())), request_id: None };
+        let task =
+            Task::CreateVolume { volume_id: VolumeId::from(world.ids.random()), source: VolumeSource::Empty };
+        let mut repository = self.app().database.begin().await.unwrap();
+        let id = jobs::enqueue(&mut repository, world, task, &origin).await.unwrap();
+        repository.commit().await.unwrap();
+        id
+    }
+}

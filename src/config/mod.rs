@@ -9,6 +9,7 @@ mod faults;
 mod identity;
 mod images;
 mod jobs;
+mod keystone;
 mod limits;
 mod load;
 mod log;
@@ -26,13 +27,15 @@ pub use faults::{ConfigError, Faults};
 pub use identity::Identity;
 pub use images::Images;
 pub use jobs::Jobs;
+pub use keystone::Keystone;
 pub use limits::Limits;
 pub use log::Log;
 pub use policy::Policy;
 pub use reference::reference;
 pub use section::{OptionReference, SectionReference};
 pub use values::{
-    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, LogFormat, Seconds, StoreKind,
+    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, LogFormat, Seconds, Secret,
+    StoreKind,
 };
 pub use volumes::Volumes;
 
@@ -57,6 +60,7 @@ macro_rules! configuration {
                 let mut faults = Faults::default();
                 $(self.$section.check(&mut faults);)+
                 self.identity.check_listeners(&self.api, &mut faults);
+                self.keystone_authtoken.check_for(self.identity.mode, &mut faults);
                 faults
             }
         }
@@ -72,5 +76,6 @@ configuration! {
     limits: Limits,
     log: Log,
     identity: Identity,
+    keystone_authtoken: Keystone,
     policy: Policy,
 }

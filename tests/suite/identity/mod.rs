@@ -1,7 +1,9 @@
 //! Who asks: tokens, users, projects and roles of our own, on both databases.
 
 mod accounts;
+mod keystone;
 mod log_in;
+mod shell;
 mod tokens;
 
 use std::sync::Mutex;

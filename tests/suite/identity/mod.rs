@@ -1,6 +1,7 @@
 //! Who asks: tokens, users, projects and roles of our own, on both databases.
 
 mod accounts;
+mod clients;
 mod keystone;
 mod log_in;
 mod shell;

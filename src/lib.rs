@@ -7,7 +7,7 @@
 //! - [`image_api`], [`volume_api`], [`identity_api`], [`pumice_api`]: the routes; a folder a resource, a file an
 //!   endpoint
 //! - [`http`]: wire habits shared by them: faults, request context, microversions, paging
-//! - [`identity`]: who asks, and what they may do; identity of our own
+//! - [`identity`]: who asks, and what they may do; identity of our own, and tokens of Keystone
 //! - [`workflows`]: what a job does, a file each
 //! - [`jobs`]: the durable queue
 //! - [`transfer`]: how bytes move

@@ -7,8 +7,10 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 use clap::Args;
 use futures::StreamExt;
+use reqwest::header::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 
+use super::directory::token;
 use crate::config::Config;
 use crate::service::reachable;
 
@@ -17,7 +19,8 @@ const LONGEST_EVENT: usize = 1 << 20;
 /// Cells of a progress bar.
 const BAR: usize = 30;
 
-/// List the jobs of the service on this machine
+/// List the jobs of the service on this machine. The token is that of OS_TOKEN, or, with standalone identity, made
+/// from the database.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Stay, and draw their progress
@@ -58,16 +61,29 @@ struct Jobs {
 }
 
 pub fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<()> {
+    let config = Config::load(file)?;
     let base = match arguments.url {
         Some(url) => url.trim_end_matches('/').to_owned(),
-        None => format!("http://{}", reachable(Config::load(file)?.api.listen)),
+        None => format!("http://{}", reachable(config.api.listen)),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // A proxy named in the environment is for other machines.
-        let client = reqwest::Client::builder().no_proxy().build()?;
+        let client =
+            reqwest::Client::builder().no_proxy().default_headers(headers(&config).await?).build()?;
         if arguments.watch { watch(&client, &base).await } else { list(&client, &base, arguments.all).await }
     })
+}
+
+/// With a token, where the service wants one.
+async fn headers(config: &Config) -> anyhow::Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    if let Some(token) = token(config).await? {
+        let mut token = HeaderValue::from_str(&token).context("OS_TOKEN is no token")?;
+        token.set_sensitive(true);
+        headers.insert("x-auth-token", token);
+    }
+    Ok(headers)
 }
 
 async fn list(client: &reqwest::Client, base: &str, all: bool) -> anyhow::Result<()> {

@@ -1,11 +1,15 @@
 //! What the binary can be asked to do: one file a subcommand, one line here.
 
 mod config;
+mod directory;
 mod health;
 mod jobs;
 mod migrate;
 pub mod openapi;
+mod project;
+mod role;
 mod serve;
+mod user;
 
 use std::path::PathBuf;
 
@@ -28,6 +32,9 @@ enum Command {
     Serve(serve::Arguments),
     Migrate(migrate::Arguments),
     Jobs(jobs::Arguments),
+    User(user::Arguments),
+    Project(project::Arguments),
+    Role(role::Arguments),
     Config(config::Arguments),
     Openapi(openapi::Arguments),
     Health(health::Arguments),
@@ -43,6 +50,9 @@ impl CommandLine {
             Command::Serve(arguments) => serve::run(arguments, file.as_deref()),
             Command::Migrate(arguments) => migrate::run(arguments, file.as_deref()),
             Command::Jobs(arguments) => jobs::run(arguments, file.as_deref()),
+            Command::User(arguments) => user::run(arguments, file.as_deref()),
+            Command::Project(arguments) => project::run(arguments, file.as_deref()),
+            Command::Role(arguments) => role::run(arguments, file.as_deref()),
             Command::Openapi(arguments) => openapi::run(arguments),
             Command::Config(arguments) => config::run(arguments, file.as_deref()),
             Command::Health(arguments) => health::run(arguments, file.as_deref()),

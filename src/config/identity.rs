@@ -10,7 +10,7 @@ section! {
     /// Who asks.
     pub struct Identity = "identity" {
         /// `standalone`: Pumice has users and projects itself, at `/identity`; the first start makes an
-        /// administrator. `none`: everybody who reaches the port is the administrator of one project. For loopback, with
+        /// administrator. `keystone`: a Keystone that is there already. `none`: everybody who reaches the port is the administrator of one project. For loopback, with
         /// something in front that checks.
         pub mode: IdentityMode = IdentityMode::Standalone, "none";
         /// With `none`: listen where other machines can reach it all the same.

@@ -9,6 +9,7 @@ mod faults;
 mod identity;
 mod images;
 mod jobs;
+mod keystone;
 mod limits;
 mod load;
 mod log;
@@ -27,6 +28,7 @@ pub use faults::{ConfigError, Faults};
 pub use identity::Identity;
 pub use images::Images;
 pub use jobs::Jobs;
+pub use keystone::Keystone;
 pub use limits::Limits;
 pub use log::Log;
 pub use policy::Policy;
@@ -34,7 +36,8 @@ pub use quotas::Quotas;
 pub use reference::reference;
 pub use section::{OptionReference, SectionReference};
 pub use values::{
-    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, LogFormat, Seconds, StoreKind,
+    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, LogFormat, Seconds, Secret,
+    StoreKind,
 };
 pub use volumes::Volumes;
 
@@ -59,6 +62,7 @@ macro_rules! configuration {
                 let mut faults = Faults::default();
                 $(self.$section.check(&mut faults);)+
                 self.identity.check_listeners(&self.api, &mut faults);
+                self.keystone_authtoken.check_for(self.identity.mode, &mut faults);
                 faults
             }
         }
@@ -75,5 +79,6 @@ configuration! {
     quotas: Quotas,
     log: Log,
     identity: Identity,
+    keystone_authtoken: Keystone,
     policy: Policy,
 }

@@ -92,8 +92,33 @@ pub enum LogFormat {
 pub enum IdentityMode {
     /// We do: users, projects and tokens of our own.
     Standalone,
+    /// A Keystone that is there already.
+    Keystone,
     /// Nobody: every request is the administrator of one fixed project.
     None,
+}
+
+/// What nobody but its receiver may read: only [`Self::expose`] gives it away.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
+    }
 }
 
 /// Where the database is. May hold a password: only [`Self::expose`] gives it away.

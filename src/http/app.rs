@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 
 use super::host;
 use crate::block::Stores;
-use crate::config::Config;
+use crate::config::{Config, IdentityMode};
 use crate::db::{Database, DbError};
 use crate::identity::Authority;
 use crate::identity::policy::Policies;
@@ -31,7 +31,12 @@ pub struct App {
 impl App {
     /// Where this client finds Identity.
     pub fn identity_address(&self, parts: &Parts) -> String {
-        match &self.config.api.identity_public_endpoint {
+        let Config { api, keystone_authtoken: keystone, identity, .. } = &*self.config;
+        let configured = match identity.mode {
+            IdentityMode::Keystone => keystone.www_authenticate_uri.as_ref().or(keystone.auth_url.as_ref()),
+            IdentityMode::Standalone | IdentityMode::None => api.identity_public_endpoint.as_ref(),
+        };
+        match configured {
             Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
             None => format!("http://{}/identity", host(&self.config, parts)),
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Caller;
+use super::keystone::Keystone;
 use super::standalone::Standalone;
 
 /// The tokens that came with a request.
@@ -30,12 +31,14 @@ pub enum Authority {
     /// No token is asked for: everybody is the same.
     Nobody(Arc<Caller>),
     Standalone(Standalone),
+    Keystone(Keystone),
 }
 
 impl Authority {
     pub async fn caller(&self, tokens: Tokens<'_>) -> Result<Arc<Caller>, Refusal> {
         match self {
             Authority::Nobody(everybody) => Ok(everybody.clone()),
+            Authority::Keystone(keystone) => keystone.caller(tokens).await,
             Authority::Standalone(standalone) => standalone.caller(tokens).await,
         }
     }

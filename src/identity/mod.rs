@@ -2,6 +2,7 @@
 
 mod authority;
 mod caller;
+pub mod keystone;
 pub mod policy;
 pub mod standalone;
 

@@ -20,6 +20,7 @@ use crate::block::Stores;
 use crate::config::{Config, IdentityMode};
 use crate::db::{self, Database, VolumeType};
 use crate::http::App;
+use crate::identity::keystone::Keystone;
 use crate::identity::policy::Policies;
 use crate::identity::standalone::{Standalone, first_start};
 use crate::identity::{Authority, Caller};
@@ -173,6 +174,9 @@ async fn authority(config: &Config, database: &Database, world: &World) -> anyho
         IdentityMode::Standalone => {
             let lifetime = i64::try_from(identity.token_expiration.0)?;
             Authority::Standalone(Standalone::open(database.clone(), world.clone(), lifetime).await?)
+        }
+        IdentityMode::Keystone => {
+            Authority::Keystone(Keystone::new(&config.keystone_authtoken, world.clone())?)
         }
         IdentityMode::None => {
             let user = UserId(identity.user_id.clone());

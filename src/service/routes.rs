@@ -43,7 +43,7 @@ pub(super) fn all(app: &App, figures: Option<Metrics>) -> Router {
         Authority::Standalone(standalone) => {
             routes.nest_service(IDENTITY, identity_api::router(app.clone(), standalone.clone()))
         }
-        Authority::Nobody(_) => routes,
+        Authority::Nobody(_) | Authority::Keystone(_) => routes,
     };
     layered(routes, app)
 }

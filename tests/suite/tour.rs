@@ -8,11 +8,16 @@ use crate::house::{DatabaseKind, StoreKind};
 use crate::process::Place;
 
 async fn tour(store: StoreKind, database: DatabaseKind) {
-    let place = Place::new(store, database).await;
+    tour_of(Place::new(store, database).await).await;
+}
+
+async fn tour_of(place: Place) {
+    let store = place.store;
     let server = place.start();
     let mut script = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/tour"));
     script.args(["--small", "--url", &server.url]);
     script.args(["--images-pool", &place.pools.images, "--volumes-pool", &place.pools.volumes]);
+    script.arg("--clouds").arg(place.folder.path().join("pumice-data/clouds.yaml"));
     script.env("TMPDIR", place.folder.path());
     match store {
         StoreKind::Directory => {
@@ -75,6 +80,14 @@ async fn on_ceph_with_clone_format_2_and_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn on_ceph_with_clone_format_2_and_postgresql() {
     tour(StoreKind::RbdV2, DatabaseKind::Postgres).await;
+}
+
+/// As after `make run`.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_identity_of_our_own() {
+    let mut place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    place.options.push(("PUMICE_IDENTITY__MODE", "standalone".to_owned()));
+    tour_of(place).await;
 }
 
 /// It is a check only if it notices.

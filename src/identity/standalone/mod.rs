@@ -22,7 +22,7 @@ use token::Signer;
 
 pub use first_start::{FirstAdmin, first_start};
 pub use log_in::{CredentialName, DomainName, LogIn, LogInError, ProjectName, Proof, UserName, Wanted};
-pub use passwords::{PasswordError, Passwords};
+pub use passwords::{PasswordError, Passwords, hash};
 pub use session::{Session, Target};
 pub use token::{Claims, Method};
 

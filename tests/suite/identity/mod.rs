@@ -1,7 +1,10 @@
 //! Who asks: tokens, users, projects and roles of our own, on both databases.
 
 mod accounts;
+mod clients;
+mod keystone;
 mod log_in;
+mod shell;
 mod tokens;
 
 use std::sync::Mutex;

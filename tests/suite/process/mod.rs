@@ -28,9 +28,9 @@ pub struct Place {
     pub folder: TempDir,
     pub store: StoreKind,
     pub pools: Pools,
+    /// What else it is told, as variables.
+    pub options: Vec<(&'static str, String)>,
     users: Option<Users>,
-    /// `none`, unless a test says otherwise.
-    pub identity: &'static str,
     database_url: String,
     _database: database::Keep,
 }
@@ -40,6 +40,8 @@ pub struct Server {
     pub url: String,
     process: Child,
     log: PathBuf,
+    /// Sent along, once a test has one.
+    pub token: Option<String>,
     client: reqwest::Client,
 }
 
@@ -49,7 +51,7 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let pools = Pools::make(store);
         let users = (store != StoreKind::Directory).then(|| Users::make(&pools, folder.path()));
-        Self { folder, store, pools, users, identity: "none", database_url, _database: keep }
+        Self { folder, store, pools, options: Vec::new(), users, database_url, _database: keep }
     }
 
     pub fn directory(&self) -> PathBuf {
@@ -59,7 +61,7 @@ impl Place {
     fn variables(&self) -> Vec<(&'static str, String)> {
         let mut variables = vec![
             ("PUMICE_API__LISTEN", "127.0.0.1:0".to_owned()),
-            ("PUMICE_IDENTITY__MODE", self.identity.to_owned()),
+            ("PUMICE_IDENTITY__MODE", "none".to_owned()),
             ("PUMICE_DATABASE__URL", self.database_url.clone()),
             ("PUMICE_IMAGES__RBD_STORE_POOL", self.pools.images.clone()),
             ("PUMICE_VOLUMES__RBD_POOL", self.pools.volumes.clone()),
@@ -107,6 +109,7 @@ impl Place {
             .arg("serve")
             .current_dir(self.folder.path())
             .envs(self.variables())
+            .envs(self.options.iter().map(|(name, value)| (name, value)))
             .envs(options.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -126,7 +129,15 @@ impl Place {
         // Nobody reads on, and nothing much is written: the pipe stays open with the thread.
         std::thread::spawn(move || lines.for_each(drop));
         let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
-        Server { url: format!("http://{address}"), process, log, client }
+        Server { url: format!("http://{address}"), process, log, token: None, client }
+    }
+
+    /// The binary, to do something beside a server that runs here.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pumice"));
+        command.args(arguments).current_dir(self.folder.path()).envs(self.variables());
+        command.envs(self.options.iter().map(|(name, value)| (name, value)));
+        command
     }
 
     /// The stores themselves. The directory has one user at a time: the process must have ended.
@@ -207,6 +218,11 @@ impl Place {
 }
 
 impl Server {
+    /// All of it.
+    pub fn whole_log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap()).into_owned()
+    }
+
     pub fn log(&self) -> String {
         tail(&self.log)
     }
@@ -251,6 +267,9 @@ impl Server {
     ) -> reqwest::Result<(StatusCode, Value)> {
         let mut request = self.client.request(method, format!("{}{path}", self.url));
         request = request.header("Accept", "application/json");
+        if let Some(token) = &self.token {
+            request = request.header("X-Auth-Token", token);
+        }
         if let Some(body) = body {
             request = request.json(&body);
         }

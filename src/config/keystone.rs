@@ -1,0 +1,77 @@
+use std::path::PathBuf;
+
+use url::Url;
+
+use super::faults::Faults;
+use super::section::section;
+use super::values::{IdentityMode, Seconds, Secret};
+use super::volumes::check_text;
+
+section! {
+    /// With `identity.mode = "keystone"`: where tokens are validated, and as whom. Options of keystonemiddleware
+    /// have their names.
+    pub struct Keystone = "keystone_authtoken" {
+        /// Where Keystone is, for instance `http://127.0.0.1:5000`.
+        pub auth_url: Option<String> = None, "URL";
+        /// Where clients are told to get a token. Unset: `auth_url`.
+        pub www_authenticate_uri: Option<String> = None, "URL";
+        /// The user who validates, with the role `service` or `admin` on the project below.
+        pub username: String = "pumice".into(), "none";
+        /// That user's password. It is never printed or logged.
+        pub password: Option<Secret> = None, "none";
+        /// That user's domain.
+        pub user_domain_name: String = "Default".into(), "none";
+        /// The project that user's own token is scoped to.
+        pub project_name: String = "service".into(), "none";
+        /// That project's domain.
+        pub project_domain_name: String = "Default".into(), "none";
+        /// A file with the certificates of who may vouch for Keystone, beside those of the system.
+        pub cafile: Option<PathBuf> = None, "path";
+        /// How long an answer of Keystone is believed, at most; never longer than the token is good.
+        pub token_cache_time: Seconds = Seconds(300), "seconds";
+        /// The role that a service token must have, to be let in with a user's token that has expired meanwhile.
+        pub service_token_roles: String = "service".into(), "none";
+        /// How long an answer of Keystone may take.
+        pub http_connect_timeout: Seconds = Seconds(10), "seconds";
+    }
+}
+
+impl Keystone {
+    pub(super) fn check(&self, faults: &mut Faults) {
+        let urls = [
+            ("keystone_authtoken.auth_url", &self.auth_url),
+            ("keystone_authtoken.www_authenticate_uri", &self.www_authenticate_uri),
+        ];
+        for (option, url) in urls {
+            if let Some(url) = url {
+                let parsed = Url::parse(url).ok();
+                let fits = parsed.is_some_and(|url| {
+                    matches!(url.scheme(), "http" | "https")
+                        && url.password().is_none()
+                        && url.username().is_empty()
+                });
+                // Not repeated: a password may stand in it.
+                faults.require(fits, option, "must be an http or https URL without a user", "that");
+            }
+        }
+        check_text(faults, "keystone_authtoken.username", Some(&self.username));
+        check_text(faults, "keystone_authtoken.user_domain_name", Some(&self.user_domain_name));
+        check_text(faults, "keystone_authtoken.project_name", Some(&self.project_name));
+        check_text(faults, "keystone_authtoken.project_domain_name", Some(&self.project_domain_name));
+        check_text(faults, "keystone_authtoken.service_token_roles", Some(&self.service_token_roles));
+        let timeout = self.http_connect_timeout.0;
+        faults.require(timeout > 0, "keystone_authtoken.http_connect_timeout", "must be at least 1", timeout);
+    }
+
+    /// What must be said when Keystone is to be asked.
+    pub(super) fn check_for(&self, mode: IdentityMode, faults: &mut Faults) {
+        let needed = [("auth_url", self.auth_url.is_some()), ("password", self.password.is_some())];
+        for (option, is_set) in needed {
+            if mode == IdentityMode::Keystone && !is_set {
+                faults.add(format!(
+                    "keystone_authtoken.{option}: must be set with identity.mode = \"keystone\""
+                ));
+            }
+        }
+    }
+}

@@ -7,8 +7,8 @@ mod status;
 mod world;
 
 pub use id::{
-    ApplicationCredentialId, DomainId, EncryptionId, ImageId, JobId, ProjectId, QosSpecsId, RoleId, SnapshotId,
-    UserId, VolumeId, VolumeTypeId,
+    ApplicationCredentialId, DomainId, EncryptionId, ImageId, JobId, ProjectId, QosSpecsId, RoleId,
+    SnapshotId, UserId, VolumeId, VolumeTypeId,
 };
 pub use scope::Scope;
 pub use size::{GIB, Gib, MIB};

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::{Context, lineage, names};
-use crate::block::{BlockImage, ErrorKind, Missing, OpenMode, Progress, SnapshotPath};
+use crate::block::{BlockImage, ErrorKind, Missing, OpenMode, SnapshotPath};
 use crate::db::{self, Leftover, Repository, Volume, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
 use crate::model::{VolumeId, VolumeStatus};
@@ -78,21 +78,12 @@ impl DeleteVolume {
                 }
                 Err(error) => {
                     if error.kind == ErrorKind::NoSpace {
-                        self.empty(&name).await?;
+                        lineage::empty(store, &name).await?;
                     }
                     Err(StepError::of_removal(error))
                 }
             },
         }
-    }
-
-    /// A removal takes a little room itself, which a full pool has not: the data go first, and the next try, after the
-    /// cluster has counted again, finds it.
-    async fn empty(&self, name: &str) -> Result<(), StepError> {
-        let image = self.context.stores.volumes.open(name, OpenMode::ReadWrite).await?;
-        let emptied = image.resize(0, &Progress::new()).await;
-        image.close().await?;
-        Ok(emptied?)
     }
 
     async fn was_made_empty(&self, run: &Run) -> Result<bool, StepError> {

@@ -75,6 +75,15 @@ pub(super) async fn clear(store: &Arc<dyn BlockStore>, name: &str, run: &Run) ->
     Ok(())
 }
 
+/// A removal takes a little room itself, which a full pool has not: the data go first, and the next try, after the
+/// cluster has counted again, finds it.
+pub(super) async fn empty(store: &Arc<dyn BlockStore>, name: &str) -> Result<()> {
+    let image = store.open(name, OpenMode::ReadWrite).await?;
+    let emptied = image.resize(0, &Progress::new()).await;
+    image.close().await?;
+    emptied
+}
+
 /// `None`: there are some, in a pool whose images this store's user may not name.
 async fn children(image: &dyn BlockImage) -> Result<Option<Vec<Child>>> {
     match image.children().await {

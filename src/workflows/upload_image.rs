@@ -265,8 +265,13 @@ impl Upload {
 
 /// Removes an image that never became active.
 async fn discard(store: &Arc<dyn BlockStore>, id: &ImageId) -> crate::block::Result<()> {
-    store.remove(id.as_str(), &Progress::new()).await.or_missing()?;
-    Ok(())
+    match store.remove(id.as_str(), &Progress::new()).await.or_missing() {
+        Err(error) if error.kind == ErrorKind::NoSpace => {
+            lineage::empty(store, id.as_str()).await?;
+            Err(error)
+        }
+        other => other.map(drop),
+    }
 }
 
 /// Unless someone deletes it: then its status stays as they want it.
@@ -342,7 +347,7 @@ impl Workflow for InterruptedUpload {
             Err(error) if error.kind == ErrorKind::Busy => {
                 lineage::clear(&self.context.stores.images, self.id.as_str(), run).await
             }
-            other => Ok(other?),
+            other => other.map_err(StepError::of_removal),
         }
     }
 

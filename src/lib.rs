@@ -11,6 +11,7 @@
 //! - [`workflows`]: what a job does, a file each
 //! - [`jobs`]: the durable queue
 //! - [`transfer`]: how bytes move
+//! - [`formats`]: what bytes mean; asks nobody
 //! - [`db`]: what is remembered; a repository value is a transaction
 //! - [`block`]: where bytes live; the only room with `unsafe`, in [`block::rbd`]
 //! - [`model`]: what things are; knows nobody
@@ -20,6 +21,7 @@ pub mod block;
 pub mod commands;
 pub mod config;
 pub mod db;
+pub mod formats;
 pub mod http;
 pub mod identity;
 pub mod identity_api;

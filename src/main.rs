@@ -12,6 +12,9 @@ use tikv_jemallocator::Jemalloc;
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
+    // First of all, so that nobody else has OpenSSL clean up when the process exits: threads of librados, and our own,
+    // may still use it then.
+    openssl::init();
     match CommandLine::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -5,6 +5,7 @@ use super::faults::Faults;
 use super::section::section;
 use super::values::{HashingAlgorithm, Seconds, StoreKind};
 use super::volumes::{call_timeout, check_chunk_size, check_pool, check_text};
+use crate::formats;
 
 section! {
     /// Images and where their bytes lie. Options of Glance and of its RBD store have their names.
@@ -47,6 +48,11 @@ section! {
         pub limit_param_default: u32 = 25, "images";
         /// Images on a page at most, whatever the request says.
         pub api_limit_max: u32 = 1000, "images";
+        /// The content of an upload must be of the `disk_format` the image claims. Unsafe content is refused in any
+        /// case.
+        pub require_image_format_match: bool = true, "none";
+        /// Checks of partition tables that do not matter: `mbr`, `gptmbr`.
+        pub gpt_safety_checks_nonfatal: Vec<String> = Vec::new(), "none";
         /// Show where an image's bytes lie, as `direct_url`, once they can be cloned from there.
         pub show_image_direct_url: bool = false, "none";
     }
@@ -63,6 +69,14 @@ impl Images {
         self.rbd_store_chunk_size << 20
     }
 
+    /// What an upload is measured by.
+    pub fn format_rules(&self) -> formats::Rules {
+        formats::Rules {
+            require_match: self.require_image_format_match,
+            allow_invalid_partitions: self.gpt_safety_checks_nonfatal.iter().any(|name| name == "mbr"),
+        }
+    }
+
     pub(super) fn check(&self, faults: &mut Faults) {
         check_pool(faults, "images.rbd_store_pool", &self.rbd_store_pool);
         check_text(faults, "images.rbd_store_user", self.rbd_store_user.as_deref());
@@ -76,6 +90,10 @@ impl Images {
         faults.require((1..=64).contains(&writes), "images.writes_in_flight", "must be from 1 to 64", writes);
         faults.require(self.upload_idle_timeout.0 > 0, "images.upload_idle_timeout", "must be at least 1", 0);
         faults.require(self.image_size_cap > 0, "images.image_size_cap", "must be at least 1", 0);
+        for name in &self.gpt_safety_checks_nonfatal {
+            let is_known = matches!(name.as_str(), "mbr" | "gptmbr");
+            faults.require(is_known, "images.gpt_safety_checks_nonfatal", "may hold mbr and gptmbr", name);
+        }
         let (default, max) = (self.limit_param_default, self.api_limit_max);
         faults.require(max > 0, "images.api_limit_max", "must be at least 1", max);
         faults.require(

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, TryStreamExt};
 
 use super::{Context, lineage};
 use crate::block::{BlockError, BlockStore, ErrorKind, Missing, OpenMode, Progress};
-use crate::db::{self, Database, DbError, ImageChange, JobOutcome, Repository};
+use crate::db::{self, Database, DbError, Image, ImageChange, JobOutcome, Repository};
+use crate::formats::{self, Content, Inspector};
 use crate::jobs::{self, Cause, Keeper, Origin, Run, StepError, Task, Workflow, chain};
 use crate::model::{ImageId, ImageStatus, JobId, ProjectId, World};
 use crate::telemetry::metrics::{self, Direction};
@@ -34,6 +35,7 @@ pub struct Upload {
     pub sparse: bool,
     pub in_flight: usize,
     pub idle_timeout: Duration,
+    pub formats: formats::Rules,
     /// For `checksum` and `os_hash_value`; `None` leaves both empty.
     pub digests: Option<Algorithm>,
 }
@@ -51,6 +53,9 @@ pub enum UploadError {
     TooManyAtOnce { limit: i64, uploading: i64 },
     #[error("{actual} bytes where {expected} were promised")]
     SizeMismatch { expected: u64, actual: u64 },
+    /// The bytes are unsafe, or not what the image claims they are.
+    #[error(transparent)]
+    Content(#[from] formats::Refusal),
     #[error("the storage pool is full")]
     NoSpace,
     #[error("the client broke off: {0}")]
@@ -89,7 +94,7 @@ where
         let run = upload.begin(&id, &origin).await?;
         let _lease = upload.keeper.keep(run.clone());
         let outcome = match upload.bring_in(&id, promised, body, &run).await {
-            Ok(received) => upload.end_well(&id, &received, &run, &origin).await,
+            Ok((received, content)) => upload.end_well(&id, &received, &content, &run, &origin).await,
             Err(error) => Err(error),
         };
         match outcome {
@@ -154,7 +159,7 @@ impl Upload {
         promised: Option<u64>,
         body: S,
         run: &Run,
-    ) -> Result<Received, UploadError>
+    ) -> Result<(Received, Content), UploadError>
     where
         S: Stream<Item = Result<Bytes, E>> + Send,
         E: Into<Box<dyn Error + Send + Sync>>,
@@ -176,9 +181,11 @@ impl Upload {
             digests,
             idle_timeout: self.idle_timeout,
         };
+        let mut inspector = Inspector::default();
+        let body = body.inspect_ok(|chunk| inspector.feed(chunk));
         let received = receive(body, image.clone(), options, &run.progress).await;
         image.close().await?;
-        Ok(received?)
+        Ok((received?, inspector.finish()))
     }
 
     /// The bytes are durable. The snapshot, for which a monitor takes up to a second, is a job of its own.
@@ -186,6 +193,7 @@ impl Upload {
         &self,
         id: &ImageId,
         received: &Received,
+        content: &Content,
         run: &Run,
         origin: &Origin,
     ) -> Result<(), UploadError> {
@@ -195,10 +203,10 @@ impl Upload {
         let size = i64::try_from(received.size).map_err(|e| UploadError::Internal(e.to_string()))?;
         let mut repository = run.transaction().await?;
         let row = repository.image(id).await?.ok_or(UploadError::Deleted)?;
-        let is_raw = row.disk_format.as_deref() == Some("raw");
+        let virtual_size = self.virtual_size(&row, content)?.and_then(|size| i64::try_from(size).ok());
         let change = ImageChange {
             size: Some(size),
-            virtual_size: is_raw.then_some(size),
+            virtual_size,
             checksum: digest(Algorithm::Md5),
             os_hash_algo: self.digests.map(|algorithm| algorithm.name().to_owned()),
             os_hash_value: self.digests.and_then(digest),
@@ -213,6 +221,16 @@ impl Upload {
         metrics::transferred(Direction::Upload, received.size);
         metrics::job(&run.kind, "done", run.started.elapsed());
         Ok(())
+    }
+
+    /// Refuses content that the image must not have. What is packed (`container_format` other than `bare`) is not
+    /// looked into.
+    fn virtual_size(&self, row: &Image, content: &Content) -> Result<Option<u64>, UploadError> {
+        let declared = row.disk_format.as_deref().unwrap_or_default();
+        match row.container_format.as_deref() {
+            Some("bare") => Ok(content.judge(declared, &self.formats)?),
+            _ => Ok((declared == "raw").then_some(content.length)),
+        }
     }
 
     /// Removes what arrived and makes the image `queued` again. What cannot be done now a worker does later.

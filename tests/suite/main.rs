@@ -12,6 +12,7 @@ mod configuration;
 mod contract;
 mod crash;
 mod database;
+mod formats;
 mod house;
 mod identity;
 mod openapi;

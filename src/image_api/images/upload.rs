@@ -32,7 +32,8 @@ use crate::workflows::{Upload, UploadError, upload_image};
         (status = 409, description = "The image is not queued", body = FaultBody),
         (status = 410, description = "The image was deleted meanwhile", body = FaultBody),
         (status = 413, description = "Too many bytes, or no space for them", body = FaultBody),
-        (status = 415, description = "Not application/octet-stream", body = FaultBody),
+        (status = 415, description = "Not application/octet-stream, or unsafe content, or not of the disk_format",
+            body = FaultBody),
         (status = 503, description = "The storage does not answer", body = FaultBody),
     )
 )]
@@ -86,6 +87,7 @@ fn pipeline(app: &App, call: &Call) -> Upload {
         sparse: options.rbd_thin_provisioning,
         in_flight: options.writes_in_flight as usize,
         idle_timeout: options.upload_idle_timeout.into(),
+        formats: options.format_rules(),
         digests: options.compute_digests.then_some(algorithm),
     }
 }
@@ -130,6 +132,11 @@ fn told(id: &str, project: &ProjectId, error: UploadError) -> Fault {
             let what = if actual > expected { "exceeds" } else { "mismatch" };
             Fault::BadRequest(format!("Size {what}: expected {expected} bytes, got {actual} bytes"))
         }
+        UploadError::Content(refusal) => Fault::UnsupportedMediaType {
+            given: "application/octet-stream".to_owned(),
+            detail: refusal.to_string(),
+            accept_patch: None,
+        },
         UploadError::NoSpace => Fault::TooLarge(
             "Image storage media is full: There is not enough disk space on the image storage media."
                 .to_owned(),

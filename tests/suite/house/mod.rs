@@ -189,6 +189,7 @@ impl House {
             sparse: images.rbd_thin_provisioning,
             in_flight: images.writes_in_flight as usize,
             idle_timeout: Duration::from_secs(5),
+            formats: images.format_rules(),
             digests: Some(Algorithm::Sha512),
         }
     }

@@ -895,6 +895,46 @@ async fn actions() {
     }
 }
 
+/// The header of an empty qcow2 of 1 GiB, with a backing file at that place.
+fn qcow2(backing: u64) -> Vec<u8> {
+    let mut bytes = vec![0; 4 << 16];
+    bytes[..8].copy_from_slice(b"QFI\xfb\0\0\0\x02");
+    bytes[8..16].copy_from_slice(&backing.to_be_bytes());
+    bytes[20..24].copy_from_slice(&16u32.to_be_bytes());
+    bytes[24..32].copy_from_slice(&(1u64 << 30).to_be_bytes());
+    bytes[36..40].copy_from_slice(&2u32.to_be_bytes());
+    bytes[40..48].copy_from_slice(&(1u64 << 16).to_be_bytes());
+    bytes[48..56].copy_from_slice(&(2u64 << 16).to_be_bytes());
+    bytes[56..60].copy_from_slice(&1u32.to_be_bytes());
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bytes_must_be_what_the_image_says() {
+    let api = Api::start().await;
+    let id = api.image(json!({"disk_format": "qcow2", "container_format": "bare"})).await;
+    let (image, file) = (format!("/v2/images/{id}"), format!("/v2/images/{id}/file"));
+    let put = async |bytes: Vec<u8>| api.send("PUT", &file, &[JSON, BYTES], bytes).await;
+    for (bytes, why) in [
+        (vec![7; 70_000], "Image disk_format qcow2 does not match stream data raw"),
+        (qcow2(512), "Image failed safety checks: as qcow2, it has a backing file"),
+    ] {
+        let answer = put(bytes).await.is(415).json();
+        assert!(answer["message"].as_str().unwrap().ends_with(why), "{answer}");
+        let shown = api.get(&image).await.json();
+        assert_eq!((&shown["status"], &shown["size"]), (&json!("queued"), &Value::Null));
+    }
+    put(qcow2(0)).await.is(204);
+    let shown = api.get(&image).await.json();
+    assert_eq!((&shown["size"], &shown["virtual_size"]), (&json!(4 << 16), &json!(1 << 30)));
+
+    let lax = Api::with(&[("PUMICE_IMAGES__REQUIRE_IMAGE_FORMAT_MATCH", "false")]).await;
+    let id = lax.image(json!({"disk_format": "qcow2", "container_format": "bare"})).await;
+    let file = format!("/v2/images/{id}/file");
+    lax.send("PUT", &file, &[JSON, BYTES], qcow2(512)).await.is(415);
+    lax.send("PUT", &file, &[JSON, BYTES], "abc").await.is(204);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_that_are_refused() {
     let api = Api::start().await;

@@ -1,0 +1,35 @@
+//! VirtualBox' format, version 1.1.
+
+use super::window::View;
+use super::{Danger, require, sane_size};
+
+const SIGNATURE: u32 = 0xBEDA_107F;
+const VERSION: u32 = 0x0001_0001;
+
+pub(super) fn claims(view: &View<'_>) -> bool {
+    view.fields().le32(0x40) == Ok(SIGNATURE)
+}
+
+pub(super) fn read(view: &View<'_>) -> Result<u64, Danger> {
+    let header = view.fields();
+    require(header.le32(0x44)? == VERSION, "the version")?;
+    // Dynamic and static. The others are differences to another disk, or states to return to.
+    if !matches!(header.le32(0x4C)?, 1 | 2) {
+        return Err(Danger::BackingFile);
+    }
+    // The disk it was linked from, and its parent.
+    if !header.is_zero(0x1A8, 32)? {
+        return Err(Danger::BackingFile);
+    }
+    require(header.le32(0x168)? == 512, "the sector size")?;
+    let size = sane_size(header.le64(0x170)?)?;
+    let block = header.le32(0x178)?;
+    require(block.is_power_of_two() && (4096..=1 << 28).contains(&block), "the block size")?;
+    let blocks = u64::from(header.le32(0x180)?);
+    require(size <= blocks * u64::from(block), "too few blocks for the disk")?;
+    require(header.le32(0x184)? <= header.le32(0x180)?, "more blocks in use than there are")?;
+    let (map, data) = (u64::from(header.le32(0x154)?), u64::from(header.le32(0x158)?));
+    require(map >= 512 && map.is_multiple_of(512), "the place of the block map")?;
+    require(data.is_multiple_of(512) && data >= map + 4 * blocks, "the place of the data")?;
+    Ok(size)
+}

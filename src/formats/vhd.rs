@@ -1,0 +1,85 @@
+//! Virtual PC's format. A dynamic disk begins with a copy of the footer; a fixed disk is raw bytes with the footer
+//! behind them.
+
+use super::fields::Fields;
+use super::window::View;
+use super::{Danger, require};
+
+const COOKIE: &[u8] = b"conectix";
+const FOOTER: usize = 512;
+const HEADER: usize = 1024;
+/// 2040 GiB: the format has no room for more.
+const LARGEST: u64 = 0xFF00_0000 * 512;
+
+const FIXED: u32 = 2;
+const DYNAMIC: u32 = 3;
+const DIFFERENCING: u32 = 4;
+
+pub(super) fn claims(view: &View<'_>) -> bool {
+    view.head.starts_with(COOKIE) || is_fixed(view)
+}
+
+/// Whether a good footer stands behind raw bytes, which may themselves look like a disk with partitions.
+pub(super) fn is_fixed(view: &View<'_>) -> bool {
+    !view.head.starts_with(COOKIE)
+        && fixed_footer(view).is_some_and(|footer| {
+            footer.0.starts_with(COOKIE) && footer.be32(60) == Ok(FIXED) && has_sum(footer, 64)
+        })
+}
+
+fn fixed_footer<'a>(view: &View<'a>) -> Option<Fields<'a>> {
+    view.tail.len().checked_sub(FOOTER).and_then(|start| view.tail.get(start..)).map(Fields)
+}
+
+/// The sum of all other bytes, inverted.
+fn has_sum(block: Fields<'_>, at: usize) -> bool {
+    let sum = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
+    match (block.be32(at), block.bytes(at, 4)) {
+        (Ok(noted), Ok(itself)) => noted == !(sum(block.0) - sum(itself)),
+        _ => false,
+    }
+}
+
+pub(super) fn read(view: &View<'_>) -> Result<u64, Danger> {
+    if !view.head.starts_with(COOKIE) {
+        return read_fixed(view);
+    }
+    let footer = Fields(view.fields().bytes(0, FOOTER)?);
+    match footer.be32(60)? {
+        DYNAMIC => {}
+        DIFFERENCING => return Err(Danger::BackingFile),
+        _ => return Err(Danger::Malformed("the type of the disk")),
+    }
+    require(has_sum(footer, 64), "the checksum of the footer")?;
+    // What stands there could be taken for something else.
+    require(footer.is_zero(85, FOOTER - 85)?, "the reserved bytes")?;
+    let size = size(footer)?;
+    let place = usize::try_from(footer.be64(16)?).unwrap_or(usize::MAX);
+    require(place >= FOOTER, "the place of the header")?;
+    let header = Fields(view.fields().bytes(place, HEADER)?);
+    require(header.0.starts_with(b"cxsparse") && has_sum(header, 36), "the header")?;
+    require(header.be32(24)? == 0x0001_0000, "the version of the header")?;
+    let (blocks, block) = (u64::from(header.be32(28)?), header.be32(32)?);
+    require(block.is_power_of_two() && block >= 4096, "the block size")?;
+    require(size <= blocks * u64::from(block), "too few blocks for the disk")?;
+    // Only a difference to another disk has a parent.
+    if !header.is_zero(40, 16)? {
+        return Err(Danger::BackingFile);
+    }
+    Ok(size)
+}
+
+fn read_fixed(view: &View<'_>) -> Result<u64, Danger> {
+    let footer = fixed_footer(view).ok_or(Danger::Malformed("the footer"))?;
+    let size = size(footer)?;
+    require(view.length.checked_sub(FOOTER as u64) == Some(size), "the disk is not as long as it says")?;
+    Ok(size)
+}
+
+/// The current size: the one before it is that of the day the disk was made.
+fn size(footer: Fields<'_>) -> Result<u64, Danger> {
+    match footer.be64(48)? {
+        size if size > LARGEST => Err(Danger::TooLarge),
+        size => Ok(size),
+    }
+}

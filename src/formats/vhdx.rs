@@ -1,0 +1,111 @@
+//! Hyper-V's format. Published as MS-VHDX.
+
+use super::fields::Fields;
+use super::window::{View, Window};
+use super::{Danger, require};
+
+pub(super) const SIGNATURE: &[u8] = b"vhdxfile";
+
+const TABLE: usize = 192 << 10;
+const TABLE_LENGTH: usize = 64 << 10;
+pub(super) const TABLES_END: usize = TABLE + TABLE_LENGTH;
+const MOST_ENTRIES: u32 = 2047;
+/// Regions lie at multiples of it, behind what describes them.
+const ALIGNMENT: u64 = 1 << 20;
+/// The metadata region is of this size in all files seen; items lie behind a table of 64 KiB.
+pub const LARGEST_METADATA: usize = 1 << 20;
+const LARGEST_DISK: u64 = 64 << 40;
+
+type Guid = [u8; 16];
+
+const BLOCK_MAP: Guid = guid(0x2DC2_7766_F623_4200_9D64_115E_9BFD_4A08);
+const METADATA: Guid = guid(0x8B7C_A206_4790_4B9A_B8FE_575F_050F_886E);
+const FILE_PARAMETERS: Guid = guid(0xCAA1_6737_FA36_4D43_B3B6_33F0_AA44_E76B);
+const DISK_SIZE: Guid = guid(0x2FA5_4224_CD1B_4876_B211_5DBE_D83B_F4B8);
+const PAGE_83: Guid = guid(0xBECA_12AB_B2E6_4523_93EF_C309_E000_C746);
+const LOGICAL_SECTOR: Guid = guid(0x8141_BF1D_A96F_4709_BA47_F233_A8FA_AB5F);
+const PHYSICAL_SECTOR: Guid = guid(0xCDA3_48C7_445D_4471_9CC9_E988_5251_C556);
+const PARENT: Guid = guid(0xA8D3_5F2D_B30B_454D_ABF7_D3D8_4834_AB0C);
+
+/// As it is written in a file: the first three groups are little-endian.
+const fn guid(text: u128) -> Guid {
+    let b = text.to_be_bytes();
+    [b[3], b[2], b[1], b[0], b[5], b[4], b[7], b[6], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]]
+}
+
+/// The stretch with the metadata, when the head of a VHDX says where it is.
+pub(super) fn metadata(head: &[u8]) -> Option<Window> {
+    if !head.starts_with(SIGNATURE) {
+        return None;
+    }
+    region(Fields(head)).ok().map(|offset| Window::new(offset, LARGEST_METADATA))
+}
+
+fn region(head: Fields<'_>) -> Result<u64, Danger> {
+    let table = Fields(head.bytes(TABLE, TABLE_LENGTH)?);
+    require(table.0.starts_with(b"regi"), "the region table")?;
+    let mut place = None;
+    for entry in entries(table, 16, table.le32(8)?)? {
+        match entry.bytes(0, 16)? {
+            id if id == METADATA => {
+                require(place.is_none(), "two metadata regions")?;
+                let (offset, length) = (entry.le64(16)?, entry.le32(24)?);
+                let is_placed = offset >= ALIGNMENT && offset.is_multiple_of(ALIGNMENT);
+                require(is_placed && length as usize >= LARGEST_METADATA, "the place of the metadata")?;
+                place = Some(offset);
+            }
+            id if id == BLOCK_MAP => {}
+            _ => require_optional(entry.le32(28)? & 1)?,
+        }
+    }
+    place.ok_or(Danger::Malformed("no metadata"))
+}
+
+/// Entries of 32 bytes behind the start of a table.
+fn entries(table: Fields<'_>, start: usize, count: u32) -> Result<impl Iterator<Item = Fields<'_>>, Danger> {
+    require(count <= MOST_ENTRIES, "too many entries in a table")?;
+    let bytes = table.bytes(start, count as usize * 32)?;
+    Ok(bytes.chunks_exact(32).map(Fields))
+}
+
+fn require_optional(required: u32) -> Result<(), Danger> {
+    if required == 0 { Ok(()) } else { Err(Danger::UnknownFeatures) }
+}
+
+pub(super) fn read(view: &View<'_>) -> Result<u64, Danger> {
+    region(view.fields())?;
+    let (_, region) = view.metadata.ok_or(Danger::Malformed("no metadata"))?;
+    let region = Fields(region);
+    require(region.0.starts_with(b"metadata"), "the metadata table")?;
+    let (mut size, mut sector, mut block) = (None, None, None);
+    for entry in entries(region, 32, u32::from(region.le16(10)?))? {
+        let item = |length: usize| {
+            let (offset, noted) = (entry.le32(16)? as usize, entry.le32(20)? as usize);
+            require(offset >= TABLE_LENGTH && noted == length, "the place of an item")?;
+            region.bytes(offset, length).map(Fields)
+        };
+        match entry.bytes(0, 16)? {
+            id if id == DISK_SIZE => require(size.replace(item(8)?.le64(0)?).is_none(), "two sizes")?,
+            id if id == LOGICAL_SECTOR => {
+                require(sector.replace(item(4)?.le32(0)?).is_none(), "two sector sizes")?;
+            }
+            id if id == FILE_PARAMETERS => {
+                let parameters = item(8)?;
+                require(block.replace(parameters.le32(0)?).is_none(), "two block sizes")?;
+                if parameters.le32(4)? & 2 != 0 {
+                    return Err(Danger::BackingFile);
+                }
+            }
+            id if id == PARENT => return Err(Danger::BackingFile),
+            id if id == PAGE_83 || id == PHYSICAL_SECTOR => {}
+            _ => require_optional(entry.le32(24)? & 4)?,
+        }
+    }
+    let block = block.ok_or(Danger::Malformed("no block size"))?;
+    require(block.is_power_of_two() && (1 << 20..=1 << 28).contains(&block), "the block size")?;
+    let sector = u64::from(sector.ok_or(Danger::Malformed("no sector size"))?);
+    require(matches!(sector, 512 | 4096), "the sector size")?;
+    let size = size.ok_or(Danger::Malformed("no size"))?;
+    require(size.is_multiple_of(sector), "the size is not in sectors")?;
+    if size > LARGEST_DISK { Err(Danger::TooLarge) } else { Ok(size) }
+}

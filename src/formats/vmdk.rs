@@ -1,0 +1,150 @@
+//! VMware's format: one file with a sparse extent and the descriptor in it. A descriptor on its own names the files
+//! it is about, so it is recognised only to be refused.
+
+use super::fields::Fields;
+use super::window::{Tail, View};
+use super::{Danger, require, sane_size};
+
+const MAGIC: &[u8] = b"KDMV";
+/// The older sparse extents of ESX, which have no descriptor.
+const OLD_MAGIC: &[u8] = b"COWD";
+const SECTOR: usize = 512;
+/// Where descriptors of files of this kind are, and how long they may be. QEMU has the same bounds.
+pub(super) const DESCRIPTOR: usize = SECTOR;
+pub(super) const LARGEST_DESCRIPTOR: usize = (1 << 20) - 1;
+/// "The footer knows."
+const AT_END: u64 = u64::MAX;
+const FOOTER_MARKER: u32 = 3;
+const NO_PARENT: &str = "ffffffff";
+
+const LONE_DESCRIPTOR: Danger = Danger::Unsupported("a VMDK descriptor without its disk");
+
+/// Whether it is worth looking at more than the first sectors.
+pub(super) fn may_be(head: &[u8]) -> bool {
+    head.starts_with(MAGIC) || is_text(head)
+}
+
+fn is_text(head: &[u8]) -> bool {
+    let start = &head[..head.len().min(SECTOR)];
+    !start.is_empty() && start.iter().all(is_printable)
+}
+
+/// Characters and white space of ASCII, the vertical tab among them.
+fn is_printable(byte: &u8) -> bool {
+    byte.is_ascii_graphic() || byte.is_ascii_whitespace() || *byte == 0x0B
+}
+
+pub(super) fn claims(view: &View<'_>) -> bool {
+    view.head.starts_with(MAGIC) || view.head.starts_with(OLD_MAGIC) || is_descriptor(view.head)
+}
+
+/// Text that says of what type the disk is, or what QEMU takes for a descriptor: `version=` after comments.
+fn is_descriptor(head: &[u8]) -> bool {
+    let key = b"createtype=";
+    if is_text(head) && head.windows(key.len()).any(|window| window.eq_ignore_ascii_case(key)) {
+        return true;
+    }
+    let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    lines
+        .find(|line| !line.is_empty() && !line.starts_with(b"#"))
+        .is_some_and(|line| matches!(line, b"version=1" | b"version=2" | b"version=3"))
+}
+
+pub(super) fn read(view: &View<'_>) -> Result<u64, Danger> {
+    if view.head.starts_with(OLD_MAGIC) {
+        return Err(Danger::Unsupported("a sparse extent of ESX"));
+    }
+    if !view.head.starts_with(MAGIC) {
+        return Err(LONE_DESCRIPTOR);
+    }
+    let header = Fields(view.fields().bytes(0, SECTOR)?);
+    let capacity = read_header(header)?;
+    if header.le64(56)? == AT_END {
+        check_footer(header, view.tail)?;
+    }
+    let length = header.le64(36)?;
+    require(
+        (1..=LARGEST_DESCRIPTOR as u64 / SECTOR as u64).contains(&length),
+        "the length of the descriptor",
+    )?;
+    let descriptor = view.fields().bytes(DESCRIPTOR, length as usize * SECTOR)?;
+    check_descriptor(descriptor)?;
+    Ok(capacity)
+}
+
+fn read_header(header: Fields<'_>) -> Result<u64, Danger> {
+    require((1..=3).contains(&header.le32(4)?), "the version")?;
+    let sectors = header.le64(12)?;
+    // With no sectors QEMU forgets the header, and follows the descriptor to other files.
+    require(sectors > 0, "no sectors")?;
+    let size = sane_size(sectors.checked_mul(SECTOR as u64).ok_or(Danger::TooLarge)?)?;
+    let grain = header.le64(20)?;
+    require(grain.is_power_of_two() && (8..=1 << 17).contains(&grain), "the grain size")?;
+    require(header.le64(28)? == 1, "the place of the descriptor")?;
+    require((1..=512).contains(&header.le32(44)?), "the length of grain tables")?;
+    require(header.bytes(73, 4)? == b"\n \r\n", "the line ends were changed on the way")?;
+    require(header.le16(77)? <= 1, "the compression")?;
+    Ok(size)
+}
+
+/// The footer is a second header, and the one that counts: it must say the same.
+fn check_footer(header: Fields<'_>, tail: &[u8]) -> Result<(), Danger> {
+    require(tail.len() == Tail::LENGTH, "no footer")?;
+    let tail = Fields(tail);
+    let (marker, footer, end) = (
+        Fields(tail.bytes(0, SECTOR)?),
+        Fields(tail.bytes(SECTOR, SECTOR)?),
+        Fields(tail.bytes(2 * SECTOR, SECTOR)?),
+    );
+    let is_marked =
+        marker.le32(8)? == 0 && marker.le32(12)? == FOOTER_MARKER && marker.is_zero(16, SECTOR - 16)?;
+    require(is_marked, "the marker of the footer")?;
+    require(end.is_zero(0, SECTOR)?, "the end of the stream")?;
+    // All but the place of the grain directory.
+    require(header.bytes(0, 48)? == footer.bytes(0, 48)?, "header and footer differ")?;
+    require(footer.le64(56)? != AT_END, "the footer names another footer")
+}
+
+fn check_descriptor(bytes: &[u8]) -> Result<(), Danger> {
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    require(text.iter().all(is_printable), "the descriptor is not text")?;
+    let text = String::from_utf8_lossy(text).to_ascii_lowercase();
+    let (mut types, mut extents) = (0, 0);
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let first = line.split([' ', '\t']).next().unwrap_or_default();
+        if matches!(first, "rw" | "rdonly" | "noaccess") {
+            check_extent(line)?;
+            extents += 1;
+        } else if line.starts_with("ddb") {
+            // About the disk's geometry.
+        } else if let Some((key, value)) = line.split_once('=') {
+            types += u32::from(key == "createtype");
+            check_field(key, value.trim())?;
+        } else {
+            return Err(Danger::Malformed("a line of the descriptor"));
+        }
+    }
+    require(types == 1, "the descriptor must have one type")?;
+    require(extents == 1, "the descriptor must have one extent")
+}
+
+fn check_field(key: &str, value: &str) -> Result<(), Danger> {
+    let value = value.trim_matches('"');
+    match key {
+        "createtype" if !matches!(value, "monolithicsparse" | "streamoptimized") => {
+            Err(Danger::Unsupported("only VMDKs of types monolithicSparse and streamOptimized are supported"))
+        }
+        "parentcid" if value != NO_PARENT => Err(Danger::BackingFile),
+        "parentfilenamehint" => Err(Danger::BackingFile),
+        _ => require(!key.contains([' ', '\t']), "a line of the descriptor"),
+    }
+}
+
+/// `RW 2048 SPARSE "disk.vmdk"`: the name is that of the file itself, and no way to another.
+fn check_extent(line: &str) -> Result<(), Danger> {
+    let kind = line.split_ascii_whitespace().nth(2);
+    if kind != Some("sparse") || line.contains(['/', '\\']) {
+        return Err(Danger::DataFile);
+    }
+    Ok(())
+}

@@ -3,12 +3,13 @@
 # A warning about a dependency's future, which nobody who reads it here can do anything about.
 export CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY := never
 
-.PHONY: help run test bench lint openapi docs clean chroot-check
+.PHONY: help run test conformance bench lint openapi docs clean chroot-check
 
 help:
 	@echo 'make run           build and start the service; CONFIG=file names a configuration'
 	@echo 'make test          format, lints and all tests, beside a real Ceph and PostgreSQL'
 	@echo 'make bench         the figures, beside their limits; WRITE=1 puts them into docs/benchmarks.md'
+	@echo 'make conformance      Tempest, with a real Keystone and a real Ceph'
 	@echo 'make lint          format and lints only'
 	@echo 'make openapi docs  make the generated files in openapi/ and docs/ anew'
 	@echo 'make chroot-check  the steps of the Dockerfile, without a container engine'
@@ -27,6 +28,11 @@ bench:
 	@scripts/need test
 	cargo bench --bench figures --no-run
 	@scripts/with-services cargo bench --quiet --bench figures -- $(if $(WRITE),--write) $(FIGURES)
+
+conformance:
+	@scripts/need test
+	cargo build
+	@scripts/with-services scripts/conformance $(TEMPEST)
 
 lint:
 	@scripts/need build

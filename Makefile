@@ -9,7 +9,7 @@ help:
 	@echo 'make run           build and start the service; CONFIG=file names a configuration'
 	@echo 'make test          format, lints and all tests, beside a real Ceph and PostgreSQL'
 	@echo 'make bench         the figures, beside their limits; WRITE=1 puts them into docs/benchmarks.md'
-	@echo 'make conformance      Tempest, with a real Keystone and a real Ceph'
+	@echo 'make conformance  Tempest, with a real Keystone and a real Ceph'
 	@echo 'make lint          format and lints only'
 	@echo 'make openapi docs  make the generated files in openapi/ and docs/ anew'
 	@echo 'make chroot-check  the steps of the Dockerfile, without a container engine'

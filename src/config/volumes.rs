@@ -51,6 +51,8 @@ section! {
         /// The name of this backend, as volume types ask for it and as it stands in a volume's host. Unset:
         /// the name of the store, `directory` or `rbd`.
         pub volume_backend_name: Option<String> = None, "none";
+        /// How long messages to users are kept.
+        pub message_ttl: Seconds = Seconds(2_592_000), "seconds";
         /// Volumes or snapshots on a page, unless the request says less.
         pub osapi_max_limit: u32 = 1000, "items";
     }
@@ -74,6 +76,11 @@ impl Volumes {
             (None, StoreKind::Directory) => "directory",
             (None, StoreKind::Rbd) => "rbd",
         }
+    }
+
+    /// How many seconds messages to users are kept.
+    pub fn message_lifetime(&self) -> i64 {
+        i64::try_from(self.message_ttl.0).unwrap_or(i64::MAX)
     }
 
     pub(super) fn check(&self, faults: &mut Faults) {
@@ -102,6 +109,7 @@ impl Volumes {
             "must be from 1 to 16",
             retries,
         );
+        faults.require(self.message_ttl.0 > 0, "volumes.message_ttl", "must be at least 1", 0);
         faults.require(self.osapi_max_limit > 0, "volumes.osapi_max_limit", "must be at least 1", 0);
     }
 }

@@ -13,9 +13,11 @@ mod identity;
 mod images;
 mod jobs;
 mod leftovers;
+mod messages;
 mod qos;
 pub mod quotas;
 mod snapshots;
+mod transfers;
 mod volume_types;
 mod volumes;
 
@@ -30,10 +32,12 @@ pub use identity::{
 pub use images::{Image, ImageChange, ImageFilter, ImageNumber};
 pub use jobs::{Heartbeat, Job, JobFilter, JobOutcome, NewJob, Resource};
 pub use leftovers::Leftover;
+pub use messages::{Message, MessageFilter};
 pub use qos::{QosSpecs, QosSpecsFilter};
 pub use snapshots::{Snapshot, SnapshotFilter};
+pub use transfers::{Transfer, TransferFilter};
 pub use volume_types::{DefaultVolumeType, Specs, VolumeType};
-pub use volumes::{Volume, VolumeChange, VolumeFilter};
+pub use volumes::{Volume, VolumeChange, VolumeFilter, VolumeReset};
 
 /// Runs one expression on the repository's connection, whichever engine it speaks to.
 macro_rules! on {

@@ -24,6 +24,16 @@ pub enum Task {
     DeleteVolume { volume_id: VolumeId },
     /// `extending` to what it was, larger, or `error_extending`.
     ExtendVolume { volume_id: VolumeId, new_size: Gib },
+    /// `reverting` to `available` or `error`; the snapshot `restoring` to `available`.
+    RevertVolume { volume_id: VolumeId, snapshot_id: SnapshotId },
+    /// `managing` to `available` or `error_managing`; an image of this name becomes the volume's.
+    ManageVolume { volume_id: VolumeId, source: String },
+    /// `unmanaging` to no row; the image stays.
+    UnmanageVolume { volume_id: VolumeId },
+    /// `creating` to `available` or `error`; a snapshot of this name becomes this one.
+    ManageSnapshot { snapshot_id: SnapshotId, volume_id: VolumeId, source: String, was_protected: bool },
+    /// `unmanaging` to no row; the snapshot stays on the pool.
+    UnmanageSnapshot { snapshot_id: SnapshotId, volume_id: VolumeId },
     /// `creating` to `available` or `error`.
     CreateSnapshot { snapshot_id: SnapshotId, volume_id: VolumeId },
     /// `deleting` to no row, back to `available` (in use), or `error_deleting`.
@@ -51,6 +61,11 @@ impl Task {
             Task::CreateVolume { .. } => "create_volume",
             Task::DeleteVolume { .. } => "delete_volume",
             Task::ExtendVolume { .. } => "extend_volume",
+            Task::RevertVolume { .. } => "revert_volume",
+            Task::ManageVolume { .. } => "manage_volume",
+            Task::UnmanageVolume { .. } => "unmanage_volume",
+            Task::ManageSnapshot { .. } => "manage_snapshot",
+            Task::UnmanageSnapshot { .. } => "unmanage_snapshot",
             Task::CreateSnapshot { .. } => "create_snapshot",
             Task::DeleteSnapshot { .. } => "delete_snapshot",
             Task::UploadImage { .. } => "upload_image",
@@ -63,10 +78,14 @@ impl Task {
         let (kind, id) = match self {
             Task::CreateVolume { volume_id, .. }
             | Task::DeleteVolume { volume_id }
-            | Task::ExtendVolume { volume_id, .. } => ("volume", volume_id.as_str()),
-            Task::CreateSnapshot { snapshot_id, .. } | Task::DeleteSnapshot { snapshot_id, .. } => {
-                ("snapshot", snapshot_id.as_str())
-            }
+            | Task::ExtendVolume { volume_id, .. }
+            | Task::RevertVolume { volume_id, .. }
+            | Task::ManageVolume { volume_id, .. }
+            | Task::UnmanageVolume { volume_id } => ("volume", volume_id.as_str()),
+            Task::CreateSnapshot { snapshot_id, .. }
+            | Task::DeleteSnapshot { snapshot_id, .. }
+            | Task::ManageSnapshot { snapshot_id, .. }
+            | Task::UnmanageSnapshot { snapshot_id, .. } => ("snapshot", snapshot_id.as_str()),
             Task::UploadImage { image_id }
             | Task::SealImage { image_id }
             | Task::DeleteImage { image_id } => ("image", image_id.as_str()),
@@ -83,9 +102,11 @@ impl Task {
                 VolumeSource::Volume { volume_id } => Some(volume_id.to_string()),
                 VolumeSource::Image { image_id } => Some(image_id.to_string()),
             },
-            Task::CreateSnapshot { volume_id, .. } | Task::DeleteSnapshot { volume_id, .. } => {
-                Some(volume_id.to_string())
-            }
+            Task::CreateSnapshot { volume_id, .. }
+            | Task::DeleteSnapshot { volume_id, .. }
+            | Task::ManageSnapshot { volume_id, .. }
+            | Task::UnmanageSnapshot { volume_id, .. } => Some(volume_id.to_string()),
+            Task::RevertVolume { snapshot_id, .. } => Some(snapshot_id.to_string()),
             _ => None,
         }
     }

@@ -1,14 +1,16 @@
 //! What things are: identifiers, sizes, statuses and which change into which. No I/O.
 
+mod event;
 mod id;
 mod scope;
 mod size;
 mod status;
 mod world;
 
+pub use event::{Action, Detail, Event};
 pub use id::{
-    ApplicationCredentialId, DomainId, EncryptionId, ImageId, JobId, ProjectId, QosSpecsId, RoleId,
-    SnapshotId, UserId, VolumeId, VolumeTypeId,
+    ApplicationCredentialId, DomainId, EncryptionId, ImageId, JobId, MessageId, ProjectId, QosSpecsId,
+    RoleId, SnapshotId, TransferId, UserId, VolumeId, VolumeTypeId,
 };
 pub use scope::Scope;
 pub use size::{GIB, Gib, MIB};

@@ -125,29 +125,73 @@ statuses! {
         Error = "error",
         ErrorDeleting = "error_deleting",
         ErrorExtending = "error_extending",
+        Attaching = "attaching",
+        Detaching = "detaching",
+        Reserved = "reserved",
+        Maintenance = "maintenance",
+        AwaitingTransfer = "awaiting-transfer",
+        Uploading = "uploading",
+        Retyping = "retyping",
+        BackingUp = "backing-up",
+        ErrorBackingUp = "error_backing-up",
+        RestoringBackup = "restoring-backup",
+        ErrorRestoring = "error_restoring",
+        Managing = "managing",
+        ErrorManaging = "error_managing",
+        ErrorManagingDeleting = "error_managing_deleting",
+        Unmanaging = "unmanaging",
+        ErrorUnmanaging = "error_unmanaging",
+        Reverting = "reverting",
     }
 }
 
 impl VolumeStatus {
     pub fn may_become(self, next: Self) -> bool {
         use VolumeStatus::*;
-        matches!(
-            (self, next),
-            (Creating, Downloading | Available | Error | Deleting)
-                | (Downloading, Available | Error | Deleting)
-                | (Available, Extending | Deleting | InUse)
-                | (InUse, Available | Extending)
-                | (Extending, Available | InUse | ErrorExtending)
-                // Open elsewhere: back to what it was.
-                | (Deleting, Available | Error | ErrorDeleting | ErrorExtending)
-                | (Error | ErrorDeleting | ErrorExtending, Deleting)
-        )
+        match (self, next) {
+            // An administrator may have anything deleted that no instance has.
+            (from, Deleting) => !matches!(from, InUse | Detaching | Deleting),
+            // Open elsewhere: back to what it was.
+            (Deleting | ErrorManagingDeleting, back) => {
+                back.is_settled() && !matches!(back, InUse | Detaching)
+            }
+            (from, to) => matches!(
+                (from, to),
+                (Creating, Downloading | Available | Error)
+                    | (Downloading, Available | Error)
+                    | (Available, Extending | InUse | AwaitingTransfer | Reverting | Unmanaging)
+                    | (InUse, Available | Extending)
+                    | (Extending, Available | InUse | ErrorExtending)
+                    | (AwaitingTransfer, Available)
+                    | (Uploading | Retyping | BackingUp, Available | InUse)
+                    | (RestoringBackup, Available | ErrorRestoring)
+                    | (Reverting, Available | Error)
+                    | (Managing, Available | ErrorManaging)
+                    | (ErrorManaging, ErrorManagingDeleting)
+                    | (Error | ErrorRestoring | ErrorExtending, Unmanaging)
+                    | (Unmanaging, Available | Error | ErrorRestoring | ErrorExtending | ErrorUnmanaging)
+            ),
+        }
     }
 
     /// No job works on it: it stays as it is until someone asks.
     pub fn is_settled(self) -> bool {
         use VolumeStatus::*;
-        matches!(self, Available | InUse | Error | ErrorDeleting | ErrorExtending)
+        !matches!(
+            self,
+            Creating
+                | Downloading
+                | Extending
+                | Deleting
+                | Uploading
+                | Retyping
+                | BackingUp
+                | RestoringBackup
+                | Managing
+                | ErrorManagingDeleting
+                | Unmanaging
+                | Reverting
+        )
     }
 }
 
@@ -159,23 +203,37 @@ statuses! {
         Deleting = "deleting",
         Error = "error",
         ErrorDeleting = "error_deleting",
+        /// An administrator says so; a snapshot that is gone has no row.
+        Deleted = "deleted",
+        Updating = "updating",
+        Unmanaging = "unmanaging",
+        BackingUp = "backing-up",
+        /// Its volume is being given its bytes.
+        Restoring = "restoring",
     }
 }
 
 impl SnapshotStatus {
     pub fn may_become(self, next: Self) -> bool {
         use SnapshotStatus::*;
-        matches!(
-            (self, next),
-            (Creating, Available | Error | Deleting)
-                | (Available | Error | ErrorDeleting, Deleting)
-                | (Deleting, Available | Error | ErrorDeleting)
-        )
+        match (self, next) {
+            // An administrator may have anything deleted.
+            (from, Deleting) => from != Deleting,
+            (Deleting, back) => back.is_settled(),
+            (from, to) => matches!(
+                (from, to),
+                (Creating, Available | Error)
+                    | (Available, Restoring | Unmanaging)
+                    | (Error, Unmanaging)
+                    | (Unmanaging, Available | Error | ErrorDeleting)
+                    | (Restoring | BackingUp, Available | Error)
+            ),
+        }
     }
 
     pub fn is_settled(self) -> bool {
         use SnapshotStatus::*;
-        matches!(self, Available | Error | ErrorDeleting)
+        !matches!(self, Creating | Deleting | Unmanaging | BackingUp | Restoring)
     }
 }
 

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::block::BlockError;
 use crate::db::DbError;
 use crate::identity::policy::Rule;
 use crate::jobs::chain;
@@ -41,6 +42,8 @@ pub enum Fault {
     InvalidVolumeType(String),
     #[error("Invalid qos specs: {0}")]
     InvalidQosSpecs(String),
+    #[error("Invalid auth key: {0}")]
+    InvalidAuthKey(String),
     #[error("Availability zone '{0}' is invalid.")]
     AvailabilityZone(String),
     #[error("Unsupported Content-Type")]
@@ -63,6 +66,9 @@ pub enum Fault {
     /// The text says what is there already.
     #[error("{0}")]
     Exists(String),
+    /// The text says what stands against it.
+    #[error("{0}")]
+    Conflict(String),
     #[error("VolumeLimitExceeded: Maximum number of volumes allowed ({limit}) exceeded for quota '{name}'.")]
     TooManyVolumes { name: String, limit: i64 },
     #[error(
@@ -83,6 +89,8 @@ pub enum Fault {
     NotImplemented(String),
     #[error("The database did not answer. Please try again later.")]
     Unavailable(#[source] DbError),
+    #[error("The storage did not answer. Please try again later.")]
+    StorageUnavailable(#[source] BlockError),
     #[error("The server has either erred or is incapable of performing the requested operation.")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -97,11 +105,13 @@ impl Fault {
         match self {
             Malformed | MalformedBody | MalformedUrl | MalformedVersion(_) | NoSuchAction(_) | Invalid(_)
             | InvalidInput(_) | InvalidVolume(_) | InvalidSnapshot(_) | InvalidVolumeType(_)
-            | InvalidQosSpecs(_) | AvailabilityZone(_) => (StatusCode::BAD_REQUEST, "badRequest"),
+            | InvalidQosSpecs(_) | InvalidAuthKey(_) | AvailabilityZone(_) => {
+                (StatusCode::BAD_REQUEST, "badRequest")
+            }
             Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             NotFound | Missing(..) | NoSuch(_) | NoMetadata(..) => (StatusCode::NOT_FOUND, "itemNotFound"),
             UnsupportedVersion(_) => (StatusCode::NOT_ACCEPTABLE, "computeFault"),
-            Ambiguous(_) | Exists(_) => (StatusCode::CONFLICT, "conflictingRequest"),
+            Ambiguous(_) | Exists(_) | Conflict(_) => (StatusCode::CONFLICT, "conflictingRequest"),
             TooManyVolumes { .. }
             | TooManyGigabytes { .. }
             | TooManySnapshots(_)
@@ -109,7 +119,7 @@ impl Fault {
             | TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "overLimit"),
             MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "badMediaType"),
             NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, "notImplemented"),
-            Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "serviceUnavailable"),
+            Unavailable(_) | StorageUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "serviceUnavailable"),
             Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "computeFault"),
         }
     }
@@ -124,6 +134,12 @@ impl From<DbError> for Fault {
     }
 }
 
+impl From<BlockError> for Fault {
+    fn from(error: BlockError) -> Self {
+        if error.is_transient() { Fault::StorageUnavailable(error) } else { Fault::internal(error) }
+    }
+}
+
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let (status, name) = self.status_and_name();
@@ -131,6 +147,9 @@ impl IntoResponse for Fault {
             Fault::Internal(source) => tracing::error!(error = %chain(&**source), "a volume request failed"),
             Fault::Unavailable(source) => {
                 tracing::warn!(error = %chain(source), "a volume request found no database");
+            }
+            Fault::StorageUnavailable(source) => {
+                tracing::warn!(error = %source, "a volume request found no storage");
             }
             _ => {}
         }

@@ -37,6 +37,10 @@ pub trait Holder: Sized {
     fn metadata(&self) -> &BTreeMap<String, String>;
     /// As rules see it.
     fn target(&self) -> Target;
+    /// Refuses when its status forbids a change; `what` begins the refusal.
+    fn check_writable(&self, _what: &str) -> Result<(), Fault> {
+        Ok(())
+    }
     /// Writes it back with other metadata. `false`: it is gone.
     async fn save(
         self,
@@ -50,6 +54,12 @@ pub trait Holder: Sized {
 #[schema(as = Metadata)]
 pub struct All<'a> {
     metadata: &'a BTreeMap<String, String>,
+}
+
+impl<'a> All<'a> {
+    pub fn of(metadata: &'a BTreeMap<String, String>) -> Self {
+        Self { metadata }
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -115,6 +125,7 @@ pub async fn write<T: Holder>(
     let mut repository = app.database.begin().await?;
     let holder = T::find_to_change(&mut repository, call, id).await?;
     call.check(write.rule::<T>(), &holder.target())?;
+    holder.check_writable("Updating")?;
     if let Some(refusal) = precondition(headers, holder.metadata())? {
         return Ok(refusal);
     }
@@ -156,6 +167,7 @@ pub async fn write_item<T: Holder>(
     let mut repository = app.database.begin().await?;
     let holder = T::find_to_change(&mut repository, call, id).await?;
     call.check(T::RULES.replace, &holder.target())?;
+    holder.check_writable("Updating")?;
     if let Some(refusal) = precondition(headers, holder.metadata())? {
         return Ok(refusal);
     }
@@ -172,6 +184,7 @@ pub async fn delete_item<T: Holder>(app: &App, call: &Call, id: &str, key: &str)
     if metadata.remove(key).is_none() {
         return Err(Fault::NoMetadata(T::KIND, id.to_owned(), key.to_owned()));
     }
+    holder.check_writable("Deleting")?;
     save(holder, repository, id, metadata, app.world.now()).await?;
     Ok(empty(StatusCode::OK))
 }

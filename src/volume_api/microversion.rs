@@ -15,15 +15,23 @@ impl Microversion {
     pub const MAX: Self = Self(71);
 
     pub const BOOTABLE_FILTER: Self = Self(2);
+    pub const MESSAGES: Self = Self(3);
+    pub const GLANCE_METADATA_FILTER: Self = Self(4);
+    pub const MESSAGE_PAGES: Self = Self(5);
+    pub const MANAGEABLE: Self = Self(8);
+    pub const GROUP_FILTER: Self = Self(10);
     pub const SUMMARY: Self = Self(12);
     pub const GROUPS: Self = Self(13);
     pub const GROUP_SNAPSHOTS: Self = Self(14);
     pub const ETAGS: Self = Self(15);
+    pub const MANAGE_CLUSTER: Self = Self(16);
+    pub const MANAGEABLE_CLUSTER: Self = Self(17);
     pub const PROVIDER_ID: Self = Self(21);
     pub const SNAPSHOT_METADATA_FILTER: Self = Self(22);
     pub const FORCED_DELETE: Self = Self(23);
     pub const SNAPSHOT_SORT_BY_NAME: Self = Self(30);
     pub const STRICT_FILTERS: Self = Self(31);
+    pub const RESOURCE_FILTERS: Self = Self(33);
     pub const SUMMARY_METADATA: Self = Self(36);
     pub const LIMITS_OF_PROJECT: Self = Self(39);
     pub const REVERT: Self = Self(40);
@@ -34,6 +42,10 @@ impl Microversion {
     pub const SHARED_TARGETS: Self = Self(48);
     pub const TYPE_FILTERS: Self = Self(52);
     pub const STRICT_BODIES: Self = Self(53);
+    pub const TRANSFER_SNAPSHOTS: Self = Self(55);
+    pub const TRANSFER_HISTORY: Self = Self(57);
+    pub const TRANSFER_PAGES: Self = Self(59);
+    pub const TIME_FILTERS: Self = Self(60);
     pub const CLUSTER_NAME: Self = Self(61);
     pub const DEFAULT_TYPES: Self = Self(62);
     pub const TYPE_ID: Self = Self(63);

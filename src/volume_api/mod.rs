@@ -11,6 +11,10 @@ mod filters;
 mod front;
 mod limits;
 mod links;
+mod manageable;
+mod manageable_snapshots;
+mod manageable_volumes;
+mod messages;
 mod metadata;
 mod microversion;
 mod paging;
@@ -19,8 +23,11 @@ mod qos_specs;
 mod quota_classes;
 mod quotas;
 mod request;
+mod resource_filters;
 mod schema;
 mod snapshots;
+mod transfers;
+mod twins;
 mod types;
 mod versions;
 mod volumes;
@@ -82,8 +89,13 @@ fn authenticated() -> OpenApiRouter<App> {
         .routes(routes!(extensions::list))
         .routes(routes!(extensions::show))
         .routes(routes!(limits::show))
+        .routes(routes!(resource_filters::list))
         .merge(volumes::router())
         .merge(snapshots::router())
+        .merge(transfers::router())
+        .merge(messages::router())
+        .merge(manageable_volumes::router())
+        .merge(manageable_snapshots::router())
         .merge(types::router())
         .merge(default_types::router())
         .merge(qos_specs::router())

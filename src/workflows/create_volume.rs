@@ -10,7 +10,7 @@ use super::{Context, lineage, names, seal_image};
 use crate::block::{BlockError, ErrorKind, Missing, OpenMode, Progress, SnapshotPath};
 use crate::db::{self, Repository, Volume, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
-use crate::model::{ImageId, SnapshotId, VolumeId, VolumeStatus};
+use crate::model::{Action, Detail, Event, ImageId, SnapshotId, VolumeId, VolumeStatus};
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{CopyOptions, copy};
 
@@ -199,6 +199,10 @@ impl Workflow for Empty {
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
         self.target.fail(repository, run).await
     }
+
+    fn complaint(&self, _: Cause) -> Option<Event> {
+        Some(Event::new(Action::CreateVolume, Detail::StoreCreate))
+    }
 }
 
 pub(super) struct FromSnapshot {
@@ -253,6 +257,10 @@ impl Workflow for FromSnapshot {
 
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
         self.target.fail(repository, run).await
+    }
+
+    fn complaint(&self, _: Cause) -> Option<Event> {
+        Some(Event::new(Action::CreateVolume, Detail::StoreCreate))
     }
 }
 
@@ -318,6 +326,10 @@ impl Workflow for FromVolume {
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
         self.target.fail(repository, run).await
     }
+
+    fn complaint(&self, _: Cause) -> Option<Event> {
+        Some(Event::new(Action::CreateVolume, Detail::StoreCreate))
+    }
 }
 
 /// A full copy of a volume (`rbd_max_clone_depth` of 0 or less), read from a snapshot so that it is of one moment.
@@ -363,6 +375,10 @@ impl Workflow for CopyOfVolume {
 
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
         self.target.fail(repository, run).await
+    }
+
+    fn complaint(&self, _: Cause) -> Option<Event> {
+        Some(Event::new(Action::CreateVolume, Detail::StoreCreate))
     }
 }
 
@@ -479,5 +495,9 @@ impl Workflow for FromImage {
 
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
         self.target.fail(repository, run).await
+    }
+
+    fn complaint(&self, _: Cause) -> Option<Event> {
+        Some(Event::new(Action::CopyImageToVolume, Detail::Unknown))
     }
 }

@@ -6,7 +6,7 @@ use super::{Context, lineage, names};
 use crate::block::{BlockImage, ErrorKind, Missing, OpenMode};
 use crate::db::{self, Repository};
 use crate::jobs::{Cause, Run, StepError, Workflow};
-use crate::model::{SnapshotId, SnapshotStatus, VolumeId};
+use crate::model::{Action, Detail, Event, SnapshotId, SnapshotStatus, VolumeId};
 
 pub(super) struct DeleteSnapshot {
     context: Context,
@@ -81,5 +81,10 @@ impl Workflow for DeleteSnapshot {
         let back = if cause.is_refusal() { SnapshotStatus::Available } else { SnapshotStatus::ErrorDeleting };
         repository.change_snapshot(&self.id, SnapshotStatus::Deleting, back, run.now()).await?;
         Ok(())
+    }
+
+    fn complaint(&self, cause: Cause) -> Option<Event> {
+        let detail = if cause.is_refusal() { Detail::SnapshotBusy } else { Detail::SnapshotDelete };
+        Some(Event::new(Action::DeleteSnapshot, detail))
     }
 }

@@ -12,9 +12,15 @@ mod delete_volume;
 mod extend_volume;
 mod lineage;
 mod locks;
+mod manage_snapshot;
+mod manage_volume;
+pub mod manageable;
 pub mod names;
+mod revert_volume;
 mod seal_image;
 mod sweeper;
+mod unmanage_snapshot;
+mod unmanage_volume;
 mod upload_image;
 
 use std::sync::Arc;
@@ -23,7 +29,7 @@ use crate::block::{BlockStore, Stores};
 use crate::jobs::{StepError, Task, VolumeSource, Workflow};
 use crate::transfer::TransferError;
 
-pub use sweeper::Sweeper;
+pub use sweeper::{Keep, Sweeper};
 pub use upload_image::{Upload, UploadError, upload_image};
 
 /// What workflows need beside their job.
@@ -73,6 +79,20 @@ impl Context {
             }
             Task::ExtendVolume { volume_id, new_size } => {
                 Box::new(extend_volume::ExtendVolume::new(context, volume_id, new_size))
+            }
+            Task::RevertVolume { volume_id, snapshot_id } => {
+                Box::new(revert_volume::RevertVolume::new(context, volume_id, snapshot_id))
+            }
+            Task::ManageVolume { volume_id, source } => {
+                Box::new(manage_volume::ManageVolume::new(context, volume_id, source))
+            }
+            Task::UnmanageVolume { volume_id } => Box::new(unmanage_volume::UnmanageVolume::new(volume_id)),
+            Task::ManageSnapshot { snapshot_id, volume_id, source, was_protected } => {
+                let source = manage_snapshot::Source { name: source, is_protected: was_protected };
+                Box::new(manage_snapshot::ManageSnapshot::new(context, snapshot_id, volume_id, source))
+            }
+            Task::UnmanageSnapshot { snapshot_id, volume_id } => {
+                Box::new(unmanage_snapshot::UnmanageSnapshot::new(context, snapshot_id, volume_id))
             }
             Task::CreateSnapshot { snapshot_id, volume_id } => {
                 Box::new(create_snapshot::CreateSnapshot::new(context, snapshot_id, volume_id))

@@ -388,6 +388,11 @@ impl BlockImage for RbdImage {
         .await
     }
 
+    async fn is_open_elsewhere(&self) -> Result<bool> {
+        let is_open = |handle: &Handle| Ok(list::watchers(handle)? > 0);
+        self.short(Class::Control, "list watchers", is_open).await
+    }
+
     async fn metadata(&self) -> Result<BTreeMap<String, String>> {
         self.short(Class::Control, "read metadata", list::metadata).await
     }

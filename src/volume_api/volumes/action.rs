@@ -7,11 +7,11 @@ use serde_json::Value;
 use super::super::fault::Fault;
 use super::super::microversion::Microversion;
 use super::super::request::{Body, Call};
-use super::extend;
+use super::{delete, extend, image_metadata, reset_status, revert, unmanage};
 use crate::http::App;
 
 /// Actions that the real service has beside those that are dispatched below.
-const NOT_YET: [&str; 23] = [
+const NOT_YET: [&str; 17] = [
     "os-attach",
     "os-detach",
     "os-reserve",
@@ -25,28 +25,27 @@ const NOT_YET: [&str; 23] = [
     "os-set_bootable",
     "os-update_readonly_flag",
     "os-volume_upload_image",
-    "os-set_image_metadata",
-    "os-unset_image_metadata",
-    "os-show_image_metadata",
-    "os-reset_status",
-    "os-force_delete",
     "os-force_detach",
     "os-migrate_volume",
     "os-migrate_volume_completion",
-    "os-unmanage",
     "os-reimage",
 ];
 
 #[utoipa::path(
     post, path = "/v3/volumes/{volume_id}/action", tag = "volumes", operation_id = "act_on_volume",
-    description = "One action, named by the only key of the body: `os-extend` with `new_size` in GiB.",
+    description = "One action, named by the only key of the body: `os-extend` with `new_size` in GiB; \
+        `os-set_image_metadata` with `metadata`, `os-unset_image_metadata` with `key`, `os-show_image_metadata`; \
+        since 3.40 `revert` with the `snapshot_id` of the latest snapshot; for \
+        administrators `os-reset_status` with `status`, `attach_status` or `migration_status`, `os-force_delete` and `os-unmanage`.",
     params(("volume_id" = String, Path)),
     request_body = Object,
     responses(
+        (status = 200, description = "Of image metadata: it is done"),
         (status = 202, description = "It will be done"),
         (status = 400, description = "No such action, or the volume's status forbids it"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
+        (status = 409, description = "Of `revert`: the status of the volume or the snapshot forbids it"),
         (status = 501, description = "An action that is not implemented"),
     ),
 )]
@@ -58,7 +57,13 @@ pub async fn action(
 ) -> Result<Response, Fault> {
     match only_key(&body)? {
         "os-extend" => extend::extend(&app, &call, &id, &body).await,
-        "revert" => Err(not_yet(&call, Microversion::REVERT, "revert")),
+        "os-reset_status" => reset_status::reset_status(&app, &call, &id, &body).await,
+        "os-force_delete" => delete::force_delete(&app, &call, &id).await,
+        "os-set_image_metadata" => image_metadata::set(&app, &call, &id, &body).await,
+        "os-unset_image_metadata" => image_metadata::unset(&app, &call, &id, &body).await,
+        "os-show_image_metadata" => image_metadata::show(&app, &call, &id).await,
+        "os-unmanage" => unmanage::unmanage(&app, &call, &id).await,
+        "revert" => revert::revert(&app, &call, &id, &body).await,
         "os-reimage" => Err(not_yet(&call, Microversion::REIMAGE, "os-reimage")),
         known if NOT_YET.contains(&known) => Err(not_yet(&call, Microversion::MIN, known)),
         unknown => Err(Fault::NoSuchAction(unknown.to_owned())),
@@ -72,6 +77,6 @@ pub fn only_key(body: &Value) -> Result<&str, Fault> {
 }
 
 /// An action that does not exist here; nor does it in versions before its own.
-pub fn not_yet(call: &Call, since: Microversion, name: &str) -> Fault {
+fn not_yet(call: &Call, since: Microversion, name: &str) -> Fault {
     call.since(since).err().unwrap_or_else(|| Fault::NotImplemented(format!("The action {name}")))
 }

@@ -112,6 +112,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
         image_id: source.image_id(),
         metadata: Json(wanted.metadata),
         image_metadata: source.image_metadata().map(Json),
+        migration_status: None,
         created_at: app.world.now(),
         updated_at: None,
     };
@@ -216,6 +217,7 @@ impl Wanted {
 }
 
 /// As the real service names the place of a volume: `<host>@<backend>#<pool>`.
-fn host(config: &Config) -> String {
+/// Where volumes lie: `<host>@<backend>#<pool>`.
+pub fn host(config: &Config) -> String {
     format!("pumice@{}#{}", config.volumes.backend_name(), config.volumes.rbd_pool)
 }

@@ -3,14 +3,19 @@
 mod action;
 mod create;
 mod delete;
+mod encryption;
 mod extend;
 mod filter;
+mod image_metadata;
 mod list;
 mod metadata;
+mod reset_status;
+mod revert;
 mod show;
 mod summary;
+mod unmanage;
 mod update;
-mod view;
+pub mod view;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -22,7 +27,8 @@ use crate::http::App;
 use crate::identity::policy::{Target, volume as rules};
 use crate::model::VolumeId;
 
-pub use action::{not_yet, only_key};
+pub use action::only_key;
+pub use create::host;
 
 /// A volume as rules see it.
 pub fn target(volume: &Volume) -> Target {
@@ -48,6 +54,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(show::show, update::update, delete::delete))
         .routes(routes!(action::action))
         .merge(metadata::router())
+        .merge(encryption::router())
 }
 
 /// The volume that the request names, if its caller may see it. Who may not is told that it is not there, whatever

@@ -13,6 +13,7 @@ use super::view::{One, Place, View};
 use super::{find_to_change, target};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
+use crate::model::VolumeStatus;
 
 const FIELDS: [&str; 5] = ["name", "description", "display_name", "display_description", "metadata"];
 
@@ -52,6 +53,9 @@ pub async fn update(
     let mut repository = app.database.begin().await?;
     let mut row = find_to_change(&mut repository, &call, &id).await?;
     call.check(rules::UPDATE, &target(&row))?;
+    if row.status == VolumeStatus::Maintenance {
+        return Err(Fault::InvalidVolume("The volume cannot be updated during maintenance.".to_owned()));
+    }
     set(&mut row.name, name.or(display_name));
     set(&mut row.description, description.or(display_description));
     if let Given::Value(metadata) = metadata {

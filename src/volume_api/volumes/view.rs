@@ -10,6 +10,7 @@ use super::super::microversion::Microversion;
 use super::super::request::{Call, Moment};
 use crate::db;
 use crate::identity::policy::volume as rules;
+use crate::model::VolumeStatus;
 
 /// Where a view stands: in a list's detail and a show there is more than in the answers to writes.
 #[derive(Clone, Copy)]
@@ -127,7 +128,7 @@ impl<'a> View<'a> {
         };
         Self {
             id: volume.id.as_str(),
-            status: volume.status.as_str(),
+            status: shown_status(volume.status),
             size: volume.size.get(),
             availability_zone: &volume.availability_zone,
             created_at: Moment(volume.created_at),
@@ -146,7 +147,7 @@ impl<'a> View<'a> {
             consistencygroup_id: None,
             multiattach: volume.multiattach,
             attachments: [],
-            migration_status: is_admin.then_some(None),
+            migration_status: is_admin.then_some(volume.migration_status.as_deref()),
             group_id: since(Microversion::GROUPS).then_some(None),
             provider_id: (is_admin && since(Microversion::PROVIDER_ID)).then_some(None),
             shared_targets: since(Microversion::SHARED_TARGETS).then_some(false),
@@ -155,7 +156,7 @@ impl<'a> View<'a> {
             volume_type_id: since(Microversion::TYPE_ID).then_some(volume.volume_type_id.as_str()),
             consumes_quota: since(Microversion::CONSUMES_QUOTA).then_some(true),
             tenant_id: shown.tenant.then_some(volume.project_id.as_str()),
-            migstat: shown.mig_status.then_some(None),
+            migstat: shown.mig_status.then_some(volume.migration_status.as_deref()),
             name_id: shown.mig_status.then_some(None),
             volume_image_metadata: volume
                 .image_metadata
@@ -165,6 +166,33 @@ impl<'a> View<'a> {
             host: shown.host.then_some(volume.host.as_deref()),
         }
     }
+}
+
+impl<'a> View<'a> {
+    /// With the keys of the first version alone.
+    pub fn of_every_version(volume: &'a db::Volume, call: &'a Call) -> Self {
+        Self {
+            group_id: None,
+            provider_id: None,
+            shared_targets: None,
+            service_uuid: None,
+            cluster_name: None,
+            volume_type_id: None,
+            consumes_quota: None,
+            ..Self::new(volume, call, Place::Write)
+        }
+    }
+}
+
+/// How a volume came to be here is nobody's business.
+fn shown_status(status: VolumeStatus) -> &'static str {
+    match status {
+        VolumeStatus::Managing => VolumeStatus::Creating,
+        VolumeStatus::ErrorManaging => VolumeStatus::Error,
+        VolumeStatus::ErrorManagingDeleting => VolumeStatus::Deleting,
+        other => other,
+    }
+    .as_str()
 }
 
 /// What a list without detail says of a volume.

@@ -1,9 +1,15 @@
 //! The Block Storage API.
 
 mod hostile;
+mod image_metadata;
 mod lists;
+mod manage;
+mod messages;
 mod qos_specs;
+mod revert;
 mod snapshots;
+mod statuses;
+mod transfers;
 mod types;
 mod versions;
 mod volumes;

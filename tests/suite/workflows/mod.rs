@@ -2,6 +2,8 @@
 
 mod deletes;
 mod generic;
+mod manage;
+mod messages;
 mod seals;
 mod uploads;
 

@@ -54,7 +54,7 @@ pub fn sizes(bytes: u64) -> (u64, Option<Gib>) {
 
 /// The newer names came with 3.8; the older ones are there in every version.
 pub fn check_name(call: &Call, path: &MatchedPath) -> Result<(), Fault> {
-    if path.as_str().starts_with("/v3/manageable_") { call.since(Microversion::MANAGEABLE) } else { Ok(()) }
+    if path.as_str().contains("/v3/manageable_") { call.since(Microversion::MANAGEABLE) } else { Ok(()) }
 }
 
 /// The host that a request names, or the cluster where it may be one.

@@ -64,12 +64,8 @@ impl Workflow for DeleteSnapshot {
             return Ok(());
         }
         let store = &self.context.stores.volumes;
-        let volume = names::volume(&self.volume_id);
-        let Some(image) = store.open(&volume, OpenMode::ReadWrite).await.or_missing()? else { return Ok(()) };
-        let protected = image.protect_snapshot(&names::snapshot(&self.id)).await.or_missing();
-        image.close().await?;
-        protected?;
-        Ok(())
+        let (volume, snapshot) = (names::volume(&self.volume_id), names::snapshot(&self.id));
+        Ok(lineage::protect_again(store, &volume, &snapshot).await?)
     }
 
     async fn finish(&self, repository: &mut Repository, _: &Run) -> db::Result<()> {

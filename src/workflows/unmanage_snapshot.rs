@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 
-use super::{Context, names};
+use super::{Context, lineage, names};
 use crate::block::{ErrorKind, Missing, OpenMode};
 use crate::db::{self, Repository};
 use crate::jobs::{Cause, Run, StepError, Workflow};
@@ -49,12 +49,8 @@ impl Workflow for UnmanageSnapshot {
 
     async fn undo(&self, _: &'static str, _: &Run) -> Result<(), StepError> {
         let store = &self.context.stores.volumes;
-        let volume = names::volume(&self.volume_id);
-        let Some(image) = store.open(&volume, OpenMode::ReadWrite).await.or_missing()? else { return Ok(()) };
-        let protected = image.protect_snapshot(&names::snapshot(&self.id)).await.or_missing();
-        image.close().await?;
-        protected?;
-        Ok(())
+        let (volume, snapshot) = (names::volume(&self.volume_id), names::snapshot(&self.id));
+        Ok(lineage::protect_again(store, &volume, &snapshot).await?)
     }
 
     async fn finish(&self, repository: &mut Repository, _: &Run) -> db::Result<()> {

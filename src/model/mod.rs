@@ -1,5 +1,6 @@
 //! What things are: identifiers, sizes, statuses and which change into which. No I/O.
 
+mod connection;
 mod event;
 mod id;
 mod scope;
@@ -7,12 +8,15 @@ mod size;
 mod status;
 mod world;
 
+pub use connection::{Access, Connection};
 pub use event::{Action, Detail, Event};
 pub use id::{
-    ApplicationCredentialId, DomainId, EncryptionId, ImageId, JobId, MessageId, ProjectId, QosSpecsId,
-    RoleId, SnapshotId, TransferId, UserId, VolumeId, VolumeTypeId,
+    ApplicationCredentialId, AttachmentId, DomainId, EncryptionId, ImageId, JobId, MessageId, ProjectId,
+    QosSpecsId, RoleId, SnapshotId, TransferId, UserId, VolumeId, VolumeTypeId,
 };
 pub use scope::Scope;
 pub use size::{GIB, Gib, MIB};
-pub use status::{Cause, ImageStatus, JobState, SnapshotStatus, UnknownStatus, VolumeStatus};
+pub use status::{
+    AttachMode, AttachmentStatus, Cause, ImageStatus, JobState, SnapshotStatus, UnknownStatus, VolumeStatus,
+};
 pub use world::{Clock, Ids, RandomIds, SystemClock, Timestamp, World};

@@ -119,16 +119,18 @@ statuses! {
         Creating = "creating",
         Downloading = "downloading",
         Available = "available",
+        /// Kept for an attachment whose host is not known yet.
+        Reserved = "reserved",
+        Attaching = "attaching",
         InUse = "in-use",
+        Detaching = "detaching",
+        /// An administrator works on it: nobody else touches it.
+        Maintenance = "maintenance",
         Extending = "extending",
         Deleting = "deleting",
         Error = "error",
         ErrorDeleting = "error_deleting",
         ErrorExtending = "error_extending",
-        Attaching = "attaching",
-        Detaching = "detaching",
-        Reserved = "reserved",
-        Maintenance = "maintenance",
         AwaitingTransfer = "awaiting-transfer",
         Uploading = "uploading",
         Retyping = "retyping",
@@ -152,16 +154,22 @@ impl VolumeStatus {
             // An administrator may have anything deleted that no instance has.
             (from, Deleting) => !matches!(from, InUse | Detaching | Deleting),
             // Open elsewhere: back to what it was.
-            (Deleting | ErrorManagingDeleting, back) => {
-                back.is_settled() && !matches!(back, InUse | Detaching)
-            }
-            (from, to) => matches!(
-                (from, to),
-                (Creating, Downloading | Available | Error)
-                    | (Downloading, Available | Error)
-                    | (Available, Extending | InUse | AwaitingTransfer | Reverting | Unmanaging)
-                    | (InUse, Available | Extending)
-                    | (Extending, Available | InUse | ErrorExtending)
+            (Deleting | ErrorManagingDeleting, back) => back.is_settled() && back != Detaching,
+            (from, to) => {
+                from != to
+                    && matches!(
+                        (from, to),
+                        (Creating, Downloading | Available | Error)
+                    // Who waits for it may have reserved it already.
+                    | (Downloading, Available | Reserved | Attaching | InUse | Error)
+                    | (Available, Extending | Reserved | Attaching | InUse | Maintenance)
+                    | (Available, AwaitingTransfer | Reverting | Unmanaging)
+                    | (Reserved | Attaching, Available | Reserved | Attaching | InUse | Detaching)
+                    | (InUse, Available | Reserved | Attaching | Detaching | Extending | Maintenance)
+                    | (Detaching, Available | Reserved | Attaching | InUse)
+                    | (Maintenance, Available | InUse)
+                    // Its attachments may come and go meanwhile.
+                    | (Extending, Available | Reserved | Attaching | InUse | ErrorExtending)
                     | (AwaitingTransfer, Available)
                     | (Uploading | Retyping | BackingUp, Available | InUse)
                     | (RestoringBackup, Available | ErrorRestoring)
@@ -170,7 +178,8 @@ impl VolumeStatus {
                     | (ErrorManaging, ErrorManagingDeleting)
                     | (Error | ErrorRestoring | ErrorExtending, Unmanaging)
                     | (Unmanaging, Available | Error | ErrorRestoring | ErrorExtending | ErrorUnmanaging)
-            ),
+                    )
+            }
         }
     }
 
@@ -192,6 +201,50 @@ impl VolumeStatus {
                 | Unmanaging
                 | Reverting
         )
+    }
+
+    /// Nothing but its attachments says what it is.
+    pub fn follows_attachments(self) -> bool {
+        use VolumeStatus::*;
+        matches!(self, Available | Reserved | Attaching | InUse | Detaching)
+    }
+
+    /// What a volume is that has these attachments, and nothing else is done with.
+    pub fn with_attachments(attachments: &[AttachmentStatus]) -> Self {
+        if attachments.contains(&AttachmentStatus::Attached) {
+            VolumeStatus::InUse
+        } else if attachments.contains(&AttachmentStatus::Attaching) {
+            VolumeStatus::Attaching
+        } else if attachments.contains(&AttachmentStatus::Reserved) {
+            VolumeStatus::Reserved
+        } else {
+            VolumeStatus::Available
+        }
+    }
+
+    /// Something went wrong with it.
+    pub fn is_error(self) -> bool {
+        self.as_str().starts_with("error")
+    }
+}
+
+statuses! {
+    /// Of an attachment of a volume (Block Storage API v3, `status`).
+    AttachmentStatus, "attachment" {
+        /// Holds the volume for a host that is yet to be named.
+        Reserved = "reserved",
+        /// The host was told how to reach the volume.
+        Attaching = "attaching",
+        /// The host said that it has it.
+        Attached = "attached",
+    }
+}
+
+statuses! {
+    /// Whether a volume is written to where it is attached.
+    AttachMode, "mode" {
+        Rw = "rw",
+        Ro = "ro",
     }
 }
 
@@ -311,6 +364,20 @@ mod tests {
         assert!(ImageStatus::ALL.iter().all(|&s| !s.may_become(s)));
         assert!(VolumeStatus::ALL.iter().all(|&s| !s.may_become(s)));
         assert!(SnapshotStatus::ALL.iter().all(|&s| !s.may_become(s)));
+    }
+
+    #[test]
+    fn the_strongest_attachment_says_what_a_volume_is() {
+        use AttachmentStatus::*;
+        for (attachments, status) in [
+            (&[][..], VolumeStatus::Available),
+            (&[Reserved], VolumeStatus::Reserved),
+            (&[Reserved, Attaching], VolumeStatus::Attaching),
+            (&[Attaching, Attached, Reserved], VolumeStatus::InUse),
+        ] {
+            assert_eq!(VolumeStatus::with_attachments(attachments), status, "{attachments:?}");
+            assert!(status.follows_attachments());
+        }
     }
 
     #[test]

@@ -37,10 +37,8 @@ pub trait Holder: Sized {
     fn metadata(&self) -> &BTreeMap<String, String>;
     /// As rules see it.
     fn target(&self) -> Target;
-    /// Refuses when its status forbids a change; `what` begins the refusal.
-    fn check_writable(&self, _what: &str) -> Result<(), Fault> {
-        Ok(())
-    }
+    /// Refuses while its status forbids what is done, for instance `Updating`.
+    fn check_change(&self, doing: &str) -> Result<(), Fault>;
     /// Writes it back with other metadata. `false`: it is gone.
     async fn save(
         self,
@@ -125,7 +123,7 @@ pub async fn write<T: Holder>(
     let mut repository = app.database.begin().await?;
     let holder = T::find_to_change(&mut repository, call, id).await?;
     call.check(write.rule::<T>(), &holder.target())?;
-    holder.check_writable("Updating")?;
+    holder.check_change("Updating")?;
     if let Some(refusal) = precondition(headers, holder.metadata())? {
         return Ok(refusal);
     }
@@ -167,7 +165,7 @@ pub async fn write_item<T: Holder>(
     let mut repository = app.database.begin().await?;
     let holder = T::find_to_change(&mut repository, call, id).await?;
     call.check(T::RULES.replace, &holder.target())?;
-    holder.check_writable("Updating")?;
+    holder.check_change("Updating")?;
     if let Some(refusal) = precondition(headers, holder.metadata())? {
         return Ok(refusal);
     }
@@ -180,11 +178,11 @@ pub async fn delete_item<T: Holder>(app: &App, call: &Call, id: &str, key: &str)
     let mut repository = app.database.begin().await?;
     let holder = T::find_to_change(&mut repository, call, id).await?;
     call.check(T::RULES.delete, &holder.target())?;
+    holder.check_change("Deleting")?;
     let mut metadata = holder.metadata().clone();
     if metadata.remove(key).is_none() {
         return Err(Fault::NoMetadata(T::KIND, id.to_owned(), key.to_owned()));
     }
-    holder.check_writable("Deleting")?;
     save(holder, repository, id, metadata, app.world.now()).await?;
     Ok(empty(StatusCode::OK))
 }

@@ -389,7 +389,9 @@ impl BlockImage for RbdImage {
     }
 
     async fn is_open_elsewhere(&self) -> Result<bool> {
-        let is_open = |handle: &Handle| Ok(list::watchers(handle)? > 0);
+        // A handle that writes watches the image itself.
+        let own = usize::from(self.writable);
+        let is_open = move |handle: &Handle| Ok(list::watchers(handle)? > own);
         self.short(Class::Control, "list watchers", is_open).await
     }
 

@@ -99,7 +99,7 @@ pub(super) fn trash_name(pool: &Pool, id: &CStr) -> Outcome<String> {
     }
 }
 
-/// How many have the image open for writing, beside this handle: librbd leaves that one out.
+/// How many handles have the image open for writing, this one among them.
 pub(super) fn watchers(image: &Handle) -> Outcome<usize> {
     let raw = image.raw();
     // SAFETY: the image is open; `rbd_watchers_list` keeps the promise of `sized`, and its entries are cleaned up once.

@@ -15,6 +15,7 @@ use super::super::quotas::reserve;
 use super::super::request::{Body, Call};
 use super::super::schema::{Object, only_object};
 use super::super::types;
+use super::super::volumes::attached::Attached;
 use super::super::volumes::view::{One, View};
 use crate::block::ErrorKind;
 use crate::config::Limits;
@@ -89,6 +90,7 @@ pub async fn manage(
         source_volume_id: None,
         image_id: None,
         metadata: Json(wanted.metadata),
+        admin_metadata: Json(BTreeMap::new()),
         image_metadata: None,
         migration_status: None,
         created_at: app.world.now(),
@@ -98,7 +100,10 @@ pub async fn manage(
     let task = Task::ManageVolume { volume_id: volume.id.clone(), source: reference.name };
     jobs::enqueue(&mut repository, &app.world, task, &call.context.origin()).await?;
     repository.commit().await?;
-    Ok(answer(StatusCode::ACCEPTED, &One { volume: View::of_every_version(&volume, &call) }))
+    Ok(answer(
+        StatusCode::ACCEPTED,
+        &One { volume: View::of_every_version(&volume, &Attached::default(), &call) },
+    ))
 }
 
 /// The size of the image, which the real service rounds up in silence.

@@ -7,25 +7,16 @@ use serde_json::Value;
 use super::super::fault::Fault;
 use super::super::microversion::Microversion;
 use super::super::request::{Body, Call};
-use super::{delete, extend, image_metadata, reset_status, revert, unmanage};
+use super::extend_volume_completion::extend_volume_completion;
+use super::set_bootable::set_bootable;
+use super::update_readonly_flag::update_readonly_flag;
+use super::{attaching, delete, extend, image_metadata, reset_status, revert, unmanage};
 use crate::http::App;
 
 /// Actions that the real service has beside those that are dispatched below.
-const NOT_YET: [&str; 17] = [
-    "os-attach",
-    "os-detach",
-    "os-reserve",
-    "os-unreserve",
-    "os-begin_detaching",
-    "os-roll_detaching",
-    "os-initialize_connection",
-    "os-terminate_connection",
-    "os-extend_volume_completion",
+const NOT_YET: [&str; 5] = [
     "os-retype",
-    "os-set_bootable",
-    "os-update_readonly_flag",
     "os-volume_upload_image",
-    "os-force_detach",
     "os-migrate_volume",
     "os-migrate_volume_completion",
     "os-reimage",
@@ -33,19 +24,22 @@ const NOT_YET: [&str; 17] = [
 
 #[utoipa::path(
     post, path = "/v3/volumes/{volume_id}/action", tag = "volumes", operation_id = "act_on_volume",
-    description = "One action, named by the only key of the body: `os-extend` with `new_size` in GiB; \
-        `os-set_image_metadata` with `metadata`, `os-unset_image_metadata` with `key`, `os-show_image_metadata`; \
-        since 3.40 `revert` with the `snapshot_id` of the latest snapshot; for \
-        administrators `os-reset_status` with `status`, `attach_status` or `migration_status`, `os-force_delete` and `os-unmanage`.",
+    description = "One action, named by the only key of the body: `os-extend` with `new_size` in GiB; `os-reserve`, \
+        `os-unreserve`, `os-begin_detaching`, `os-roll_detaching`, `os-attach`, `os-detach`, `os-force_detach`, \
+        `os-initialize_connection`, `os-terminate_connection`; `os-set_bootable`, `os-update_readonly_flag`; \
+        `os-extend_volume_completion`; `os-set_image_metadata` with `metadata`, `os-unset_image_metadata` with `key`, \
+        `os-show_image_metadata`; since 3.40 `revert` with the `snapshot_id` of the latest snapshot; for administrators \
+        `os-reset_status` with `status`, `attach_status` or `migration_status`, `os-force_delete` and `os-unmanage`.",
     params(("volume_id" = String, Path)),
     request_body = Object,
     responses(
-        (status = 200, description = "Of image metadata: it is done"),
+        (status = 200, description = "It is done; of `os-initialize_connection`, how the volume is reached"),
         (status = 202, description = "It will be done"),
         (status = 400, description = "No such action, or the volume's status forbids it"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
-        (status = 409, description = "Of `revert`: the status of the volume or the snapshot forbids it"),
+        (status = 409, description = "A server uses the volume: only Nova may detach it; of `revert`: the status of the \
+            volume or the snapshot forbids it"),
         (status = 501, description = "An action that is not implemented"),
     ),
 )]
@@ -56,6 +50,9 @@ pub async fn action(
     Body(body): Body,
 ) -> Result<Response, Fault> {
     match only_key(&body)? {
+        "os-attach" => attaching::attach(&app, &call, &id, &body).await,
+        "os-begin_detaching" => attaching::begin_detaching(&app, &call, &id).await,
+        "os-detach" => attaching::detach(&app, &call, &id, &body).await,
         "os-extend" => extend::extend(&app, &call, &id, &body).await,
         "os-reset_status" => reset_status::reset_status(&app, &call, &id, &body).await,
         "os-force_delete" => delete::force_delete(&app, &call, &id).await,
@@ -64,6 +61,15 @@ pub async fn action(
         "os-show_image_metadata" => image_metadata::show(&app, &call, &id).await,
         "os-unmanage" => unmanage::unmanage(&app, &call, &id).await,
         "revert" => revert::revert(&app, &call, &id, &body).await,
+        "os-extend_volume_completion" => extend_volume_completion(&app, &call, &id, &body).await,
+        "os-force_detach" => attaching::force_detach(&app, &call, &id, &body).await,
+        "os-initialize_connection" => attaching::initialize_connection(&app, &call, &id, &body).await,
+        "os-reserve" => attaching::reserve(&app, &call, &id).await,
+        "os-roll_detaching" => attaching::roll_detaching(&app, &call, &id).await,
+        "os-set_bootable" => set_bootable(&app, &call, &id, &body).await,
+        "os-terminate_connection" => attaching::terminate_connection(&app, &call, &id, &body).await,
+        "os-unreserve" => attaching::unreserve(&app, &call, &id).await,
+        "os-update_readonly_flag" => update_readonly_flag(&app, &call, &id, &body).await,
         "os-reimage" => Err(not_yet(&call, Microversion::REIMAGE, "os-reimage")),
         known if NOT_YET.contains(&known) => Err(not_yet(&call, Microversion::MIN, known)),
         unknown => Err(Fault::NoSuchAction(unknown.to_owned())),

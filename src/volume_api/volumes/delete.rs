@@ -76,6 +76,9 @@ async fn remove(
     } else if has_snapshots(&mut repository, &volume).await? {
         return Err(refused(how.force));
     }
+    if is_attached(&mut repository, &volume).await? {
+        return Err(refused(how.force));
+    }
     mark(&mut repository, app, call, volume, how).await?;
     repository.commit().await?;
     Ok(())
@@ -138,6 +141,10 @@ async fn delete_snapshots(
 
 pub async fn has_snapshots(repository: &mut Repository, volume: &Volume) -> Result<bool, Fault> {
     Ok(repository.count_snapshots(&of_volume(volume)).await? > 0)
+}
+
+pub async fn is_attached(repository: &mut Repository, volume: &Volume) -> Result<bool, Fault> {
+    Ok(!repository.attached_to(&[&volume.id]).await?.is_empty())
 }
 
 fn of_volume(volume: &Volume) -> SnapshotFilter {

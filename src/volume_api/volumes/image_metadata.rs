@@ -23,7 +23,7 @@ pub async fn set(app: &App, call: &Call, id: &str, body: &Value) -> Result<Respo
     let volume = find_to_change(&mut repository, call, id).await?;
     call.check(rules::IMAGE_METADATA_SET, &target(&volume))?;
     call.check(rules::UPDATE_METADATA, &target(&volume))?;
-    volume.check_writable("Updating")?;
+    volume.check_change("Updating")?;
     let mut metadata = of(&volume).clone();
     let before = metadata.len();
     metadata.extend(given);
@@ -44,7 +44,7 @@ pub async fn unset(app: &App, call: &Call, id: &str, body: &Value) -> Result<Res
         return Err(Fault::NoSuch(format!("Glance metadata for volume/snapshot {id} cannot be found.")));
     }
     call.check(rules::DELETE_METADATA, &target(&volume))?;
-    volume.check_writable("Deleting")?;
+    volume.check_change("Deleting")?;
     save(repository, app, volume, metadata).await?;
     Ok(empty(StatusCode::OK))
 }

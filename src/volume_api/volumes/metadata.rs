@@ -48,10 +48,10 @@ impl Holder for Volume {
         target(self)
     }
 
-    fn check_writable(&self, what: &str) -> Result<(), Fault> {
+    fn check_change(&self, doing: &str) -> Result<(), Fault> {
         match self.status {
             VolumeStatus::Maintenance | VolumeStatus::Uploading => Err(Fault::InvalidVolume(format!(
-                "{what} volume metadata is not allowed for volumes in {} status.",
+                "{doing} volume metadata is not allowed for volumes in {} status.",
                 self.status
             ))),
             _ => Ok(()),

@@ -43,13 +43,14 @@ const ATTACH_STATUSES: [&str; 2] = ["attached", "detached"];
 const MIGRATION_STATUSES: [&str; 6] = ["migrating", "error", "success", "completing", "none", "starting"];
 
 pub async fn reset_status(app: &App, call: &Call, id: &str, body: &Value) -> Result<Response, Fault> {
-    let reset = only_object(body, "os-reset_status", read)?;
+    let (reset, detach) = only_object(body, "os-reset_status", read)?;
     let mut repository = app.database.begin().await?;
     let volume = find_to_change(&mut repository, call, id).await?;
     call.check(rules::RESET_STATUS, &target(&volume))?;
+    let attachments = repository.attachments_of(&volume.id).await?;
     match reset.status {
         Some(Deleting) => return Err(Fault::Invalid("Cannot reset-state to deleting".to_owned())),
-        Some(InUse) => {
+        Some(InUse) if attachments.is_empty() => {
             return Err(Fault::Invalid(
                 "Cannot reset-state to in-use because volume does not have any attachments.".to_owned(),
             ));
@@ -57,12 +58,25 @@ pub async fn reset_status(app: &App, call: &Call, id: &str, body: &Value) -> Res
         _ => {}
     }
     tracing::info!(volume.id = %volume.id, from = %volume.status, ?reset, "a volume's status was reset");
-    repository.reset_volume(&volume.id, &reset, app.world.now()).await?;
+    let now = app.world.now();
+    repository.reset_volume(&volume.id, &reset, now).await?;
+    if detach {
+        for attachment in attachments {
+            repository.remove_attachment(&attachment.id).await?;
+        }
+        let mut kept = volume.admin_metadata.0;
+        kept.remove("attached_mode");
+        repository.set_admin_metadata(&volume.id, &kept, now).await?;
+        if reset.status.is_none() {
+            repository.follow_attachments(&volume.id, now).await?;
+        }
+    }
     repository.commit().await?;
     Ok(empty_json(StatusCode::ACCEPTED))
 }
 
-fn read(fields: &Object<'_>) -> Result<VolumeReset, Fault> {
+/// What the body says, and whether all attachments are to go.
+fn read(fields: &Object<'_>) -> Result<(VolumeReset, bool), Fault> {
     let says = |key| fields.fields().get(key).is_some_and(|value| !value.is_null() && value != "");
     if !["status", "attach_status", "migration_status"].into_iter().any(says) {
         return Err(Fault::Invalid(
@@ -72,17 +86,19 @@ fn read(fields: &Object<'_>) -> Result<VolumeReset, Fault> {
     let names = STATUSES.map(VolumeStatus::as_str);
     let status = choice(fields, "status", "Volume status", &names, python::tuple(&names))?;
     let attach_statuses = python::list(&ATTACH_STATUSES);
-    // What is attached shows in the attachments: there is nothing else to set.
-    choice(fields, "attach_status", "Volume attach status", &ATTACH_STATUSES, attach_statuses)?;
+    // What is attached shows in the attachments alone: nobody makes some by saying so.
+    let attach_status =
+        choice(fields, "attach_status", "Volume attach status", &ATTACH_STATUSES, attach_statuses)?;
     let migration_statuses = python::tuple(&MIGRATION_STATUSES);
     let migration = "Volume migration status";
     let migration_status =
         choice(fields, "migration_status", migration, &MIGRATION_STATUSES, migration_statuses)?;
     fields.only(&["status", "attach_status", "migration_status"])?;
-    Ok(VolumeReset {
+    let reset = VolumeReset {
         status: status.and_then(|name| STATUSES.into_iter().find(|status| status.as_str() == name)),
         migration_status: migration_status.map(|status| (status != "none").then_some(status)),
-    })
+    };
+    Ok((reset, attach_status.as_deref() == Some("detached")))
 }
 
 /// One of these, in lower case; nothing when it is left out, null or empty.

@@ -65,7 +65,7 @@ async fn begin(
     snapshot: &Snapshot,
 ) -> Result<(), Fault> {
     let refused = |kind: &str, what: &str| {
-        Fault::Conflict(format!(
+        Fault::Stands(format!(
             "Invalid {kind}: Can't revert volume {} to its latest snapshot {}. {what}'s status must be 'available'.",
             volume.id, snapshot.id
         ))

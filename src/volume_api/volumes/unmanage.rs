@@ -5,7 +5,7 @@ use axum::response::Response;
 
 use super::super::fault::{Fault, empty};
 use super::super::request::Call;
-use super::delete::{has_snapshots, refused};
+use super::delete::{has_snapshots, is_attached, refused};
 use super::{find_to_change, target};
 use crate::db::VolumeChange;
 use crate::http::App;
@@ -23,7 +23,10 @@ pub async fn unmanage(app: &App, call: &Call, id: &str) -> Result<Response, Faul
         ErrorManaging => ErrorManagingDeleting,
         _ => return Err(refused(false)),
     };
-    if volume.migrates() || has_snapshots(&mut repository, &volume).await? {
+    if volume.migrates()
+        || has_snapshots(&mut repository, &volume).await?
+        || is_attached(&mut repository, &volume).await?
+    {
         return Err(refused(false));
     }
     let change = VolumeChange::default();

@@ -260,6 +260,7 @@ impl House {
             source_volume_id: None,
             image_id: None,
             metadata: Json(BTreeMap::new()),
+            admin_metadata: Json(BTreeMap::new()),
             image_metadata: None,
             migration_status: None,
             created_at: self.world.now(),

@@ -27,18 +27,30 @@ impl Route {
 }
 
 /// Actions that are there.
-const ACTIONS: [(&str, &str); 14] = [
+const ACTIONS: [(&str, &str); 26] = [
     ("/v3/snapshots/{snapshot_id}/action", "os-force_delete"),
     ("/v3/snapshots/{snapshot_id}/action", "os-reset_status"),
     ("/v3/snapshots/{snapshot_id}/action", "os-unmanage"),
     ("/v3/snapshots/{snapshot_id}/action", "os-update_snapshot_status"),
+    ("/v3/volumes/{volume_id}/action", "os-attach"),
+    ("/v3/volumes/{volume_id}/action", "os-begin_detaching"),
+    ("/v3/volumes/{volume_id}/action", "os-detach"),
     ("/v3/volumes/{volume_id}/action", "os-extend"),
+    ("/v3/volumes/{volume_id}/action", "os-extend_volume_completion"),
     ("/v3/volumes/{volume_id}/action", "os-force_delete"),
+    ("/v3/volumes/{volume_id}/action", "os-force_detach"),
+    ("/v3/volumes/{volume_id}/action", "os-initialize_connection"),
+    ("/v3/volumes/{volume_id}/action", "os-reserve"),
     ("/v3/volumes/{volume_id}/action", "os-reset_status"),
+    ("/v3/volumes/{volume_id}/action", "os-roll_detaching"),
+    ("/v3/volumes/{volume_id}/action", "os-set_bootable"),
     ("/v3/volumes/{volume_id}/action", "os-set_image_metadata"),
     ("/v3/volumes/{volume_id}/action", "os-show_image_metadata"),
+    ("/v3/volumes/{volume_id}/action", "os-terminate_connection"),
     ("/v3/volumes/{volume_id}/action", "os-unmanage"),
+    ("/v3/volumes/{volume_id}/action", "os-unreserve"),
     ("/v3/volumes/{volume_id}/action", "os-unset_image_metadata"),
+    ("/v3/volumes/{volume_id}/action", "os-update_readonly_flag"),
     ("/v3/volumes/{volume_id}/action", "revert"),
     ("/v3/types/{type_id}/action", "addProjectAccess"),
     ("/v3/types/{type_id}/action", "removeProjectAccess"),
@@ -114,10 +126,16 @@ async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
             }
             _ => stage.volume(OURS).await,
         };
+        if route.action == Some("os-begin_detaching") {
+            stage.attach(&id, None).await;
+        }
         path = path.replace("{volume_id}", id.as_str()).replace("/encryption/{key}", "/encryption/provider");
         if path.ends_with("/encryption/provider") {
             stage.encrypt(&stage.type_of(&id).await).await;
         }
+    }
+    if path.contains("{attachment_id}") {
+        path = path.replace("{attachment_id}", stage.attachment(OURS).await.as_str());
     }
     if path.contains("{snapshot_id}") {
         let id = stage.snapshot(OURS).await;
@@ -220,6 +238,23 @@ async fn body(stage: &Stage, route: &Route) -> Wanted {
         ("POST", "/v3/qos-specs", _) => json(json!({"qos_specs": {"name": stage.new_name()}})),
         ("PUT", "/v3/qos-specs/{qos_id}", _) => json(json!({"qos_specs": {"a": "b"}})),
         ("PUT", "/v3/qos-specs/{qos_id}/delete_keys", _) => json(json!({"keys": ["k"]})),
+        ("POST", "/v3/attachments", _) => {
+            json(json!({"attachment": {"volume_uuid": stage.volume(OURS).await.as_str()}}))
+        }
+        ("PUT", "/v3/attachments/{attachment_id}", _) => {
+            json(json!({"attachment": {"connector": {"host": "compute-1"}}}))
+        }
+        ("POST", "/v3/attachments/{attachment_id}/action", _) => json(json!({"os-complete": null})),
+        ("POST", _, Some("os-attach")) => {
+            json(json!({"os-attach": {"host_name": "compute-1", "mountpoint": "/dev/vdb"}}))
+        }
+        ("POST", _, Some(action @ ("os-initialize_connection" | "os-terminate_connection"))) => {
+            json(json!({action: {"connector": {}}}))
+        }
+        ("POST", _, Some("os-set_bootable")) => json(json!({"os-set_bootable": {"bootable": true}})),
+        ("POST", _, Some("os-update_readonly_flag")) => {
+            json(json!({"os-update_readonly_flag": {"readonly": true}}))
+        }
         ("POST", _, Some("addProjectAccess")) => json(json!({"addProjectAccess": {"project": OURS}})),
         ("POST", _, Some("removeProjectAccess")) => json(json!({"removeProjectAccess": {"project": THEIRS}})),
         ("POST", _, Some("os-extend")) => json(json!({"os-extend": {"new_size": 2}})),

@@ -411,3 +411,25 @@ async fn whoever_takes_a_snapshot_says_how_far_it_is() {
         "Provided snapshot status available not allowed for snapshot with status deleting.",
     );
 }
+
+#[tokio::test]
+async fn attachments_go_when_an_administrator_says_so() {
+    let site = Site::new().await;
+    let id = site.available_volume(json!({"size": 1})).await;
+    let attach = async || {
+        let body = json!({"attachment": {"volume_uuid": id, "instance_uuid": "83ec2e3b-4321-422b-8706-a84185f52a0a"}});
+        site.post("/v3/attachments", body).await.expect(200);
+        assert_eq!(site.volume_status(&id).await, VolumeStatus::Reserved);
+    };
+    let reset = async |body: Value| site.act(&id, "os-reset_status", body).await.expect(202);
+    attach().await;
+    reset(json!({"status": "in-use"})).await;
+    assert_eq!(site.volume_status(&id).await, VolumeStatus::InUse);
+    reset(json!({"attach_status": "detached"})).await;
+    assert_eq!(site.volume_status(&id).await, VolumeStatus::Available);
+    assert_eq!(site.get("/v3/attachments").await.expect(200).text(), r#"{"attachments":[]}"#);
+    attach().await;
+    reset(json!({"status": "error", "attach_status": "detached"})).await;
+    assert_eq!(site.volume_status(&id).await, VolumeStatus::Error);
+    assert_eq!(site.get("/v3/attachments").await.expect(200).text(), r#"{"attachments":[]}"#);
+}

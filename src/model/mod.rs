@@ -7,10 +7,12 @@ mod status;
 mod world;
 
 pub use id::{
-    ApplicationCredentialId, DomainId, EncryptionId, ImageId, JobId, ProjectId, QosSpecsId, RoleId,
-    SnapshotId, UserId, VolumeId, VolumeTypeId,
+    ApplicationCredentialId, DomainId, EncryptionId, ImageId, JobId, MetadefItemId, MetadefNamespaceId,
+    ProjectId, QosSpecsId, RoleId, SnapshotId, UserId, VolumeId, VolumeTypeId,
 };
 pub use scope::Scope;
 pub use size::{GIB, Gib, MIB};
-pub use status::{Cause, ImageStatus, JobState, SnapshotStatus, UnknownStatus, VolumeStatus};
+pub use status::{
+    Cause, ImageStatus, JobState, MemberStatus, MetadefKind, SnapshotStatus, UnknownStatus, VolumeStatus,
+};
 pub use world::{Clock, Ids, RandomIds, SystemClock, Timestamp, World};

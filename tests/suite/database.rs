@@ -36,6 +36,8 @@ macro_rules! on_both {
     };
 }
 
+mod image_records;
+
 on_both!(
     rows_come_back_as_they_went,
     lists_filter_sort_and_page,

@@ -1,8 +1,9 @@
 //! Metadata definitions: what keys of images, volumes, flavors and so on mean, for whoever offers them to people.
 //!
 //! A namespace holds objects, properties, tags, and the resource types it is for. What these four have in common is in
-//! `items`; each has a file with its form and its endpoints.
+//! `items` and `endpoints`; each has a file with its form and the endpoints of its own.
 
+mod endpoints;
 mod items;
 mod namespaces;
 mod objects;

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::items::{self, Draft};
-use super::{fields, properties, take_text};
-use crate::db::MetadefItem;
+use super::{endpoints, fields, properties, take_text};
+use crate::db::{MetadefItem, MetadefNamespace};
 use crate::http::App;
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{FaultBody, Result};
@@ -71,6 +71,12 @@ impl ObjectView {
     }
 }
 
+type View = ObjectView;
+
+fn view(namespace: &MetadefNamespace, item: MetadefItem) -> ObjectView {
+    ObjectView::new(&namespace.name, item, "")
+}
+
 /// An object in a body.
 pub fn parse(body: Value) -> Result<Draft> {
     let read_only = ["self", "schema", "created_at", "updated_at"];
@@ -99,7 +105,7 @@ pub async fn list(
 ) -> Result<Json<ObjectList>> {
     let rules = (rules::GET_METADEF_OBJECTS, rules::GET_METADEF_OBJECT);
     let (namespace, items) = items::list(&app, &call, &namespace, KIND, rules).await?;
-    let objects = items.into_iter().map(|item| ObjectView::new(&namespace.name, item, "")).collect();
+    let objects = items.into_iter().map(|item| view(&namespace, item)).collect();
     // Without the slash, as Glance has it here.
     Ok(Json(ObjectList { objects, schema: "v2/schemas/metadefs/objects" }))
 }
@@ -126,27 +132,7 @@ pub async fn create(
     let draft = parse(body)?;
     let (namespace, item) =
         items::create(&app, &call, &namespace, KIND, rules::ADD_METADEF_OBJECT, draft).await?;
-    Ok((StatusCode::CREATED, Json(ObjectView::new(&namespace.name, item, ""))))
-}
-
-/// Deletes all objects of a namespace.
-#[utoipa::path(
-    delete, path = "/v2/metadefs/namespaces/{namespace}/objects", tag = "metadefs",
-    params(("namespace" = String, Path, description = "Name of the namespace")),
-    responses(
-        (status = 204, description = "There are none any more"),
-        (status = 403, description = "The namespace is protected, or the policy does not allow it", body = FaultBody),
-        (status = 404, description = "There is no such namespace", body = FaultBody),
-    )
-)]
-pub async fn delete_all(
-    State(app): State<App>,
-    call: Call,
-    InPath(namespace): InPath<String>,
-    _: NoBody,
-) -> Result<StatusCode> {
-    items::delete_all(&app, &call, &namespace, KIND).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok((StatusCode::CREATED, Json(view(&namespace, item))))
 }
 
 /// One object.
@@ -169,56 +155,9 @@ pub async fn show(
 ) -> Result<Json<ObjectView>> {
     let place = (namespace.as_str(), name.as_str());
     let (namespace, item) = items::show(&app, &call, place, KIND, rules::GET_METADEF_OBJECT).await?;
-    Ok(Json(ObjectView::new(&namespace.name, item, "")))
+    Ok(Json(view(&namespace, item)))
 }
 
-/// Puts another object in its place.
-#[utoipa::path(
-    put, path = "/v2/metadefs/namespaces/{namespace}/objects/{object}", tag = "metadefs",
-    params(
-        ("namespace" = String, Path, description = "Name of the namespace"),
-        ("object" = String, Path, description = "Name of the object"),
-    ),
-    request_body(content = Object, description = "See `/v2/schemas/metadefs/object`"),
-    responses(
-        (status = 200, description = "The object", body = ObjectView),
-        (status = 400, description = "The body does not fit the schema", body = FaultBody),
-        (status = 403, description = "The policy does not allow it", body = FaultBody),
-        (status = 404, description = "There is no such namespace or object", body = FaultBody),
-        (status = 409, description = "The new name is taken", body = FaultBody),
-    )
-)]
-pub async fn update(
-    State(app): State<App>,
-    call: Call,
-    InPath((namespace, name)): InPath<(String, String)>,
-    JsonBody(body): JsonBody,
-) -> Result<Json<ObjectView>> {
-    let (draft, place) = (parse(body)?, (namespace.as_str(), name.as_str()));
-    let (namespace, item) =
-        items::update(&app, &call, place, KIND, rules::MODIFY_METADEF_OBJECT, draft).await?;
-    Ok(Json(ObjectView::new(&namespace.name, item, "")))
-}
-
-/// Deletes an object.
-#[utoipa::path(
-    delete, path = "/v2/metadefs/namespaces/{namespace}/objects/{object}", tag = "metadefs",
-    params(
-        ("namespace" = String, Path, description = "Name of the namespace"),
-        ("object" = String, Path, description = "Name of the object"),
-    ),
-    responses(
-        (status = 204, description = "It is deleted"),
-        (status = 403, description = "The namespace is protected, or the policy does not allow it", body = FaultBody),
-        (status = 404, description = "There is no such namespace or object", body = FaultBody),
-    )
-)]
-pub async fn delete(
-    State(app): State<App>,
-    call: Call,
-    InPath((namespace, name)): InPath<(String, String)>,
-    _: NoBody,
-) -> Result<StatusCode> {
-    items::delete(&app, &call, (&namespace, &name), KIND, rules::DELETE_METADEF_OBJECT).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
+endpoints::update!(KIND at "/v2/metadefs/namespaces/{namespace}/objects/{object}" ("object"), by MODIFY_METADEF_OBJECT, as ObjectView);
+endpoints::delete!(KIND at "/v2/metadefs/namespaces/{namespace}/objects/{object}" ("object"), by DELETE_METADEF_OBJECT);
+endpoints::delete_all!(KIND at "/v2/metadefs/namespaces/{namespace}/objects");

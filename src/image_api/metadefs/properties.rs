@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::items::{self, Draft};
-use super::{check, fields, find, take_text};
-use crate::db::MetadefItem;
+use super::{check, endpoints, fields, find, take_text};
+use crate::db::{MetadefItem, MetadefNamespace};
 use crate::http::{App, Query};
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
@@ -50,8 +50,10 @@ pub struct PropertyList {
     properties: Map<String, Value>,
 }
 
+type View = Map<String, Value>;
+
 /// A property with its name, and its keys in Glance's order.
-fn view(item: MetadefItem) -> Map<String, Value> {
+fn view(_: &MetadefNamespace, item: MetadefItem) -> View {
     let mut property = item.definition.0;
     property.insert("name".to_owned(), Value::String(item.name));
     ordered(property)
@@ -142,8 +144,8 @@ pub async fn list(
     _: NoBody,
 ) -> Result<Json<PropertyList>> {
     let rules = (rules::GET_METADEF_PROPERTIES, rules::GET_METADEF_PROPERTY);
-    let (_, items) = items::list(&app, &call, &namespace, KIND, rules).await?;
-    let properties = items.into_iter().map(|item| (item.name.clone(), Value::Object(view(item))));
+    let (namespace, items) = items::list(&app, &call, &namespace, KIND, rules).await?;
+    let properties = items.into_iter().map(|item| (item.name.clone(), Value::Object(view(&namespace, item))));
     Ok(Json(PropertyList { properties: properties.collect() }))
 }
 
@@ -165,30 +167,11 @@ pub async fn create(
     call: Call,
     InPath(namespace): InPath<String>,
     JsonBody(body): JsonBody,
-) -> Result<(StatusCode, Json<Map<String, Value>>)> {
+) -> Result<(StatusCode, Json<View>)> {
     let draft = parse(body)?;
-    let (_, item) = items::create(&app, &call, &namespace, KIND, rules::ADD_METADEF_PROPERTY, draft).await?;
-    Ok((StatusCode::CREATED, Json(view(item))))
-}
-
-/// Deletes all properties of a namespace.
-#[utoipa::path(
-    delete, path = "/v2/metadefs/namespaces/{namespace}/properties", tag = "metadefs",
-    params(("namespace" = String, Path, description = "Name of the namespace")),
-    responses(
-        (status = 204, description = "There are none any more"),
-        (status = 403, description = "The namespace is protected, or the policy does not allow it", body = FaultBody),
-        (status = 404, description = "There is no such namespace", body = FaultBody),
-    )
-)]
-pub async fn delete_all(
-    State(app): State<App>,
-    call: Call,
-    InPath(namespace): InPath<String>,
-    _: NoBody,
-) -> Result<StatusCode> {
-    items::delete_all(&app, &call, &namespace, KIND).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let (namespace, item) =
+        items::create(&app, &call, &namespace, KIND, rules::ADD_METADEF_PROPERTY, draft).await?;
+    Ok((StatusCode::CREATED, Json(view(&namespace, item))))
 }
 
 /// One property.
@@ -212,7 +195,7 @@ pub async fn show(
     InPath((namespace, name)): InPath<(String, String)>,
     query: Query,
     _: NoBody,
-) -> Result<Json<Map<String, Value>>> {
+) -> Result<Json<View>> {
     let name = match query.last("resource_type") {
         Some(resource_type) if !resource_type.is_empty() => {
             without_prefix(&app, &call, &namespace, resource_type, name).await?
@@ -220,8 +203,8 @@ pub async fn show(
         _ => name,
     };
     let place = (namespace.as_str(), name.as_str());
-    let (_, item) = items::show(&app, &call, place, KIND, rules::GET_METADEF_PROPERTY).await?;
-    Ok(Json(view(item)))
+    let (namespace, item) = items::show(&app, &call, place, KIND, rules::GET_METADEF_PROPERTY).await?;
+    Ok(Json(view(&namespace, item)))
 }
 
 async fn without_prefix(
@@ -250,52 +233,6 @@ async fn without_prefix(
     }
 }
 
-/// Puts another property in its place.
-#[utoipa::path(
-    put, path = "/v2/metadefs/namespaces/{namespace}/properties/{property}", tag = "metadefs",
-    params(
-        ("namespace" = String, Path, description = "Name of the namespace"),
-        ("property" = String, Path, description = "Name of the property"),
-    ),
-    request_body(content = Object, description = "See `/v2/schemas/metadefs/property`"),
-    responses(
-        (status = 200, description = "The property", body = Object),
-        (status = 400, description = "The body does not fit the schema", body = FaultBody),
-        (status = 403, description = "The policy does not allow it", body = FaultBody),
-        (status = 404, description = "There is no such namespace or property", body = FaultBody),
-        (status = 409, description = "The new name is taken", body = FaultBody),
-    )
-)]
-pub async fn update(
-    State(app): State<App>,
-    call: Call,
-    InPath((namespace, name)): InPath<(String, String)>,
-    JsonBody(body): JsonBody,
-) -> Result<Json<Map<String, Value>>> {
-    let (draft, place) = (parse(body)?, (namespace.as_str(), name.as_str()));
-    let (_, item) = items::update(&app, &call, place, KIND, rules::MODIFY_METADEF_PROPERTY, draft).await?;
-    Ok(Json(view(item)))
-}
-
-/// Deletes a property.
-#[utoipa::path(
-    delete, path = "/v2/metadefs/namespaces/{namespace}/properties/{property}", tag = "metadefs",
-    params(
-        ("namespace" = String, Path, description = "Name of the namespace"),
-        ("property" = String, Path, description = "Name of the property"),
-    ),
-    responses(
-        (status = 204, description = "It is deleted"),
-        (status = 403, description = "The namespace is protected, or the policy does not allow it", body = FaultBody),
-        (status = 404, description = "There is no such namespace or property", body = FaultBody),
-    )
-)]
-pub async fn delete(
-    State(app): State<App>,
-    call: Call,
-    InPath((namespace, name)): InPath<(String, String)>,
-    _: NoBody,
-) -> Result<StatusCode> {
-    items::delete(&app, &call, (&namespace, &name), KIND, rules::REMOVE_METADEF_PROPERTY).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
+endpoints::update!(KIND at "/v2/metadefs/namespaces/{namespace}/properties/{property}" ("property"), by MODIFY_METADEF_PROPERTY, as Object);
+endpoints::delete!(KIND at "/v2/metadefs/namespaces/{namespace}/properties/{property}" ("property"), by REMOVE_METADEF_PROPERTY);
+endpoints::delete_all!(KIND at "/v2/metadefs/namespaces/{namespace}/properties");

@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::items::{self, Draft};
-use super::{check, fields, take_text};
+use super::{check, endpoints, fields, take_text};
 use crate::db::MetadefItem;
 use crate::http::App;
 use crate::identity::policy::image as rules;
@@ -137,26 +137,7 @@ pub async fn create(
     Ok((StatusCode::CREATED, Json(item.into())))
 }
 
-/// Says that the namespace is not for this resource type any more.
-#[utoipa::path(
-    delete, path = "/v2/metadefs/namespaces/{namespace}/resource_types/{resource_type}", tag = "metadefs",
-    params(
-        ("namespace" = String, Path, description = "Name of the namespace"),
-        ("resource_type" = String, Path, description = "Name of the resource type"),
-    ),
-    responses(
-        (status = 204, description = "It is not"),
-        (status = 403, description = "The namespace is protected, or the policy does not allow it", body = FaultBody),
-        (status = 404, description = "There is no such namespace, or it is not for that", body = FaultBody),
-    )
-)]
-pub async fn delete(
-    State(app): State<App>,
-    call: Call,
-    InPath((namespace, name)): InPath<(String, String)>,
-    _: NoBody,
-) -> Result<StatusCode> {
-    let rule = rules::REMOVE_METADEF_RESOURCE_TYPE_ASSOCIATION;
-    items::delete(&app, &call, (&namespace, &name), KIND, rule).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
+endpoints::delete!(
+    KIND at "/v2/metadefs/namespaces/{namespace}/resource_types/{resource_type}" ("resource_type"),
+    by REMOVE_METADEF_RESOURCE_TYPE_ASSOCIATION
+);

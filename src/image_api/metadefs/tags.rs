@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::items::{self, Draft};
-use super::{check, fields, find, find_to_change, take_text};
-use crate::db::MetadefItem;
+use super::{check, endpoints, fields, find, find_to_change, take_text};
+use crate::db::{MetadefItem, MetadefNamespace};
 use crate::http::{App, Query};
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{FaultBody, Result};
@@ -41,13 +41,13 @@ pub struct TagName {
     name: String,
 }
 
-impl From<MetadefItem> for TagView {
-    fn from(item: MetadefItem) -> Self {
-        Self {
-            name: item.name,
-            created_at: item.created_at.to_seconds(),
-            updated_at: item.updated_at.to_seconds(),
-        }
+type View = TagView;
+
+fn view(_: &MetadefNamespace, item: MetadefItem) -> TagView {
+    TagView {
+        name: item.name,
+        created_at: item.created_at.to_seconds(),
+        updated_at: item.updated_at.to_seconds(),
     }
 }
 
@@ -148,26 +148,6 @@ pub async fn create_several(
     Ok((StatusCode::CREATED, Json(TagList { tags: names(items) })))
 }
 
-/// Deletes all tags of a namespace.
-#[utoipa::path(
-    delete, path = "/v2/metadefs/namespaces/{namespace}/tags", tag = "metadefs",
-    params(("namespace" = String, Path, description = "Name of the namespace")),
-    responses(
-        (status = 204, description = "There are none any more"),
-        (status = 403, description = "The namespace is protected, or the policy does not allow it", body = FaultBody),
-        (status = 404, description = "There is no such namespace", body = FaultBody),
-    )
-)]
-pub async fn delete_all(
-    State(app): State<App>,
-    call: Call,
-    InPath(namespace): InPath<String>,
-    _: NoBody,
-) -> Result<StatusCode> {
-    items::delete_all(&app, &call, &namespace, KIND).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
 /// One tag.
 #[utoipa::path(
     get, path = "/v2/metadefs/namespaces/{namespace}/tags/{tag}", tag = "metadefs",
@@ -186,8 +166,9 @@ pub async fn show(
     InPath((namespace, name)): InPath<(String, String)>,
     _: NoBody,
 ) -> Result<Json<TagView>> {
-    let (_, item) = items::show(&app, &call, (&namespace, &name), KIND, rules::GET_METADEF_TAG).await?;
-    Ok(Json(item.into()))
+    let (namespace, item) =
+        items::show(&app, &call, (&namespace, &name), KIND, rules::GET_METADEF_TAG).await?;
+    Ok(Json(view(&namespace, item)))
 }
 
 /// Makes a tag.
@@ -212,56 +193,11 @@ pub async fn create(
     _: NoBody,
 ) -> Result<(StatusCode, Json<TagView>)> {
     schema::check(&schemas::metadefs::tag(), &json!({"name": name}))?;
-    let (_, item) = items::create(&app, &call, &namespace, KIND, rules::ADD_METADEF_TAG, named(name)).await?;
-    Ok((StatusCode::CREATED, Json(item.into())))
+    let (namespace, item) =
+        items::create(&app, &call, &namespace, KIND, rules::ADD_METADEF_TAG, named(name)).await?;
+    Ok((StatusCode::CREATED, Json(view(&namespace, item))))
 }
 
-/// Gives a tag another name.
-#[utoipa::path(
-    put, path = "/v2/metadefs/namespaces/{namespace}/tags/{tag}", tag = "metadefs",
-    params(
-        ("namespace" = String, Path, description = "Name of the namespace"),
-        ("tag" = String, Path, description = "Name of the tag"),
-    ),
-    request_body(content = Object, description = "`name`: the new one"),
-    responses(
-        (status = 200, description = "The tag", body = TagView),
-        (status = 400, description = "The body does not fit the schema", body = FaultBody),
-        (status = 403, description = "The policy does not allow it", body = FaultBody),
-        (status = 404, description = "There is no such namespace or tag", body = FaultBody),
-        (status = 409, description = "The new name is taken", body = FaultBody),
-    )
-)]
-pub async fn update(
-    State(app): State<App>,
-    call: Call,
-    InPath((namespace, name)): InPath<(String, String)>,
-    JsonBody(body): JsonBody,
-) -> Result<Json<TagView>> {
-    let (draft, place) = (parse(body)?, (namespace.as_str(), name.as_str()));
-    let (_, item) = items::update(&app, &call, place, KIND, rules::MODIFY_METADEF_TAG, draft).await?;
-    Ok(Json(item.into()))
-}
-
-/// Deletes a tag.
-#[utoipa::path(
-    delete, path = "/v2/metadefs/namespaces/{namespace}/tags/{tag}", tag = "metadefs",
-    params(
-        ("namespace" = String, Path, description = "Name of the namespace"),
-        ("tag" = String, Path, description = "Name of the tag"),
-    ),
-    responses(
-        (status = 204, description = "It is deleted"),
-        (status = 403, description = "The namespace is protected, or the policy does not allow it", body = FaultBody),
-        (status = 404, description = "There is no such namespace or tag", body = FaultBody),
-    )
-)]
-pub async fn delete(
-    State(app): State<App>,
-    call: Call,
-    InPath((namespace, name)): InPath<(String, String)>,
-    _: NoBody,
-) -> Result<StatusCode> {
-    items::delete(&app, &call, (&namespace, &name), KIND, rules::DELETE_METADEF_TAG).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
+endpoints::update!(KIND at "/v2/metadefs/namespaces/{namespace}/tags/{tag}" ("tag"), by MODIFY_METADEF_TAG, as TagView);
+endpoints::delete!(KIND at "/v2/metadefs/namespaces/{namespace}/tags/{tag}" ("tag"), by DELETE_METADEF_TAG);
+endpoints::delete_all!(KIND at "/v2/metadefs/namespaces/{namespace}/tags");

@@ -53,7 +53,7 @@ async fn images_are_shared_listed_and_put_aside() {
         (&["--private"], &["c"]),
         (&["--public"], &[]),
         (&["--hidden"], &[]),
-        (&["--limit", "2"], &["a", "b", "c"]),
+        (&["--limit", "2"], &["b", "c"]),
         (&["--max-items", "2"], &["a", "b"]),
     ] {
         assert_eq!(names(arguments).await, expected, "{arguments:?}");
@@ -167,7 +167,7 @@ async fn metadata_definitions() {
     let tags = glance(&["md-tag-list", "n"]).await;
     assert!(["t1", "t2", "t3"].iter().all(|tag| tags.contains(tag)), "{tags}");
     let whole = glance(&["md-namespace-show", "n"]).await;
-    assert!(whole.contains("Cores"), "{whole}");
+    assert!(whole.contains("[\"count\"]"), "{whole}");
     glance(&["md-namespace-tags-delete", "n"]).await;
 
     run(&["resource", "type", "association", "delete", "n", "OS::Glance::Image"]).await;

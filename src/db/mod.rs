@@ -17,6 +17,7 @@ mod leftovers;
 mod qos;
 pub mod quotas;
 mod snapshots;
+mod staged;
 mod volume_types;
 mod volumes;
 
@@ -34,6 +35,7 @@ pub use jobs::{Heartbeat, Job, JobFilter, JobOutcome, NewJob, Resource};
 pub use leftovers::Leftover;
 pub use qos::{QosSpecs, QosSpecsFilter};
 pub use snapshots::{Snapshot, SnapshotFilter};
+pub use staged::Staged;
 pub use volume_types::{DefaultVolumeType, Specs, VolumeType};
 pub use volumes::{Volume, VolumeChange, VolumeFilter};
 

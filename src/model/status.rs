@@ -91,6 +91,10 @@ statuses! {
         Queued = "queued",
         /// Bytes are arriving.
         Saving = "saving",
+        /// Bytes arrived, or are arriving, for an import.
+        Uploading = "uploading",
+        /// An import is under way.
+        Importing = "importing",
         Active = "active",
         Deactivated = "deactivated",
         /// The record is kept until the bytes are gone; no request sees it.
@@ -103,12 +107,14 @@ impl ImageStatus {
         use ImageStatus::*;
         matches!(
             (self, next),
-            (Queued, Saving | Deleted)
+            (Queued, Saving | Uploading | Importing | Deleted)
                 | (Saving, Active | Queued | Deleted)
+                | (Uploading, Importing | Queued | Deleted)
+                | (Importing, Active | Queued | Deleted)
                 | (Active, Deactivated | Deleted)
                 | (Deactivated, Active | Deleted)
-                // The store refused (copy-on-write volumes need the bytes): as it was before.
-                | (Deleted, Active | Deactivated)
+                // The store refused (copy-on-write volumes need the bytes), or failed: as it was before.
+                | (Deleted, Active | Deactivated | Uploading)
         )
     }
 }

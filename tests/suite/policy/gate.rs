@@ -46,10 +46,11 @@ const ACTIONS: [(&str, &str); 15] = [
 ];
 
 /// Routes that tell everybody the same, or nothing: the real services ask no rule either.
-const OPEN: [&str; 14] = [
+const OPEN: [&str; 15] = [
     "GET /",
     "GET /versions",
     "GET /v2",
+    "GET /v2/info/import",
     // Of the own project alone.
     "GET /v2/info/usage",
     "GET /v2/schemas/image",
@@ -96,7 +97,8 @@ fn routes() -> Vec<Route> {
 async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
     let mut path = route.path.clone();
     if path.contains("{image_id}") {
-        let status = if route.path.ends_with("/file") && route.method == "PUT" {
+        let is_empty = ["/stage", "/import"].iter().any(|end| route.path.ends_with(end));
+        let status = if is_empty || route.path.ends_with("/file") && route.method == "PUT" {
             ImageStatus::Queued
         } else if route.path.ends_with("reactivate") {
             ImageStatus::Deactivated
@@ -171,7 +173,12 @@ async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
 async fn body(stage: &Stage, route: &Route) -> Option<(&'static str, Value)> {
     let json = |body| Some(("application/json", body));
     match (route.method.as_str(), route.path.as_str(), route.action) {
-        ("PUT", "/v2/images/{image_id}/file", _) => Some(("application/octet-stream", Value::Null)),
+        ("POST", "/v2/images/{image_id}/import", _) => {
+            json(json!({"method": {"name": "web-download", "uri": "http://192.88.99.1/"}}))
+        }
+        ("PUT", "/v2/images/{image_id}/file" | "/v2/images/{image_id}/stage", _) => {
+            Some(("application/octet-stream", Value::Null))
+        }
         ("PATCH", "/v2/images/{image_id}", _) => Some((
             "application/openstack-images-v2.1-json-patch",
             json!([{"op": "replace", "path": "/name", "value": "another"}]),

@@ -2,6 +2,7 @@
 
 mod deletes;
 mod generic;
+mod imports;
 mod seals;
 mod uploads;
 

@@ -145,9 +145,10 @@ impl VolumeStatus {
         use VolumeStatus::*;
         matches!(
             (self, next),
-            (Creating, Downloading | Available | Error | Deleting)
+            (Creating, Downloading)
+                | (Creating | Downloading, Available | Error | Deleting)
                 // Who waits for it may have reserved it already.
-                | (Downloading, Available | Reserved | Attaching | InUse | Error | Deleting)
+                | (Creating | Downloading, Reserved | Attaching | InUse)
                 | (Available, Extending | Deleting | Reserved | Attaching | InUse | Maintenance)
                 | (Reserved | Attaching, Available | Reserved | Attaching | InUse | Detaching | Deleting)
                 | (InUse, Available | Reserved | Attaching | Detaching | Extending | Maintenance)

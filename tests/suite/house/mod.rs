@@ -11,13 +11,13 @@ use bytes::Bytes;
 use pumice::block::{BlockStore, OpenMode, Stores};
 use pumice::config::{Config, IdentityMode};
 use pumice::db::{
-    Database, Image, ImageChange, JobFilter, Page, Snapshot, SnapshotFilter, Volume, VolumeChange,
-    VolumeFilter,
+    Attachment, Database, Image, ImageChange, JobFilter, Page, Snapshot, SnapshotFilter, Volume,
+    VolumeChange, VolumeFilter,
 };
 use pumice::jobs::{self, Faults, ImportSource, NoFaults, Origin, Task, VolumeSource};
 use pumice::model::{
-    Gib, ImageId, ImageStatus, JobState, ProjectId, SnapshotId, SnapshotStatus, UserId, VolumeId,
-    VolumeStatus, World,
+    AttachmentId, AttachmentStatus, Gib, ImageId, ImageStatus, JobState, ProjectId, SnapshotId,
+    SnapshotStatus, UserId, VolumeId, VolumeStatus, World,
 };
 use pumice::service::Service;
 use pumice::workflows::{self, Arrival, Intake, Sweeper, Upload, UploadError};
@@ -230,6 +230,11 @@ impl House {
 
     /// A row and the job that fills it, as the API makes them.
     pub async fn create_volume(&self, source: VolumeSource, size: i64) -> VolumeId {
+        self.create_volume_for(source, size, &[]).await
+    }
+
+    /// Likewise, and these have it reserved before the job begins.
+    pub async fn create_volume_for(&self, source: VolumeSource, size: i64, servers: &[&str]) -> VolumeId {
         let id = VolumeId::from(self.world.ids.random());
         self.note(&id);
         let mut repository = self.database.begin().await.unwrap();
@@ -268,10 +273,30 @@ impl House {
             updated_at: None,
         };
         repository.add_volume(&volume).await.unwrap();
+        for server in servers {
+            let attachment = self.reservation(&id, server);
+            repository.add_attachment(&attachment).await.unwrap();
+        }
         let task = Task::CreateVolume { volume_id: id.clone(), source };
         jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
         repository.commit().await.unwrap();
         id
+    }
+
+    /// An attachment without a host.
+    pub fn reservation(&self, volume: &VolumeId, server: &str) -> Attachment {
+        Attachment {
+            id: AttachmentId::from(self.world.ids.random()),
+            volume_id: volume.clone(),
+            instance_id: Some(server.into()),
+            status: AttachmentStatus::Reserved,
+            host: None,
+            mountpoint: None,
+            mode: None,
+            access: None,
+            attached_at: None,
+            created_at: self.world.now(),
+        }
     }
 
     pub async fn volume(&self, source: VolumeSource, size: i64) -> VolumeId {

@@ -1,5 +1,6 @@
 //! What jobs leave behind, on every store: after each fault at each step, and after any order of deletes.
 
+mod attachments;
 mod deletes;
 mod generic;
 mod imports;

@@ -7,7 +7,9 @@ mod api;
 mod database;
 mod faults;
 mod identity;
+mod image_import;
 mod images;
+mod import_filtering;
 mod jobs;
 mod keystone;
 mod limits;
@@ -26,7 +28,9 @@ pub use api::Api;
 pub use database::Database;
 pub use faults::{ConfigError, Faults};
 pub use identity::Identity;
+pub use image_import::{ImageImport, InjectMetadata};
 pub use images::Images;
+pub use import_filtering::ImportFiltering;
 pub use jobs::Jobs;
 pub use keystone::Keystone;
 pub use limits::Limits;
@@ -73,6 +77,9 @@ configuration! {
     api: Api,
     database: Database,
     images: Images,
+    import_filtering_opts: ImportFiltering,
+    image_import_opts: ImageImport,
+    inject_metadata_properties: InjectMetadata,
     volumes: Volumes,
     jobs: Jobs,
     limits: Limits,

@@ -4,6 +4,7 @@
 //! There is one text of every query for both engines: `$1` placeholders, JSON through `->>`, booleans as booleans.
 //! [`on!`] runs the same expression on whichever engine is there.
 
+mod attachments;
 mod durable;
 mod encryptions;
 mod engine;
@@ -18,9 +19,11 @@ mod metadefs;
 mod qos;
 pub mod quotas;
 mod snapshots;
+mod staged;
 mod volume_types;
 mod volumes;
 
+pub use attachments::{Attachment, AttachmentFilter};
 pub use encryptions::Encryption;
 pub use engine::{Database, Options, Repository};
 pub use error::{DbError, Result};
@@ -36,6 +39,7 @@ pub use leftovers::Leftover;
 pub use metadefs::{MetadefItem, MetadefNamespace, MetadefNamespaceFilter, MetadefResourceType};
 pub use qos::{QosSpecs, QosSpecsFilter};
 pub use snapshots::{Snapshot, SnapshotFilter};
+pub use staged::Staged;
 pub use volume_types::{DefaultVolumeType, Specs, VolumeType};
 pub use volumes::{Volume, VolumeChange, VolumeFilter};
 

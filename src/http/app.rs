@@ -13,6 +13,7 @@ use crate::identity::Authority;
 use crate::identity::policy::Policies;
 use crate::jobs::Keeper;
 use crate::model::{JobId, World};
+use crate::web::Web;
 
 /// Shared by all requests; cheap to clone.
 #[derive(Clone)]
@@ -24,6 +25,8 @@ pub struct App {
     /// Says who asks.
     pub authority: Authority,
     pub policies: Arc<Policies>,
+    /// Other people's web servers.
+    pub web: Web,
     /// Keeps the leases of jobs that requests carry out themselves.
     pub keeper: Arc<Keeper>,
 }

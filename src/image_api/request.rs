@@ -28,6 +28,10 @@ impl Call {
         &self.context.project_id
     }
 
+    pub fn has_role(&self, role: &str) -> bool {
+        self.context.caller.has_role(role)
+    }
+
     pub fn origin(&self) -> Origin {
         self.context.origin()
     }

@@ -1,18 +1,21 @@
 //! What things are: identifiers, sizes, statuses and which change into which. No I/O.
 
+mod connection;
 mod id;
 mod scope;
 mod size;
 mod status;
 mod world;
 
+pub use connection::{Access, Connection};
 pub use id::{
-    ApplicationCredentialId, DomainId, EncryptionId, ImageId, JobId, MetadefItemId, MetadefNamespaceId,
-    ProjectId, QosSpecsId, RoleId, SnapshotId, UserId, VolumeId, VolumeTypeId,
+    ApplicationCredentialId, AttachmentId, DomainId, EncryptionId, ImageId, JobId, MetadefItemId,
+    MetadefNamespaceId, ProjectId, QosSpecsId, RoleId, SnapshotId, UserId, VolumeId, VolumeTypeId,
 };
 pub use scope::Scope;
 pub use size::{GIB, Gib, MIB};
 pub use status::{
-    Cause, ImageStatus, JobState, MemberStatus, MetadefKind, SnapshotStatus, UnknownStatus, VolumeStatus,
+    AttachMode, AttachmentStatus, Cause, ImageStatus, JobState, MemberStatus, MetadefKind, SnapshotStatus,
+    UnknownStatus, VolumeStatus,
 };
 pub use world::{Clock, Ids, RandomIds, SystemClock, Timestamp, World};

@@ -27,6 +27,7 @@ use crate::identity::{Authority, Caller};
 use crate::jobs::{Faults, Keeper, Options, Worker};
 use crate::model::{ProjectId, UserId, VolumeTypeId, World};
 use crate::telemetry::metrics::Metrics;
+use crate::web::{self, Web};
 use crate::workflows::{self, Sweeper};
 
 pub use listen::Listeners;
@@ -95,8 +96,19 @@ impl Service {
             volume_object_size: config.volumes.object_size(),
             flatten_volume_from_snapshot: config.volumes.rbd_flatten_volume_from_snapshot,
             max_clone_depth: config.volumes.rbd_max_clone_depth,
+            intake: workflows::Intake::from(&config.images),
+            imports: workflows::Imports::from(&config),
         };
-        let context = workflows::Context::new(stores.clone(), options);
+        let web = Web::new(
+            config.import_filtering_opts.filter(),
+            web::Options {
+                answer_timeout: config.images.upload_idle_timeout.into(),
+                whole_timeout: config.images.web_download_timeout.into(),
+                resumptions: 5,
+                pause: Duration::from_secs(1),
+            },
+        );
+        let context = workflows::Context::new(stores.clone(), options, web.clone());
         let build = context.clone();
         let worker = Worker::new(
             database.clone(),
@@ -113,7 +125,7 @@ impl Service {
         );
         worker.take_over().await?;
         let authority = authority(&config, &database, &world).await?;
-        let app = App { config: Arc::new(config), database, world, stores, authority, policies, keeper };
+        let app = App { config: Arc::new(config), database, world, stores, authority, policies, web, keeper };
         Ok(Self { app, context, worker })
     }
 

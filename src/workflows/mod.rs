@@ -10,6 +10,8 @@ mod delete_image;
 mod delete_snapshot;
 mod delete_volume;
 mod extend_volume;
+mod import_image;
+mod intake;
 mod lineage;
 mod locks;
 pub mod names;
@@ -22,15 +24,19 @@ use std::sync::Arc;
 use crate::block::{BlockStore, Stores};
 use crate::jobs::{StepError, Task, VolumeSource, Workflow};
 use crate::transfer::TransferError;
+use crate::web::Web;
 
+pub use import_image::{FAILED, IMPORTING_TO, Imports};
+pub use intake::Intake;
 pub use sweeper::Sweeper;
-pub use upload_image::{Upload, UploadError, upload_image};
+pub use upload_image::{Arrival, Upload, UploadError, upload_image};
 
 /// What workflows need beside their job.
 #[derive(Clone)]
 pub struct Context {
     pub stores: Stores,
     pub options: Arc<Options>,
+    pub web: Web,
     locks: Arc<locks::Locks>,
 }
 
@@ -42,11 +48,13 @@ pub struct Options {
     pub flatten_volume_from_snapshot: bool,
     /// `rbd_max_clone_depth`
     pub max_clone_depth: i64,
+    pub intake: Intake,
+    pub imports: Imports,
 }
 
 impl Context {
-    pub fn new(stores: Stores, options: Options) -> Self {
-        Self { stores, options: Arc::new(options), locks: Arc::default() }
+    pub fn new(stores: Stores, options: Options, web: Web) -> Self {
+        Self { stores, options: Arc::new(options), web, locks: Arc::default() }
     }
 
     /// The workflow for a task, to be handed to [`crate::jobs::Worker`].
@@ -81,7 +89,13 @@ impl Context {
                 Box::new(delete_snapshot::DeleteSnapshot::new(context, snapshot_id, volume_id))
             }
             Task::UploadImage { image_id } => {
-                Box::new(upload_image::InterruptedUpload::new(context, image_id))
+                Box::new(upload_image::InterruptedUpload::new(context, image_id, Arrival::Upload))
+            }
+            Task::StageImage { image_id } => {
+                Box::new(upload_image::InterruptedUpload::new(context, image_id, Arrival::Stage))
+            }
+            Task::ImportImage { image_id, source, inject } => {
+                Box::new(import_image::ImportImage::new(context, image_id, source, inject))
             }
             Task::SealImage { image_id } => Box::new(seal_image::SealImage::new(context, image_id)),
             Task::DeleteImage { image_id } => Box::new(delete_image::DeleteImage::new(context, image_id)),

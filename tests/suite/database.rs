@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pumice::db::{
-    Database, DbError, DefaultVolumeType, Direction, Encryption, Heartbeat, JobOutcome, Operator, Options,
-    Page, QosSpecs, QosSpecsFilter, Snapshot, SnapshotFilter, SortKey, Volume, VolumeChange, VolumeFilter,
-    VolumeType,
+    Attachment, AttachmentFilter, Database, DbError, DefaultVolumeType, Direction, Encryption, Heartbeat,
+    Image, ImageChange, JobOutcome, Operator, Options, Page, QosSpecs, QosSpecsFilter, Repository, Snapshot,
+    SnapshotFilter, SortKey, Staged, Volume, VolumeChange, VolumeFilter, VolumeType,
 };
 use pumice::jobs::{self, Origin, Task, VolumeSource};
 use pumice::model::{
-    Cause, EncryptionId, Gib, JobId, JobState, ProjectId, QosSpecsId, SnapshotId, SnapshotStatus, Timestamp,
-    UserId, VolumeId, VolumeStatus, VolumeTypeId, World,
+    Access, AttachMode, AttachmentId, AttachmentStatus, Cause, Connection, EncryptionId, Gib, ImageId,
+    ImageStatus, JobId, JobState, ProjectId, QosSpecsId, SnapshotId, SnapshotStatus, Timestamp, UserId,
+    VolumeId, VolumeStatus, VolumeTypeId, World,
 };
 use sqlx::types::Json;
 
@@ -39,11 +40,13 @@ macro_rules! on_both {
 mod image_records;
 
 on_both!(
+    what_is_staged_goes_with_its_image,
     rows_come_back_as_they_went,
     lists_filter_sort_and_page,
     a_status_changes_once,
     what_is_not_committed_never_happened,
     snapshots_hold_their_volume,
+    attachments_say_what_a_volume_is,
     a_type_has_one_name_and_outlives_its_volumes,
     types_are_granted_and_are_defaults,
     a_type_is_not_used_while_it_changes,
@@ -110,6 +113,7 @@ fn volume(number: u128, of_type: &VolumeTypeId) -> Volume {
         source_volume_id: None,
         image_id: None,
         metadata: Json(BTreeMap::new()),
+        admin_metadata: Json(BTreeMap::new()),
         image_metadata: None,
         created_at: Timestamp(number as i64),
         updated_at: None,
@@ -207,7 +211,7 @@ async fn a_status_changes_once(database: Database) {
         .change_volume(
             &row.id,
             VolumeStatus::Deleting,
-            VolumeStatus::InUse,
+            VolumeStatus::Extending,
             &VolumeChange::default(),
             Timestamp(6),
         )
@@ -223,6 +227,108 @@ async fn what_is_not_committed_never_happened(database: Database) {
     add(&database, &[volume(2, &of_type)]).await;
     let mut repository = database.read().await.unwrap();
     assert_eq!(repository.count_volumes(&VolumeFilter::default()).await.unwrap(), 1);
+}
+
+/// Another attachment of the volume, reserved for that server.
+fn attachment(number: u128, of: &Volume, server: &str) -> Attachment {
+    Attachment {
+        id: AttachmentId::from(uuid::Uuid::from_u128(number)),
+        volume_id: of.id.clone(),
+        instance_id: Some(server.into()),
+        status: AttachmentStatus::Reserved,
+        host: None,
+        mountpoint: None,
+        mode: None,
+        access: None,
+        attached_at: None,
+        created_at: Timestamp(number as i64),
+    }
+}
+
+async fn attachments_say_what_a_volume_is(database: Database) {
+    let of_type = volume_type(&database).await;
+    let (row, mut other) = (volume(1, &of_type), volume(2, &of_type));
+    other.project_id = ProjectId("q".into());
+    add(&database, &[row.clone(), other.clone()]).await;
+    let (mut first, second) = (attachment(11, &row, "s"), attachment(12, &other, "t"));
+    let mut repository = database.begin().await.unwrap();
+    let homeless = attachment(13, &volume(99, &of_type), "s");
+    assert!(matches!(repository.add_attachment(&homeless).await, Err(DbError::Reference)));
+    drop(repository);
+
+    let mut repository = database.begin().await.unwrap();
+    for added in [&first, &second] {
+        repository.add_attachment(added).await.unwrap();
+        repository.follow_attachments(&added.volume_id, Timestamp(5)).await.unwrap();
+    }
+    assert_eq!(repository.volume(&row.id).await.unwrap().unwrap().status, VolumeStatus::Reserved);
+    first.status = AttachmentStatus::Attached;
+    first.host = Some("h".into());
+    first.mountpoint = Some("/dev/vdb".into());
+    first.mode = Some(AttachMode::Ro);
+    first.attached_at = Some(Timestamp(6));
+    first.access = Some(Json(access()));
+    assert!(repository.update_attachment(&first).await.unwrap());
+    assert_eq!(repository.attachment(&first.id).await.unwrap().as_ref(), Some(&first));
+    repository.follow_attachments(&row.id, Timestamp(7)).await.unwrap();
+    assert_eq!(repository.volume(&row.id).await.unwrap().unwrap().status, VolumeStatus::InUse);
+    assert_eq!(repository.attached_to(&[&row.id, &other.id]).await.unwrap(), [first.clone()]);
+    assert_eq!(repository.attached_to(&[]).await.unwrap(), []);
+
+    let found = async |repository: &mut Repository, filter: AttachmentFilter| -> Vec<AttachmentId> {
+        let found = repository.attachments(&filter, &Page::default()).await.unwrap();
+        found.into_iter().map(|attachment| attachment.id).collect()
+    };
+    let some = AttachmentFilter::default;
+    for (filter, expected) in [
+        (some(), vec![&second, &first]),
+        (AttachmentFilter { project_id: Some("q".into()), ..some() }, vec![&second]),
+        (AttachmentFilter { instance_id: Some("s".into()), ..some() }, vec![&first]),
+        (AttachmentFilter { status: Some(vec!["reserved".into()]), ..some() }, vec![&second]),
+        (AttachmentFilter { volume_id: Some(vec![row.id.to_string()]), ..some() }, vec![&first]),
+        (AttachmentFilter { id: Some(Vec::new()), ..some() }, vec![]),
+    ] {
+        let expected: Vec<_> = expected.into_iter().map(|attachment| attachment.id.clone()).collect();
+        assert_eq!(found(&mut repository, filter.clone()).await, expected, "{filter:?}");
+    }
+
+    // What a job works on keeps its status.
+    let change = VolumeChange::default();
+    let (from, to) = (VolumeStatus::InUse, VolumeStatus::Extending);
+    assert!(repository.change_volume(&row.id, from, to, &change, Timestamp(8)).await.unwrap());
+    assert!(repository.remove_attachment(&first.id).await.unwrap());
+    assert!(!repository.remove_attachment(&first.id).await.unwrap());
+    repository.follow_attachments(&row.id, Timestamp(9)).await.unwrap();
+    assert_eq!(repository.volume(&row.id).await.unwrap().unwrap().status, to);
+    assert_eq!(repository.status_by_attachments(&row.id).await.unwrap(), VolumeStatus::Available);
+
+    // They go with their volume.
+    assert!(repository.remove_volume(&other.id).await.unwrap());
+    assert_eq!(repository.attachment(&second.id).await.unwrap(), None);
+    repository.commit().await.unwrap();
+}
+
+fn access() -> Access {
+    let qos = BTreeMap::from([("total_iops_sec".to_owned(), serde_json::json!(500))]);
+    Access {
+        connection: Connection {
+            name: "volumes/volume-x".into(),
+            hosts: vec!["10.0.0.1".into(), "fd00::1".into()],
+            ports: vec!["6789".into(), "6789".into()],
+            cluster_name: "ceph".into(),
+            auth_enabled: false,
+            auth_username: None,
+            secret_type: "ceph".into(),
+            secret_uuid: "s".into(),
+            volume_id: "x".into(),
+            discard: true,
+            qos_specs: Some(qos),
+            access_mode: AttachMode::Ro,
+            encrypted: false,
+            cacheable: true,
+        },
+        enforce_multipath: true,
+    }
 }
 
 async fn snapshots_hold_their_volume(database: Database) {
@@ -444,6 +550,54 @@ async fn an_encryption_goes_with_its_type(database: Database) {
     repository.add_encryption(&encryption).await.unwrap();
     assert!(repository.remove_volume_type(&of_type).await.unwrap());
     assert_eq!(repository.encryption(&of_type).await.unwrap(), None);
+    repository.commit().await.unwrap();
+}
+
+async fn what_is_staged_goes_with_its_image(database: Database) {
+    let (id, now) = (ImageId::from(uuid::Uuid::from_u128(7)), Timestamp(1));
+    let project = "p";
+    let image = Image {
+        id: id.clone(),
+        project_id: Some(ProjectId(project.into())),
+        name: None,
+        status: ImageStatus::Queued,
+        previous_status: None,
+        visibility: "shared".into(),
+        protected: false,
+        os_hidden: false,
+        container_format: None,
+        disk_format: None,
+        size: None,
+        virtual_size: None,
+        checksum: None,
+        os_hash_algo: None,
+        os_hash_value: None,
+        min_disk: 0,
+        min_ram: 0,
+        properties: Json(BTreeMap::new()),
+        tags: Json(BTreeMap::new()),
+        location: None,
+        created_at: now,
+        updated_at: now,
+    };
+    let facts = ImageChange { size: Some(5), checksum: Some("c".into()), ..ImageChange::default() };
+    let staged = Staged::new(&id, "first".into(), facts.clone());
+    let mut repository = database.begin().await.unwrap();
+    repository.add_image(&image).await.unwrap();
+    let (from, to) = (ImageStatus::Queued, ImageStatus::Uploading);
+    assert!(repository.change_image(&id, from, to, &ImageChange::default(), now).await.unwrap());
+    assert_eq!(repository.staged(&id).await.unwrap(), None);
+    repository.set_staged(&staged).await.unwrap();
+    assert_eq!(repository.staged(&id).await.unwrap(), Some(staged));
+    let unpacked =
+        Staged { name: "second".into(), size: 7, taken: true, ..Staged::new(&id, String::new(), facts) };
+    repository.set_staged(&unpacked).await.unwrap();
+    assert_eq!(repository.staged(&id).await.unwrap(), Some(unpacked));
+    assert_eq!(repository.image(&id).await.unwrap().unwrap().size, Some(7));
+    let used = repository.image_use(project).await.unwrap();
+    assert_eq!((used.count, used.bytes, used.staged_bytes, used.uploading), (1, 0, 7, 1));
+    repository.remove_image(&id).await.unwrap();
+    assert_eq!(repository.staged(&id).await.unwrap(), None);
     repository.commit().await.unwrap();
 }
 

@@ -15,6 +15,7 @@ use super::super::quotas::reserve;
 use super::super::request::{Body, Call};
 use super::super::schema::Object;
 use super::super::types;
+use super::attached::Attached;
 use super::view::{One, Place, View};
 use crate::config::{Config, Limits};
 use crate::db::Volume;
@@ -111,6 +112,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
         source_volume_id: source.volume_id(),
         image_id: source.image_id(),
         metadata: Json(wanted.metadata),
+        admin_metadata: Json(BTreeMap::new()),
         image_metadata: source.image_metadata().map(Json),
         created_at: app.world.now(),
         updated_at: None,
@@ -119,7 +121,9 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
     let task = Task::CreateVolume { volume_id: volume.id.clone(), source: source.into_task() };
     jobs::enqueue(&mut repository, &app.world, task, &call.context.origin()).await?;
     repository.commit().await?;
-    Ok(answer(StatusCode::ACCEPTED, &One { volume: View::new(&volume, &call, Place::Write) }))
+    let attached = Attached::default();
+    let volume = View::new(&volume, &attached, &call, Place::Write);
+    Ok(answer(StatusCode::ACCEPTED, &One { volume }))
 }
 
 /// What the body says.
@@ -166,7 +170,7 @@ impl Wanted {
         let body = Object::body(body)?;
         let volume = body.object("volume")?;
         let wanted = volume.map(|volume| Self::read_volume(&volume, version, limits)).transpose()?;
-        body.object_or_null(HINTS)?;
+        body.object_or(HINTS, &["object", "null"])?;
         body.require("volume")?;
         body.only(&["volume", HINTS])?;
         wanted.ok_or(Fault::Malformed)

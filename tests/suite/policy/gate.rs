@@ -27,17 +27,30 @@ impl Route {
 }
 
 /// Actions that are there.
-const ACTIONS: [(&str, &str); 3] = [
+const ACTIONS: [(&str, &str); 15] = [
+    ("/v3/volumes/{volume_id}/action", "os-attach"),
+    ("/v3/volumes/{volume_id}/action", "os-begin_detaching"),
+    ("/v3/volumes/{volume_id}/action", "os-detach"),
     ("/v3/volumes/{volume_id}/action", "os-extend"),
+    ("/v3/volumes/{volume_id}/action", "os-extend_volume_completion"),
+    ("/v3/volumes/{volume_id}/action", "os-force_detach"),
+    ("/v3/volumes/{volume_id}/action", "os-initialize_connection"),
+    ("/v3/volumes/{volume_id}/action", "os-reserve"),
+    ("/v3/volumes/{volume_id}/action", "os-roll_detaching"),
+    ("/v3/volumes/{volume_id}/action", "os-set_bootable"),
+    ("/v3/volumes/{volume_id}/action", "os-terminate_connection"),
+    ("/v3/volumes/{volume_id}/action", "os-unreserve"),
+    ("/v3/volumes/{volume_id}/action", "os-update_readonly_flag"),
     ("/v3/types/{type_id}/action", "addProjectAccess"),
     ("/v3/types/{type_id}/action", "removeProjectAccess"),
 ];
 
 /// Routes that tell everybody the same, or nothing: the real services ask no rule either.
-const OPEN: [&str; 28] = [
+const OPEN: [&str; 29] = [
     "GET /",
     "GET /versions",
     "GET /v2",
+    "GET /v2/info/import",
     // Of the own project alone.
     "GET /v2/info/usage",
     "GET /v2/schemas/image",
@@ -98,7 +111,8 @@ fn routes() -> Vec<Route> {
 async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
     let mut path = route.path.clone();
     if path.contains("{image_id}") {
-        let status = if route.path.ends_with("/file") && route.method == "PUT" {
+        let is_empty = ["/stage", "/import"].iter().any(|end| route.path.ends_with(end));
+        let status = if is_empty || route.path.ends_with("/file") && route.method == "PUT" {
             ImageStatus::Queued
         } else if route.path.ends_with("reactivate") {
             ImageStatus::Deactivated
@@ -127,7 +141,14 @@ async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
             .replace("{tag}", tag);
     }
     if path.contains("{volume_id}") {
-        path = path.replace("{volume_id}", stage.volume(OURS).await.as_str());
+        let id = stage.volume(OURS).await;
+        if route.action == Some("os-begin_detaching") {
+            stage.attach(&id, None).await;
+        }
+        path = path.replace("{volume_id}", id.as_str());
+    }
+    if path.contains("{attachment_id}") {
+        path = path.replace("{attachment_id}", stage.attachment(OURS).await.as_str());
     }
     if path.contains("{snapshot_id}") {
         path = path.replace("{snapshot_id}", stage.snapshot(OURS).await.as_str());
@@ -186,7 +207,12 @@ const TAG: &str = "/v2/metadefs/namespaces/{namespace}/tags/{tag}";
 async fn body(stage: &Stage, route: &Route) -> Option<(&'static str, Value)> {
     let json = |body| Some(("application/json", body));
     match (route.method.as_str(), route.path.as_str(), route.action) {
-        ("PUT", "/v2/images/{image_id}/file", _) => Some(("application/octet-stream", Value::Null)),
+        ("POST", "/v2/images/{image_id}/import", _) => {
+            json(json!({"method": {"name": "web-download", "uri": "http://192.88.99.1/"}}))
+        }
+        ("PUT", "/v2/images/{image_id}/file" | "/v2/images/{image_id}/stage", _) => {
+            Some(("application/octet-stream", Value::Null))
+        }
         ("PATCH", "/v2/images/{image_id}", _) => Some((
             "application/openstack-images-v2.1-json-patch",
             json!([{"op": "replace", "path": "/name", "value": "another"}]),
@@ -222,6 +248,26 @@ async fn body(stage: &Stage, route: &Route) -> Option<(&'static str, Value)> {
         ("POST", "/v3/qos-specs", _) => json(json!({"qos_specs": {"name": stage.new_name()}})),
         ("PUT", "/v3/qos-specs/{qos_id}", _) => json(json!({"qos_specs": {"a": "b"}})),
         ("PUT", "/v3/qos-specs/{qos_id}/delete_keys", _) => json(json!({"keys": ["k"]})),
+        ("POST", "/v3/attachments", _) => {
+            json(json!({"attachment": {"volume_uuid": stage.volume(OURS).await.as_str()}}))
+        }
+        ("PUT", "/v3/attachments/{attachment_id}", _) => {
+            json(json!({"attachment": {"connector": {"host": "compute-1"}}}))
+        }
+        ("POST", "/v3/attachments/{attachment_id}/action", _) => json(json!({"os-complete": null})),
+        ("POST", _, Some("os-attach")) => {
+            json(json!({"os-attach": {"host_name": "compute-1", "mountpoint": "/dev/vdb"}}))
+        }
+        ("POST", _, Some(action @ ("os-initialize_connection" | "os-terminate_connection"))) => {
+            json(json!({action: {"connector": {}}}))
+        }
+        ("POST", _, Some("os-set_bootable")) => json(json!({"os-set_bootable": {"bootable": true}})),
+        ("POST", _, Some("os-update_readonly_flag")) => {
+            json(json!({"os-update_readonly_flag": {"readonly": true}}))
+        }
+        ("POST", "/v3/volumes/{volume_id}/action", Some(action)) if action != "os-extend" => {
+            json(json!({action: {}}))
+        }
         ("POST", _, Some("addProjectAccess")) => json(json!({"addProjectAccess": {"project": OURS}})),
         ("POST", _, Some("removeProjectAccess")) => json(json!({"removeProjectAccess": {"project": THEIRS}})),
         ("POST", _, Some("os-extend")) => json(json!({"os-extend": {"new_size": 2}})),

@@ -6,5 +6,5 @@ mod language;
 mod members;
 mod quotas;
 mod sight;
-mod stage;
+pub mod stage;
 mod types;

@@ -21,6 +21,8 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 use uuid::Uuid;
 
+use crate::house::StoreKind;
+
 /// 2026-11-22T11:47:26.970525, and each look a second later.
 struct StepClock(AtomicI64);
 
@@ -64,6 +66,21 @@ impl Site {
 
     /// With other options than the defaults.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::on(None, change).await
+    }
+
+    /// Whose volumes lie in the pool `volumes` of the real cluster.
+    pub async fn on_ceph(change: impl FnOnce(&mut Config)) -> Self {
+        let (stores, _) = StoreKind::RbdV2.make().await;
+        Self::on(Some(stores), |config| {
+            config.volumes.rbd_pool = "volumes".to_owned();
+            change(config);
+        })
+        .await
+    }
+
+    /// On these stores, or in a folder of its own.
+    async fn on(stores: Option<Stores>, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.identity.mode = IdentityMode::None;
@@ -76,10 +93,10 @@ impl Site {
         let database = open_database(&config).await.unwrap();
         database.migrate().await.unwrap();
         let directory = Directory::open(folder.path().join("store"), BlockingPool::new(2, 1, 1, 2)).unwrap();
-        let stores = Stores {
+        let stores = stores.unwrap_or_else(|| Stores {
             images: directory.pool(&config.images.rbd_store_pool).unwrap(),
             volumes: directory.pool(&config.volumes.rbd_pool).unwrap(),
-        };
+        });
         let clock = Arc::new(StepClock(AtomicI64::new(1_795_348_046_970_525)));
         let world = World { clock: clock.clone(), ids: Arc::new(CountedIds(AtomicU64::new(1))) };
         let service = Service::assemble(config, database, stores, world, Arc::new(NoFaults)).await.unwrap();

@@ -54,7 +54,7 @@ async fn images_are_shared_listed_and_put_aside() {
         (&["--public"], &[]),
         (&["--hidden"], &[]),
         (&["--limit", "2"], &["b", "c"]),
-        (&["--max-items", "2"], &["a", "b"]),
+        (&["--max-items", "2"], &["b", "c"]),
     ] {
         assert_eq!(names(arguments).await, expected, "{arguments:?}");
     }

@@ -11,9 +11,11 @@ mod engine;
 mod error;
 mod filter;
 mod identity;
+mod image_members;
 mod images;
 mod jobs;
 mod leftovers;
+mod metadefs;
 mod qos;
 pub mod quotas;
 mod snapshots;
@@ -30,9 +32,11 @@ pub use identity::{
     ApplicationCredential, Domain, Extra, Project, ProjectFilter, Role, RoleAssignment, RoleAssignmentFilter,
     SecretHash, SigningKey, User, UserFilter,
 };
+pub use image_members::ImageMember;
 pub use images::{Image, ImageChange, ImageFilter, ImageNumber};
 pub use jobs::{Heartbeat, Job, JobFilter, JobOutcome, NewJob, Resource};
 pub use leftovers::Leftover;
+pub use metadefs::{MetadefItem, MetadefNamespace, MetadefNamespaceFilter, MetadefResourceType};
 pub use qos::{QosSpecs, QosSpecsFilter};
 pub use snapshots::{Snapshot, SnapshotFilter};
 pub use staged::Staged;

@@ -120,6 +120,27 @@ impl ImageStatus {
 }
 
 statuses! {
+    /// What a project says to a `shared` image that it was given; any of these may become any other.
+    MemberStatus, "member" {
+        Pending = "pending",
+        /// The image is in the project's lists.
+        Accepted = "accepted",
+        Rejected = "rejected",
+    }
+}
+
+statuses! {
+    /// What is in a namespace of metadata definitions.
+    MetadefKind, "metadata definition" {
+        Object = "object",
+        Property = "property",
+        Tag = "tag",
+        /// A resource type that the namespace is for.
+        ResourceType = "resource_type",
+    }
+}
+
+statuses! {
     /// Of a volume (Block Storage API v3, `status`).
     VolumeStatus, "volume" {
         Creating = "creating",

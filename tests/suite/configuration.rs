@@ -274,6 +274,7 @@ fn the_names_and_defaults_of_the_field_are_kept() {
         ("images", "api_limit_max", "1000"),
         ("images", "image_property_quota", "128"),
         ("images", "image_tag_quota", "128"),
+        ("images", "image_member_quota", "128"),
         ("images", "show_image_direct_url", "false"),
         ("import_filtering_opts", "allowed_schemes", r#"["http","https"]"#),
         ("import_filtering_opts", "disallowed_schemes", "[]"),

@@ -37,6 +37,8 @@ macro_rules! on_both {
     };
 }
 
+mod image_records;
+
 on_both!(
     what_is_staged_goes_with_its_image,
     rows_come_back_as_they_went,

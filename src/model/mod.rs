@@ -1,11 +1,13 @@
 //! What things are: identifiers, sizes, statuses and which change into which. No I/O.
 
+mod host;
 mod id;
 mod scope;
 mod size;
 mod status;
 mod world;
 
+pub use host::Host;
 pub use id::{
     ApplicationCredentialId, DomainId, EncryptionId, ImageId, JobId, ProjectId, QosSpecsId, RoleId,
     SnapshotId, UserId, VolumeId, VolumeTypeId,

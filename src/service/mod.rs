@@ -27,7 +27,7 @@ use crate::identity::{Authority, Caller};
 use crate::jobs::{Faults, Keeper, Options, Worker};
 use crate::model::{ProjectId, UserId, VolumeTypeId, World};
 use crate::telemetry::metrics::Metrics;
-use crate::workflows::{self, Sweeper};
+use crate::workflows::{self, Making, Sweeper};
 
 pub use listen::Listeners;
 pub use reachable::reachable;
@@ -91,12 +91,15 @@ impl Service {
         let owner = world.ids.random().to_string();
         let (lease, heartbeat) = (config.jobs.lease.into(), config.jobs.heartbeat.into());
         let keeper = Keeper::new(database.clone(), world.clone(), owner, lease, heartbeat);
-        let options = workflows::Options {
-            volume_object_size: config.volumes.object_size(),
-            flatten_volume_from_snapshot: config.volumes.rbd_flatten_volume_from_snapshot,
-            max_clone_depth: config.volumes.rbd_max_clone_depth,
-        };
-        let context = workflows::Context::new(stores.clone(), options);
+        let making = config.all_backends().map(|(name, backend)| {
+            let making = Making {
+                object_size: backend.object_size(),
+                flatten_from_snapshot: backend.rbd_flatten_volume_from_snapshot,
+                max_clone_depth: backend.rbd_max_clone_depth,
+            };
+            (name.to_owned(), making)
+        });
+        let context = workflows::Context::new(stores.clone(), making);
         let build = context.clone();
         let worker = Worker::new(
             database.clone(),

@@ -27,8 +27,9 @@ impl Workflow for ExtendVolume {
         &["resize"]
     }
 
-    async fn run(&self, _: &'static str, _: &Run) -> Result<(), StepError> {
-        let image = self.context.stores.volumes.open(&names::volume(&self.id), OpenMode::ReadWrite).await?;
+    async fn run(&self, _: &'static str, run: &Run) -> Result<(), StepError> {
+        let store = self.context.store_of(&self.id, run).await?;
+        let image = store.open(&names::volume(&self.id), OpenMode::ReadWrite).await?;
         let resized = match image.size().await {
             Ok(size) if size < self.size.bytes() => image.resize(self.size.bytes(), &Progress::new()).await,
             Ok(_) => Ok(()),

@@ -29,12 +29,16 @@ pub(super) enum Rest {
 }
 
 /// Removes what `parent`, whose clone is gone, was kept for: its clone snapshot, then the image itself when it was
-/// deleted and nothing else needs it, then the same for the image that one hangs on.
-pub(super) async fn release(context: &Context, parent: &SnapshotPath) -> Result<()> {
+/// deleted and nothing else needs it, then the same for the image that one hangs on. The clone was in `from`.
+pub(super) async fn release(
+    context: &Context,
+    from: &Arc<dyn BlockStore>,
+    parent: &SnapshotPath,
+) -> Result<()> {
     let mut next = Some(parent.clone());
     for _ in 0..DEEPEST {
         let Some(parent) = next else { return Ok(()) };
-        let Some(store) = context.store_of(&parent.pool) else { return Ok(()) };
+        let Some(store) = context.pool_beside(from, &parent.pool).await? else { return Ok(()) };
         let _lock = context.locks.lock(live_name(&parent.image)).await;
         if names::is_clone_snapshot(&parent.snapshot) {
             let live = live_name(&parent.image);
@@ -48,14 +52,13 @@ pub(super) async fn release(context: &Context, parent: &SnapshotPath) -> Result<
 }
 
 /// Removes a deleted image, if nothing needs it any more, and all that was kept for its sake.
-pub(super) async fn reap(context: &Context, pool: &str, name: &str) -> Result<Rest> {
-    let Some(store) = context.store_of(pool) else { return Ok(Rest::Needed) };
+pub(super) async fn reap(context: &Context, store: &Arc<dyn BlockStore>, name: &str) -> Result<Rest> {
     let (rest, parent) = {
         let _lock = context.locks.lock(live_name(name)).await;
         remove_if_deleted(store, name).await?
     };
     if let Some(parent) = parent {
-        release(context, &parent).await?;
+        release(context, store, &parent).await?;
     }
     Ok(rest)
 }
@@ -205,7 +208,7 @@ pub(super) async fn flatten(
     image.close().await?;
     flattened?;
     match parent {
-        Some(parent) if !has_clones => release(context, &parent.path).await,
+        Some(parent) if !has_clones => release(context, store, &parent.path).await,
         _ => Ok(()),
     }
 }

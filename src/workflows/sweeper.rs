@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, lineage};
-use crate::db::Database;
+use crate::block;
+use crate::db::{Database, Leftover};
 use crate::jobs::{StepError, chain};
 use crate::model::World;
 
@@ -45,11 +46,10 @@ impl Sweeper {
         let mut needed = 0;
         for leftover in leftovers {
             // One that cannot be looked at now does not keep the others.
-            let rest = lineage::reap(&self.context, &leftover.pool, &leftover.name).await;
-            let is_gone = rest.unwrap_or_else(|error| {
+            let is_gone = self.reap(&leftover).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, leftover.name, "a leftover was not looked after");
-                lineage::Rest::Needed
-            }) == lineage::Rest::Gone;
+                false
+            });
             if is_gone {
                 let mut repository = self.database.begin().await?;
                 repository.remove_leftover(&leftover).await?;
@@ -59,6 +59,16 @@ impl Sweeper {
             }
         }
         Ok(needed)
+    }
+
+    /// Pools of several clusters may have one name: it is gone when it is in none of them. A pool that is not
+    /// configured any more may be so again.
+    async fn reap(&self, leftover: &Leftover) -> block::Result<bool> {
+        let mut rests = Vec::new();
+        for store in self.context.all_stores().filter(|store| store.pool() == leftover.pool) {
+            rests.push(lineage::reap(&self.context, store, &leftover.name).await?);
+        }
+        Ok(!rests.is_empty() && rests.iter().all(|rest| *rest == lineage::Rest::Gone))
     }
 
     async fn forget(&self) -> crate::db::Result<()> {

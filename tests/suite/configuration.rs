@@ -77,6 +77,42 @@ fn a_variable_is_taken_for_what_its_option_is() {
 }
 
 #[test]
+fn a_backend_has_a_section_of_its_own_in_the_file_and_in_the_environment() {
+    let file = "[backends.fast]\nstore = \"rbd\"\nrbd_pool = \"nvme\"\n[backends.archive]\n";
+    let variables = [
+        ("PUMICE_BACKENDS__FAST__RBD_USER", "007"),
+        ("PUMICE_BACKENDS__FAST__RBD_MAX_CLONE_DEPTH", "2"),
+        ("PUMICE_BACKENDS__COLD__RBD_POOL", "tape"),
+    ];
+    let config = load(file, &variables).unwrap();
+    let names: Vec<_> =
+        config.all_backends().map(|(name, backend)| (name.to_owned(), backend.rbd_pool)).collect();
+    let expected = [("directory", "rbd"), ("archive", "rbd"), ("cold", "tape"), ("fast", "nvme")]
+        .map(|(n, p)| (n.into(), p.into()));
+    assert_eq!(names, expected);
+    let fast = &config.backends.0["fast"];
+    assert_eq!(
+        (fast.store, fast.rbd_user.as_deref(), fast.rbd_max_clone_depth),
+        (StoreKind::Rbd, Some("007"), 2)
+    );
+}
+
+#[test]
+fn a_backend_is_refused_under_its_name() {
+    let file = "[volumes]\nvolume_backend_name = \"fast\"\n[backends.fast]\nrbd_pool = \"../etc\"\n[backends.\"a@b\"]\n";
+    let faults = refused(file, &[]);
+    let options: Vec<_> = faults.lines().filter_map(|line| line.split(':').next()).collect();
+    assert_eq!(options, ["backends.a@b", "backends.fast.rbd_pool", "backends.fast"], "{faults}");
+    let unknown = refused("[backends.fast]\nrbd_pol = \"x\"\n", &[]);
+    assert!(
+        unknown.starts_with("backends.fast.rbd_pol: there is no such option; there are store, "),
+        "{unknown}"
+    );
+    let no_section = refused("[backends]\nfast = 1\n", &[]);
+    assert!(no_section.starts_with("backends.fast: must be a section with options"), "{no_section}");
+}
+
+#[test]
 fn an_old_name_still_works_and_precedence_with_it() {
     let file = "[volumes]\nvolume_tmp_dir = \"/old\"\n[jobs]\nrbd_concurrent_flatten_operations = 2\n";
     let config = load(file, &[]).unwrap();
@@ -248,7 +284,8 @@ fn the_reference_knows_every_option_and_says_something_about_each() {
     }
     let refusal = refused("no_such_section = 1\n", &[]);
     let known = refusal.split("there are ").nth(1).unwrap().trim_end_matches(" (in pumice.toml)");
-    let described: Vec<_> = Config::sections().iter().map(|section| section.name).collect();
+    let described: Vec<_> =
+        Config::sections().iter().filter_map(|section| section.name.split('.').next()).collect();
     assert_eq!(known, described.join(", "));
 }
 
@@ -310,7 +347,10 @@ fn every_example_loads() {
         assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
         seen.insert(path.file_name().unwrap().to_str().unwrap().to_owned());
     }
-    assert_eq!(seen, ["ceph.toml", "directory.toml", "postgresql.toml"].map(String::from).into());
+    assert_eq!(
+        seen,
+        ["backends.toml", "ceph.toml", "directory.toml", "postgresql.toml"].map(String::from).into()
+    );
 
     let ceph = Config::load_with(Some(&root().join("examples/ceph.toml")), []).unwrap();
     assert_eq!((ceph.images.store, ceph.volumes.store), (StoreKind::Rbd, StoreKind::Rbd));

@@ -16,7 +16,7 @@ use super::super::request::{Body, Call};
 use super::super::schema::Object;
 use super::super::types;
 use super::view::{One, Place, View};
-use crate::config::{Config, Limits};
+use crate::config::Limits;
 use crate::db::Volume;
 use crate::http::App;
 use crate::identity::policy::volume as rules;
@@ -102,7 +102,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
         status: VolumeStatus::Creating,
         previous_status: None,
         availability_zone: zone.clone(),
-        host: Some(host(&app.config)),
+        host: Some(source.host(&app)),
         volume_type_id: volume_type.id,
         volume_type_name: volume_type.name,
         bootable: source.is_bootable(),
@@ -213,9 +213,4 @@ impl Wanted {
             backup_id,
         })
     }
-}
-
-/// As the real service names the place of a volume: `<host>@<backend>#<pool>`.
-fn host(config: &Config) -> String {
-    format!("pumice@{}#{}", config.volumes.backend_name(), config.volumes.rbd_pool)
 }

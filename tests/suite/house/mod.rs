@@ -395,7 +395,7 @@ impl House {
 
     pub async fn write(&self, volume: &VolumeId, offset: u64, bytes: &[u8]) {
         let name = workflows::names::volume(volume);
-        let image = self.stores.volumes.open(&name, OpenMode::ReadWrite).await.unwrap();
+        let image = self.stores.volumes.first().store.open(&name, OpenMode::ReadWrite).await.unwrap();
         image.write(offset, Bytes::copy_from_slice(bytes)).await.unwrap();
         image.flush().await.unwrap();
         image.close().await.unwrap();
@@ -403,7 +403,7 @@ impl House {
 
     pub async fn read(&self, volume: &VolumeId, offset: u64, length: u64) -> Bytes {
         let name = workflows::names::volume(volume);
-        let image = self.stores.volumes.open(&name, OpenMode::ReadOnly).await.unwrap();
+        let image = self.stores.volumes.first().store.open(&name, OpenMode::ReadOnly).await.unwrap();
         let bytes = image.read(offset, length).await.unwrap();
         image.close().await.unwrap();
         bytes
@@ -448,7 +448,7 @@ impl House {
     /// All names on the pools and in their trash that bear an id of ours.
     pub async fn on_pools(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for store in [&self.stores.images, &self.stores.volumes] {
+        for store in self.stores.volumes.iter().map(|backend| &backend.store).chain([&self.stores.images]) {
             for name in names_of(store).await {
                 if self.ids.lock().unwrap().iter().any(|id| name.contains(id.as_str())) {
                     found.push(format!("{}/{name}", store.pool()));

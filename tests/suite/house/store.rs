@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pumice::block::directory::Directory;
 use pumice::block::rbd::{self, CloneFormat, RbdOptions};
-use pumice::block::{BlockStore, BlockingPool, Stores};
+use pumice::block::{Backends, BlockStore, BlockingPool, Stores};
 use tempfile::TempDir;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +33,10 @@ impl StoreKind {
             StoreKind::Directory => {
                 let folder = tempfile::tempdir().unwrap();
                 let root = Directory::open(folder.path(), BlockingPool::default()).unwrap();
-                let stores =
-                    Stores { images: root.pool("images").unwrap(), volumes: root.pool("volumes").unwrap() };
+                let stores = Stores {
+                    images: root.pool("images").unwrap(),
+                    volumes: one(root.pool("volumes").unwrap()),
+                };
                 (stores, Some(folder))
             }
             StoreKind::RbdV1 => (on_ceph(CloneFormat::V1), None),
@@ -43,10 +45,14 @@ impl StoreKind {
     }
 }
 
+fn one(store: Arc<dyn BlockStore>) -> Backends {
+    Backends::one("directory", store)
+}
+
 fn on_ceph(clone_format: CloneFormat) -> Stores {
     let pool = |name: &str| -> Arc<dyn BlockStore> {
         let options = RbdOptions { conf: Some(ceph_conf()), clone_format, ..RbdOptions::new(name) };
         Arc::new(rbd::open(options, BlockingPool::default()).unwrap())
     };
-    Stores { images: pool("images"), volumes: pool("volumes") }
+    Stores { images: pool("images"), volumes: one(pool("volumes")) }
 }

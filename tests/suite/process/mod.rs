@@ -185,7 +185,7 @@ impl Place {
         drop(rows);
         database.close().await;
         let stores = self.stores();
-        for store in [&stores.images, &stores.volumes] {
+        for store in [&stores.images, &stores.volumes.first().store] {
             assert_eq!(store.list().await.unwrap(), Vec::<String>::new(), "in pool {}", store.pool());
             assert_eq!(store.trash_list().await.unwrap(), [], "in the trash of pool {}", store.pool());
         }

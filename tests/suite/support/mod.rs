@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use futures::Stream;
 use http_body_util::BodyExt;
 use pumice::block::directory::Directory;
-use pumice::block::{BlockingPool, Stores};
+use pumice::block::{Backends, BlockingPool, Stores};
 use pumice::config::{Config, DatabaseUrl, IdentityMode};
 use pumice::http::App;
 use pumice::jobs::NoFaults;
@@ -78,7 +78,7 @@ impl Site {
         let directory = Directory::open(folder.path().join("store"), BlockingPool::new(2, 1, 1, 2)).unwrap();
         let stores = Stores {
             images: directory.pool(&config.images.rbd_store_pool).unwrap(),
-            volumes: directory.pool(&config.volumes.rbd_pool).unwrap(),
+            volumes: Backends::one("directory", directory.pool(&config.volumes.rbd_pool).unwrap()),
         };
         let clock = Arc::new(StepClock(AtomicI64::new(1_795_348_046_970_525)));
         let world = World { clock: clock.clone(), ids: Arc::new(CountedIds(AtomicU64::new(1))) };

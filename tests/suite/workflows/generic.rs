@@ -41,16 +41,20 @@ enum Ask {
 
 const CASES: &[Case] = &[
     Case { kind: "create_volume", steps: &["create"], ask: Ask::CreateEmpty },
-    Case { kind: "create_volume", steps: &["clone", "resize"], ask: Ask::CreateFromSnapshot },
-    Case { kind: "create_volume", steps: &["clone", "resize", "flatten"], ask: Ask::CreateFlat },
     Case {
         kind: "create_volume",
-        steps: &["flatten_source", "snapshot", "clone", "resize"],
+        steps: &["clone", "copy", "resize", "flatten"],
+        ask: Ask::CreateFromSnapshot,
+    },
+    Case { kind: "create_volume", steps: &["clone", "copy", "resize", "flatten"], ask: Ask::CreateFlat },
+    Case {
+        kind: "create_volume",
+        steps: &["flatten_source", "snapshot", "clone", "copy", "resize", "drop_snapshot"],
         ask: Ask::CreateFromVolume,
     },
     Case {
         kind: "create_volume",
-        steps: &["create", "snapshot", "copy", "drop_snapshot"],
+        steps: &["flatten_source", "snapshot", "clone", "copy", "resize", "drop_snapshot"],
         ask: Ask::CopyVolume,
     },
     Case { kind: "create_volume", steps: &["clone", "download", "resize"], ask: Ask::CreateFromImage },

@@ -7,10 +7,11 @@ use super::super::super::request::Call;
 use super::super::super::snapshots;
 use super::super::{find, find_to_change};
 use super::{Wanted, image};
+use crate::block::Backend;
 use crate::db::{Image, Repository, Snapshot, Volume, VolumeType};
 use crate::http::App;
 use crate::jobs::VolumeSource;
-use crate::model::{Gib, ImageId, SnapshotId, SnapshotStatus, VolumeId, VolumeStatus};
+use crate::model::{Gib, Host, ImageId, SnapshotId, SnapshotStatus, VolumeId, VolumeStatus};
 
 pub enum Source {
     Nothing,
@@ -148,6 +149,15 @@ impl Source {
 
     pub fn image_id(&self) -> Option<ImageId> {
         if let Source::Image(image) = self { Some(image.id.clone()) } else { None }
+    }
+
+    /// Where the new volume is to lie: where its source does, whose bytes it shares.
+    pub fn host(&self, app: &App) -> String {
+        let source = self.origin().and_then(|volume| volume.host.clone());
+        source.unwrap_or_else(|| {
+            let Backend { name, store } = app.stores.volumes.first();
+            Host::ours(name, store.pool()).to_string()
+        })
     }
 
     pub fn into_task(self) -> VolumeSource {

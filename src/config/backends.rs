@@ -57,6 +57,12 @@ macro_rules! backend_section {
                 /// The name of this backend, as volume types ask for it; several may share one. Unset: the name of
                 /// the section, and in `[volumes]` that of the store, `directory` or `rbd`.
                 pub volume_backend_name: Option<String> = None, "none";
+                /// The availability zone of the volumes there. Unset: `volumes.storage_availability_zone`.
+                pub backend_availability_zone: Option<String> = None, "none";
+                /// How much of the room is left alone when volumes are placed.
+                pub reserved_percentage: u32 = 0, "percent";
+                /// How many times the room may be promised: volumes take up only what is written. At least 1.
+                pub max_over_subscription_ratio: f64 = 20.0, "none";
                 $($more)*
             }
         }
@@ -91,6 +97,7 @@ impl Backend {
             ("rbd_user", self.rbd_user.as_deref()),
             ("rbd_secret_uuid", self.rbd_secret_uuid.as_deref()),
             ("volume_backend_name", self.volume_backend_name.as_deref()),
+            ("backend_availability_zone", self.backend_availability_zone.as_deref()),
         ] {
             check_text(faults, &option(name), text);
         }
@@ -99,6 +106,11 @@ impl Backend {
         {
             check_path(faults, &option(name), path);
         }
+        let reserved = self.reserved_percentage;
+        faults.require(reserved <= 100, &option("reserved_percentage"), "must be from 0 to 100", reserved);
+        let ratio = self.max_over_subscription_ratio;
+        let fits = ratio.is_finite() && ratio >= 1.0;
+        faults.require(fits, &option("max_over_subscription_ratio"), "must be at least 1", ratio);
         check_chunk_size(faults, &option("rbd_store_chunk_size"), self.rbd_store_chunk_size);
         faults.require(self.operation_timeout.0 > 0, &option("operation_timeout"), "must be at least 1", 0);
         // The pause doubles: more tries than this would wait for days.

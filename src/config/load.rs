@@ -111,6 +111,8 @@ fn from_variables(variables: impl IntoIterator<Item = (String, String)>, faults:
             Value::from(text)
         } else if let Ok(number) = text.parse::<i64>() {
             Value::from(number)
+        } else if let Ok(number) = text.parse::<f64>() {
+            Value::from(number)
         } else if let Ok(truth) = text.parse::<bool>() {
             Value::from(truth)
         } else {

@@ -13,7 +13,7 @@ backend_section! {
         pub image_conversion_dir formerly "volume_tmp_dir": PathBuf = "pumice-data/conversion".into(), "path";
         /// The type of a volume when neither the request nor a default of its project says.
         pub default_volume_type: String = "__DEFAULT__".into(), "none";
-        /// The availability zone of every volume.
+        /// The availability zone of volumes, unless their backend is in another one.
         pub storage_availability_zone: String = "nova".into(), "none";
         /// Volumes or snapshots on a page, unless the request says less.
         pub osapi_max_limit: u32 = 1000, "items";
@@ -49,6 +49,9 @@ impl Volumes {
             rados_connection_retries: self.rados_connection_retries,
             rados_connection_interval: self.rados_connection_interval,
             volume_backend_name: self.volume_backend_name.clone(),
+            backend_availability_zone: self.backend_availability_zone.clone(),
+            reserved_percentage: self.reserved_percentage,
+            max_over_subscription_ratio: self.max_over_subscription_ratio,
         }
     }
 

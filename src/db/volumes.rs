@@ -153,6 +153,12 @@ impl Repository {
             bind_all!(sqlx::query_scalar(AssertSqlSafe(sql)), &conditions.values).fetch_one(c).await)?)
     }
 
+    /// The GiB of all volumes, by their host.
+    pub async fn provisioned(&mut self) -> Result<Vec<(String, i64)>> {
+        let sql = "SELECT host, CAST(SUM(size) AS BIGINT) FROM volumes WHERE host IS NOT NULL GROUP BY host";
+        Ok(on!(self, c => sqlx::query_as(sql).fetch_all(c).await)?)
+    }
+
     /// Writes what a user may change: name, description, metadata, whether it boots. `false`: no such row.
     pub async fn update_volume(&mut self, volume: &Volume) -> Result<bool> {
         let sql = "UPDATE volumes SET name = $2, description = $3, metadata = $4, bootable = $5, updated_at = $6 \

@@ -3,6 +3,7 @@
 mod clouds;
 mod health;
 mod listen;
+mod places;
 mod reachable;
 mod routes;
 mod stores;
@@ -27,13 +28,16 @@ use crate::identity::{Authority, Caller};
 use crate::jobs::{Faults, Keeper, Options, Worker};
 use crate::model::{ProjectId, UserId, VolumeTypeId, World};
 use crate::telemetry::metrics::Metrics;
-use crate::workflows::{self, Making, Sweeper};
+use crate::workflows::{self, Making, Reporter, Sweeper};
 
 pub use listen::Listeners;
 pub use reachable::reachable;
 
 /// How often what is kept for clones is looked after.
 const SWEEP: Duration = Duration::from_secs(30);
+
+/// How often the process says that it is alive. After a minute without a word it counts as dead.
+const REPORT: Duration = Duration::from_secs(10);
 
 /// Everything a process runs, ready to be started.
 pub struct Service {
@@ -116,7 +120,9 @@ impl Service {
         );
         worker.take_over().await?;
         let authority = authority(&config, &database, &world).await?;
-        let app = App { config: Arc::new(config), database, world, stores, authority, policies, keeper };
+        let places = places::places(&config, &stores.volumes);
+        let app =
+            App { config: Arc::new(config), database, world, stores, places, authority, policies, keeper };
         Ok(Self { app, context, worker })
     }
 
@@ -128,6 +134,11 @@ impl Service {
     pub fn sweeper(&self) -> Sweeper {
         let days = self.app.config.jobs.keep_finished_days;
         Sweeper::new(self.context.clone(), self.app.database.clone(), self.app.world.clone(), days)
+    }
+
+    pub fn reporter(&self) -> Reporter {
+        let App { stores, places, database, world, .. } = &self.app;
+        Reporter::new(stores.volumes.clone(), places.clone(), database.clone(), world.clone())
     }
 
     /// Starts what works in the background; it ends some time after `stop`, when `tasks` is empty.
@@ -150,6 +161,7 @@ impl Service {
         });
         tasks.spawn(async move { keeper.run(last).await });
         tasks.spawn(self.sweeper().run(SWEEP, stop.clone()));
+        tasks.spawn(self.reporter().run(REPORT, stop.clone()));
     }
 
     /// Serves until `stop`, then lets requests and jobs under way end, for a bounded time.

@@ -14,6 +14,7 @@ mod links;
 mod metadata;
 mod microversion;
 mod paging;
+mod placement;
 mod python;
 mod qos_specs;
 mod quota_classes;

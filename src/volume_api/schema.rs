@@ -2,7 +2,7 @@
 //!
 //! A handler reads the fields in the schema's order and asks for strangers last: the first fault is answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -351,6 +351,21 @@ impl<'a> Object<'a> {
             Some(Value::String(text)) if uuid::Uuid::try_parse(text).is_ok() => Ok(Given::Value(text)),
             Some(other) => Err(refused_by_all(key, other)),
         }
+    }
+
+    /// One UUID, or a list of different ones.
+    pub fn uuids(&self, key: &str) -> Result<Option<BTreeSet<String>>, Fault> {
+        let Some(value) = self.fields.get(key) else { return Ok(None) };
+        let all: Option<Vec<&str>> = match value {
+            Value::String(text) => Some(vec![text]),
+            Value::Array(items) => items.iter().map(Value::as_str).collect(),
+            _ => None,
+        };
+        let refused = || refused_by_all(key, value);
+        let all = all.ok_or_else(refused)?;
+        let found: BTreeSet<String> = all.iter().map(|text| (*text).to_owned()).collect();
+        let good = found.len() == all.len() && all.iter().all(|text| uuid::Uuid::try_parse(text).is_ok());
+        if good { Ok(Some(found)) } else { Err(refused()) }
     }
 
     /// A truth value in one of the spellings the API takes.

@@ -46,7 +46,11 @@ impl Target {
 
     /// Where it is to lie.
     async fn backend(&self, run: &Run) -> Result<&Backend, StepError> {
-        self.context.backend(self.row(run).await?)
+        let row = self.row(run).await?;
+        if row.host.is_none() {
+            return Err(StepError::fatal("Could not find any available weighted backend."));
+        }
+        self.context.backend(row)
     }
 
     async fn store(&self, run: &Run) -> Result<&Arc<dyn BlockStore>, StepError> {
@@ -144,6 +148,9 @@ impl Target {
     }
 
     async fn remove(&self, run: &Run) -> Step {
+        if self.row(run).await?.host.is_none() {
+            return Ok(());
+        }
         lineage::clear(self.store(run).await?, &self.name(), run).await
     }
 
@@ -363,7 +370,9 @@ impl Workflow for FromVolume {
     async fn undo(&self, step: &'static str, run: &Run) -> Step {
         match step {
             "clone" => self.target.remove(run).await,
-            "snapshot" => give_back_snapshot(self.source(run).await?).await,
+            "snapshot" if self.target.row(run).await?.host.is_some() => {
+                give_back_snapshot(self.source(run).await?).await
+            }
             _ => Ok(()),
         }
     }

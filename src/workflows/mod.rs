@@ -13,6 +13,7 @@ mod extend_volume;
 mod lineage;
 mod locks;
 pub mod names;
+mod reporter;
 mod seal_image;
 mod sweeper;
 mod upload_image;
@@ -26,6 +27,7 @@ use crate::jobs::{Run, StepError, Task, VolumeSource, Workflow};
 use crate::model::VolumeId;
 use crate::transfer::TransferError;
 
+pub use reporter::Reporter;
 pub use sweeper::Sweeper;
 pub use upload_image::{Upload, UploadError, upload_image};
 

@@ -221,7 +221,7 @@ impl House {
             status: VolumeStatus::Creating,
             previous_status: None,
             availability_zone: "nova".into(),
-            host: None,
+            host: Some("pumice@directory#volumes".into()),
             volume_type_id: of_type.id,
             volume_type_name: String::new(),
             bootable: false,

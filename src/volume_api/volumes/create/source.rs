@@ -7,11 +7,10 @@ use super::super::super::request::Call;
 use super::super::super::snapshots;
 use super::super::{find, find_to_change};
 use super::{Wanted, image};
-use crate::block::Backend;
 use crate::db::{Image, Repository, Snapshot, Volume, VolumeType};
 use crate::http::App;
 use crate::jobs::VolumeSource;
-use crate::model::{Gib, Host, ImageId, SnapshotId, SnapshotStatus, VolumeId, VolumeStatus};
+use crate::model::{Gib, ImageId, SnapshotId, SnapshotStatus, VolumeId, VolumeStatus};
 
 pub enum Source {
     Nothing,
@@ -152,12 +151,14 @@ impl Source {
     }
 
     /// Where the new volume is to lie: where its source does, whose bytes it shares.
-    pub fn host(&self, app: &App) -> String {
-        let source = self.origin().and_then(|volume| volume.host.clone());
-        source.unwrap_or_else(|| {
-            let Backend { name, store } = app.stores.volumes.first();
-            Host::ours(name, store.pool()).to_string()
-        })
+    pub fn host(&self) -> Option<&str> {
+        self.origin().and_then(|volume| volume.host.as_deref())
+    }
+
+    /// The zone of its source, and what kind that is.
+    pub fn zone(&self) -> Option<(&str, &'static str)> {
+        let what = if matches!(self, Source::Snapshot(_)) { "snapshot" } else { "source volume" };
+        self.origin().map(|volume| (volume.availability_zone.as_str(), what))
     }
 
     pub fn into_task(self) -> VolumeSource {

@@ -2,6 +2,8 @@
 
 -- What runs, as it last said itself, and what administrators said of it.
 CREATE TABLE services (
+    -- A number to name it by.
+    id              BIGINT  NOT NULL,
     -- <host>@<backend> of a place for volumes.
     host            TEXT    NOT NULL,
     binary_name     TEXT    NOT NULL,
@@ -23,5 +25,7 @@ CREATE TABLE services (
 );
 
 ALTER TABLE volumes ADD COLUMN migration_status TEXT;
+-- The type it is to have, which counts from now on.
+ALTER TABLE volumes ADD COLUMN retyping_to TEXT REFERENCES volume_types (id);
 -- How much lies where.
 CREATE INDEX volumes_by_host ON volumes (host, size);

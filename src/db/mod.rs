@@ -32,10 +32,10 @@ pub use images::{Image, ImageChange, ImageFilter, ImageNumber};
 pub use jobs::{Heartbeat, Job, JobFilter, JobOutcome, NewJob, Resource};
 pub use leftovers::Leftover;
 pub use qos::{QosSpecs, QosSpecsFilter};
-pub use services::{Service, ServiceFilter};
+pub use services::{HostUse, Service, ServiceFilter};
 pub use snapshots::{Snapshot, SnapshotFilter};
 pub use volume_types::{DefaultVolumeType, Specs, VolumeType};
-pub use volumes::{Volume, VolumeChange, VolumeFilter};
+pub use volumes::{Volume, VolumeChange, VolumeFilter, VolumeMove};
 
 /// Runs one expression on the repository's connection, whichever engine it speaks to.
 macro_rules! on {

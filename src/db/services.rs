@@ -5,10 +5,12 @@ use sqlx::AssertSqlSafe;
 use super::error::Result;
 use super::filter::{Conditions, Operator, Value};
 use super::{Repository, bind_all, on};
-use crate::model::Timestamp;
+use crate::model::{ProjectId, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
 pub struct Service {
+    /// Given by the database when it is first seen.
+    pub id: i64,
     /// `<host>@<backend>` of a place for volumes.
     pub host: String,
     #[sqlx(rename = "binary_name")]
@@ -40,6 +42,7 @@ impl Service {
     /// As it shows itself for the first time, or anew.
     pub fn seen(host: impl Into<String>, binary: &str, zone: &str, now: Timestamp) -> Self {
         Self {
+            id: 0,
             host: host.into(),
             binary: binary.to_owned(),
             zone: zone.to_owned(),
@@ -57,6 +60,18 @@ impl Service {
     }
 }
 
+/// What a project has in a place for volumes.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct HostUse {
+    pub project_id: ProjectId,
+    pub volumes: i64,
+    /// GiB.
+    pub gigabytes: i64,
+    pub snapshots: i64,
+    /// GiB.
+    pub snapshot_gigabytes: i64,
+}
+
 /// Which services a list holds; `None` is no condition.
 #[derive(Clone, Debug, Default)]
 pub struct ServiceFilter {
@@ -66,15 +81,15 @@ pub struct ServiceFilter {
     pub disabled: Option<bool>,
 }
 
-const COLUMNS: &str = "host, binary_name, zone, disabled, disabled_reason, frozen, answers, total_bytes, free_bytes, \
+const COLUMNS: &str = "id, host, binary_name, zone, disabled, disabled_reason, frozen, answers, total_bytes, free_bytes, \
     provisioned, created_at, seen_at, updated_at";
 
 impl Repository {
     /// Writes what a service says of itself; what administrators said of it stays.
     pub async fn see_service(&mut self, service: &Service) -> Result<()> {
-        let sql = "INSERT INTO services (host, binary_name, zone, disabled, disabled_reason, frozen, answers, \
+        let sql = "INSERT INTO services (id, host, binary_name, zone, disabled, disabled_reason, frozen, answers, \
             total_bytes, free_bytes, provisioned, created_at, seen_at, updated_at) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+            VALUES ((SELECT COALESCE(MAX(id), 0) + 1 FROM services), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
             ON CONFLICT (host, binary_name) DO UPDATE SET zone = excluded.zone, answers = excluded.answers, \
             total_bytes = excluded.total_bytes, free_bytes = excluded.free_bytes, \
             provisioned = excluded.provisioned, seen_at = excluded.seen_at";
@@ -136,5 +151,19 @@ impl Repository {
             .bind(service.updated_at)
             .execute(c).await.map(|done| done.rows_affected()))?;
         Ok(rows == 1)
+    }
+
+    /// What each project has in the place `<host>@<backend>`, in its pools too.
+    pub async fn use_of_host(&mut self, host: &str) -> Result<Vec<HostUse>> {
+        let sql = "WITH here AS (SELECT id, project_id, size FROM volumes WHERE host = $1 \
+                OR SUBSTR(host, 1, LENGTH(CAST($1 AS TEXT)) + 1) = CAST($1 AS TEXT) || '#'), \
+            things AS (SELECT project_id, 1 AS volumes, size AS gigabytes, 0 AS snapshots, 0 AS snapshot_gigabytes \
+                FROM here UNION ALL SELECT s.project_id, 0, 0, 1, s.size FROM snapshots s \
+                JOIN here ON here.id = s.volume_id) \
+            SELECT project_id, CAST(SUM(volumes) AS BIGINT) AS volumes, \
+            CAST(SUM(gigabytes) AS BIGINT) AS gigabytes, CAST(SUM(snapshots) AS BIGINT) AS snapshots, \
+            CAST(SUM(snapshot_gigabytes) AS BIGINT) AS snapshot_gigabytes \
+            FROM things GROUP BY project_id ORDER BY project_id";
+        Ok(on!(self, c => sqlx::query_as(sql).bind(host).fetch_all(c).await)?)
     }
 }

@@ -14,5 +14,7 @@ pub use id::{
 };
 pub use scope::Scope;
 pub use size::{GIB, Gib, MIB};
-pub use status::{Cause, ImageStatus, JobState, SnapshotStatus, UnknownStatus, VolumeStatus};
+pub use status::{
+    Cause, ImageStatus, JobState, MigrationStatus, SnapshotStatus, UnknownStatus, VolumeStatus,
+};
 pub use world::{Clock, Ids, RandomIds, SystemClock, Timestamp, World};

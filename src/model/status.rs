@@ -121,6 +121,10 @@ statuses! {
         Available = "available",
         InUse = "in-use",
         Extending = "extending",
+        /// Gets another type.
+        Retyping = "retyping",
+        /// Nobody may touch it: it is on its way to another place.
+        Maintenance = "maintenance",
         Deleting = "deleting",
         Error = "error",
         ErrorDeleting = "error_deleting",
@@ -135,8 +139,9 @@ impl VolumeStatus {
             (self, next),
             (Creating, Downloading | Available | Error | Deleting)
                 | (Downloading, Available | Error | Deleting)
-                | (Available, Extending | Deleting | InUse)
-                | (InUse, Available | Extending)
+                | (Available, Extending | Retyping | Maintenance | Deleting | InUse)
+                | (InUse, Available | Extending | Retyping)
+                | (Retyping | Maintenance, Available | InUse)
                 | (Extending, Available | InUse | ErrorExtending)
                 // Open elsewhere: back to what it was.
                 | (Deleting, Available | Error | ErrorDeleting | ErrorExtending)
@@ -148,6 +153,25 @@ impl VolumeStatus {
     pub fn is_settled(self) -> bool {
         use VolumeStatus::*;
         matches!(self, Available | InUse | Error | ErrorDeleting | ErrorExtending)
+    }
+}
+
+statuses! {
+    /// How far a volume is on its way to another place (Block Storage API v3, `migration_status`).
+    MigrationStatus, "migration" {
+        /// Asked for.
+        Starting = "starting",
+        /// Its bytes are on the way.
+        Migrating = "migrating",
+        Success = "success",
+        /// It is where it was.
+        Error = "error",
+    }
+}
+
+impl MigrationStatus {
+    pub fn is_under_way(self) -> bool {
+        matches!(self, MigrationStatus::Starting | MigrationStatus::Migrating)
     }
 }
 

@@ -227,6 +227,17 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// What hosts are called; `more` are the characters that may be in this one beside the usual ones.
+    pub fn host_name(&self, key: &str, more: &str) -> Result<Option<&'a str>, Fault> {
+        let Given::Value(text) = self.string(key)? else { return Ok(None) };
+        check_length(key, text, 1)?;
+        if text.chars().all(|c| c.is_ascii_alphanumeric() || "-._#@:/+".contains(c) || more.contains(c)) {
+            return Ok(Some(text));
+        }
+        let more: String = more.chars().flat_map(|c| ['\\', '\\', c]).collect();
+        Err(refused_text(key, text, &format!("does not match '^[a-zA-Z0-9-._#@:/+{more}]*$'")))
+    }
+
     /// One of these texts.
     pub fn one_of(&self, key: &str, choices: &[&str]) -> Result<Option<&'a str>, Fault> {
         match self.fields.get(key) {

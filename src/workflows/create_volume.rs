@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
-use super::{Context, Making, in_one_cluster, lineage, names, seal_image};
+use super::{Context, Making, in_one_cluster, lineage, names, qos, seal_image};
 use crate::block::{Backend, BlockError, BlockStore, ErrorKind, Missing, OpenMode, Progress, SnapshotPath};
 use crate::db::{self, Repository, Volume, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
@@ -74,6 +74,21 @@ impl Target {
         }
     }
 
+    /// The limits of its type.
+    async fn settings(&self, run: &Run) -> Result<qos::Settings, StepError> {
+        let row = self.row(run).await?;
+        Ok(qos::settings(&mut run.database.read().await?, &row.volume_type_id, row.size).await?)
+    }
+
+    /// Sets the limits of one that came with none. Where there are none it is not even opened.
+    async fn limit(&self, run: &Run) -> Step {
+        let settings = self.settings(run).await?;
+        if settings.is_empty() {
+            return Ok(());
+        }
+        Ok(qos::apply_to(self.store(run).await?, &self.name(), &settings).await?)
+    }
+
     async fn clone_from(&self, parent: &SnapshotPath, run: &Run) -> Step {
         let store = self.store(run).await?;
         match store.clone_snapshot(parent, &self.name(), None).await {
@@ -121,17 +136,19 @@ impl Target {
         }
     }
 
-    /// Makes it as large as the row says; never smaller than its source.
+    /// Makes it as large as the row says, never smaller than its source, and gives it the limits of its type.
     async fn grow(&self, run: &Run) -> Step {
         let wanted = self.row(run).await?.size.bytes();
+        let settings = self.settings(run).await?;
         let image = self.store(run).await?.open(&self.name(), OpenMode::ReadWrite).await?;
         let grown = match image.size().await {
             Ok(size) if size < wanted => image.resize(wanted, &Progress::new()).await,
             Ok(_) => Ok(()),
             Err(error) => Err(error),
         };
+        let limited = qos::apply(&*image, &settings).await;
         image.close().await?;
-        Ok(grown?)
+        Ok(grown.and(limited)?)
     }
 
     /// Copies a snapshot's bytes into it. No temporary file: both ends are stores.
@@ -204,7 +221,10 @@ impl Workflow for Empty {
 
     async fn run(&self, step: &'static str, run: &Run) -> Step {
         match step {
-            "create" => self.target.create(run).await,
+            "create" => {
+                self.target.create(run).await?;
+                self.target.limit(run).await
+            }
             other => Err(unknown_step(other)),
         }
     }
@@ -360,9 +380,10 @@ impl Workflow for FromVolume {
             "clone" => target.clone_from(&source.path, run).await,
             "copy" if source.is_copied => target.fill_from(&source.store, &source.path, run).await,
             "resize" if !source.is_copied => target.grow(run).await,
+            "resize" => target.limit(run).await,
             // A clone hangs on its snapshot.
             "drop_snapshot" if source.is_copied => give_back_snapshot(source).await,
-            "copy" | "resize" | "drop_snapshot" => Ok(()),
+            "copy" | "drop_snapshot" => Ok(()),
             other => Err(unknown_step(other)),
         }
     }
@@ -470,10 +491,12 @@ impl Workflow for FromImage {
             }
             "resize" if location.clones => match location.size {
                 // An open costs half as much as the clone did.
-                Some(size) if size == self.target.row(run).await?.size.bytes() => Ok(()),
+                Some(size) if size == self.target.row(run).await?.size.bytes() => {
+                    self.target.limit(run).await
+                }
                 _ => self.target.grow(run).await,
             },
-            "resize" => Ok(()),
+            "resize" => self.target.limit(run).await,
             other => Err(unknown_step(other)),
         }
     }

@@ -9,13 +9,15 @@
 
 use std::sync::Arc;
 
-use super::{Context, names};
+use super::{Context, is_one_place, names};
 use crate::block::{
-    BlockError, BlockImage, BlockStore, Child, ErrorKind, Missing, OpenMode, Parent, Progress, Result,
-    SnapshotPath,
+    BlockError, BlockImage, BlockStore, Child, ErrorKind, Missing, OpenMode, Parent, Progress, SnapshotPath,
 };
-use crate::db::Leftover;
+use crate::db::{Database, Leftover};
 use crate::jobs::{Run, StepError};
+use crate::model::VolumeId;
+
+type Result<T, E = BlockError> = std::result::Result<T, E>;
 
 /// How deep a chain is followed at the most: it ends by itself, unless the pool's data are damaged.
 const DEEPEST: usize = 1000;
@@ -61,6 +63,43 @@ pub(super) async fn reap(context: &Context, store: &Arc<dyn BlockStore>, name: &
         release(context, store, &parent).await?;
     }
     Ok(rest)
+}
+
+/// Takes away the copy of a volume that lies elsewhere by now. Clones may need it still: then it stays under the name of
+/// a deleted one.
+pub(super) async fn remove_copy(
+    context: &Context,
+    store: &Arc<dyn BlockStore>,
+    id: &VolumeId,
+    database: &Database,
+) -> Result<Rest, StepError> {
+    let name = names::volume(id);
+    let aside = names::deleted(&name);
+    {
+        let _lock = context.locks.lock(&name).await;
+        let renamed = match store.rename(&name, &aside).await.or_missing() {
+            // One that it left before is still needed.
+            Err(error) if error.kind == ErrorKind::Exists => return Ok(Rest::Needed),
+            renamed => renamed?.is_some(),
+        };
+        // It may have come back at this very moment.
+        if renamed && is_at_home(context, store, id, database).await? {
+            store.rename(&aside, &name).await?;
+            return Ok(Rest::Needed);
+        }
+    }
+    Ok(reap(context, store, &name).await?)
+}
+
+/// Whether the volume lies in this store, or may be on its way there.
+pub(super) async fn is_at_home(
+    context: &Context,
+    store: &Arc<dyn BlockStore>,
+    id: &VolumeId,
+    database: &Database,
+) -> Result<bool, StepError> {
+    let Some(row) = database.read().await?.volume(id).await? else { return Ok(false) };
+    Ok(row.is_migrating() || is_one_place(&context.backend(&row)?.store, store).await?)
 }
 
 /// Takes away an image that was never finished. Whom a cluster takes for its user may be a process that died, for half

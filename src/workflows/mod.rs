@@ -12,7 +12,9 @@ mod delete_volume;
 mod extend_volume;
 mod lineage;
 mod locks;
+mod move_volume;
 pub mod names;
+mod qos;
 mod reporter;
 mod seal_image;
 mod sweeper;
@@ -81,6 +83,13 @@ impl Context {
             Task::ExtendVolume { volume_id, new_size } => {
                 Box::new(extend_volume::ExtendVolume::new(context, volume_id, new_size))
             }
+            Task::RetypeVolume { volume_id, volume_type_id, from, to } => {
+                let new_type = Some(volume_type_id);
+                Box::new(move_volume::MoveVolume::new(context, volume_id, new_type, from, to))
+            }
+            Task::MigrateVolume { volume_id, from, to } => {
+                Box::new(move_volume::MoveVolume::new(context, volume_id, None, from, to))
+            }
             Task::CreateSnapshot { snapshot_id, volume_id } => {
                 Box::new(create_snapshot::CreateSnapshot::new(context, snapshot_id, volume_id))
             }
@@ -146,6 +155,11 @@ impl Context {
         }
         self.pool_of(&store.fsid().await?, pool).await
     }
+}
+
+/// Whether both are one pool of one cluster.
+async fn is_one_place(one: &Arc<dyn BlockStore>, other: &Arc<dyn BlockStore>) -> block::Result<bool> {
+    Ok(one.pool() == other.pool() && in_one_cluster(one, other).await?)
 }
 
 /// Whether one can clone from the other.

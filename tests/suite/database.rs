@@ -100,6 +100,7 @@ fn volume(number: u128, of_type: &VolumeTypeId) -> Volume {
         previous_status: None,
         availability_zone: "nova".into(),
         host: None,
+        migration_status: None,
         volume_type_id: of_type.clone(),
         volume_type_name: String::new(),
         bootable: false,

@@ -113,11 +113,6 @@ pub async fn default(repository: &mut Repository, call: &Call, config: &Config) 
         .ok_or_else(|| Fault::internal("the default volume type is missing"))
 }
 
-/// Whether several instances may attach a volume of this type at once.
-pub fn is_multiattach(volume_type: &VolumeType) -> bool {
-    volume_type.spec("multiattach") == Some(YES)
-}
-
 /// A type may be for some availability zones only.
 pub fn check_zone(volume_type: &VolumeType, zone: &str) -> Result<(), Fault> {
     let Some(list) = volume_type.spec("RESKEY:availability_zones") else { return Ok(()) };

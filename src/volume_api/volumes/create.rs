@@ -79,7 +79,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
     };
     let zone = zone(&app, &source, wanted.availability_zone)?;
     types::check_zone(&volume_type, &zone)?;
-    let multiattach = types::is_multiattach(&volume_type);
+    let multiattach = volume_type.is_multiattach();
     if multiattach {
         call.check_own(rules::MULTIATTACH)?;
     }
@@ -115,6 +115,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
         previous_status: None,
         availability_zone: zone,
         host,
+        migration_status: None,
         volume_type_id: volume_type.id,
         volume_type_name: volume_type.name,
         bootable: source.is_bootable(),

@@ -222,6 +222,7 @@ impl House {
             previous_status: None,
             availability_zone: "nova".into(),
             host: Some("pumice@directory#volumes".into()),
+            migration_status: None,
             volume_type_id: of_type.id,
             volume_type_name: String::new(),
             bootable: false,

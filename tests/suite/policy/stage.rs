@@ -117,6 +117,7 @@ impl Stage {
             previous_status: None,
             availability_zone: "nova".to_owned(),
             host: Some("pumice@directory#rbd".to_owned()),
+            migration_status: None,
             volume_type_id: of_type.id,
             volume_type_name: String::new(),
             bootable: false,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::faults::Faults;
-use super::section::{SectionReference, section};
+use super::section::SectionReference;
 use super::values::{CloneFormat, Seconds, StoreKind};
 use super::volumes::{call_timeout, check_chunk_size, check_pool, check_text};
 

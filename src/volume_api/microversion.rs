@@ -20,6 +20,7 @@ impl Microversion {
     pub const GROUPS: Self = Self(13);
     pub const GROUP_SNAPSHOTS: Self = Self(14);
     pub const ETAGS: Self = Self(15);
+    pub const MIGRATE_TO_CLUSTER: Self = Self(16);
     pub const PROVIDER_ID: Self = Self(21);
     pub const SNAPSHOT_METADATA_FILTER: Self = Self(22);
     pub const FORCED_DELETE: Self = Self(23);

@@ -33,6 +33,22 @@ pub fn place_of(app: &App, host: &str) -> Option<String> {
     Some(Host::ours(name, store.pool()).to_string())
 }
 
+/// Refuses to change what lies in a place that is frozen.
+pub async fn check_not_frozen(
+    repository: &mut Repository,
+    app: &App,
+    host: Option<&str>,
+) -> Result<(), Fault> {
+    let Some(backend) = app.stores.volumes.of(host) else { return Ok(()) };
+    let place = Host::ours(&backend.name, "").to_string();
+    match repository.service(&place, Service::VOLUME).await? {
+        Some(service) if service.frozen => Err(Fault::InvalidInput(
+            "Modification operations are not allowed on frozen storage backends.".to_owned(),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The volumes that a new one should lie beside, or apart from; then the hosts of these.
 #[derive(Debug, Default)]
 pub struct Hints {

@@ -59,11 +59,11 @@ pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault>
             pools.retain(|pool| has(pool, key, text));
         }
     }
-    let view = |pool| {
-        let Pool { host, capabilities, .. } = pool;
-        View { name: host, capabilities: detail.then_some(capabilities) }
-    };
-    Ok(answer(StatusCode::OK, &Many { pools: pools.iter().map(view).collect() }))
+    let pools = pools.iter().map(|Pool { host, capabilities, .. }| View {
+        name: host,
+        capabilities: detail.then_some(capabilities),
+    });
+    Ok(answer(StatusCode::OK, &Many { pools: pools.collect() }))
 }
 
 fn filters(call: &Call) -> Result<Vec<(&str, &str)>, Fault> {

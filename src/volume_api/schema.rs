@@ -354,6 +354,26 @@ impl<'a> Object<'a> {
         Ok(given)
     }
 
+    /// A text of any length.
+    pub fn any_text(&self, key: &str) -> Result<Option<&'a str>, Fault> {
+        match self.fields.get(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(refused(Some(key), other, not_of_type(other, &["string"]))),
+        }
+    }
+
+    /// A UUID.
+    pub fn plain_uuid(&self, key: &str) -> Result<Option<&'a str>, Fault> {
+        let text = self.any_text(key)?;
+        match text {
+            Some(text) if uuid::Uuid::try_parse(text).is_err() => {
+                Err(refused_text(key, text, "is not a 'uuid'"))
+            }
+            other => Ok(other),
+        }
+    }
+
     /// A UUID, or null.
     pub fn uuid(&self, key: &str) -> Result<Given<&'a str>, Fault> {
         match self.fields.get(key) {

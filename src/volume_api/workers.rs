@@ -87,12 +87,14 @@ pub async fn cleanup(State(app): State<App>, call: Call, Body(body): Body) -> Re
             && wanted.service_id.is_none_or(|id| id == service.id)
     });
     let (up, down): (Vec<&Service>, Vec<&Service>) = services.iter().partition(|service| is_up(service, now));
-    let views = |services: Vec<&'_ Service>| -> Vec<_> { services.into_iter().map(view).collect() };
     Ok(answer(StatusCode::ACCEPTED, &Many { cleaning: views(up), unavailable: views(down) }))
 }
 
-fn view(service: &Service) -> View<'_> {
-    View { id: service.id, host: &service.host, binary: &service.binary, cluster_name: None }
+fn views(services: Vec<&Service>) -> Vec<View<'_>> {
+    services
+        .into_iter()
+        .map(|Service { id, host, binary, .. }| View { id: *id, host, binary, cluster_name: None })
+        .collect()
 }
 
 const RESOURCE_TYPES: [&str; 2] = ["Volume", "Snapshot"];

@@ -35,7 +35,7 @@ fn nothing_needs_to_be_configured() {
     assert_eq!(config, Config::default());
     assert_eq!(config.database.url.kind(), DatabaseKind::Sqlite);
     assert_eq!(config.images.object_size(), 8 << 20);
-    assert_eq!(config.volumes.object_size(), 4 << 20);
+    assert_eq!(config.volumes.backend().object_size(), 4 << 20);
     assert!(config.api.listen.ip().is_loopback());
 }
 

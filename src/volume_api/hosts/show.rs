@@ -11,6 +11,7 @@ use super::super::request::Call;
 use crate::db::{HostUse, Service, ServiceFilter};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
+use crate::model::ProjectId;
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = HostResources)]
@@ -60,22 +61,25 @@ pub async fn show(State(app): State<App>, call: Call, Path(host): Path<String>) 
     let used = repository.use_of_host(&service.host).await?;
     let sum = |number: fn(&HostUse) -> i64| used.iter().map(number).sum::<i64>();
     let total = HostUse {
-        project_id: "(total)".to_owned().into(),
+        project_id: ProjectId("(total)".to_owned()),
         volumes: sum(|used| used.volumes),
         gigabytes: sum(|used| used.gigabytes),
         snapshots: sum(|used| used.snapshots),
         snapshot_gigabytes: sum(|used| used.snapshot_gigabytes),
     };
-    let view = |used: &'_ HostUse| Resource {
-        host: "",
-        project: "",
-        volume_count: used.volumes.to_string(),
-        total_volume_gb: used.gigabytes.to_string(),
-        snapshot_count: used.snapshots.to_string(),
-        total_snapshot_gb: used.snapshot_gigabytes.to_string(),
-    };
-    let all = std::iter::once(&total).chain(&used).map(|used| View {
-        resource: Resource { host: &host, project: used.project_id.as_str(), ..view(used) },
-    });
+    let all = std::iter::once(&total).chain(&used).map(|used| View { resource: Resource::new(&host, used) });
     Ok(answer(StatusCode::OK, &One { host: all.collect() }))
+}
+
+impl<'a> Resource<'a> {
+    fn new(host: &'a str, used: &'a HostUse) -> Self {
+        Self {
+            host,
+            project: used.project_id.as_str(),
+            volume_count: used.volumes.to_string(),
+            total_volume_gb: used.gigabytes.to_string(),
+            snapshot_count: used.snapshots.to_string(),
+            total_snapshot_gb: used.snapshot_gigabytes.to_string(),
+        }
+    }
 }

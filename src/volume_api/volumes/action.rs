@@ -7,11 +7,11 @@ use serde_json::Value;
 use super::super::fault::Fault;
 use super::super::microversion::Microversion;
 use super::super::request::{Body, Call};
-use super::extend;
+use super::{extend, migrate, retype};
 use crate::http::App;
 
 /// Actions that the real service has beside those that are dispatched below.
-const NOT_YET: [&str; 23] = [
+const NOT_YET: [&str; 20] = [
     "os-attach",
     "os-detach",
     "os-reserve",
@@ -21,7 +21,6 @@ const NOT_YET: [&str; 23] = [
     "os-initialize_connection",
     "os-terminate_connection",
     "os-extend_volume_completion",
-    "os-retype",
     "os-set_bootable",
     "os-update_readonly_flag",
     "os-volume_upload_image",
@@ -31,15 +30,15 @@ const NOT_YET: [&str; 23] = [
     "os-reset_status",
     "os-force_delete",
     "os-force_detach",
-    "os-migrate_volume",
-    "os-migrate_volume_completion",
     "os-unmanage",
     "os-reimage",
 ];
 
 #[utoipa::path(
     post, path = "/v3/volumes/{volume_id}/action", tag = "volumes", operation_id = "act_on_volume",
-    description = "One action, named by the only key of the body: `os-extend` with `new_size` in GiB.",
+    description = "One action, named by the only key of the body: `os-extend` with `new_size` in GiB; \
+        `os-retype` with `new_type` and `migration_policy`; `os-migrate_volume` with `host` and `lock_volume`, and \
+        `os-migrate_volume_completion`.",
     params(("volume_id" = String, Path)),
     request_body = Object,
     responses(
@@ -58,6 +57,9 @@ pub async fn action(
 ) -> Result<Response, Fault> {
     match only_key(&body)? {
         "os-extend" => extend::extend(&app, &call, &id, &body).await,
+        "os-retype" => retype::retype(&app, &call, &id, &body).await,
+        "os-migrate_volume" => migrate::migrate(&app, &call, &id, &body).await,
+        "os-migrate_volume_completion" => migrate::complete(&app, &call, &id, &body).await,
         "revert" => Err(not_yet(&call, Microversion::REVERT, "revert")),
         "os-reimage" => Err(not_yet(&call, Microversion::REIMAGE, "os-reimage")),
         known if NOT_YET.contains(&known) => Err(not_yet(&call, Microversion::MIN, known)),

@@ -7,6 +7,8 @@ mod extend;
 mod filter;
 mod list;
 mod metadata;
+mod migrate;
+mod retype;
 mod show;
 mod summary;
 mod update;

@@ -10,6 +10,7 @@ use super::super::microversion::Microversion;
 use super::super::request::{Call, Moment};
 use crate::db;
 use crate::identity::policy::volume as rules;
+use crate::model::MigrationStatus;
 
 /// Where a view stands: in a list's detail and a show there is more than in the answers to writes.
 #[derive(Clone, Copy)]
@@ -125,6 +126,7 @@ impl<'a> View<'a> {
             Place::Read(extensions) => extensions,
             Place::Write => Extensions::default(),
         };
+        let migration_status = volume.migration_status.map(MigrationStatus::as_str);
         Self {
             id: volume.id.as_str(),
             status: volume.status.as_str(),
@@ -146,7 +148,7 @@ impl<'a> View<'a> {
             consistencygroup_id: None,
             multiattach: volume.multiattach,
             attachments: [],
-            migration_status: is_admin.then_some(None),
+            migration_status: is_admin.then_some(migration_status),
             group_id: since(Microversion::GROUPS).then_some(None),
             provider_id: (is_admin && since(Microversion::PROVIDER_ID)).then_some(None),
             shared_targets: since(Microversion::SHARED_TARGETS).then_some(false),
@@ -155,7 +157,7 @@ impl<'a> View<'a> {
             volume_type_id: since(Microversion::TYPE_ID).then_some(volume.volume_type_id.as_str()),
             consumes_quota: since(Microversion::CONSUMES_QUOTA).then_some(true),
             tenant_id: shown.tenant.then_some(volume.project_id.as_str()),
-            migstat: shown.mig_status.then_some(None),
+            migstat: shown.mig_status.then_some(migration_status),
             name_id: shown.mig_status.then_some(None),
             volume_image_metadata: volume
                 .image_metadata

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use database::DatabaseKind;
-pub use store::StoreKind;
+pub use store::{StoreKind, ceph_and_directory};
 
 /// Nothing here takes longer, however slow the machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -58,6 +58,16 @@ impl House {
     pub async fn with(
         store: StoreKind,
         database: DatabaseKind,
+        config: Config,
+        faults: Arc<dyn Faults>,
+    ) -> Self {
+        Self::on(store.make().await, database, config, faults).await
+    }
+
+    /// On stores of the test's own.
+    pub async fn on(
+        (stores, keep_stores): (Stores, store::Keep),
+        database: DatabaseKind,
         mut config: Config,
         faults: Arc<dyn Faults>,
     ) -> Self {
@@ -66,7 +76,6 @@ impl House {
         config.jobs.lease = pumice::config::Seconds(2);
         config.jobs.heartbeat = pumice::config::Seconds(1);
         let (database, keep_database) = database.make().await;
-        let (stores, keep_stores) = store.make().await;
         let mut house = Self {
             database,
             stores,

@@ -70,7 +70,9 @@ impl Stage {
             config.api.request_timeout = pumice::config::Seconds(1);
             change(config);
         });
-        Self { site: site.await }
+        let site = site.await;
+        site.report().await;
+        Self { site }
     }
 
     pub fn app(&self) -> &App {

@@ -1,5 +1,6 @@
 //! The Block Storage API.
 
+mod backends;
 mod hostile;
 mod lists;
 mod qos_specs;

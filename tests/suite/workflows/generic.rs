@@ -8,6 +8,7 @@ use futures::StreamExt;
 use pumice::config::Config;
 use pumice::jobs::{Fault, Faults, Moment, NoFaults, Run, VolumeSource};
 
+use super::moves::SECOND;
 use super::{on_every_store, pattern};
 use crate::house::{DatabaseKind, House, StoreKind};
 
@@ -31,6 +32,8 @@ enum Ask {
     DeleteVolumeWithClone,
     DeleteClone,
     ExtendVolume,
+    MigrateVolume,
+    RetypeVolume,
     CreateSnapshot,
     DeleteSnapshot,
     DeleteSnapshotWithClone,
@@ -62,6 +65,16 @@ const CASES: &[Case] = &[
     Case { kind: "delete_volume", steps: &["remove", "release"], ask: Ask::DeleteVolumeWithClone },
     Case { kind: "delete_volume", steps: &["remove", "release"], ask: Ask::DeleteClone },
     Case { kind: "extend_volume", steps: &["resize"], ask: Ask::ExtendVolume },
+    Case {
+        kind: "migrate_volume",
+        steps: &["create", "copy", "prove", "limit", "switch", "leave"],
+        ask: Ask::MigrateVolume,
+    },
+    Case {
+        kind: "retype_volume",
+        steps: &["create", "copy", "prove", "limit", "switch", "leave"],
+        ask: Ask::RetypeVolume,
+    },
     Case { kind: "create_snapshot", steps: &["snapshot"], ask: Ask::CreateSnapshot },
     Case { kind: "delete_snapshot", steps: &["unprotect", "remove"], ask: Ask::DeleteSnapshot },
     Case { kind: "delete_snapshot", steps: &["unprotect", "remove"], ask: Ask::DeleteSnapshotWithClone },
@@ -196,6 +209,18 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
             let volume = house.volume(VolumeSource::Empty, 1).await;
             plan.arm();
             house.extend_volume(&volume, 3).await;
+        }
+        Ask::MigrateVolume => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            house.write(&volume, 4096, &pattern(10_000, 9)).await;
+            plan.arm();
+            house.migrate(&volume, SECOND).await;
+        }
+        Ask::RetypeVolume => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            let of = house.limited_type(&[("total_iops_sec", "100")]).await;
+            plan.arm();
+            house.retype(&volume, &of, house.here()).await;
         }
         Ask::CreateSnapshot => {
             let volume = house.volume(VolumeSource::Empty, 1).await;

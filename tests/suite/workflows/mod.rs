@@ -2,6 +2,7 @@
 
 mod deletes;
 mod generic;
+mod moves;
 mod seals;
 mod uploads;
 

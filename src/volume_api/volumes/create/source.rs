@@ -84,6 +84,10 @@ impl Source {
                     "Originating source volume status must be one of 'available, in-use' values".to_owned(),
                 ))
             }
+            // It may lie in another cluster by the time that its turn comes.
+            Source::Volume(volume) if volume.is_migrating() => {
+                Err(Fault::InvalidVolume("Originating source volume is migrating.".to_owned()))
+            }
             _ => Ok(()),
         }
     }

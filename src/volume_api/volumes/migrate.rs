@@ -40,7 +40,7 @@ pub async fn migrate(app: &App, call: &Call, id: &str, body: &Value) -> Result<R
     let service = Host { pool: "", ..service }.to_string();
     let now = app.world.now();
     let alive = repository.service(&service, Service::VOLUME).await?;
-    if !alive.is_some_and(|service| is_up(&service, now) && !service.disabled) {
+    if alive.is_none_or(|service| !is_up(&service, now) || service.disabled) {
         return Err(Fault::Invalid(format!("Invalid host: No available service named '{host}'")));
     }
     let from = place_of(app, &volume);

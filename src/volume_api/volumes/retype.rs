@@ -123,7 +123,7 @@ async fn destination(
     };
     let fit: Vec<_> = pools.into_iter().filter(|pool| in_zone(&pool.zone)).collect();
     if let Some(pool) = fit.iter().find(|pool| pool.host == here && scheduler::fits(pool, &request)) {
-        return Ok(Destination::Place { host: here, zone: pool.zone.clone() });
+        return Ok(Destination::Place { host: here.clone(), zone: pool.zone.clone() });
     }
     let nowhere = |why: &str| Ok(Destination::Nowhere { why: why.to_owned() });
     let Some(pool) = scheduler::choose(&fit, &request) else {

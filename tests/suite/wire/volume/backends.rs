@@ -1,6 +1,8 @@
 //! Several places for volumes: which one a volume gets, and what administrators see and say of them.
 
 use pumice::config::Backend;
+use pumice::jobs::{Destination, Task};
+use pumice::model::VolumeStatus;
 use serde_json::{Value, json};
 
 use super::id_of;
@@ -102,7 +104,7 @@ async fn a_clone_lies_where_its_source_does() {
     let site = site().await;
     site.type_with("fast", json!({"volume_backend_name": "fast-label"})).await;
     let source = site.new_volume(json!({"size": 1, "volume_type": "fast"})).await;
-    site.move_volume(&id_of(&source), &[pumice::model::VolumeStatus::Available]).await;
+    site.move_volume(&id_of(&source), &[VolumeStatus::Available]).await;
     let clone = site.new_volume(json!({"source_volid": id_of(&source)})).await;
     assert_eq!(site.host_of(&clone).await.as_deref(), Some(FAST));
     let body = json!({"volume": {"source_volid": id_of(&source), "availability_zone": "moon"}});
@@ -212,7 +214,7 @@ async fn a_frozen_place_is_left_as_it_is() {
     let site = site().await;
     let volume = site.new_volume(json!({"size": 1})).await;
     let id = id_of(&volume);
-    site.move_volume(&id, &[pumice::model::VolumeStatus::Available]).await;
+    site.move_volume(&id, &[VolumeStatus::Available]).await;
     let host = json!({"host": "pumice@directory"});
     let message = "Invalid input received: frozen in ['pumice@directory'] must be True to failover.";
     refused(site.put("/v3/os-services/thaw", &host).send().await, 400, message);
@@ -325,4 +327,143 @@ async fn dead_services_are_named_for_cleanup() {
     let message = "Invalid input received: Resource type Car not valid, must be Volume or Snapshot";
     refused(cleaned(json!({"resource_type": "Car"})).await, 400, message);
     site.volume("POST", "/v3/workers/cleanup").version(23).json(&json!({})).send().await.expect(404);
+}
+
+async fn act(site: &Site, id: &str, body: Value) -> Answer {
+    site.post(&format!("/v3/volumes/{id}/action"), body).await
+}
+
+fn retype(new_type: &str, policy: &str) -> Value {
+    json!({"os-retype": {"new_type": new_type, "migration_policy": policy}})
+}
+
+const NOT_RETYPED: &str = "Invalid volume: Retype needs volume to be in available or in-use state, not be part of an \
+    active migration or a consistency group, requested type has to be different that the one from the volume, and for \
+    in-use volumes front-end qos specs cannot change.";
+
+#[tokio::test]
+async fn a_retype_stays_in_place_or_moves_as_the_policy_says() {
+    let site = site().await;
+    site.type_with("plain", json!({})).await;
+    site.type_with("fast", json!({"volume_backend_name": "fast-label"})).await;
+    for (new_type, policy, host, nowhere) in [
+        ("plain", "never", Some(DIRECTORY), None),
+        ("fast", "never", None, Some("Retype requires migration but is not allowed.")),
+        ("fast", "on-demand", Some(FAST), None),
+    ] {
+        let id = site.available_volume(json!({"size": 1})).await;
+        act(&site, &id, retype(new_type, policy)).await.expect(202);
+        let volume = site.get(&format!("/v3/volumes/{id}")).await.expect(200).json()["volume"].clone();
+        let migration = if host == Some(FAST) { json!("starting") } else { Value::Null };
+        assert_eq!((&volume["status"], &volume["migration_status"]), (&json!("retyping"), &migration));
+        assert_eq!(volume["volume_type"], "__DEFAULT__");
+        let (task, _) = site.tasks().await.pop().unwrap();
+        let Task::RetypeVolume { from, to, .. } = task else { panic!("{task:?}") };
+        assert_eq!(from, DIRECTORY);
+        match to {
+            Destination::Place { host: found, .. } => assert_eq!(Some(found.as_str()), host),
+            Destination::Nowhere { why } => assert_eq!(Some(why.as_str()), nowhere),
+        }
+        refused(act(&site, &id, retype("plain", "never")).await, 400, NOT_RETYPED);
+    }
+}
+
+#[tokio::test]
+async fn a_retype_is_refused_as_the_real_one() {
+    let site = site().await;
+    site.type_with("shared", json!({"multiattach": "<is> True"})).await;
+    site.type_with("plain", json!({})).await;
+    let id = site.available_volume(json!({"size": 1})).await;
+    let message = "Volume type with name nothing could not be found.";
+    refused(act(&site, &id, retype("nothing", "never")).await, 404, message);
+    refused(act(&site, &id, retype("__DEFAULT__", "never")).await, 400, NOT_RETYPED);
+    act(&site, &id, retype("plain", "sometimes")).await.expect(400);
+    act(&site, &id, json!({"os-retype": {}})).await.expect(400);
+    site.move_volume(&id, &[VolumeStatus::InUse]).await;
+    let message = "Invalid input received: Invalid volume_type passed, retypes affecting multiattach are only allowed \
+        on available volumes, the specified volume however currently has a status of: in-use.";
+    refused(act(&site, &id, retype("shared", "never")).await, 400, message);
+    site.type_with("fast", json!({"volume_backend_name": "fast-label"})).await;
+    act(&site, &id, retype("fast", "on-demand")).await.expect(501);
+    act(&site, &id, retype("plain", "never")).await.expect(202);
+    assert_eq!(site.volume_row(&id).await.previous_status, Some(VolumeStatus::InUse));
+}
+
+#[tokio::test]
+async fn the_new_type_has_a_quota_of_its_own() {
+    let site = site().await;
+    site.type_with("rare", json!({})).await;
+    let body = json!({"quota_set": {"volumes_rare": 1}});
+    let project = site.app().config.identity.project_id.clone();
+    site.put(&format!("/v3/os-quota-sets/{project}"), &body).send().await.expect(200);
+    let first = site.available_volume(json!({"size": 1})).await;
+    let second = site.available_volume(json!({"size": 1})).await;
+    act(&site, &first, retype("rare", "never")).await.expect(202);
+    let message =
+        "VolumeLimitExceeded: Maximum number of volumes allowed (1) exceeded for quota 'volumes_rare'.";
+    refused(act(&site, &second, retype("rare", "never")).await, 413, message);
+    // Of all types together there is no more than before.
+    let used = site.get(&format!("/v3/os-quota-sets/{project}?usage=true")).await.expect(200).json();
+    assert_eq!(used["quota_set"]["volumes"]["in_use"], 2);
+    assert_eq!(used["quota_set"]["volumes_rare"]["reserved"], 1);
+}
+
+#[tokio::test]
+async fn a_migration_is_asked_for_and_seen() {
+    let site = site().await;
+    let id = site.available_volume(json!({"size": 1})).await;
+    let migrate = |host: &str, lock: bool| json!({"os-migrate_volume": {"host": host, "lock_volume": lock}});
+    let message = "Invalid host: No available service named 'nowhere@nothing#at-all'";
+    refused(act(&site, &id, migrate("nowhere@nothing#at-all", false)).await, 400, message);
+    let busy = format!(
+        "Invalid volume: Volume {id} status must be available or in-use, must not be migrating, have snapshots, be \
+         replicated, be part of a group and destination host/cluster must be different than the current one"
+    );
+    refused(act(&site, &id, migrate(DIRECTORY, false)).await, 400, &busy);
+    let snapshot = site.available_snapshot(&id).await;
+    refused(act(&site, &id, migrate(FAST, false)).await, 400, &busy);
+    let mut repository = site.app().database.begin().await.unwrap();
+    repository.remove_snapshot(&pumice::model::SnapshotId::parse(&snapshot).unwrap()).await.unwrap();
+    repository.commit().await.unwrap();
+    let message = "Invalid input received: One and only one of cluster and host must be set.";
+    refused(act(&site, &id, json!({"os-migrate_volume": {}})).await, 400, message);
+    act(&site, &id, migrate(FAST, true)).await.expect(202);
+    let volume = site.get(&format!("/v3/volumes/{id}")).await.expect(200).json()["volume"].clone();
+    assert_eq!((&volume["status"], &volume["migration_status"]), (&json!("maintenance"), &json!("starting")));
+    assert_eq!(volume["os-vol-mig-status-attr:migstat"], "starting");
+    let listed = site.get("/v3/volumes?migration_status=starting").await.expect(200).json();
+    assert_eq!(listed["volumes"][0]["id"], id.as_str());
+    let (task, _) = site.tasks().await.pop().unwrap();
+    let Task::MigrateVolume { from, to, .. } = task else { panic!("{task:?}") };
+    assert_eq!(
+        (from.as_str(), to),
+        (DIRECTORY, Destination::Place { host: FAST.into(), zone: "nova".into() })
+    );
+    refused(act(&site, &id, migrate(FAST, false)).await, 400, &busy);
+    site.volume("DELETE", &format!("/v3/volumes/{id}")).version(71).send().await.expect(400);
+}
+
+#[tokio::test]
+async fn what_is_attached_is_not_moved_and_what_migrates_is_left_alone() {
+    let site = site().await;
+    let attached = site.available_volume(json!({"size": 1})).await;
+    site.move_volume(&attached, &[VolumeStatus::InUse]).await;
+    act(&site, &attached, json!({"os-migrate_volume": {"host": FAST}})).await.expect(501);
+    let id = site.available_volume(json!({"size": 1})).await;
+    act(&site, &id, json!({"os-migrate_volume": {"host": FAST}})).await.expect(202);
+    assert_eq!(site.volume_row(&id).await.status, VolumeStatus::Available);
+    let message = "Invalid volume: Snapshot cannot be created while volume is migrating.";
+    refused(site.post("/v3/snapshots", json!({"snapshot": {"volume_id": id}})).await, 400, message);
+    let clone = json!({"volume": {"source_volid": id}});
+    refused(
+        site.post("/v3/volumes", clone).await,
+        400,
+        "Invalid volume: Originating source volume is migrating.",
+    );
+    let complete = |new: &str| json!({"os-migrate_volume_completion": {"new_volume": new}});
+    let other = site.available_volume(json!({"size": 1})).await;
+    let message = "Invalid volume: Destination volume not mid-migration.";
+    refused(act(&site, &id, complete(&other)).await, 400, message);
+    let answer = act(&site, &attached, complete(&other)).await.expect(200).json();
+    assert_eq!(answer, json!({"save_volume_id": other}));
 }

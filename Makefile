@@ -32,7 +32,8 @@ bench:
 conformance:
 	@scripts/need test
 	cargo build
-	@scripts/with-services scripts/conformance $(TEMPEST)
+	@scripts/keystone-dev install
+	@scripts/with-services --keystone scripts/conformance $(TEMPEST)
 
 lint:
 	@scripts/need build

@@ -93,6 +93,14 @@ pub struct PoolStatistics {
     pub total_bytes: u64,
 }
 
+/// One of those who know where everything in a cluster is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Monitor {
+    /// A name or an address, without brackets.
+    pub host: String,
+    pub port: u16,
+}
+
 /// One pool of images.
 ///
 /// Names: 1 to 200 characters out of `A-Z a-z 0-9 . _ -`, not starting with a dot; anything else is
@@ -138,6 +146,10 @@ pub trait BlockStore: Send + Sync + 'static {
     async fn trash_remove(&self, id: &str, progress: &Progress) -> Result<()>;
 
     async fn statistics(&self) -> Result<PoolStatistics>;
+
+    /// Where a hypervisor finds the cluster, to open images of this pool by itself. Nowhere, when nobody but this
+    /// process can open them.
+    async fn monitors(&self) -> Result<Vec<Monitor>>;
 }
 
 /// The places for bytes. They may be pools of one cluster; then volumes are cloned from images.

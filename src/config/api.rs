@@ -74,9 +74,9 @@ impl Api {
             }
         }
         faults.require(self.max_connections > 0, "api.max_connections", "must be at least 1", 0);
-        // hyper takes no smaller buffer.
-        let fits = (8_192..=1_048_576).contains(&self.max_header_bytes);
-        faults.require(fits, "api.max_header_bytes", "must be from 8192 to 1048576", self.max_header_bytes);
+        // More than the server's buffer it would not read.
+        let fits = (8_192..=524_288).contains(&self.max_header_bytes);
+        faults.require(fits, "api.max_header_bytes", "must be from 8192 to 524288", self.max_header_bytes);
         let bodies = [
             ("api.max_image_body_bytes", self.max_image_body_bytes),
             ("api.osapi_max_request_body_size", self.osapi_max_request_body_size),

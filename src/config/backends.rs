@@ -33,8 +33,7 @@ macro_rules! backend_section {
                 pub rbd_user: Option<String> = None, "none";
                 /// The cluster's configuration file. Unset: where librados looks for one, `/etc/ceph/ceph.conf` first.
                 pub rbd_ceph_conf: Option<PathBuf> = None, "path";
-                /// The libvirt secret with the user's key, as told to Nova. Unset: the cluster's fsid. Not asked for
-                /// yet: volumes cannot be attached.
+                /// The libvirt secret with the user's key, as told to Nova. Unset: the cluster's fsid.
                 pub rbd_secret_uuid: Option<String> = None, "UUID";
                 /// Copy what a volume made from a snapshot shares with it, and cut the tie.
                 pub rbd_flatten_volume_from_snapshot: bool = false, "none";

@@ -78,6 +78,11 @@ impl Config {
         let others = self.backends.0.iter().map(|(name, backend)| (name.as_str(), backend.clone()));
         std::iter::once((self.volumes.backend_name(), self.volumes.backend())).chain(others)
     }
+
+    /// The backend of this name; that of `[volumes]` when there is no other.
+    pub fn backend(&self, name: &str) -> Backend {
+        self.backends.0.get(name).cloned().unwrap_or_else(|| self.volumes.backend())
+    }
 }
 
 configuration! {

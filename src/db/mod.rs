@@ -4,6 +4,7 @@
 //! There is one text of every query for both engines: `$1` placeholders, JSON through `->>`, booleans as booleans.
 //! [`on!`] runs the same expression on whichever engine is there.
 
+mod attachments;
 mod durable;
 mod encryptions;
 mod engine;
@@ -20,6 +21,7 @@ mod snapshots;
 mod volume_types;
 mod volumes;
 
+pub use attachments::{Attachment, AttachmentFilter};
 pub use encryptions::Encryption;
 pub use engine::{Database, Options, Repository};
 pub use error::{DbError, Result};

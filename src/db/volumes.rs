@@ -39,6 +39,8 @@ pub struct Volume {
     /// The image it was made from, whose clone it may be.
     pub image_id: Option<ImageId>,
     pub metadata: Json<BTreeMap<String, String>>,
+    /// What the service keeps with it, under names of its own: `readonly`, `attached_mode`.
+    pub admin_metadata: Json<BTreeMap<String, String>>,
     pub image_metadata: Option<Json<BTreeMap<String, String>>>,
     pub created_at: Timestamp,
     pub updated_at: Option<Timestamp>,
@@ -47,7 +49,8 @@ pub struct Volume {
 const COLUMNS: &str = "id, project_id, user_id, name, description, size, status, previous_status, \
     availability_zone, host, migration_status, volume_type_id, \
     (SELECT t.name FROM volume_types t WHERE t.id = volumes.volume_type_id) AS volume_type_name, bootable, \
-    multiattach, snapshot_id, source_volume_id, image_id, metadata, image_metadata, created_at, updated_at";
+    multiattach, snapshot_id, source_volume_id, image_id, metadata, admin_metadata, image_metadata, created_at, \
+    updated_at";
 
 /// What a change of status brings with it; `None` keeps what is there.
 #[derive(Clone, Debug, Default)]
@@ -122,8 +125,8 @@ impl Repository {
     pub async fn add_volume(&mut self, volume: &Volume) -> Result<()> {
         let sql = "INSERT INTO volumes (id, project_id, user_id, name, description, size, status, \
             previous_status, availability_zone, host, volume_type_id, bootable, multiattach, snapshot_id, \
-            source_volume_id, image_id, metadata, image_metadata, created_at, updated_at) VALUES ($1, $2, $3, \
-            $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
+            source_volume_id, image_id, metadata, admin_metadata, image_metadata, created_at, updated_at) VALUES \
+            ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
         on!(self, c => sqlx::query(sql)
             .bind(&volume.id)
             .bind(&volume.project_id)
@@ -142,6 +145,7 @@ impl Repository {
             .bind(&volume.source_volume_id)
             .bind(&volume.image_id)
             .bind(&volume.metadata)
+            .bind(&volume.admin_metadata)
             .bind(&volume.image_metadata)
             .bind(volume.created_at)
             .bind(volume.updated_at)
@@ -193,6 +197,22 @@ impl Repository {
             .bind(&volume.metadata)
             .bind(volume.bootable)
             .bind(volume.updated_at)
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(rows == 1)
+    }
+
+    /// Writes what the service keeps with it. `false`: no such row.
+    pub async fn set_admin_metadata(
+        &mut self,
+        id: &VolumeId,
+        metadata: &BTreeMap<String, String>,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let sql = "UPDATE volumes SET admin_metadata = $2, updated_at = $3 WHERE id = $1";
+        let rows = on!(self, c => sqlx::query(sql)
+            .bind(id)
+            .bind(Json(metadata))
+            .bind(now)
             .execute(c).await.map(|done| done.rows_affected()))?;
         Ok(rows == 1)
     }

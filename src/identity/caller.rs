@@ -21,7 +21,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// With identity `none`: everybody is the administrator of one project.
+    /// With identity `none`: everybody is the administrator of one project, and every service.
     pub fn everybody(user_id: UserId, project_id: ProjectId) -> Self {
         Self {
             user_id,
@@ -32,7 +32,7 @@ impl Caller {
             project_domain_id: None,
             system_scope: None,
             roles: ["admin", "manager", "member", "reader"].map(str::to_owned).into(),
-            service_roles: Vec::new(),
+            service_roles: vec!["service".to_owned()],
         }
     }
 

@@ -46,6 +46,8 @@ uuid_ids! {
     VolumeId;
     /// A volume snapshot.
     SnapshotId;
+    /// An attachment of a volume.
+    AttachmentId;
     /// A volume type.
     VolumeTypeId;
     /// QoS specs of volume types.

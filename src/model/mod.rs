@@ -1,5 +1,6 @@
 //! What things are: identifiers, sizes, statuses and which change into which. No I/O.
 
+mod connection;
 mod host;
 mod id;
 mod scope;
@@ -7,14 +8,16 @@ mod size;
 mod status;
 mod world;
 
+pub use connection::{Access, Connection};
 pub use host::Host;
 pub use id::{
-    ApplicationCredentialId, DomainId, EncryptionId, ImageId, JobId, ProjectId, QosSpecsId, RoleId,
-    SnapshotId, UserId, VolumeId, VolumeTypeId,
+    ApplicationCredentialId, AttachmentId, DomainId, EncryptionId, ImageId, JobId, ProjectId, QosSpecsId,
+    RoleId, SnapshotId, UserId, VolumeId, VolumeTypeId,
 };
 pub use scope::Scope;
 pub use size::{GIB, Gib, MIB};
 pub use status::{
-    Cause, ImageStatus, JobState, MigrationStatus, SnapshotStatus, UnknownStatus, VolumeStatus,
+    AttachMode, AttachmentStatus, Cause, ImageStatus, JobState, MigrationStatus, SnapshotStatus,
+    UnknownStatus, VolumeStatus,
 };
 pub use world::{Clock, Ids, RandomIds, SystemClock, Timestamp, World};

@@ -119,12 +119,16 @@ statuses! {
         Creating = "creating",
         Downloading = "downloading",
         Available = "available",
+        /// Kept for an attachment whose host is not known yet.
+        Reserved = "reserved",
+        Attaching = "attaching",
         InUse = "in-use",
+        Detaching = "detaching",
+        /// An administrator works on it, or it is on its way to another place: nobody else touches it.
+        Maintenance = "maintenance",
         Extending = "extending",
         /// Gets another type.
         Retyping = "retyping",
-        /// Nobody may touch it: it is on its way to another place.
-        Maintenance = "maintenance",
         Deleting = "deleting",
         Error = "error",
         ErrorDeleting = "error_deleting",
@@ -138,21 +142,71 @@ impl VolumeStatus {
         matches!(
             (self, next),
             (Creating, Downloading | Available | Error | Deleting)
-                | (Downloading, Available | Error | Deleting)
-                | (Available, Extending | Retyping | Maintenance | Deleting | InUse)
-                | (InUse, Available | Extending | Retyping)
-                | (Retyping | Maintenance, Available | InUse)
-                | (Extending, Available | InUse | ErrorExtending)
+                // Who waits for it may have reserved it already.
+                | (Downloading, Available | Reserved | Attaching | InUse | Error | Deleting)
+                | (Available, Extending | Retyping | Deleting | Reserved | Attaching | InUse | Maintenance)
+                | (Reserved | Attaching, Available | Reserved | Attaching | InUse | Detaching | Deleting)
+                | (InUse, Available | Reserved | Attaching | Detaching | Extending | Retyping | Maintenance)
+                | (Detaching, Available | Reserved | Attaching | InUse)
+                | (Maintenance, Available | InUse | Deleting)
+                // Its attachments may come and go meanwhile.
+                | (Retyping, Available | Reserved | Attaching | InUse)
+                | (Extending, Available | Reserved | Attaching | InUse | ErrorExtending)
                 // Open elsewhere: back to what it was.
-                | (Deleting, Available | Error | ErrorDeleting | ErrorExtending)
+                | (Deleting, Available | Reserved | Attaching | InUse | Maintenance)
+                | (Deleting, Error | ErrorDeleting | ErrorExtending)
                 | (Error | ErrorDeleting | ErrorExtending, Deleting)
-        )
+        ) && self != next
     }
 
     /// No job works on it: it stays as it is until someone asks.
     pub fn is_settled(self) -> bool {
         use VolumeStatus::*;
-        matches!(self, Available | InUse | Error | ErrorDeleting | ErrorExtending)
+        matches!(self, Maintenance | Error | ErrorDeleting | ErrorExtending) || self.follows_attachments()
+    }
+
+    /// Nothing but its attachments says what it is.
+    pub fn follows_attachments(self) -> bool {
+        use VolumeStatus::*;
+        matches!(self, Available | Reserved | Attaching | InUse | Detaching)
+    }
+
+    /// What a volume is that has these attachments, and nothing else is done with.
+    pub fn with_attachments(attachments: &[AttachmentStatus]) -> Self {
+        if attachments.contains(&AttachmentStatus::Attached) {
+            VolumeStatus::InUse
+        } else if attachments.contains(&AttachmentStatus::Attaching) {
+            VolumeStatus::Attaching
+        } else if attachments.contains(&AttachmentStatus::Reserved) {
+            VolumeStatus::Reserved
+        } else {
+            VolumeStatus::Available
+        }
+    }
+
+    /// Something went wrong with it.
+    pub fn is_error(self) -> bool {
+        self.as_str().starts_with("error")
+    }
+}
+
+statuses! {
+    /// Of an attachment of a volume (Block Storage API v3, `status`).
+    AttachmentStatus, "attachment" {
+        /// Holds the volume for a host that is yet to be named.
+        Reserved = "reserved",
+        /// The host was told how to reach the volume.
+        Attaching = "attaching",
+        /// The host said that it has it.
+        Attached = "attached",
+    }
+}
+
+statuses! {
+    /// Whether a volume is written to where it is attached.
+    AttachMode, "mode" {
+        Rw = "rw",
+        Ro = "ro",
     }
 }
 
@@ -277,6 +331,20 @@ mod tests {
         assert!(ImageStatus::ALL.iter().all(|&s| !s.may_become(s)));
         assert!(VolumeStatus::ALL.iter().all(|&s| !s.may_become(s)));
         assert!(SnapshotStatus::ALL.iter().all(|&s| !s.may_become(s)));
+    }
+
+    #[test]
+    fn the_strongest_attachment_says_what_a_volume_is() {
+        use AttachmentStatus::*;
+        for (attachments, status) in [
+            (&[][..], VolumeStatus::Available),
+            (&[Reserved], VolumeStatus::Reserved),
+            (&[Reserved, Attaching], VolumeStatus::Attaching),
+            (&[Attaching, Attached, Reserved], VolumeStatus::InUse),
+        ] {
+            assert_eq!(VolumeStatus::with_attachments(attachments), status, "{attachments:?}");
+            assert!(status.follows_attachments());
+        }
     }
 
     #[test]

@@ -20,6 +20,10 @@ use crate::config::{Config, IdentityMode};
 use crate::http::App;
 use crate::telemetry::metrics::Metrics;
 
+/// What is read of a connection at once, at most. A buffer begins small and grows while it is filled, so this is for
+/// uploads: each read costs a wake-up of client and server.
+const READ_BUFFER: usize = 512 << 10;
+
 /// Bound, but not yet accepting.
 pub struct Listeners {
     all: TcpListener,
@@ -76,7 +80,6 @@ impl Listeners {
         let limits = Limits {
             connections: Arc::new(Semaphore::new(app.config.api.max_connections as usize)),
             header_timeout: app.config.api.header_timeout.into(),
-            header_bytes: app.config.api.max_header_bytes as usize,
             shutdown: app.config.api.shutdown_timeout.into(),
         };
         let mut ports = vec![(self.all, routes::all(app, metrics))];
@@ -94,7 +97,6 @@ struct Limits {
     /// Of all ports together.
     connections: Arc<Semaphore>,
     header_timeout: Duration,
-    header_bytes: usize,
     shutdown: Duration,
 }
 
@@ -153,6 +155,6 @@ fn connection(
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
-        .max_buf_size(limits.header_bytes)
+        .max_buf_size(READ_BUFFER)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes.clone()))
 }

@@ -62,6 +62,7 @@ fn layered(routes: Router, app: &App) -> Router {
     routes
         .layer(CatchPanicLayer::custom(|_| internal_error()))
         .layer(from_fn_with_state(app.clone(), bound_in_time))
+        .layer(from_fn_with_state(app.clone(), bound_headers))
         .layer(from_fn(count))
         .layer(from_fn_with_state(app.clone(), assign_request_id))
 }
@@ -92,6 +93,17 @@ async fn bound_in_time(State(app): State<App>, request: Request, next: Next) -> 
             (StatusCode::SERVICE_UNAVAILABLE, "The request took too long.\n").into_response()
         }
     }
+}
+
+/// The server itself takes headers as large as its buffer, which is made for image data.
+async fn bound_headers(State(app): State<App>, request: Request, next: Next) -> Response {
+    let line = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let headers: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if line + headers > app.config.api.max_header_bytes as usize {
+        return StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response();
+    }
+    next.run(request).await
 }
 
 fn internal_error() -> Response {

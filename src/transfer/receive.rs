@@ -14,7 +14,7 @@ use crate::block::{self, BlockImage, Progress};
 use super::digest::{Algorithm, Digests};
 use super::error::TransferError;
 use super::in_flight::InFlight;
-use super::zero::runs;
+use super::zero::{is_zero, runs, zero_chunk};
 use super::{DEFAULT_CHUNK, DEFAULT_IN_FLIGHT};
 
 /// An image of unknown size first grows by this much, then by twice as much each time.
@@ -203,6 +203,9 @@ struct Gather {
     chunk: usize,
     /// Bytes still expected, where that is known: so that a small image takes little memory.
     expected: usize,
+    /// The chunk begins with so many zeros, which are counted and not kept: most of a sparse image.
+    zeros: usize,
+    /// What follows them; none as long as there is nothing else.
     buffer: BytesMut,
 }
 
@@ -212,26 +215,48 @@ impl Gather {
         Self {
             chunk: at_hand(chunk).max(1),
             expected: size.map_or(usize::MAX, at_hand),
+            zeros: 0,
             buffer: BytesMut::new(),
         }
+    }
+
+    fn held(&self) -> usize {
+        self.zeros + self.buffer.len()
     }
 
     /// Takes from `frame` and answers a chunk when one is full, or when there is a rest at the end.
     /// Bytes are copied once, except where a frame holds a whole chunk: that is handed on as it is.
     fn next(&mut self, frame: &mut Bytes, is_last: bool) -> Option<Bytes> {
-        let chunk = if self.buffer.is_empty() && frame.len() >= self.chunk {
+        let chunk = if self.held() == 0 && frame.len() >= self.chunk {
             frame.split_to(self.chunk)
         } else {
-            if self.buffer.capacity() == 0 && !frame.is_empty() {
-                self.buffer.reserve(self.chunk.min(self.expected));
-            }
-            let fits = frame.len().min(self.chunk - self.buffer.len());
-            self.buffer.extend_from_slice(&frame.split_to(fits));
-            let is_full = self.buffer.len() == self.chunk || is_last && !self.buffer.is_empty();
-            is_full.then(|| std::mem::take(&mut self.buffer).freeze())?
+            let fits = frame.len().min(self.chunk - self.held());
+            self.keep(&frame.split_to(fits));
+            let is_full = self.held() == self.chunk || is_last && self.held() > 0;
+            is_full.then(|| self.take())?
         };
         self.expected = self.expected.saturating_sub(chunk.len());
         Some(chunk)
+    }
+
+    fn keep(&mut self, part: &[u8]) {
+        if self.buffer.is_empty() {
+            // While the frame is still in the cache this costs a fraction of the copy it saves.
+            if is_zero(part) {
+                self.zeros += part.len();
+                return;
+            }
+            self.buffer.reserve(self.chunk.min(self.expected));
+            self.buffer.resize(std::mem::take(&mut self.zeros), 0);
+        }
+        self.buffer.extend_from_slice(part);
+    }
+
+    fn take(&mut self) -> Bytes {
+        match std::mem::take(&mut self.zeros) {
+            0 => std::mem::take(&mut self.buffer).freeze(),
+            zeros => zero_chunk(zeros),
+        }
     }
 }
 
@@ -298,6 +323,21 @@ mod tests {
         let frame = b"abcdef";
         let addresses: Vec<_> = chunks(&[frame], 3).iter().map(|chunk| chunk.as_ptr()).collect();
         assert_eq!(addresses, [frame.as_ptr(), frame[3..].as_ptr()]);
+    }
+
+    #[test]
+    fn zeros_are_kept_where_they_are() {
+        assert_eq!(chunks(&[b"\0\0", b"\0\0a", b"\0b"], 4), [&b"\0\0\0\0"[..], b"a\0b"]);
+        assert_eq!(chunks(&[b"\0", b"\0a", b"\0", b"\0\0\0"], 4), [&b"\0\0a\0"[..], b"\0\0\0"]);
+    }
+
+    #[test]
+    fn chunks_of_zeros_take_no_memory() {
+        let frame = vec![0; 1000];
+        let mut gather = Gather::new(8 << 20, None);
+        assert!(gather.next(&mut frame.into(), false).is_none());
+        assert_eq!(gather.buffer.capacity(), 0);
+        assert_eq!(gather.next(&mut Bytes::new(), true), Some(vec![0; 1000].into()));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Finding zeros, and making them.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 
 /// How finely a chunk is searched for zeros, in bytes. Smaller finds little more in real images and breaks
@@ -19,6 +21,17 @@ pub fn is_zero(bytes: &[u8]) -> bool {
 pub(super) fn zeros(length: u64) -> Bytes {
     let length = usize::try_from(length).unwrap_or(GRAIN).min(GRAIN);
     Bytes::from_static(&ZEROS[..length])
+}
+
+/// As many zeros as that. Chunks of the usual sizes share memory that nobody ever wrote to: the system keeps one page
+/// for all of it.
+pub(super) fn zero_chunk(length: usize) -> Bytes {
+    const LARGEST: usize = 8 << 20;
+    static CHUNK: LazyLock<Vec<u8>> = LazyLock::new(|| vec![0; LARGEST]);
+    match CHUNK.get(..length) {
+        Some(zeros) => Bytes::from_static(zeros),
+        None => vec![0; length].into(),
+    }
 }
 
 /// What is to be written of a chunk, with the places in it: when `sparse`, the stretches that are not all
@@ -85,5 +98,9 @@ mod tests {
         assert_eq!(zeros(0).len(), 0);
         assert_eq!(zeros(5).len(), 5);
         assert_eq!(zeros(u64::MAX).len(), GRAIN);
+        for length in [0, 1, 8 << 20, (8 << 20) + 1] {
+            let chunk = zero_chunk(length);
+            assert!(chunk.len() == length && is_zero(&chunk));
+        }
     }
 }

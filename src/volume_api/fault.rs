@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::db::DbError;
 use crate::identity::policy::Rule;
 use crate::jobs::chain;
+use crate::model::{AttachMode, VolumeId};
 
 /// Its text is what the client reads. What went wrong inside stands in the source of [`Fault::Internal`], which
 /// is logged and never sent.
@@ -41,6 +42,8 @@ pub enum Fault {
     InvalidVolumeType(String),
     #[error("Invalid qos specs: {0}")]
     InvalidQosSpecs(String),
+    #[error("Invalid attaching mode '{mode}' for volume {volume}.")]
+    AttachMode { mode: AttachMode, volume: VolumeId },
     #[error("Availability zone '{0}' is invalid.")]
     AvailabilityZone(String),
     #[error("Unsupported Content-Type")]
@@ -58,6 +61,14 @@ pub enum Fault {
     /// The metadata item of a thing: the thing's kind, its id, the key.
     #[error("{0} {1} has no metadata with key {2}.")]
     NoMetadata(&'static str, String, String),
+    #[error("Volume attachment could not be found with filter: attachment_id = {0}.")]
+    NoAttachment(String),
+    #[error("Resource conflict: {0}")]
+    Conflict(String),
+    /// A server has the volume, empty when it is not known which: only Nova may take it away, lest the host goes on
+    /// with a device that belongs to somebody else by then (CVE-2023-2088).
+    #[error("Detach volume from instance {0} using the Compute API")]
+    InUseByServer(String),
     #[error("Multiple matches found for '{0}', use an ID to be more specific.")]
     Ambiguous(String),
     /// The text says what is there already.
@@ -78,9 +89,16 @@ pub enum Fault {
         "VolumeSizeExceedsLimit: Requested volume size {size}G is larger than maximum allowed limit {limit}G."
     )]
     TooLarge { size: i64, limit: i64 },
+    #[error(
+        "Volumes that are kept in a directory cannot be attached: nobody but this service can open them."
+    )]
+    NotAttachable,
     /// What the real service does and this one does not do yet.
     #[error("{0} is not implemented.")]
     NotImplemented(String),
+    /// The store did not say what was asked; the text says for what.
+    #[error("{0}")]
+    Store(&'static str, #[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("The database did not answer. Please try again later.")]
     Unavailable(#[source] DbError),
     #[error("The server has either erred or is incapable of performing the requested operation.")]
@@ -95,22 +113,36 @@ impl Fault {
     fn status_and_name(&self) -> (StatusCode, &'static str) {
         use Fault::*;
         match self {
-            Malformed | MalformedBody | MalformedUrl | MalformedVersion(_) | NoSuchAction(_) | Invalid(_)
-            | InvalidInput(_) | InvalidVolume(_) | InvalidSnapshot(_) | InvalidVolumeType(_)
-            | InvalidQosSpecs(_) | AvailabilityZone(_) => (StatusCode::BAD_REQUEST, "badRequest"),
+            Malformed
+            | MalformedBody
+            | MalformedUrl
+            | MalformedVersion(_)
+            | NoSuchAction(_)
+            | Invalid(_)
+            | InvalidInput(_)
+            | InvalidVolume(_)
+            | InvalidSnapshot(_)
+            | InvalidVolumeType(_)
+            | InvalidQosSpecs(_)
+            | AttachMode { .. }
+            | AvailabilityZone(_) => (StatusCode::BAD_REQUEST, "badRequest"),
             Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
-            NotFound | Missing(..) | NoSuch(_) | NoMetadata(..) => (StatusCode::NOT_FOUND, "itemNotFound"),
+            NotFound | Missing(..) | NoSuch(_) | NoMetadata(..) | NoAttachment(_) => {
+                (StatusCode::NOT_FOUND, "itemNotFound")
+            }
             UnsupportedVersion(_) => (StatusCode::NOT_ACCEPTABLE, "computeFault"),
-            Ambiguous(_) | Exists(_) => (StatusCode::CONFLICT, "conflictingRequest"),
+            Ambiguous(_) | Exists(_) | Conflict(_) | InUseByServer(_) => {
+                (StatusCode::CONFLICT, "conflictingRequest")
+            }
             TooManyVolumes { .. }
             | TooManyGigabytes { .. }
             | TooManySnapshots(_)
             | TooMuchMetadata(_)
             | TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "overLimit"),
             MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "badMediaType"),
-            NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, "notImplemented"),
+            NotImplemented(_) | NotAttachable => (StatusCode::NOT_IMPLEMENTED, "notImplemented"),
             Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "serviceUnavailable"),
-            Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "computeFault"),
+            Internal(_) | Store(..) => (StatusCode::INTERNAL_SERVER_ERROR, "computeFault"),
         }
     }
 }
@@ -128,7 +160,9 @@ impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let (status, name) = self.status_and_name();
         match &self {
-            Fault::Internal(source) => tracing::error!(error = %chain(&**source), "a volume request failed"),
+            Fault::Internal(source) | Fault::Store(_, source) => {
+                tracing::error!(error = %chain(&**source), "a volume request failed")
+            }
             Fault::Unavailable(source) => {
                 tracing::warn!(error = %chain(source), "a volume request found no database");
             }

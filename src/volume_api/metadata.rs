@@ -37,6 +37,8 @@ pub trait Holder: Sized {
     fn metadata(&self) -> &BTreeMap<String, String>;
     /// As rules see it.
     fn target(&self) -> Target;
+    /// Refuses while its status forbids what is done, for instance `Updating`.
+    fn check_change(&self, doing: &str) -> Result<(), Fault>;
     /// Writes it back with other metadata. `false`: it is gone.
     async fn save(
         self,
@@ -115,6 +117,7 @@ pub async fn write<T: Holder>(
     let mut repository = app.database.begin().await?;
     let holder = T::find_to_change(&mut repository, call, id).await?;
     call.check(write.rule::<T>(), &holder.target())?;
+    holder.check_change("Updating")?;
     if let Some(refusal) = precondition(headers, holder.metadata())? {
         return Ok(refusal);
     }
@@ -156,6 +159,7 @@ pub async fn write_item<T: Holder>(
     let mut repository = app.database.begin().await?;
     let holder = T::find_to_change(&mut repository, call, id).await?;
     call.check(T::RULES.replace, &holder.target())?;
+    holder.check_change("Updating")?;
     if let Some(refusal) = precondition(headers, holder.metadata())? {
         return Ok(refusal);
     }
@@ -168,6 +172,7 @@ pub async fn delete_item<T: Holder>(app: &App, call: &Call, id: &str, key: &str)
     let mut repository = app.database.begin().await?;
     let holder = T::find_to_change(&mut repository, call, id).await?;
     call.check(T::RULES.delete, &holder.target())?;
+    holder.check_change("Deleting")?;
     let mut metadata = holder.metadata().clone();
     if metadata.remove(key).is_none() {
         return Err(Fault::NoMetadata(T::KIND, id.to_owned(), key.to_owned()));

@@ -26,6 +26,7 @@ impl Microversion {
     pub const FORCED_DELETE: Self = Self(23);
     pub const WORKERS_CLEANUP: Self = Self(24);
     pub const REPLICATION_CLUSTERS: Self = Self(26);
+    pub const ATTACHMENTS: Self = Self(27);
     pub const POOL_FILTERS: Self = Self(28);
     pub const SNAPSHOT_SORT_BY_NAME: Self = Self(30);
     pub const STRICT_FILTERS: Self = Self(31);
@@ -35,12 +36,14 @@ impl Microversion {
     pub const REVERT: Self = Self(40);
     pub const SNAPSHOT_USER_ID: Self = Self(41);
     pub const EXTEND_IN_USE: Self = Self(42);
+    pub const ATTACHMENT_COMPLETION: Self = Self(44);
     pub const COUNT: Self = Self(45);
     pub const FROM_BACKUP: Self = Self(47);
     pub const SHARED_TARGETS: Self = Self(48);
     pub const BACKEND_STATE: Self = Self(49);
     pub const TYPE_FILTERS: Self = Self(52);
     pub const STRICT_BODIES: Self = Self(53);
+    pub const ATTACHMENT_MODE: Self = Self(54);
     pub const CLUSTER_NAME: Self = Self(61);
     pub const DEFAULT_TYPES: Self = Self(62);
     pub const TYPE_ID: Self = Self(63);

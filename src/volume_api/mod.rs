@@ -3,9 +3,11 @@
 //! A request passes [`front`], which takes project and `.json` off its path and reads its microversion; then one
 //! handler, which takes a [`request::Call`] and, for writes, a [`request::Body`]. Refusals are [`fault::Fault`]s.
 
+mod attachments;
 mod availability_zones;
 mod capabilities;
 mod clusters;
+mod connection;
 mod default_types;
 mod extensions;
 mod fault;
@@ -91,6 +93,7 @@ fn authenticated() -> OpenApiRouter<App> {
         .routes(routes!(limits::show))
         .merge(volumes::router())
         .merge(snapshots::router())
+        .merge(attachments::router())
         .merge(types::router())
         .merge(default_types::router())
         .merge(qos_specs::router())

@@ -62,7 +62,7 @@ impl Hints {
     /// `local_to_instance` and `query` are read and change nothing, as in the real service with its default filters:
     /// no instance runs where the bytes of a pool lie.
     pub fn read(body: &Object<'_>) -> Result<Self, Fault> {
-        body.object_or_null(HINTS)?;
+        body.object_or(HINTS, &["object", "null"])?;
         let Some(hints) = body.object(HINTS).ok().flatten() else { return Ok(Self::default()) };
         hints.uuid("local_to_instance")?;
         let different = hints.uuids("different_host")?;

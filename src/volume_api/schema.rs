@@ -143,11 +143,14 @@ impl<'a> Object<'a> {
         Err(self.refuse(message))
     }
 
-    /// An object or null.
-    pub fn object_or_null(&self, key: &str) -> Result<(), Fault> {
+    /// An object, if it is one and not of the other types that the field may be of.
+    pub fn object_or(&self, key: &str, types: &[&str]) -> Result<Option<&'a Map<String, Value>>, Fault> {
         match self.fields.get(key) {
-            None | Some(Value::Null | Value::Object(_)) => Ok(()),
-            Some(other) => Err(refused(Some(key), other, not_of_type(other, &["object", "null"]))),
+            None => Ok(None),
+            Some(Value::Object(fields)) => Ok(Some(fields)),
+            Some(Value::Null) if types.contains(&"null") => Ok(None),
+            Some(Value::String(_)) if types.contains(&"string") => Ok(None),
+            Some(other) => Err(refused(Some(key), other, not_of_type(other, types))),
         }
     }
 
@@ -363,17 +366,6 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A UUID.
-    pub fn plain_uuid(&self, key: &str) -> Result<Option<&'a str>, Fault> {
-        let text = self.any_text(key)?;
-        match text {
-            Some(text) if uuid::Uuid::try_parse(text).is_err() => {
-                Err(refused_text(key, text, "is not a 'uuid'"))
-            }
-            other => Ok(other),
-        }
-    }
-
     /// A UUID, or null.
     pub fn uuid(&self, key: &str) -> Result<Given<&'a str>, Fault> {
         match self.fields.get(key) {
@@ -397,6 +389,16 @@ impl<'a> Object<'a> {
         let found: BTreeSet<String> = all.iter().map(|text| (*text).to_owned()).collect();
         let good = found.len() == all.len() && all.iter().all(|text| uuid::Uuid::try_parse(text).is_ok());
         if good { Ok(Some(found)) } else { Err(refused()) }
+    }
+
+    /// A UUID, and not null.
+    pub fn plain_uuid(&self, key: &str) -> Result<Option<&'a str>, Fault> {
+        match self.fields.get(key) {
+            None => Ok(None),
+            Some(Value::String(text)) if uuid::Uuid::try_parse(text).is_ok() => Ok(Some(text)),
+            Some(Value::String(text)) => Err(refused_text(key, text, "is not a 'uuid'")),
+            Some(other) => Err(refused(Some(key), other, not_of_type(other, &["string"]))),
+        }
     }
 
     /// A truth value in one of the spellings the API takes.

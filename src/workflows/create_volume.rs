@@ -172,7 +172,10 @@ impl Target {
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
-        self.leave(repository, run, VolumeStatus::Available).await
+        // It may have been reserved while it was filled.
+        repository.volume_to_change(&self.id).await?;
+        let status = repository.status_by_attachments(&self.id).await?;
+        self.leave(repository, run, status).await
     }
 
     async fn fail(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {

@@ -192,8 +192,11 @@ impl Workflow for DeleteVolume {
     }
 
     async fn fail(&self, repository: &mut Repository, run: &Run, cause: Cause) -> db::Result<()> {
-        let Some(row) = repository.volume(&self.id).await? else { return Ok(()) };
+        let Some(row) = repository.volume_to_change(&self.id).await? else { return Ok(()) };
         let back = match row.previous_status {
+            Some(status) if cause.is_refusal() && status.follows_attachments() => {
+                repository.status_by_attachments(&self.id).await?
+            }
             Some(status) if cause.is_refusal() && status.is_settled() => status,
             Some(_) if cause.is_refusal() => VolumeStatus::Error,
             _ => VolumeStatus::ErrorDeleting,

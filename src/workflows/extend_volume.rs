@@ -53,11 +53,9 @@ impl Workflow for ExtendVolume {
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
-        let Some(row) = repository.volume(&self.id).await? else { return Ok(()) };
-        let back = match row.previous_status {
-            Some(VolumeStatus::InUse) => VolumeStatus::InUse,
-            _ => VolumeStatus::Available,
-        };
+        // Its attachments may have come and gone meanwhile.
+        repository.volume_to_change(&self.id).await?;
+        let back = repository.status_by_attachments(&self.id).await?;
         let change = VolumeChange { size: Some(self.size), ..VolumeChange::default() };
         repository.change_volume(&self.id, VolumeStatus::Extending, back, &change, run.now()).await?;
         Ok(())

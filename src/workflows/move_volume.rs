@@ -181,7 +181,7 @@ impl MoveVolume {
     }
 
     async fn end(&self, repository: &mut Repository, run: &Run, is_done: bool) -> db::Result<()> {
-        let Some(row) = repository.volume(&self.id).await? else { return Ok(()) };
+        let Some(row) = repository.volume_to_change(&self.id).await? else { return Ok(()) };
         if row.migration_status.is_some_and(MigrationStatus::is_under_way) {
             let ended = if is_done { MigrationStatus::Success } else { MigrationStatus::Error };
             repository.set_migration_status(&self.id, Some(ended)).await?;
@@ -192,10 +192,8 @@ impl MoveVolume {
         if !matches!(row.status, VolumeStatus::Retyping | VolumeStatus::Maintenance) {
             return Ok(());
         }
-        let back = match row.previous_status {
-            Some(VolumeStatus::InUse) => VolumeStatus::InUse,
-            _ => VolumeStatus::Available,
-        };
+        // Its attachments may have come and gone meanwhile.
+        let back = repository.status_by_attachments(&self.id).await?;
         repository.change_volume(&self.id, row.status, back, &VolumeChange::default(), run.now()).await?;
         Ok(())
     }

@@ -193,3 +193,43 @@ async fn volume_types_and_qos_specs() {
     assert_eq!(listed.as_array().unwrap().len(), 1);
     place.assert_empty(server).await;
 }
+
+/// Attachments as `cinder` makes them, and as `openstack` sees them, on the real cluster.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_is_attached_with_cinder() {
+    const SERVER: &str = "83ec2e3b-4321-422b-8706-a84185f52a0a";
+    let place = Place::new(StoreKind::RbdV2, DatabaseKind::Sqlite).await;
+    let server = place.start();
+    let project = pumice::config::Config::default().identity.project_id;
+    let run = async |arguments: &[&str]| cinder(&server, &project, arguments).await;
+    let volumes = async |arguments: &[&str]| openstack(&server, "/volume/v3", arguments).await;
+    let volume = volumes(&["volume", "create", "--size", "1", "v"]).await;
+    let volume = text(&volume, "id").to_owned();
+    server.settle().await;
+    volumes(&["volume", "set", "--bootable", "--read-write", &volume]).await;
+    let shown = volumes(&["volume", "show", &volume]).await;
+    assert_eq!((&shown["bootable"], &shown["properties"]["readonly"]), (&Value::Bool(true), &"False".into()));
+
+    let made = run(&["attachment-create", "--mode", "rw", &volume, SERVER]).await;
+    let id = row(&made, "id")[1].to_owned();
+    assert_eq!(row(&made, "status")[1], "reserved");
+    let told = run(&["attachment-update", "--host", "compute-1", "--mountpoint", "/dev/vdb", &id]).await;
+    let name = format!("{}/volume-{volume}", place.pools.volumes);
+    assert_eq!((row(&told, "name")[1], row(&told, "driver_volume_type")[1]), (name.as_str(), "rbd"));
+    run(&["attachment-complete", &id]).await;
+    let attached = volumes(&["volume", "show", &volume]).await;
+    assert_eq!(
+        (text(&attached, "status"), text(&attached["attachments"][0], "server_id")),
+        ("in-use", SERVER)
+    );
+    let list = volumes(&["volume", "attachment", "list"]).await;
+    assert_eq!((text(&list[0], "ID"), text(&list[0], "Status")), (id.as_str(), "attached"));
+    let one = volumes(&["volume", "attachment", "show", &id]).await;
+    assert_eq!(text(&one["Properties"], "access_mode"), "rw");
+    run(&["attachment-delete", &id]).await;
+    let shown = volumes(&["volume", "show", &volume]).await;
+    assert_eq!((text(&shown, "status"), &shown["attachments"]), ("available", &Value::Array(Vec::new())));
+    volumes(&["volume", "delete", &volume]).await;
+    server.settle().await;
+    place.assert_empty(server).await;
+}

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pumice::db::{
-    Database, DbError, DefaultVolumeType, Direction, Encryption, Heartbeat, JobOutcome, Operator, Options,
-    Page, QosSpecs, QosSpecsFilter, Service, ServiceFilter, Snapshot, SnapshotFilter, SortKey, Volume,
-    VolumeChange, VolumeFilter, VolumeMove, VolumeType,
+    Attachment, AttachmentFilter, Database, DbError, DefaultVolumeType, Direction, Encryption, Heartbeat,
+    JobOutcome, Operator, Options, Page, QosSpecs, QosSpecsFilter, Repository, Service, ServiceFilter,
+    Snapshot, SnapshotFilter, SortKey, Volume, VolumeChange, VolumeFilter, VolumeMove, VolumeType,
 };
 use pumice::jobs::{self, Origin, Task, VolumeSource};
 use pumice::model::{
-    Cause, EncryptionId, Gib, JobId, JobState, MigrationStatus, ProjectId, QosSpecsId, SnapshotId,
-    SnapshotStatus, Timestamp, UserId, VolumeId, VolumeStatus, VolumeTypeId, World,
+    Access, AttachMode, AttachmentId, AttachmentStatus, Cause, Connection, EncryptionId, Gib, JobId,
+    JobState, MigrationStatus, ProjectId, QosSpecsId, SnapshotId, SnapshotStatus, Timestamp, UserId,
+    VolumeId, VolumeStatus, VolumeTypeId, World,
 };
 use sqlx::types::Json;
 
@@ -42,6 +43,7 @@ on_both!(
     a_status_changes_once,
     what_is_not_committed_never_happened,
     snapshots_hold_their_volume,
+    attachments_say_what_a_volume_is,
     a_type_has_one_name_and_outlives_its_volumes,
     types_are_granted_and_are_defaults,
     a_type_is_not_used_while_it_changes,
@@ -112,6 +114,7 @@ fn volume(number: u128, of_type: &VolumeTypeId) -> Volume {
         source_volume_id: None,
         image_id: None,
         metadata: Json(BTreeMap::new()),
+        admin_metadata: Json(BTreeMap::new()),
         image_metadata: None,
         created_at: Timestamp(number as i64),
         updated_at: None,
@@ -209,7 +212,7 @@ async fn a_status_changes_once(database: Database) {
         .change_volume(
             &row.id,
             VolumeStatus::Deleting,
-            VolumeStatus::InUse,
+            VolumeStatus::Extending,
             &VolumeChange::default(),
             Timestamp(6),
         )
@@ -225,6 +228,108 @@ async fn what_is_not_committed_never_happened(database: Database) {
     add(&database, &[volume(2, &of_type)]).await;
     let mut repository = database.read().await.unwrap();
     assert_eq!(repository.count_volumes(&VolumeFilter::default()).await.unwrap(), 1);
+}
+
+/// Another attachment of the volume, reserved for that server.
+fn attachment(number: u128, of: &Volume, server: &str) -> Attachment {
+    Attachment {
+        id: AttachmentId::from(uuid::Uuid::from_u128(number)),
+        volume_id: of.id.clone(),
+        instance_id: Some(server.into()),
+        status: AttachmentStatus::Reserved,
+        host: None,
+        mountpoint: None,
+        mode: None,
+        access: None,
+        attached_at: None,
+        created_at: Timestamp(number as i64),
+    }
+}
+
+async fn attachments_say_what_a_volume_is(database: Database) {
+    let of_type = volume_type(&database).await;
+    let (row, mut other) = (volume(1, &of_type), volume(2, &of_type));
+    other.project_id = ProjectId("q".into());
+    add(&database, &[row.clone(), other.clone()]).await;
+    let (mut first, second) = (attachment(11, &row, "s"), attachment(12, &other, "t"));
+    let mut repository = database.begin().await.unwrap();
+    let homeless = attachment(13, &volume(99, &of_type), "s");
+    assert!(matches!(repository.add_attachment(&homeless).await, Err(DbError::Reference)));
+    drop(repository);
+
+    let mut repository = database.begin().await.unwrap();
+    for added in [&first, &second] {
+        repository.add_attachment(added).await.unwrap();
+        repository.follow_attachments(&added.volume_id, Timestamp(5)).await.unwrap();
+    }
+    assert_eq!(repository.volume(&row.id).await.unwrap().unwrap().status, VolumeStatus::Reserved);
+    first.status = AttachmentStatus::Attached;
+    first.host = Some("h".into());
+    first.mountpoint = Some("/dev/vdb".into());
+    first.mode = Some(AttachMode::Ro);
+    first.attached_at = Some(Timestamp(6));
+    first.access = Some(Json(access()));
+    assert!(repository.update_attachment(&first).await.unwrap());
+    assert_eq!(repository.attachment(&first.id).await.unwrap().as_ref(), Some(&first));
+    repository.follow_attachments(&row.id, Timestamp(7)).await.unwrap();
+    assert_eq!(repository.volume(&row.id).await.unwrap().unwrap().status, VolumeStatus::InUse);
+    assert_eq!(repository.attached_to(&[&row.id, &other.id]).await.unwrap(), [first.clone()]);
+    assert_eq!(repository.attached_to(&[]).await.unwrap(), []);
+
+    let found = async |repository: &mut Repository, filter: AttachmentFilter| -> Vec<AttachmentId> {
+        let found = repository.attachments(&filter, &Page::default()).await.unwrap();
+        found.into_iter().map(|attachment| attachment.id).collect()
+    };
+    let some = AttachmentFilter::default;
+    for (filter, expected) in [
+        (some(), vec![&second, &first]),
+        (AttachmentFilter { project_id: Some("q".into()), ..some() }, vec![&second]),
+        (AttachmentFilter { instance_id: Some("s".into()), ..some() }, vec![&first]),
+        (AttachmentFilter { status: Some(vec!["reserved".into()]), ..some() }, vec![&second]),
+        (AttachmentFilter { volume_id: Some(vec![row.id.to_string()]), ..some() }, vec![&first]),
+        (AttachmentFilter { id: Some(Vec::new()), ..some() }, vec![]),
+    ] {
+        let expected: Vec<_> = expected.into_iter().map(|attachment| attachment.id.clone()).collect();
+        assert_eq!(found(&mut repository, filter.clone()).await, expected, "{filter:?}");
+    }
+
+    // What a job works on keeps its status.
+    let change = VolumeChange::default();
+    let (from, to) = (VolumeStatus::InUse, VolumeStatus::Extending);
+    assert!(repository.change_volume(&row.id, from, to, &change, Timestamp(8)).await.unwrap());
+    assert!(repository.remove_attachment(&first.id).await.unwrap());
+    assert!(!repository.remove_attachment(&first.id).await.unwrap());
+    repository.follow_attachments(&row.id, Timestamp(9)).await.unwrap();
+    assert_eq!(repository.volume(&row.id).await.unwrap().unwrap().status, to);
+    assert_eq!(repository.status_by_attachments(&row.id).await.unwrap(), VolumeStatus::Available);
+
+    // They go with their volume.
+    assert!(repository.remove_volume(&other.id).await.unwrap());
+    assert_eq!(repository.attachment(&second.id).await.unwrap(), None);
+    repository.commit().await.unwrap();
+}
+
+fn access() -> Access {
+    let qos = BTreeMap::from([("total_iops_sec".to_owned(), serde_json::json!(500))]);
+    Access {
+        connection: Connection {
+            name: "volumes/volume-x".into(),
+            hosts: vec!["10.0.0.1".into(), "fd00::1".into()],
+            ports: vec!["6789".into(), "6789".into()],
+            cluster_name: "ceph".into(),
+            auth_enabled: false,
+            auth_username: None,
+            secret_type: "ceph".into(),
+            secret_uuid: "s".into(),
+            volume_id: "x".into(),
+            discard: true,
+            qos_specs: Some(qos),
+            access_mode: AttachMode::Ro,
+            encrypted: false,
+            cacheable: true,
+        },
+        enforce_multipath: true,
+    }
 }
 
 async fn snapshots_hold_their_volume(database: Database) {

@@ -13,6 +13,7 @@ mod contract;
 mod crash;
 mod database;
 mod formats;
+mod guest;
 mod house;
 mod identity;
 mod openapi;

@@ -10,8 +10,8 @@ use super::handle::Handle;
 use super::shelf::Shelf;
 use super::{Directory, new_id};
 use crate::block::{
-    BlockImage, BlockStore, Class, ErrorKind, OpenMode, PoolStatistics, Progress, Result, SnapshotPath,
-    TrashEntry, check_name, check_object_size,
+    BlockImage, BlockStore, Class, ErrorKind, Monitor, OpenMode, PoolStatistics, Progress, Result,
+    SnapshotPath, TrashEntry, check_name, check_object_size,
 };
 
 pub struct Store {
@@ -119,5 +119,10 @@ impl BlockStore for Store {
             })
         };
         self.run(Class::Control, "count", "", count).await
+    }
+
+    /// Its images are files of a format that this process alone reads.
+    async fn monitors(&self) -> Result<Vec<Monitor>> {
+        Ok(Vec::new())
     }
 }

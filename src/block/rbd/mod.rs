@@ -5,6 +5,7 @@
 //! - [`completion`]: asynchronous reads and writes
 //! - [`store`], [`image`]: the contract, on top of these
 //! - [`list`]: librbd's ways to answer many things at once
+//! - [`monitors`]: where the cluster is found
 //! - [`errno`]: what its numbers mean
 //! - [`sys`]: its declarations
 //!
@@ -18,6 +19,7 @@ mod errno;
 mod handle;
 mod image;
 mod list;
+mod monitors;
 mod store;
 mod sys;
 

@@ -19,10 +19,10 @@ use super::errno::{Failure, c_own, c_text, check};
 use super::handle::{By, Handle};
 use super::image::RbdImage;
 use super::list::{self, Namespace};
-use super::{CloneFormat, RbdOptions, sys};
+use super::{CloneFormat, RbdOptions, monitors, sys};
 use crate::block::{
-    BlockError, BlockImage, BlockStore, BlockingPool, Class, ErrorKind, OpenMode, PoolStatistics, Progress,
-    Result, SnapshotPath, TrashEntry, check_name, check_object_size,
+    BlockError, BlockImage, BlockStore, BlockingPool, Class, ErrorKind, Monitor, OpenMode, PoolStatistics,
+    Progress, Result, SnapshotPath, TrashEntry, check_name, check_object_size,
 };
 
 /// One pool of a Ceph cluster. Cheap to clone.
@@ -327,6 +327,16 @@ impl BlockStore for RbdStore {
             quota => pool.stats.max_avail.min(quota.saturating_sub(used)),
         };
         Ok(PoolStatistics { used_bytes: used, available_bytes: available, total_bytes: used + available })
+    }
+
+    async fn monitors(&self) -> Result<Vec<Monitor>> {
+        const OPERATION: &str = "ask for the monitors";
+        let answer = self
+            .in_pool(Class::Control, OPERATION, self.pool(), |pool| {
+                pool.cluster().monitor_command(monitors::COMMAND)
+            })
+            .await?;
+        monitors::read(&answer).map_err(|why| BlockError::new(ErrorKind::Io, OPERATION, self.pool(), why))
     }
 }
 

@@ -29,10 +29,28 @@ rules! {
     FORCE_DELETE = "volume:force_delete": ADMIN;
     EXTEND = "volume:extend": MEMBER;
     EXTEND_ATTACHED = "volume:extend_attached_volume": MEMBER;
+    EXTEND_COMPLETE = "volume_extension:volume_admin_actions:extend_volume_completion": ADMIN;
+    UPDATE_READONLY = "volume:update_readonly_flag": MEMBER;
+    RESERVE = "volume_extension:volume_actions:reserve": MEMBER;
+    UNRESERVE = "volume_extension:volume_actions:unreserve": MEMBER;
+    BEGIN_DETACHING = "volume_extension:volume_actions:begin_detaching": MEMBER;
+    ROLL_DETACHING = "volume_extension:volume_actions:roll_detaching": MEMBER;
+    ATTACH = "volume_extension:volume_actions:attach": MEMBER;
+    DETACH = "volume_extension:volume_actions:detach": MEMBER;
+    FORCE_DETACH = "volume_extension:volume_admin_actions:force_detach": ADMIN;
+    INITIALIZE_CONNECTION = "volume_extension:volume_actions:initialize_connection": MEMBER;
+    TERMINATE_CONNECTION = "volume_extension:volume_actions:terminate_connection": MEMBER;
     HOST_ATTRIBUTE = "volume_extension:volume_host_attribute": ADMIN;
     TENANT_ATTRIBUTE = "volume_extension:volume_tenant_attribute": READER;
     MIG_STATUS_ATTRIBUTE = "volume_extension:volume_mig_status_attribute": ADMIN;
     IMAGE_METADATA_SHOW = "volume_extension:volume_image_metadata:show": READER;
+
+    ATTACHMENT_CREATE = "volume:attachment_create": MEMBER;
+    ATTACHMENT_UPDATE = "volume:attachment_update": MEMBER;
+    ATTACHMENT_DELETE = "volume:attachment_delete": MEMBER;
+    ATTACHMENT_COMPLETE = "volume:attachment_complete": MEMBER;
+    /// Attaching a volume that boots, and that someone has already, once more.
+    MULTIATTACH_BOOTABLE = "volume:multiattach_bootable_volume": MEMBER;
 
     GET_METADATA = "volume:get_volume_metadata": READER;
     CREATE_METADATA = "volume:create_volume_metadata": MEMBER;

@@ -46,6 +46,10 @@ impl Holder for Snapshot {
         target(self)
     }
 
+    fn check_change(&self, _: &str) -> Result<(), Fault> {
+        Ok(())
+    }
+
     async fn save(
         mut self,
         repository: &mut Repository,

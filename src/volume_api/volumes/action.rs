@@ -7,45 +7,40 @@ use serde_json::Value;
 use super::super::fault::Fault;
 use super::super::microversion::Microversion;
 use super::super::request::{Body, Call};
-use super::{extend, migrate, retype};
+use super::extend_volume_completion::extend_volume_completion;
+use super::set_bootable::set_bootable;
+use super::update_readonly_flag::update_readonly_flag;
+use super::{attaching, extend, migrate, retype};
 use crate::http::App;
 
 /// Actions that the real service has beside those that are dispatched below.
-const NOT_YET: [&str; 20] = [
-    "os-attach",
-    "os-detach",
-    "os-reserve",
-    "os-unreserve",
-    "os-begin_detaching",
-    "os-roll_detaching",
-    "os-initialize_connection",
-    "os-terminate_connection",
-    "os-extend_volume_completion",
-    "os-set_bootable",
-    "os-update_readonly_flag",
+const NOT_YET: [&str; 8] = [
     "os-volume_upload_image",
     "os-set_image_metadata",
     "os-unset_image_metadata",
     "os-show_image_metadata",
     "os-reset_status",
     "os-force_delete",
-    "os-force_detach",
     "os-unmanage",
     "os-reimage",
 ];
 
 #[utoipa::path(
     post, path = "/v3/volumes/{volume_id}/action", tag = "volumes", operation_id = "act_on_volume",
-    description = "One action, named by the only key of the body: `os-extend` with `new_size` in GiB; \
-        `os-retype` with `new_type` and `migration_policy`; `os-migrate_volume` with `host` and `lock_volume`, and \
-        `os-migrate_volume_completion`.",
+    description = "One action, named by the only key of the body: `os-extend` with `new_size` in GiB; `os-reserve`, \
+        `os-unreserve`, `os-begin_detaching`, `os-roll_detaching`, `os-attach`, `os-detach`, `os-force_detach`, \
+        `os-initialize_connection`, `os-terminate_connection`; `os-set_bootable`, `os-update_readonly_flag`; \
+        `os-extend_volume_completion`; `os-retype` with `new_type` and `migration_policy`; `os-migrate_volume` with \
+        `host` and `lock_volume`, and `os-migrate_volume_completion`.",
     params(("volume_id" = String, Path)),
     request_body = Object,
     responses(
+        (status = 200, description = "It is done; of `os-initialize_connection`, how the volume is reached"),
         (status = 202, description = "It will be done"),
         (status = 400, description = "No such action, or the volume's status forbids it"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
+        (status = 409, description = "A server uses the volume: only Nova may detach it"),
         (status = 501, description = "An action that is not implemented"),
     ),
 )]
@@ -56,7 +51,19 @@ pub async fn action(
     Body(body): Body,
 ) -> Result<Response, Fault> {
     match only_key(&body)? {
+        "os-attach" => attaching::attach(&app, &call, &id, &body).await,
+        "os-begin_detaching" => attaching::begin_detaching(&app, &call, &id).await,
+        "os-detach" => attaching::detach(&app, &call, &id, &body).await,
         "os-extend" => extend::extend(&app, &call, &id, &body).await,
+        "os-extend_volume_completion" => extend_volume_completion(&app, &call, &id, &body).await,
+        "os-force_detach" => attaching::force_detach(&app, &call, &id, &body).await,
+        "os-initialize_connection" => attaching::initialize_connection(&app, &call, &id, &body).await,
+        "os-reserve" => attaching::reserve(&app, &call, &id).await,
+        "os-roll_detaching" => attaching::roll_detaching(&app, &call, &id).await,
+        "os-set_bootable" => set_bootable(&app, &call, &id, &body).await,
+        "os-terminate_connection" => attaching::terminate_connection(&app, &call, &id, &body).await,
+        "os-unreserve" => attaching::unreserve(&app, &call, &id).await,
+        "os-update_readonly_flag" => update_readonly_flag(&app, &call, &id, &body).await,
         "os-retype" => retype::retype(&app, &call, &id, &body).await,
         "os-migrate_volume" => migrate::migrate(&app, &call, &id, &body).await,
         "os-migrate_volume_completion" => migrate::complete(&app, &call, &id, &body).await,

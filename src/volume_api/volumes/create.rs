@@ -16,6 +16,7 @@ use super::super::quotas::reserve;
 use super::super::request::{Body, Call};
 use super::super::schema::Object;
 use super::super::types;
+use super::attached::Attached;
 use super::view::{One, Place, View};
 use crate::config::Limits;
 use crate::db::Volume;
@@ -124,6 +125,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
         source_volume_id: source.volume_id(),
         image_id: source.image_id(),
         metadata: Json(wanted.metadata),
+        admin_metadata: Json(BTreeMap::new()),
         image_metadata: source.image_metadata().map(Json),
         created_at: app.world.now(),
         updated_at: None,
@@ -132,7 +134,9 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
     let task = Task::CreateVolume { volume_id: volume.id.clone(), source: source.into_task() };
     jobs::enqueue(&mut repository, &app.world, task, &call.context.origin()).await?;
     repository.commit().await?;
-    Ok(answer(StatusCode::ACCEPTED, &One { volume: View::new(&volume, &call, Place::Write) }))
+    let attached = Attached::default();
+    let volume = View::new(&volume, &attached, &call, Place::Write);
+    Ok(answer(StatusCode::ACCEPTED, &One { volume }))
 }
 
 /// The zone asked for, or that of the source, or everybody's.

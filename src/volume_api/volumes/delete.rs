@@ -53,16 +53,30 @@ pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) 
     } else if repository.count_snapshots(&of_volume(&volume)).await? > 0 {
         return Err(refused());
     }
-    mark(&mut repository, &app, &call, volume).await?;
+    if !repository.attached_to(&[&volume.id]).await?.is_empty() {
+        return Err(refused());
+    }
+    mark(&mut repository, &app, &call, volume, force).await?;
     repository.commit().await?;
     Ok(empty(StatusCode::ACCEPTED))
 }
 
 /// To `deleting`; a job under way is told to stop.
-async fn mark(repository: &mut Repository, app: &App, call: &Call, volume: Volume) -> Result<(), Fault> {
+async fn mark(
+    repository: &mut Repository,
+    app: &App,
+    call: &Call,
+    volume: Volume,
+    force: bool,
+) -> Result<(), Fault> {
     use VolumeStatus::*;
     let now = app.world.now();
-    if !matches!(volume.status, Available | Error | ErrorExtending | ErrorDeleting | Creating | Downloading)
+    let fits = match volume.status {
+        Available | Error | ErrorExtending | ErrorDeleting | Creating | Downloading => true,
+        Reserved | Attaching | Maintenance => force,
+        InUse | Detaching | Extending | Deleting => false,
+    };
+    if !fits
         || !repository
             .change_volume(&volume.id, volume.status, Deleting, &VolumeChange::default(), now)
             .await?

@@ -8,9 +8,10 @@ use super::super::fault::{Fault, answer};
 use super::super::links::NextLink;
 use super::super::paging::{Paging, wants_count};
 use super::super::request::Call;
+use super::attached::Attached;
 use super::view::{Details, Place, Summaries, Summary, View};
 use super::{filter, find};
-use crate::db::Volume;
+use crate::db::{Repository, Volume};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 
@@ -31,7 +32,9 @@ use crate::identity::policy::volume as rules;
     ),
 )]
 pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault> {
-    let Found { volumes, next: volumes_links, count } = search(&app, &call, "volumes").await?;
+    let mut repository = app.database.read().await?;
+    let found = search(&mut repository, &app, &call, "volumes").await?;
+    let Found { volumes, next: volumes_links, count } = found;
     let volumes = volumes.iter().map(|volume| Summary::new(volume, &call)).collect();
     Ok(answer(StatusCode::OK, &Summaries { volumes, volumes_links, count }))
 }
@@ -46,9 +49,12 @@ pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault>
     ),
 )]
 pub async fn detail(State(app): State<App>, call: Call) -> Result<Response, Fault> {
-    let Found { volumes, next: volumes_links, count } = search(&app, &call, "volumes/detail").await?;
+    let mut repository = app.database.read().await?;
+    let found = search(&mut repository, &app, &call, "volumes/detail").await?;
+    let Found { volumes, next: volumes_links, count } = found;
+    let attached = Attached::to(&mut repository, &volumes).await?;
     let place = Place::read(&call);
-    let volumes = volumes.iter().map(|volume| View::new(volume, &call, place)).collect();
+    let volumes = volumes.iter().map(|volume| View::new(volume, &attached, &call, place)).collect();
     Ok(answer(StatusCode::OK, &Details { volumes, volumes_links, count }))
 }
 
@@ -58,14 +64,18 @@ struct Found {
     count: Option<i64>,
 }
 
-async fn search(app: &App, call: &Call, collection: &str) -> Result<Found, Fault> {
+async fn search(
+    repository: &mut Repository,
+    app: &App,
+    call: &Call,
+    collection: &str,
+) -> Result<Found, Fault> {
     let paging = Paging::parse(&call.query, app.config.volumes.osapi_max_limit, |key| column(key, call))?;
     let with_count = wants_count(call)?;
     let filter = filter::of(call)?;
     call.check_own(rules::GET_ALL)?;
-    let mut repository = app.database.read().await?;
     if let Some(marker) = &paging.marker {
-        find(&mut repository, call, marker).await?;
+        find(repository, call, marker).await?;
     }
     let volumes = repository.volumes(&filter, &paging.page()).await?;
     let count = if with_count { Some(repository.count_volumes(&filter).await?) } else { None };

@@ -17,7 +17,7 @@ use super::{find, find_to_change, target};
 use crate::db::{Repository, Volume};
 use crate::http::App;
 use crate::identity::policy::{Target, volume as rules};
-use crate::model::Timestamp;
+use crate::model::{Timestamp, VolumeStatus};
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list, merge, replace)).routes(routes!(show, write, remove))
@@ -46,6 +46,16 @@ impl Holder for Volume {
 
     fn target(&self) -> Target {
         target(self)
+    }
+
+    fn check_change(&self, doing: &str) -> Result<(), Fault> {
+        match self.status {
+            VolumeStatus::Maintenance => Err(Fault::InvalidVolume(format!(
+                "{doing} volume metadata is not allowed for volumes in {} status.",
+                self.status
+            ))),
+            _ => Ok(()),
+        }
     }
 
     async fn save(

@@ -1,17 +1,22 @@
 //! `/volumes`
 
 mod action;
+mod attached;
+mod attaching;
 mod create;
 mod delete;
 mod extend;
+mod extend_volume_completion;
 mod filter;
 mod list;
 mod metadata;
 mod migrate;
 mod retype;
+mod set_bootable;
 mod show;
 mod summary;
 mod update;
+mod update_readonly_flag;
 mod view;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -22,7 +27,7 @@ use super::request::Call;
 use crate::db::{Repository, Volume};
 use crate::http::App;
 use crate::identity::policy::{Target, volume as rules};
-use crate::model::VolumeId;
+use crate::model::{VolumeId, VolumeStatus};
 
 pub use action::{not_yet, only_key};
 
@@ -69,6 +74,16 @@ pub async fn find_to_change(repository: &mut Repository, call: &Call, id: &str) 
         None => None,
     };
     visible(found, call, id)
+}
+
+/// Refuses while an administrator works on it.
+fn check_updatable(volume: &Volume) -> Result<(), Fault> {
+    match volume.status {
+        VolumeStatus::Maintenance => {
+            Err(Fault::InvalidVolume("The volume cannot be updated during maintenance.".to_owned()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn visible(found: Option<Volume>, call: &Call, id: &str) -> Result<Volume, Fault> {

@@ -6,6 +6,7 @@ use axum::response::Response;
 
 use super::super::fault::{Fault, answer};
 use super::super::request::Call;
+use super::attached::Attached;
 use super::find;
 use super::view::{One, Place, View};
 use crate::http::App;
@@ -18,5 +19,7 @@ use crate::http::App;
 pub async fn show(State(app): State<App>, call: Call, Path(id): Path<String>) -> Result<Response, Fault> {
     let mut repository = app.database.read().await?;
     let volume = find(&mut repository, &call, &id).await?;
-    Ok(answer(StatusCode::OK, &One { volume: View::new(&volume, &call, Place::read(&call)) }))
+    let attached = Attached::to(&mut repository, std::slice::from_ref(&volume)).await?;
+    let volume = View::new(&volume, &attached, &call, Place::read(&call));
+    Ok(answer(StatusCode::OK, &One { volume }))
 }

@@ -9,8 +9,9 @@ use super::super::fault::{Fault, answer};
 use super::super::microversion::Microversion;
 use super::super::request::{Body, Call};
 use super::super::schema::{Given, Object};
+use super::attached::Attached;
 use super::view::{One, Place, View};
-use super::{find_to_change, target};
+use super::{check_updatable, find_to_change, target};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 
@@ -52,6 +53,7 @@ pub async fn update(
     let mut repository = app.database.begin().await?;
     let mut row = find_to_change(&mut repository, &call, &id).await?;
     call.check(rules::UPDATE, &target(&row))?;
+    check_updatable(&row)?;
     set(&mut row.name, name.or(display_name));
     set(&mut row.description, description.or(display_description));
     if let Given::Value(metadata) = metadata {
@@ -61,8 +63,10 @@ pub async fn update(
     if !repository.update_volume(&row).await? {
         return Err(Fault::Missing("Volume", id));
     }
+    let attached = Attached::to(&mut repository, std::slice::from_ref(&row)).await?;
     repository.commit().await?;
-    Ok(answer(StatusCode::OK, &One { volume: View::new(&row, &call, Place::Write) }))
+    let volume = View::new(&row, &attached, &call, Place::Write);
+    Ok(answer(StatusCode::OK, &One { volume }))
 }
 
 /// Keeps what the request leaves out.

@@ -1,5 +1,6 @@
 //! A volume as clients see it. The order of the fields is the order of the keys.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -8,6 +9,7 @@ use utoipa::ToSchema;
 use super::super::links::{Link, NextLink};
 use super::super::microversion::Microversion;
 use super::super::request::{Call, Moment};
+use super::attached::Attached;
 use crate::db;
 use crate::identity::policy::volume as rules;
 use crate::model::MigrationStatus;
@@ -58,7 +60,9 @@ pub struct View<'a> {
     volume_type: &'a str,
     snapshot_id: Option<&'a str>,
     source_volid: Option<&'a str>,
-    metadata: &'a BTreeMap<String, String>,
+    /// With what the service itself keeps: `readonly`, `attached_mode`.
+    #[schema(value_type = BTreeMap<String, String>)]
+    metadata: Cow<'a, BTreeMap<String, String>>,
     #[schema(value_type = Vec<Link>)]
     links: [Link<'a>; 2],
     user_id: &'a str,
@@ -68,8 +72,8 @@ pub struct View<'a> {
     replication_status: Option<&'a str>,
     consistencygroup_id: Option<&'a str>,
     multiattach: bool,
-    #[schema(value_type = Vec<Object>)]
-    attachments: [&'a str; 0],
+    /// Those that are attached.
+    attachments: Vec<Attachment<'a>>,
     /// For administrators.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -118,10 +122,50 @@ pub struct View<'a> {
     host: Option<Option<&'a str>>,
 }
 
+/// An attachment, as its volume shows it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = VolumeAttachment)]
+pub struct Attachment<'a> {
+    /// Of the volume.
+    id: &'a str,
+    attachment_id: &'a str,
+    volume_id: &'a str,
+    server_id: Option<&'a str>,
+    /// For administrators and services.
+    host_name: Option<&'a str>,
+    device: Option<&'a str>,
+    #[schema(value_type = Option<String>)]
+    attached_at: Option<Moment>,
+}
+
+impl<'a> Attachment<'a> {
+    fn new(attachment: &'a db::Attachment, shows_host: bool) -> Self {
+        Self {
+            id: attachment.volume_id.as_str(),
+            attachment_id: attachment.id.as_str(),
+            volume_id: attachment.volume_id.as_str(),
+            server_id: attachment.instance_id.as_deref(),
+            host_name: attachment.host.as_deref().filter(|_| shows_host),
+            device: attachment.mountpoint.as_deref(),
+            attached_at: attachment.attached_at.map(Moment),
+        }
+    }
+}
+
+fn metadata(volume: &db::Volume) -> Cow<'_, BTreeMap<String, String>> {
+    if volume.admin_metadata.is_empty() {
+        return Cow::Borrowed(&volume.metadata);
+    }
+    let mut metadata = volume.metadata.0.clone();
+    metadata.extend(volume.admin_metadata.iter().map(|(key, text)| (key.clone(), text.clone())));
+    Cow::Owned(metadata)
+}
+
 impl<'a> View<'a> {
-    pub fn new(volume: &'a db::Volume, call: &'a Call, place: Place) -> Self {
+    pub fn new(volume: &'a db::Volume, attached: &'a Attached, call: &'a Call, place: Place) -> Self {
         let since = |version| call.version >= version;
         let is_admin = call.guard.is_admin();
+        let shows_host = is_admin || call.context.caller.has_role("service");
         let shown = match place {
             Place::Read(extensions) => extensions,
             Place::Write => Extensions::default(),
@@ -139,7 +183,7 @@ impl<'a> View<'a> {
             volume_type: &volume.volume_type_name,
             snapshot_id: volume.snapshot_id.as_ref().map(|id| id.as_str()),
             source_volid: volume.source_volume_id.as_ref().map(|id| id.as_str()),
-            metadata: &volume.metadata,
+            metadata: metadata(volume),
             links: call.links.of("volumes", volume.id.as_str()),
             user_id: volume.user_id.as_str(),
             bootable: if volume.bootable { "true" } else { "false" },
@@ -147,7 +191,7 @@ impl<'a> View<'a> {
             replication_status: None,
             consistencygroup_id: None,
             multiattach: volume.multiattach,
-            attachments: [],
+            attachments: attached.of(volume).iter().map(|one| Attachment::new(one, shows_host)).collect(),
             migration_status: is_admin.then_some(migration_status),
             group_id: since(Microversion::GROUPS).then_some(None),
             provider_id: (is_admin && since(Microversion::PROVIDER_ID)).then_some(None),

@@ -122,6 +122,7 @@ async fn one_user_at_a_time() {
     let disk = Disk::new();
     let first = open(disk.0.path());
     let fsid = first.pool("p").unwrap().fsid().await.unwrap();
+    assert_eq!(first.pool("p").unwrap().monitors().await.unwrap(), []);
     let error = Directory::open(disk.0.path(), BlockingPool::default()).err().unwrap();
     assert_eq!(error.kind, ErrorKind::Busy);
     assert!(error.to_string().contains("in use"), "{error}");

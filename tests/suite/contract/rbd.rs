@@ -51,6 +51,15 @@ mod clone_format_2 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_monitors_are_where_the_cluster_answers() {
+    let monitors = open("volumes", CloneFormat::Auto).monitors().await.unwrap();
+    assert!(!monitors.is_empty());
+    for monitor in monitors {
+        std::net::TcpStream::connect((monitor.host.as_str(), monitor.port)).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stores_with_the_same_options_share_a_connection() {
     let first = rbd::open(options("images"), BlockingPool::default()).unwrap();
     let second = rbd::open(options("volumes"), BlockingPool::default()).unwrap();

@@ -249,6 +249,7 @@ impl House {
                 _ => None,
             },
             metadata: Json(BTreeMap::new()),
+            admin_metadata: Json(BTreeMap::new()),
             image_metadata: None,
             created_at: self.world.now(),
             updated_at: None,

@@ -33,11 +33,8 @@ impl StoreKind {
             StoreKind::Directory => {
                 let folder = tempfile::tempdir().unwrap();
                 let root = Directory::open(folder.path(), BlockingPool::default()).unwrap();
-                let stores = Stores {
-                    images: root.pool("images").unwrap(),
-                    volumes: one(root.pool("volumes").unwrap()),
-                };
-                (stores, Some(folder))
+                let pool = |name: &str| -> Arc<dyn BlockStore> { root.pool(name).unwrap() };
+                (two_backends(pool), Some(folder))
             }
             StoreKind::RbdV1 => (on_ceph(CloneFormat::V1), None),
             StoreKind::RbdV2 => (on_ceph(CloneFormat::V2), None),

@@ -9,7 +9,7 @@ use super::shell::place;
 use crate::house::DatabaseKind;
 use crate::process::{Place, Server};
 
-fn client(place: &Place, name: &str) -> Command {
+pub fn client(place: &Place, name: &str) -> Command {
     let folder = std::env::var_os("PUMICE_TEST_CLIENTS")
         .expect("PUMICE_TEST_CLIENTS names no folder with the clients: run the tests with `make test`");
     let mut command = Command::new(PathBuf::from(folder).join(name));
@@ -18,7 +18,7 @@ fn client(place: &Place, name: &str) -> Command {
     command
 }
 
-async fn said(mut command: Command, server: &Server) -> String {
+pub async fn said(mut command: Command, server: &Server) -> String {
     let (output, command) =
         tokio::task::spawn_blocking(move || (command.output().unwrap(), command)).await.unwrap();
     assert!(

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod clients;
+mod journey;
 mod keystone;
 mod log_in;
 mod shell;

@@ -27,11 +27,23 @@ impl Route {
 }
 
 /// Actions that are there.
-const ACTIONS: [(&str, &str); 6] = [
+const ACTIONS: [(&str, &str); 18] = [
+    ("/v3/volumes/{volume_id}/action", "os-attach"),
+    ("/v3/volumes/{volume_id}/action", "os-begin_detaching"),
+    ("/v3/volumes/{volume_id}/action", "os-detach"),
     ("/v3/volumes/{volume_id}/action", "os-extend"),
-    ("/v3/volumes/{volume_id}/action", "os-retype"),
+    ("/v3/volumes/{volume_id}/action", "os-extend_volume_completion"),
+    ("/v3/volumes/{volume_id}/action", "os-force_detach"),
+    ("/v3/volumes/{volume_id}/action", "os-initialize_connection"),
     ("/v3/volumes/{volume_id}/action", "os-migrate_volume"),
     ("/v3/volumes/{volume_id}/action", "os-migrate_volume_completion"),
+    ("/v3/volumes/{volume_id}/action", "os-reserve"),
+    ("/v3/volumes/{volume_id}/action", "os-retype"),
+    ("/v3/volumes/{volume_id}/action", "os-roll_detaching"),
+    ("/v3/volumes/{volume_id}/action", "os-set_bootable"),
+    ("/v3/volumes/{volume_id}/action", "os-terminate_connection"),
+    ("/v3/volumes/{volume_id}/action", "os-unreserve"),
+    ("/v3/volumes/{volume_id}/action", "os-update_readonly_flag"),
     ("/v3/types/{type_id}/action", "addProjectAccess"),
     ("/v3/types/{type_id}/action", "removeProjectAccess"),
 ];
@@ -98,7 +110,14 @@ async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
         path = path.replace("{image_id}", id.as_str());
     }
     if path.contains("{volume_id}") {
-        path = path.replace("{volume_id}", stage.volume(OURS).await.as_str());
+        let id = stage.volume(OURS).await;
+        if route.action == Some("os-begin_detaching") {
+            stage.attach(&id, None).await;
+        }
+        path = path.replace("{volume_id}", id.as_str());
+    }
+    if path.contains("{attachment_id}") {
+        path = path.replace("{attachment_id}", stage.attachment(OURS).await.as_str());
     }
     if path.contains("{snapshot_id}") {
         path = path.replace("{snapshot_id}", stage.snapshot(OURS).await.as_str());
@@ -181,8 +200,23 @@ async fn body(stage: &Stage, route: &Route) -> Option<(&'static str, Value)> {
         ("POST", "/v3/qos-specs", _) => json(json!({"qos_specs": {"name": stage.new_name()}})),
         ("PUT", "/v3/qos-specs/{qos_id}", _) => json(json!({"qos_specs": {"a": "b"}})),
         ("PUT", "/v3/qos-specs/{qos_id}/delete_keys", _) => json(json!({"keys": ["k"]})),
-        ("POST", _, Some("addProjectAccess")) => json(json!({"addProjectAccess": {"project": OURS}})),
-        ("POST", _, Some("removeProjectAccess")) => json(json!({"removeProjectAccess": {"project": THEIRS}})),
+        ("POST", "/v3/attachments", _) => {
+            json(json!({"attachment": {"volume_uuid": stage.volume(OURS).await.as_str()}}))
+        }
+        ("PUT", "/v3/attachments/{attachment_id}", _) => {
+            json(json!({"attachment": {"connector": {"host": "compute-1"}}}))
+        }
+        ("POST", "/v3/attachments/{attachment_id}/action", _) => json(json!({"os-complete": null})),
+        ("POST", _, Some("os-attach")) => {
+            json(json!({"os-attach": {"host_name": "compute-1", "mountpoint": "/dev/vdb"}}))
+        }
+        ("POST", _, Some(action @ ("os-initialize_connection" | "os-terminate_connection"))) => {
+            json(json!({action: {"connector": {}}}))
+        }
+        ("POST", _, Some("os-set_bootable")) => json(json!({"os-set_bootable": {"bootable": true}})),
+        ("POST", _, Some("os-update_readonly_flag")) => {
+            json(json!({"os-update_readonly_flag": {"readonly": true}}))
+        }
         ("POST", _, Some("os-retype")) => {
             json(json!({"os-retype": {"new_type": stage.volume_type(true).await.as_str()}}))
         }
@@ -193,6 +227,11 @@ async fn body(stage: &Stage, route: &Route) -> Option<(&'static str, Value)> {
             let new_volume = stage.volume(OURS).await;
             json(json!({"os-migrate_volume_completion": {"new_volume": new_volume.as_str()}}))
         }
+        ("POST", "/v3/volumes/{volume_id}/action", Some(action)) if action != "os-extend" => {
+            json(json!({action: {}}))
+        }
+        ("POST", _, Some("addProjectAccess")) => json(json!({"addProjectAccess": {"project": OURS}})),
+        ("POST", _, Some("removeProjectAccess")) => json(json!({"removeProjectAccess": {"project": THEIRS}})),
         ("POST", _, Some("os-extend")) => json(json!({"os-extend": {"new_size": 2}})),
         ("POST", "/v3/snapshots/{snapshot_id}/action", _) => json(json!({"os-reset_status": {}})),
         ("PUT", "/v3/volumes/{volume_id}", _) => json(json!({"volume": {"name": "another"}})),

@@ -5,5 +5,5 @@ mod hangup;
 mod language;
 mod quotas;
 mod sight;
-mod stage;
+pub mod stage;
 mod types;

@@ -7,13 +7,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use pumice::config::Config;
-use pumice::db::{DefaultVolumeType, Encryption, Image, QosSpecs, Snapshot, Volume, VolumeType};
+use pumice::db::{Attachment, DefaultVolumeType, Encryption, Image, QosSpecs, Snapshot, Volume, VolumeType};
 use pumice::http::App;
 use pumice::identity::{Authority, Caller};
 use pumice::jobs::{self, Origin, Task, VolumeSource};
 use pumice::model::{
-    EncryptionId, Gib, ImageId, ImageStatus, JobId, ProjectId, QosSpecsId, SnapshotId, SnapshotStatus,
-    UserId, VolumeId, VolumeStatus, VolumeTypeId,
+    Access, AttachMode, AttachmentId, AttachmentStatus, Connection, EncryptionId, Gib, ImageId, ImageStatus,
+    JobId, ProjectId, QosSpecsId, SnapshotId, SnapshotStatus, UserId, VolumeId, VolumeStatus, VolumeTypeId,
 };
 use sqlx::types::Json;
 use tower::ServiceExt;
@@ -81,9 +81,15 @@ impl Stage {
 
     /// The routes as this player meets them.
     pub fn routes(&self, api: Api, player: Player) -> Router {
+        self.routes_through(api, player, &[])
+    }
+
+    /// Likewise, when a service with these roles asks for the player.
+    pub fn routes_through(&self, api: Api, player: Player, service_roles: &[&str]) -> Router {
         let user = UserId(format!("user-{}", player.name));
         let mut caller = Caller::everybody(user, ProjectId(player.project.to_owned()));
         caller.roles = player.roles.iter().map(|role| (*role).to_owned()).collect();
+        caller.service_roles = service_roles.iter().map(|role| (*role).to_owned()).collect();
         let app = App { authority: Authority::Nobody(Arc::new(caller)), ..self.app().clone() };
         match api {
             Api::Image => pumice::image_api::router(app, ""),
@@ -128,11 +134,65 @@ impl Stage {
             source_volume_id: None,
             image_id: None,
             metadata: Json(BTreeMap::from([("k".to_owned(), "v".to_owned())])),
+            admin_metadata: Json(BTreeMap::new()),
             image_metadata: None,
             created_at: world.now(),
             updated_at: None,
         };
         repository.add_volume(&volume).await.unwrap();
+        repository.commit().await.unwrap();
+        id
+    }
+
+    /// An attachment that a server uses, with what a host was told of a volume that is in use.
+    pub async fn attachment(&self, project: &str) -> AttachmentId {
+        let volume_id = self.volume(project).await;
+        let id = self.attach(&volume_id, Some("9c2a5d1e-5a5b-4f0e-9f0c-4a6f3f0f7a11")).await;
+        let mut repository = self.app().database.begin().await.unwrap();
+        let mut attachment = repository.attachment(&id).await.unwrap().unwrap();
+        attachment.access = Some(Json(Access {
+            connection: Connection {
+                name: format!("volumes/volume-{volume_id}"),
+                hosts: vec!["127.0.0.1".to_owned()],
+                ports: vec!["6789".to_owned()],
+                cluster_name: "ceph".to_owned(),
+                auth_enabled: true,
+                auth_username: Some("cinder".to_owned()),
+                secret_type: "ceph".to_owned(),
+                secret_uuid: "83ec2e3b-4321-422b-8706-a84185f52a0a".to_owned(),
+                volume_id: volume_id.to_string(),
+                discard: true,
+                qos_specs: None,
+                access_mode: AttachMode::Rw,
+                encrypted: false,
+                cacheable: false,
+            },
+            enforce_multipath: false,
+        }));
+        assert!(repository.update_attachment(&attachment).await.unwrap());
+        repository.commit().await.unwrap();
+        id
+    }
+
+    /// As after `os-attach`: the volume is in use.
+    pub async fn attach(&self, volume_id: &VolumeId, server: Option<&str>) -> AttachmentId {
+        let world = &self.app().world;
+        let (id, now) = (AttachmentId::from(world.ids.random()), world.now());
+        let attachment = Attachment {
+            id: id.clone(),
+            volume_id: volume_id.clone(),
+            instance_id: server.map(str::to_owned),
+            status: AttachmentStatus::Attached,
+            host: Some("compute-1".to_owned()),
+            mountpoint: Some("/dev/vdb".to_owned()),
+            mode: Some(AttachMode::Rw),
+            access: None,
+            attached_at: Some(now),
+            created_at: now,
+        };
+        let mut repository = self.app().database.begin().await.unwrap();
+        repository.add_attachment(&attachment).await.unwrap();
+        repository.follow_attachments(volume_id, now).await.unwrap();
         repository.commit().await.unwrap();
         id
     }

@@ -21,6 +21,8 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 use uuid::Uuid;
 
+use crate::house::StoreKind;
+
 /// 2026-11-22T11:47:26.970525, and each look a second later.
 struct StepClock(AtomicI64);
 
@@ -64,6 +66,21 @@ impl Site {
 
     /// With other options than the defaults.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::on(None, change).await
+    }
+
+    /// Whose volumes lie in the pool `volumes` of the real cluster.
+    pub async fn on_ceph(change: impl FnOnce(&mut Config)) -> Self {
+        let (stores, _) = StoreKind::RbdV2.make().await;
+        Self::on(Some(stores), |config| {
+            config.volumes.rbd_pool = "volumes".to_owned();
+            change(config);
+        })
+        .await
+    }
+
+    /// On these stores, or in a folder of its own.
+    async fn on(stores: Option<Stores>, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.identity.mode = IdentityMode::None;
@@ -81,7 +98,8 @@ impl Site {
         for (name, backend) in &config.backends.0 {
             volumes = volumes.and(name, pool(&backend.rbd_pool));
         }
-        let stores = Stores { images: pool(&config.images.rbd_store_pool), volumes };
+        let own = Stores { images: pool(&config.images.rbd_store_pool), volumes };
+        let stores = stores.unwrap_or(own);
         let clock = Arc::new(StepClock(AtomicI64::new(1_795_348_046_970_525)));
         let world = World { clock: clock.clone(), ids: Arc::new(CountedIds(AtomicU64::new(1))) };
         let service = Service::assemble(config, database, stores, world, Arc::new(NoFaults)).await.unwrap();

@@ -35,6 +35,9 @@ on_both!(
     a_snapshot_and_the_end_of_its_volume,
     a_clone_and_the_end_of_its_source,
     only_one_deletes,
+    only_one_reserves,
+    only_one_attaches,
+    a_volume_is_attached_or_goes,
     an_image_changed_at_once_keeps_all_tags,
 );
 
@@ -96,6 +99,54 @@ async fn only_one_deletes(site: &Site) {
     let statuses: Vec<u16> = join_all(deletes).await.iter().map(|answer| answer.status.as_u16()).collect();
     assert_eq!(statuses.iter().filter(|status| **status == 202).count(), 1, "{statuses:?}");
     assert!(statuses.iter().all(|status| matches!(status, 202 | 400)), "{statuses:?}");
+}
+
+async fn only_one_reserves(site: &Site) {
+    let id = available_volume(site).await;
+    let path = format!("volumes/{id}/action");
+    let reservations = (0..AT_ONCE).map(|_| post(site, &path, json!({"os-reserve": null})));
+    let answers = join_all(reservations).await;
+    let (won, lost): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status.as_u16() == 202);
+    assert_eq!(won.len(), 1);
+    let message = "Invalid volume: Volume status must be available to reserve, but the status is attaching.";
+    for answer in lost {
+        assert_eq!((answer.status.as_u16(), &answer.json()["badRequest"]["message"]), (400, &json!(message)));
+    }
+}
+
+/// Of servers that want one volume, one gets it, and there is one attachment.
+async fn only_one_attaches(site: &Site) {
+    let id = available_volume(site).await;
+    let attachments = (0..AT_ONCE).map(|n| {
+        let server = uuid::Uuid::from_u128(n as u128 + 1);
+        let body = json!({"attachment": {"volume_uuid": id, "instance_uuid": server}});
+        site.request("POST", "/volume/v3/attachments").version(71).json(&body).send()
+    });
+    let answers = join_all(attachments).await;
+    let (won, lost): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status.as_u16() == 200);
+    assert_eq!(won.len(), 1);
+    let message = format!(
+        "Invalid volume: Volume {id} status must be available or downloading to reserve, but the current status is \
+         reserved."
+    );
+    for answer in lost {
+        assert_eq!((answer.status.as_u16(), &answer.json()["badRequest"]["message"]), (400, &json!(message)));
+    }
+    let list = site.request("GET", "/volume/v3/attachments").version(71).send().await.expect(200).json();
+    assert_eq!(list["attachments"].as_array().unwrap().len(), 1, "{list}");
+}
+
+/// Either it is reserved and stays, or it goes and has no attachment.
+async fn a_volume_is_attached_or_goes(site: &Site) {
+    for _ in 0..AT_ONCE {
+        let id = available_volume(site).await;
+        let body = json!({"attachment": {"volume_uuid": id}});
+        let attach = site.request("POST", "/volume/v3/attachments").version(71).json(&body).send();
+        let delete = site.request("DELETE", &format!("/volume/v3/volumes/{id}")).send();
+        let (attached, deleted) = tokio::join!(attach, delete);
+        let outcome = (attached.status.as_u16(), deleted.status.as_u16());
+        assert!(matches!(outcome, (200, 400) | (400, 202)), "{outcome:?}: {}", attached.text());
+    }
 }
 
 async fn an_image_changed_at_once_keeps_all_tags(site: &Site) {

@@ -1,5 +1,7 @@
 //! The Block Storage API.
 
+mod attaching;
+mod attachments;
 mod backends;
 mod hostile;
 mod lists;

@@ -31,7 +31,7 @@ const FAST: &str = "pumice@fast#fast-pool";
 const FAR: &str = "pumice@far#far-pool";
 
 impl Site {
-    fn put(&self, path: &str, body: &Value) -> Call {
+    fn put_to(&self, path: &str, body: &Value) -> Call {
         self.volume("PUT", path).version(71).json(body)
     }
 
@@ -148,7 +148,7 @@ async fn a_disabled_service_gets_no_volumes_until_it_is_enabled() {
     let site = site().await;
     site.type_with("fast", json!({"volume_backend_name": "fast-label"})).await;
     let named = json!({"host": "pumice@fast", "binary": "cinder-volume"});
-    let answer = site.put("/v3/os-services/disable", &named).send().await.expect(200);
+    let answer = site.put_to("/v3/os-services/disable", &named).send().await.expect(200);
     let expected =
         r#"{"host":"pumice@fast","service":"","binary":"cinder-volume","status":"disabled","disabled":true}"#;
     assert_eq!(answer.text(), expected);
@@ -159,9 +159,9 @@ async fn a_disabled_service_gets_no_volumes_until_it_is_enabled() {
     let hosts = site.get("/v3/os-hosts").await.expect(200).json();
     assert!(!hosts.to_string().contains("pumice@fast"), "{hosts}");
     let reason = json!({"host": "pumice@fast", "binary": "cinder-volume", "disabled_reason": "new disks"});
-    let answer = site.put("/v3/os-services/disable-log-reason", &reason).send().await.expect(200).json();
+    let answer = site.put_to("/v3/os-services/disable-log-reason", &reason).send().await.expect(200).json();
     assert_eq!(answer["disabled_reason"], "new disks");
-    site.put("/v3/os-services/enable", &named).send().await.expect(200);
+    site.put_to("/v3/os-services/enable", &named).send().await.expect(200);
     let found = site.new_volume(json!({"size": 1, "volume_type": "fast"})).await;
     assert_eq!(site.host_of(&found).await.as_deref(), Some(FAST));
 }
@@ -171,39 +171,40 @@ async fn services_that_are_not_there_are_refused_as_the_real_ones() {
     let site = site().await;
     let named = |host: &str, binary: &str| json!({"host": host, "binary": binary});
     let message = "Service cinder-volume could not be found on host invalid_host.";
-    let answer = site.put("/v3/os-services/enable", &named("invalid_host", "cinder-volume")).send().await;
+    let answer = site.put_to("/v3/os-services/enable", &named("invalid_host", "cinder-volume")).send().await;
     refused(answer, 404, message);
     let message = "Service invalid_binary could not be found on host pumice@fast.";
     refused(
-        site.put("/v3/os-services/disable", &named("pumice@fast", "invalid_binary")).send().await,
+        site.put_to("/v3/os-services/disable", &named("pumice@fast", "invalid_binary")).send().await,
         404,
         message,
     );
     let message = "Invalid input received: Host field is missing.";
     let body = json!({"binary": "cinder-volume"});
-    refused(site.put("/v3/os-services/enable", &body).send().await, 400, message);
+    refused(site.put_to("/v3/os-services/enable", &body).send().await, 400, message);
     let message = "{'host': 'pumice@fast'} is not valid under any of the given schemas";
-    let answer = site.put("/v3/os-services/enable", &json!({"host": "pumice@fast"})).send().await.expect(400);
+    let answer =
+        site.put_to("/v3/os-services/enable", &json!({"host": "pumice@fast"})).send().await.expect(400);
     assert!(answer.text().contains(message), "{}", answer.text());
     let body = json!({"host": "pumice@fast", "binary": "cinder-volume", "disabled_reason": null});
-    site.put("/v3/os-services/disable-log-reason", &body).send().await.expect(400);
+    site.put_to("/v3/os-services/disable-log-reason", &body).send().await.expect(400);
     let body = json!({"host": "a b", "binary": "cinder-volume"});
     let message = r"Invalid input for field/attribute host. Value: a b. 'a b' does not match '^[a-zA-Z0-9-._#@:/+\\[\\]]*$'";
-    refused(site.put("/v3/os-services/enable", &body).send().await, 400, message);
+    refused(site.put_to("/v3/os-services/enable", &body).send().await, 400, message);
     for action in ["freeze", "thaw", "failover_host"] {
         let path = format!("/v3/os-services/{action}");
         let message = "Invalid input received: No service found with host=invalid_host";
-        refused(site.put(&path, &json!({"host": "invalid_host"})).send().await, 400, message);
+        refused(site.put_to(&path, &json!({"host": "invalid_host"})).send().await, 400, message);
         let message = "Invalid input received: One and only one of cluster and host must be set.";
-        refused(site.put(&path, &json!({})).send().await, 400, message);
+        refused(site.put_to(&path, &json!({})).send().await, 400, message);
         let message = "Services from different clusters found.";
-        refused(site.put(&path, &json!({"host": "pumice"})).send().await, 400, message);
+        refused(site.put_to(&path, &json!({"host": "pumice"})).send().await, 400, message);
     }
-    site.put("/v3/os-services/failover", &json!({"host": "pumice@fast"})).send().await.expect(404);
+    site.put_to("/v3/os-services/failover", &json!({"host": "pumice@fast"})).send().await.expect(404);
     let message = "Invalid input received: replication_status in ['pumice@fast'] must be ['enabled', 'failed-over'] and \
         must be up to failover.";
     refused(
-        site.put("/v3/os-services/failover_host", &json!({"host": "pumice@fast"})).send().await,
+        site.put_to("/v3/os-services/failover_host", &json!({"host": "pumice@fast"})).send().await,
         400,
         message,
     );
@@ -217,8 +218,8 @@ async fn a_frozen_place_is_left_as_it_is() {
     site.move_volume(&id, &[VolumeStatus::Available]).await;
     let host = json!({"host": "pumice@directory"});
     let message = "Invalid input received: frozen in ['pumice@directory'] must be True to failover.";
-    refused(site.put("/v3/os-services/thaw", &host).send().await, 400, message);
-    site.put("/v3/os-services/freeze", &host).send().await.expect(200);
+    refused(site.put_to("/v3/os-services/thaw", &host).send().await, 400, message);
+    site.put_to("/v3/os-services/freeze", &host).send().await.expect(200);
     let message =
         "Invalid input received: Modification operations are not allowed on frozen storage backends.";
     refused(site.volume("DELETE", &format!("/v3/volumes/{id}")).version(71).send().await, 400, message);
@@ -226,7 +227,7 @@ async fn a_frozen_place_is_left_as_it_is() {
     let services = site.get("/v3/os-services?host=pumice@directory").await.expect(200).json();
     let service = &services["services"][0];
     assert_eq!((&service["frozen"], &service["disabled_reason"]), (&json!(true), &json!("frozen")));
-    site.put("/v3/os-services/thaw", &host).send().await.expect(200);
+    site.put_to("/v3/os-services/thaw", &host).send().await.expect(200);
     site.volume("DELETE", &format!("/v3/volumes/{id}")).version(71).send().await.expect(202);
 }
 
@@ -308,7 +309,7 @@ async fn there_are_no_clusters() {
     );
     let message = "Cluster {'binary': 'cinder-volume', 'name': 'c'} could not be found.";
     refused(site.get("/v3/clusters/c").await, 404, message);
-    refused(site.put("/v3/clusters/enable", &json!({"name": "c"})).send().await, 404, message);
+    refused(site.put_to("/v3/clusters/enable", &json!({"name": "c"})).send().await, 404, message);
 }
 
 #[tokio::test]
@@ -395,7 +396,7 @@ async fn the_new_type_has_a_quota_of_its_own() {
     site.type_with("rare", json!({})).await;
     let body = json!({"quota_set": {"volumes_rare": 1}});
     let project = site.app().config.identity.project_id.clone();
-    site.put(&format!("/v3/os-quota-sets/{project}"), &body).send().await.expect(200);
+    site.put_to(&format!("/v3/os-quota-sets/{project}"), &body).send().await.expect(200);
     let first = site.available_volume(json!({"size": 1})).await;
     let second = site.available_volume(json!({"size": 1})).await;
     act(&site, &first, retype("rare", "never")).await.expect(202);

@@ -250,3 +250,11 @@ async fn bodies_have_a_largest_size() {
     let announced = site.volume("POST", "/v3/volumes").header("content-length", "18446744073709551615");
     announced.header("content-type", "application/json").send().await.expect(413);
 }
+
+#[tokio::test]
+async fn headers_have_a_largest_size() {
+    let site = Site::with(|config| config.api.max_header_bytes = 8192).await;
+    let send = |length: usize| site.volume("GET", "/v3/volumes").header("x-long", &"x".repeat(length)).send();
+    send(7_000).await.expect(200);
+    send(8_192).await.expect(431);
+}

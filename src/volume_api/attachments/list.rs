@@ -1,0 +1,102 @@
+//! `GET /attachments`, `GET /attachments/detail`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::super::fault::{Fault, answer};
+use super::super::filters::{allowed, texts};
+use super::super::microversion::Microversion;
+use super::super::paging::{Paging, flag};
+use super::super::request::Call;
+use super::find;
+use super::view::{Details, Summaries, Summary, View};
+use crate::db::{Attachment, AttachmentFilter};
+use crate::http::App;
+use crate::identity::policy::volume as rules;
+
+#[utoipa::path(
+    get, path = "/v3/attachments", tag = "attachments", operation_id = "list_attachments",
+    description = "Since 3.27. Whoever may list volumes may list who uses them.",
+    params(
+        ("limit" = Option<i64>, Query), ("marker" = Option<String>, Query), ("offset" = Option<i64>, Query),
+        ("sort" = Option<String>, Query, description = "`key[:asc|:desc],...`"),
+        ("all_tenants" = Option<bool>, Query, description = "For administrators"),
+        ("volume_id" = Option<String>, Query), ("instance_id" = Option<String>, Query),
+        ("status" = Option<String>, Query),
+    ),
+    responses(
+        (status = 200, body = Summaries),
+        (status = 400, description = "A parameter is not usable"),
+        (status = 403, description = "The policy does not allow it"),
+    ),
+)]
+pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault> {
+    let found = search(&app, &call).await?;
+    let attachments = found.iter().map(Summary::new).collect();
+    Ok(answer(StatusCode::OK, &Summaries { attachments }))
+}
+
+#[utoipa::path(
+    get, path = "/v3/attachments/detail", tag = "attachments", operation_id = "list_attachments_in_detail",
+    description = "Since 3.27. Takes the parameters of the list without detail.",
+    responses(
+        (status = 200, body = Details),
+        (status = 400, description = "A parameter is not usable"),
+        (status = 403, description = "The policy does not allow it"),
+    ),
+)]
+pub async fn detail(State(app): State<App>, call: Call) -> Result<Response, Fault> {
+    let found = search(&app, &call).await?;
+    let attachments = found.iter().map(View::new).collect();
+    Ok(answer(StatusCode::OK, &Details { attachments }))
+}
+
+async fn search(app: &App, call: &Call) -> Result<Vec<Attachment>, Fault> {
+    call.since(Microversion::ATTACHMENTS)?;
+    let paging = Paging::parse(&call.query, app.config.volumes.osapi_max_limit, column)?;
+    let filter = filter(call)?;
+    call.check_own(rules::GET_ALL)?;
+    let mut repository = app.database.read().await?;
+    if let Some(marker) = &paging.marker {
+        find(&mut repository, call, marker).await?;
+    }
+    Ok(repository.attachments(&filter, &paging.page()).await?)
+}
+
+/// The column behind a sort key.
+fn column(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "id" => "id",
+        "volume_id" => "volume_id",
+        "instance_uuid" => "instance_id",
+        "attach_status" => "status",
+        "attach_time" => "attached_at",
+        "created_at" => "created_at",
+        _ => return None,
+    })
+}
+
+/// What everybody may filter by.
+const EVERYBODYS: [&str; 4] = ["volume_id", "status", "instance_id", "attach_status"];
+
+fn filter(call: &Call) -> Result<AttachmentFilter, Fault> {
+    let mut filter = AttachmentFilter::default();
+    if !(call.guard.is_admin() && flag(&call.query, "all_tenants")?) {
+        filter.project_id = Some(call.context.project_id.to_string());
+    }
+    for (key, value) in allowed(call, &EVERYBODYS)? {
+        match key {
+            // Decides about the project, which was looked at before.
+            "all_tenants" => {}
+            "volume_id" => filter.volume_id = Some(texts(value)),
+            "instance_id" | "instance_uuid" => filter.instance_id = Some(value.to_owned()),
+            // The real service knows the column by the second name only, and finds nothing by the first.
+            "status" | "attach_status" => filter.status = Some(texts(value)),
+            "id" => filter.id = Some(texts(value)),
+            // What is no column finds nothing.
+            _ => filter.id = Some(Vec::new()),
+        }
+    }
+    Ok(filter)
+}

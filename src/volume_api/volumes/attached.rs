@@ -1,0 +1,26 @@
+//! Who uses the volumes of an answer.
+
+use std::collections::BTreeMap;
+
+use crate::db::{self, Attachment, Repository, Volume};
+use crate::model::VolumeId;
+
+/// The attachments that are attached, by volume. By default there are none.
+#[derive(Default)]
+pub struct Attached(BTreeMap<VolumeId, Vec<Attachment>>);
+
+impl Attached {
+    /// To all these volumes, with one query.
+    pub async fn to(repository: &mut Repository, volumes: &[Volume]) -> db::Result<Self> {
+        let ids: Vec<&VolumeId> = volumes.iter().map(|volume| &volume.id).collect();
+        let mut attached = Self::default();
+        for attachment in repository.attached_to(&ids).await? {
+            attached.0.entry(attachment.volume_id.clone()).or_default().push(attachment);
+        }
+        Ok(attached)
+    }
+
+    pub fn of(&self, volume: &Volume) -> &[Attachment] {
+        self.0.get(&volume.id).map_or(&[], Vec::as_slice)
+    }
+}

@@ -151,6 +151,9 @@ impl MoveVolume {
         if !repository.move_volume(&self.id, &change, run.now()).await? {
             return Err(StepError::in_use("The volume was changed while it was copied."));
         }
+        if host != self.from {
+            repository.set_migration_status(&self.id, Some(MigrationStatus::Success)).await?;
+        }
         if let Some(way) = way {
             repository.add_leftover(&self.old_copy(way.from), run.now()).await?;
         }
@@ -182,7 +185,8 @@ impl MoveVolume {
 
     async fn end(&self, repository: &mut Repository, run: &Run, is_done: bool) -> db::Result<()> {
         let Some(row) = repository.volume_to_change(&self.id).await? else { return Ok(()) };
-        if row.migration_status.is_some_and(MigrationStatus::is_under_way) {
+        if row.is_migrating() {
+            // To where it was already there is nothing to do.
             let ended = if is_done { MigrationStatus::Success } else { MigrationStatus::Error };
             repository.set_migration_status(&self.id, Some(ended)).await?;
         }

@@ -221,6 +221,8 @@ async fn body(stage: &Stage, route: &Route) -> Option<(&'static str, Value)> {
             json(json!({"os-retype": {"new_type": stage.volume_type(true).await.as_str()}}))
         }
         ("POST", _, Some("os-migrate_volume")) => {
+            // To a place that lives.
+            stage.site.report().await;
             json(json!({"os-migrate_volume": {"host": "pumice@directory"}}))
         }
         ("POST", _, Some("os-migrate_volume_completion")) => {

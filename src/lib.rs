@@ -12,6 +12,7 @@
 //! - [`workflows`]: what a job does, a file each
 //! - [`jobs`]: the durable queue
 //! - [`transfer`]: how bytes move
+//! - [`web`]: bytes from other people's web servers
 //! - [`formats`]: what bytes mean; asks nobody
 //! - [`db`]: what is remembered; a repository value is a transaction
 //! - [`block`]: where bytes live; the only room with `unsafe`, in [`block::rbd`]
@@ -35,4 +36,5 @@ pub mod service;
 pub mod telemetry;
 pub mod transfer;
 pub mod volume_api;
+pub mod web;
 pub mod workflows;

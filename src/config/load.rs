@@ -115,6 +115,8 @@ fn from_variables(variables: impl IntoIterator<Item = (String, String)>, faults:
             Value::from(number)
         } else if let Ok(truth) = text.parse::<bool>() {
             Value::from(truth)
+        } else if let Some(several) = several(&text) {
+            several
         } else {
             faults.add(format!("{section}.{option}: {variable} must be a number, or true or false"));
             continue;
@@ -137,6 +139,13 @@ fn insert(place: &mut Dict, path: &[String], value: Value) {
             }
         }
     }
+}
+
+/// A list or a table, written as in a file: `["a", "b"]`, `{a = "b"}`.
+fn several(text: &str) -> Option<Value> {
+    let line = text.trim_start().starts_with(['[', '{']).then(|| format!("value = {text}"))?;
+    let mut table: toml::Table = toml::from_str(&line).ok()?;
+    Value::serialize(table.remove("value")?).ok()
 }
 
 /// A variable is only text: the option's default says what to take it for. An option that is unset by default

@@ -8,7 +8,9 @@ mod backends;
 mod database;
 mod faults;
 mod identity;
+mod image_import;
 mod images;
+mod import_filtering;
 mod jobs;
 mod keystone;
 mod limits;
@@ -28,7 +30,9 @@ pub use backends::{Backend, Backends};
 pub use database::Database;
 pub use faults::{ConfigError, Faults};
 pub use identity::Identity;
+pub use image_import::{ImageImport, InjectMetadata};
 pub use images::Images;
+pub use import_filtering::ImportFiltering;
 pub use jobs::Jobs;
 pub use keystone::Keystone;
 pub use limits::Limits;
@@ -89,6 +93,9 @@ configuration! {
     api: Api,
     database: Database,
     images: Images,
+    import_filtering_opts: ImportFiltering,
+    image_import_opts: ImageImport,
+    inject_metadata_properties: InjectMetadata,
     volumes: Volumes,
     backends: Backends,
     jobs: Jobs,

@@ -41,15 +41,22 @@ pub struct Use {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct ImageUse {
     pub count: i64,
+    /// Of content.
     pub bytes: i64,
+    /// Of what arrived for imports.
+    pub staged_bytes: i64,
+    /// Images that bytes arrive for.
     pub uploading: i64,
 }
 
 impl Repository {
     /// Without those whose bytes are being removed.
     pub async fn image_use(&mut self, project: &str) -> Result<ImageUse> {
-        let sql = "SELECT COUNT(*) AS count, COALESCE(CAST(SUM(size) AS BIGINT), 0) AS bytes, \
-            COUNT(CASE WHEN status = 'saving' THEN 1 END) AS uploading \
+        let sql = "SELECT COUNT(*) AS count, \
+            COALESCE(CAST(SUM(CASE WHEN status NOT IN ('uploading', 'importing') THEN size END) AS BIGINT), 0) AS bytes, \
+            COALESCE(CAST(SUM(CASE WHEN status IN ('uploading', 'importing') THEN size END) AS BIGINT), 0) \
+            AS staged_bytes, \
+            COUNT(CASE WHEN status IN ('saving', 'uploading', 'importing') THEN 1 END) AS uploading \
             FROM images WHERE project_id = $1 AND status <> 'deleted'";
         Ok(on!(self, c => sqlx::query_as(sql).bind(project).fetch_one(c).await)?)
     }

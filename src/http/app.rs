@@ -14,6 +14,7 @@ use crate::identity::policy::Policies;
 use crate::jobs::Keeper;
 use crate::model::{JobId, World};
 use crate::scheduler::Place;
+use crate::web::Web;
 
 /// Shared by all requests; cheap to clone.
 #[derive(Clone)]
@@ -27,6 +28,8 @@ pub struct App {
     /// Says who asks.
     pub authority: Authority,
     pub policies: Arc<Policies>,
+    /// Other people's web servers.
+    pub web: Web,
     /// Keeps the leases of jobs that requests carry out themselves.
     pub keeper: Arc<Keeper>,
 }

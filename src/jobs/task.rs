@@ -25,6 +25,17 @@ pub enum Destination {
     Nowhere { why: String },
 }
 
+/// Where the bytes of an imported image come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportSource {
+    /// They arrived already.
+    Staged,
+    Web {
+        uri: String,
+    },
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
@@ -45,6 +56,11 @@ pub enum Task {
     /// `saving` to `active`, or back to `queued`. Carried out by the request that brings the bytes; a worker
     /// that claims it finds no bytes and undoes it.
     UploadImage { image_id: ImageId },
+    /// `uploading` until an import, or back to `queued`. Carried out like an upload.
+    StageImage { image_id: ImageId },
+    /// `importing` to `active`, or back to `queued`. `inject`: the image is given the properties of
+    /// `inject_metadata_properties`.
+    ImportImage { image_id: ImageId, source: ImportSource, inject: bool },
     /// Makes the snapshot of an `active` image; its status stays.
     SealImage { image_id: ImageId },
     /// `deleted` to no row, or back to what it was (in use).
@@ -70,6 +86,8 @@ impl Task {
             Task::CreateSnapshot { .. } => "create_snapshot",
             Task::DeleteSnapshot { .. } => "delete_snapshot",
             Task::UploadImage { .. } => "upload_image",
+            Task::StageImage { .. } => "stage_image",
+            Task::ImportImage { .. } => "import_image",
             Task::SealImage { .. } => "seal_image",
             Task::DeleteImage { .. } => "delete_image",
         }
@@ -86,6 +104,8 @@ impl Task {
                 ("snapshot", snapshot_id.as_str())
             }
             Task::UploadImage { image_id }
+            | Task::StageImage { image_id }
+            | Task::ImportImage { image_id, .. }
             | Task::SealImage { image_id }
             | Task::DeleteImage { image_id } => ("image", image_id.as_str()),
         };

@@ -11,13 +11,13 @@ mod world;
 pub use connection::{Access, Connection};
 pub use host::Host;
 pub use id::{
-    ApplicationCredentialId, AttachmentId, DomainId, EncryptionId, ImageId, JobId, ProjectId, QosSpecsId,
-    RoleId, SnapshotId, UserId, VolumeId, VolumeTypeId,
+    ApplicationCredentialId, AttachmentId, DomainId, EncryptionId, ImageId, JobId, MetadefItemId,
+    MetadefNamespaceId, ProjectId, QosSpecsId, RoleId, SnapshotId, UserId, VolumeId, VolumeTypeId,
 };
 pub use scope::Scope;
 pub use size::{GIB, Gib, MIB};
 pub use status::{
-    AttachMode, AttachmentStatus, Cause, ImageStatus, JobState, MigrationStatus, SnapshotStatus,
-    UnknownStatus, VolumeStatus,
+    AttachMode, AttachmentStatus, Cause, ImageStatus, JobState, MemberStatus, MetadefKind, MigrationStatus,
+    SnapshotStatus, UnknownStatus, VolumeStatus,
 };
 pub use world::{Clock, Ids, RandomIds, SystemClock, Timestamp, World};

@@ -91,6 +91,10 @@ statuses! {
         Queued = "queued",
         /// Bytes are arriving.
         Saving = "saving",
+        /// Bytes arrived, or are arriving, for an import.
+        Uploading = "uploading",
+        /// An import is under way.
+        Importing = "importing",
         Active = "active",
         Deactivated = "deactivated",
         /// The record is kept until the bytes are gone; no request sees it.
@@ -103,13 +107,36 @@ impl ImageStatus {
         use ImageStatus::*;
         matches!(
             (self, next),
-            (Queued, Saving | Deleted)
+            (Queued, Saving | Uploading | Importing | Deleted)
                 | (Saving, Active | Queued | Deleted)
+                | (Uploading, Importing | Queued | Deleted)
+                | (Importing, Active | Queued | Deleted)
                 | (Active, Deactivated | Deleted)
                 | (Deactivated, Active | Deleted)
-                // The store refused (copy-on-write volumes need the bytes): as it was before.
-                | (Deleted, Active | Deactivated)
+                // The store refused (copy-on-write volumes need the bytes), or failed: as it was before.
+                | (Deleted, Active | Deactivated | Uploading)
         )
+    }
+}
+
+statuses! {
+    /// What a project says to a `shared` image that it was given; any of these may become any other.
+    MemberStatus, "member" {
+        Pending = "pending",
+        /// The image is in the project's lists.
+        Accepted = "accepted",
+        Rejected = "rejected",
+    }
+}
+
+statuses! {
+    /// What is in a namespace of metadata definitions.
+    MetadefKind, "metadata definition" {
+        Object = "object",
+        Property = "property",
+        Tag = "tag",
+        /// A resource type that the namespace is for.
+        ResourceType = "resource_type",
     }
 }
 
@@ -141,9 +168,10 @@ impl VolumeStatus {
         use VolumeStatus::*;
         matches!(
             (self, next),
-            (Creating, Downloading | Available | Error | Deleting)
+            (Creating, Downloading)
+                | (Creating | Downloading, Available | Error | Deleting)
                 // Who waits for it may have reserved it already.
-                | (Downloading, Available | Reserved | Attaching | InUse | Error | Deleting)
+                | (Creating | Downloading, Reserved | Attaching | InUse)
                 | (Available, Extending | Retyping | Deleting | Reserved | Attaching | InUse | Maintenance)
                 | (Reserved | Attaching, Available | Reserved | Attaching | InUse | Detaching | Deleting)
                 | (InUse, Available | Reserved | Attaching | Detaching | Extending | Retyping | Maintenance)

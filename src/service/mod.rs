@@ -28,6 +28,7 @@ use crate::identity::{Authority, Caller};
 use crate::jobs::{Faults, Keeper, Options, Worker};
 use crate::model::{ProjectId, UserId, VolumeTypeId, World};
 use crate::telemetry::metrics::Metrics;
+use crate::web::{self, Web};
 use crate::workflows::{self, Making, Reporter, Sweeper};
 
 pub use listen::Listeners;
@@ -103,7 +104,22 @@ impl Service {
             };
             (name.to_owned(), making)
         });
-        let context = workflows::Context::new(stores.clone(), making);
+        let making = making.collect();
+        let options = workflows::Options {
+            making,
+            intake: workflows::Intake::from(&config.images),
+            imports: workflows::Imports::from(&config),
+        };
+        let web = Web::new(
+            config.import_filtering_opts.filter(),
+            web::Options {
+                answer_timeout: config.images.upload_idle_timeout.into(),
+                whole_timeout: config.images.web_download_timeout.into(),
+                resumptions: 5,
+                pause: Duration::from_secs(1),
+            },
+        );
+        let context = workflows::Context::new(stores.clone(), options, web.clone());
         let build = context.clone();
         let worker = Worker::new(
             database.clone(),
@@ -121,8 +137,8 @@ impl Service {
         worker.take_over().await?;
         let authority = authority(&config, &database, &world).await?;
         let places = places::places(&config, &stores.volumes);
-        let app =
-            App { config: Arc::new(config), database, world, stores, places, authority, policies, keeper };
+        let config = Arc::new(config);
+        let app = App { config, database, world, stores, places, authority, policies, web, keeper };
         Ok(Self { app, context, worker })
     }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::fault::Fault;
+use super::schema::check_name;
 use crate::block::{Backend, Monitor};
 use crate::db::{Repository, Specs, Volume};
 use crate::http::App;
@@ -112,9 +113,17 @@ pub fn is_readonly(volume: &Volume) -> bool {
 }
 
 /// What a host says of itself, as far as it matters on a Ceph cluster.
-pub struct Connector<'a>(pub &'a Map<String, Value>);
+pub struct Connector<'a>(&'a Map<String, Value>);
 
 impl<'a> Connector<'a> {
+    /// Refuses what is too long to be kept.
+    pub fn new(fields: &'a Map<String, Value>) -> Result<Self, Fault> {
+        let connector = Self(fields);
+        check_name("host", connector.host())?;
+        check_name("mountpoint", connector.mountpoint())?;
+        Ok(connector)
+    }
+
     fn text(&self, key: &str) -> Option<&'a str> {
         self.0.get(key)?.as_str()
     }

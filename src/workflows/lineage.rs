@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, is_one_place, names};
+use super::{Context, intake, is_one_place, names};
 use crate::block::{
     BlockError, BlockImage, BlockStore, Child, ErrorKind, Missing, OpenMode, Parent, Progress, SnapshotPath,
 };
@@ -115,6 +115,14 @@ pub(super) async fn clear(store: &Arc<dyn BlockStore>, name: &str, run: &Run) ->
     repository.commit().await?;
     store.trash_move(name).await.or_missing()?;
     Ok(())
+}
+
+/// Takes away an image that was never finished, whoever has it open.
+pub(super) async fn take_away(store: &Arc<dyn BlockStore>, name: &str, run: &Run) -> Result<(), StepError> {
+    match intake::discard(store, name).await {
+        Err(error) if error.kind == ErrorKind::Busy => clear(store, name, run).await,
+        other => other.map_err(StepError::of_removal),
+    }
 }
 
 /// A removal takes a little room itself, which a full pool has not: the data go first, and the next try, after the

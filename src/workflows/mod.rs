@@ -10,6 +10,8 @@ mod delete_image;
 mod delete_snapshot;
 mod delete_volume;
 mod extend_volume;
+mod import_image;
+mod intake;
 mod lineage;
 mod locks;
 mod move_volume;
@@ -28,17 +30,29 @@ use crate::db::Volume;
 use crate::jobs::{Run, StepError, Task, VolumeSource, Workflow};
 use crate::model::VolumeId;
 use crate::transfer::TransferError;
+use crate::web::Web;
 
+pub use import_image::{FAILED, IMPORTING_TO, Imports};
+pub use intake::Intake;
 pub use reporter::Reporter;
 pub use sweeper::Sweeper;
-pub use upload_image::{Upload, UploadError, upload_image};
+pub use upload_image::{Arrival, Upload, UploadError, upload_image};
 
 /// What workflows need beside their job.
 #[derive(Clone)]
 pub struct Context {
     pub stores: Stores,
-    making: Arc<HashMap<String, Making>>,
+    pub options: Arc<Options>,
+    pub web: Web,
     locks: Arc<locks::Locks>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// By the name of the backend.
+    pub making: HashMap<String, Making>,
+    pub intake: Intake,
+    pub imports: Imports,
 }
 
 /// How volumes are made in a backend.
@@ -56,9 +70,8 @@ pub struct Making {
 const MAKING: Making = Making { object_size: 4 << 20, flatten_from_snapshot: false, max_clone_depth: 5 };
 
 impl Context {
-    /// With how volumes are made, by the name of the backend.
-    pub fn new(stores: Stores, making: impl IntoIterator<Item = (String, Making)>) -> Self {
-        Self { stores, making: Arc::new(making.into_iter().collect()), locks: Arc::default() }
+    pub fn new(stores: Stores, options: Options, web: Web) -> Self {
+        Self { stores, options: Arc::new(options), web, locks: Arc::default() }
     }
 
     /// The workflow for a task, to be handed to [`crate::jobs::Worker`].
@@ -97,7 +110,13 @@ impl Context {
                 Box::new(delete_snapshot::DeleteSnapshot::new(context, snapshot_id, volume_id))
             }
             Task::UploadImage { image_id } => {
-                Box::new(upload_image::InterruptedUpload::new(context, image_id))
+                Box::new(upload_image::InterruptedUpload::new(context, image_id, Arrival::Upload))
+            }
+            Task::StageImage { image_id } => {
+                Box::new(upload_image::InterruptedUpload::new(context, image_id, Arrival::Stage))
+            }
+            Task::ImportImage { image_id, source, inject } => {
+                Box::new(import_image::ImportImage::new(context, image_id, source, inject))
             }
             Task::SealImage { image_id } => Box::new(seal_image::SealImage::new(context, image_id)),
             Task::DeleteImage { image_id } => Box::new(delete_image::DeleteImage::new(context, image_id)),
@@ -123,7 +142,7 @@ impl Context {
     }
 
     fn making(&self, backend: &Backend) -> &Making {
-        self.making.get(&*backend.name).unwrap_or(&MAKING)
+        self.options.making.get(&*backend.name).unwrap_or(&MAKING)
     }
 
     fn all_stores(&self) -> impl Iterator<Item = &Arc<dyn BlockStore>> {

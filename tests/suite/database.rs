@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use pumice::db::{
     Attachment, AttachmentFilter, Database, DbError, DefaultVolumeType, Direction, Encryption, Heartbeat,
-    JobOutcome, Operator, Options, Page, QosSpecs, QosSpecsFilter, Repository, Service, ServiceFilter,
-    Snapshot, SnapshotFilter, SortKey, Volume, VolumeChange, VolumeFilter, VolumeMove, VolumeType,
+    Image, ImageChange, JobOutcome, Operator, Options, Page, QosSpecs, QosSpecsFilter, Repository, Service,
+    ServiceFilter, Snapshot, SnapshotFilter, SortKey, Staged, Volume, VolumeChange, VolumeFilter, VolumeMove,
+    VolumeType,
 };
 use pumice::jobs::{self, Origin, Task, VolumeSource};
 use pumice::model::{
-    Access, AttachMode, AttachmentId, AttachmentStatus, Cause, Connection, EncryptionId, Gib, JobId,
-    JobState, MigrationStatus, ProjectId, QosSpecsId, SnapshotId, SnapshotStatus, Timestamp, UserId,
-    VolumeId, VolumeStatus, VolumeTypeId, World,
+    Access, AttachMode, AttachmentId, AttachmentStatus, Cause, Connection, EncryptionId, Gib, ImageId,
+    ImageStatus, JobId, JobState, MigrationStatus, ProjectId, QosSpecsId, SnapshotId, SnapshotStatus,
+    Timestamp, UserId, VolumeId, VolumeStatus, VolumeTypeId, World,
 };
 use sqlx::types::Json;
 
@@ -37,7 +38,10 @@ macro_rules! on_both {
     };
 }
 
+mod image_records;
+
 on_both!(
+    what_is_staged_goes_with_its_image,
     rows_come_back_as_they_went,
     lists_filter_sort_and_page,
     a_status_changes_once,
@@ -551,6 +555,54 @@ async fn an_encryption_goes_with_its_type(database: Database) {
     repository.add_encryption(&encryption).await.unwrap();
     assert!(repository.remove_volume_type(&of_type).await.unwrap());
     assert_eq!(repository.encryption(&of_type).await.unwrap(), None);
+    repository.commit().await.unwrap();
+}
+
+async fn what_is_staged_goes_with_its_image(database: Database) {
+    let (id, now) = (ImageId::from(uuid::Uuid::from_u128(7)), Timestamp(1));
+    let project = "p";
+    let image = Image {
+        id: id.clone(),
+        project_id: Some(ProjectId(project.into())),
+        name: None,
+        status: ImageStatus::Queued,
+        previous_status: None,
+        visibility: "shared".into(),
+        protected: false,
+        os_hidden: false,
+        container_format: None,
+        disk_format: None,
+        size: None,
+        virtual_size: None,
+        checksum: None,
+        os_hash_algo: None,
+        os_hash_value: None,
+        min_disk: 0,
+        min_ram: 0,
+        properties: Json(BTreeMap::new()),
+        tags: Json(BTreeMap::new()),
+        location: None,
+        created_at: now,
+        updated_at: now,
+    };
+    let facts = ImageChange { size: Some(5), checksum: Some("c".into()), ..ImageChange::default() };
+    let staged = Staged::new(&id, "first".into(), facts.clone());
+    let mut repository = database.begin().await.unwrap();
+    repository.add_image(&image).await.unwrap();
+    let (from, to) = (ImageStatus::Queued, ImageStatus::Uploading);
+    assert!(repository.change_image(&id, from, to, &ImageChange::default(), now).await.unwrap());
+    assert_eq!(repository.staged(&id).await.unwrap(), None);
+    repository.set_staged(&staged).await.unwrap();
+    assert_eq!(repository.staged(&id).await.unwrap(), Some(staged));
+    let unpacked =
+        Staged { name: "second".into(), size: 7, taken: true, ..Staged::new(&id, String::new(), facts) };
+    repository.set_staged(&unpacked).await.unwrap();
+    assert_eq!(repository.staged(&id).await.unwrap(), Some(unpacked));
+    assert_eq!(repository.image(&id).await.unwrap().unwrap().size, Some(7));
+    let used = repository.image_use(project).await.unwrap();
+    assert_eq!((used.count, used.bytes, used.staged_bytes, used.uploading), (1, 0, 7, 1));
+    repository.remove_image(&id).await.unwrap();
+    assert_eq!(repository.staged(&id).await.unwrap(), None);
     repository.commit().await.unwrap();
 }
 

@@ -88,6 +88,17 @@ pub fn check_deletable(app: &App, call: &Call, attachment: Option<&Attachment>) 
     }
 }
 
+/// More than any volume is attached at once, and few enough to look through.
+const MOST: usize = 1000;
+
+/// Refuses a volume that has as many attachments as any may have. The real service has no such bound.
+pub async fn check_room(repository: &mut Repository, volume: &Volume) -> Result<(), Fault> {
+    if repository.attachments_of(&volume.id).await?.len() < MOST {
+        return Ok(());
+    }
+    Err(Fault::InvalidVolume(format!("Volume {} has {MOST} attachments already.", volume.id)))
+}
+
 /// Takes an attachment, if there is one, from its volume, which becomes what is left makes of it.
 pub async fn remove(
     repository: &mut Repository,

@@ -43,7 +43,7 @@ pub async fn update(
         attachment.only(&["connector"])?;
         match connector {
             Some(fields) if fields.is_empty() => Err(attachment.refuse("{} should be non-empty".to_owned())),
-            other => other.map(Connector).ok_or(Fault::Malformed),
+            other => other.map(Connector::new).ok_or(Fault::Malformed)?,
         }
     })?;
     let volume = {

@@ -11,16 +11,16 @@ use bytes::Bytes;
 use pumice::block::{BlockStore, OpenMode, Stores};
 use pumice::config::{Config, IdentityMode};
 use pumice::db::{
-    Database, Image, JobFilter, Page, Snapshot, SnapshotFilter, Volume, VolumeChange, VolumeFilter,
+    Attachment, Database, Image, ImageChange, JobFilter, Page, Snapshot, SnapshotFilter, Volume,
+    VolumeChange, VolumeFilter,
 };
-use pumice::jobs::{self, Faults, NoFaults, Origin, Task, VolumeSource};
+use pumice::jobs::{self, Faults, ImportSource, NoFaults, Origin, Task, VolumeSource};
 use pumice::model::{
-    Gib, ImageId, ImageStatus, JobState, ProjectId, SnapshotId, SnapshotStatus, UserId, VolumeId,
-    VolumeStatus, World,
+    AttachmentId, AttachmentStatus, Gib, ImageId, ImageStatus, JobState, ProjectId, SnapshotId,
+    SnapshotStatus, UserId, VolumeId, VolumeStatus, World,
 };
 use pumice::service::Service;
-use pumice::transfer::Algorithm;
-use pumice::workflows::{self, Sweeper, Upload, UploadError};
+use pumice::workflows::{self, Arrival, Intake, Sweeper, Upload, UploadError};
 use sqlx::types::Json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -186,24 +186,30 @@ impl House {
     }
 
     pub fn uploader(&self) -> Upload {
-        let images = &self.config.images;
+        self.uploader_of(Arrival::Upload)
+    }
+
+    pub fn uploader_of(&self, arrival: Arrival) -> Upload {
         Upload {
+            arrival,
             database: self.database.clone(),
             world: self.world.clone(),
             keeper: self.service().app.keeper.clone(),
             store: self.stores.images.clone(),
-            object_size: 1 << 20,
-            limit: images.image_size_cap,
+            intake: Intake {
+                object_size: 1 << 20,
+                idle_timeout: Duration::from_secs(5),
+                ..Intake::from(&self.config.images)
+            },
             at_once: (ProjectId("p".into()), -1),
-            sparse: images.rbd_thin_provisioning,
-            in_flight: images.writes_in_flight as usize,
-            idle_timeout: Duration::from_secs(5),
-            formats: images.format_rules(),
-            digests: Some(Algorithm::Sha512),
         }
     }
 
     pub async fn upload_to(&self, id: &ImageId, bytes: Vec<u8>) -> Result<(), UploadError> {
+        self.send_to(self.uploader(), id, bytes).await
+    }
+
+    async fn send_to(&self, upload: Upload, id: &ImageId, bytes: Vec<u8>) -> Result<(), UploadError> {
         let size = bytes.len() as u64;
         let body = futures::stream::iter(
             bytes
@@ -211,11 +217,33 @@ impl House {
                 .map(|c| Ok::<_, std::io::Error>(Bytes::copy_from_slice(c)))
                 .collect::<Vec<_>>(),
         );
-        workflows::upload_image(self.uploader(), id.clone(), Some(size), body, Origin::default()).await
+        workflows::upload_image(upload, id.clone(), Some(size), body, Origin::default()).await
+    }
+
+    pub async fn stage(&self, bytes: Vec<u8>) -> ImageId {
+        let id = self.queued_image().await;
+        self.send_to(self.uploader_of(Arrival::Stage), &id, bytes).await.unwrap();
+        id
+    }
+
+    /// As the API asks for it.
+    pub async fn import(&self, id: &ImageId, source: ImportSource) {
+        let mut repository = self.database.begin().await.unwrap();
+        let (row, now) = (repository.image(id).await.unwrap().unwrap(), self.world.now());
+        let (to, change) = (ImageStatus::Importing, ImageChange::default());
+        assert!(repository.change_image(id, row.status, to, &change, now).await.unwrap(), "{}", row.status);
+        let task = Task::ImportImage { image_id: id.clone(), source, inject: true };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
     }
 
     /// A row and the job that fills it, as the API makes them.
     pub async fn create_volume(&self, source: VolumeSource, size: i64) -> VolumeId {
+        self.create_volume_for(source, size, &[]).await
+    }
+
+    /// Likewise, and these have it reserved before the job begins.
+    pub async fn create_volume_for(&self, source: VolumeSource, size: i64, servers: &[&str]) -> VolumeId {
         let id = VolumeId::from(self.world.ids.random());
         self.note(&id);
         let mut repository = self.database.begin().await.unwrap();
@@ -255,10 +283,30 @@ impl House {
             updated_at: None,
         };
         repository.add_volume(&volume).await.unwrap();
+        for server in servers {
+            let attachment = self.reservation(&id, server);
+            repository.add_attachment(&attachment).await.unwrap();
+        }
         let task = Task::CreateVolume { volume_id: id.clone(), source };
         jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
         repository.commit().await.unwrap();
         id
+    }
+
+    /// An attachment without a host.
+    pub fn reservation(&self, volume: &VolumeId, server: &str) -> Attachment {
+        Attachment {
+            id: AttachmentId::from(self.world.ids.random()),
+            volume_id: volume.clone(),
+            instance_id: Some(server.into()),
+            status: AttachmentStatus::Reserved,
+            host: None,
+            mountpoint: None,
+            mode: None,
+            access: None,
+            attached_at: None,
+            created_at: self.world.now(),
+        }
     }
 
     pub async fn volume(&self, source: VolumeSource, size: i64) -> VolumeId {
@@ -362,7 +410,7 @@ impl House {
         if !row.status.may_become(ImageStatus::Deleted) {
             return false;
         }
-        let change = pumice::db::ImageChange::default();
+        let change = ImageChange::default();
         assert!(repository.change_image(id, row.status, ImageStatus::Deleted, &change, now).await.unwrap());
         repository.cancel_jobs(id.as_str(), now).await.unwrap();
         let task = Task::DeleteImage { image_id: id.clone() };
@@ -429,7 +477,8 @@ impl House {
             assert!(snapshot.status.is_settled(), "{} is {}", snapshot.id, snapshot.status);
         }
         for image in self.images().await {
-            assert_ne!(image.status, ImageStatus::Saving, "{}", image.id);
+            let is_settled = !matches!(image.status, ImageStatus::Saving | ImageStatus::Importing);
+            assert!(is_settled, "{} is {}", image.id, image.status);
         }
     }
 

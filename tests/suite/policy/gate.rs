@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use pumice::identity::policy;
-use pumice::model::ImageStatus;
+use pumice::model::{ImageStatus, MemberStatus};
 use serde_json::{Value, json};
 
 use super::stage::{ADMIN, Api, OURS, PLAYERS, Player, Stage, THEIRS};
@@ -49,14 +49,29 @@ const ACTIONS: [(&str, &str); 18] = [
 ];
 
 /// Routes that tell everybody the same, or nothing: the real services ask no rule either.
-const OPEN: [&str; 14] = [
+const OPEN: [&str; 29] = [
     "GET /",
     "GET /versions",
     "GET /v2",
+    "GET /v2/info/import",
     // Of the own project alone.
     "GET /v2/info/usage",
     "GET /v2/schemas/image",
     "GET /v2/schemas/images",
+    "GET /v2/schemas/member",
+    "GET /v2/schemas/members",
+    "GET /v2/schemas/metadefs/namespace",
+    "GET /v2/schemas/metadefs/namespaces",
+    "GET /v2/schemas/metadefs/object",
+    "GET /v2/schemas/metadefs/objects",
+    "GET /v2/schemas/metadefs/properties",
+    "GET /v2/schemas/metadefs/property",
+    "GET /v2/schemas/metadefs/resource_type",
+    "GET /v2/schemas/metadefs/resource_types",
+    "GET /v2/schemas/metadefs/tag",
+    "GET /v2/schemas/metadefs/tags",
+    "GET /v2/schemas/task",
+    "GET /v2/schemas/tasks",
     "GET /healthcheck",
     "GET /v3",
     "GET /v3/",
@@ -99,15 +114,34 @@ fn routes() -> Vec<Route> {
 async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
     let mut path = route.path.clone();
     if path.contains("{image_id}") {
-        let status = if route.path.ends_with("/file") && route.method == "PUT" {
+        let is_empty = ["/stage", "/import"].iter().any(|end| route.path.ends_with(end));
+        let status = if is_empty || route.path.ends_with("/file") && route.method == "PUT" {
             ImageStatus::Queued
         } else if route.path.ends_with("reactivate") {
             ImageStatus::Deactivated
         } else {
             ImageStatus::Active
         };
-        let id = stage.image(OURS, "private", status).await;
-        path = path.replace("{image_id}", id.as_str());
+        let is_shared = route.path.contains("/members");
+        let id = stage.image(OURS, if is_shared { "shared" } else { "private" }, status).await;
+        if is_shared {
+            stage.member(&id, THEIRS, MemberStatus::Pending).await;
+        }
+        path = path.replace("{image_id}", id.as_str()).replace("{member_id}", THEIRS);
+    }
+    if path.contains("{task_id}") {
+        let image = stage.image(OURS, "private", ImageStatus::Queued).await;
+        path = path.replace("{task_id}", stage.task(&image, OURS).await.as_str());
+    }
+    if path.contains("{namespace}") {
+        let namespace = stage.namespace(OURS, "private").await;
+        let tag = if route.method == "POST" { "new" } else { "t" };
+        path = path
+            .replace("{namespace}", &namespace)
+            .replace("{object}", "o")
+            .replace("{property}", "p")
+            .replace("{resource_type}", "r")
+            .replace("{tag}", tag);
     }
     if path.contains("{volume_id}") {
         let id = stage.volume(OURS).await;
@@ -173,15 +207,34 @@ async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
     call.send().await.status.as_u16()
 }
 
+const TAG: &str = "/v2/metadefs/namespaces/{namespace}/tags/{tag}";
+
 async fn body(stage: &Stage, route: &Route) -> Option<(&'static str, Value)> {
     let json = |body| Some(("application/json", body));
     match (route.method.as_str(), route.path.as_str(), route.action) {
-        ("PUT", "/v2/images/{image_id}/file", _) => Some(("application/octet-stream", Value::Null)),
+        ("POST", "/v2/images/{image_id}/import", _) => {
+            json(json!({"method": {"name": "web-download", "uri": "http://192.88.99.1/"}}))
+        }
+        ("PUT", "/v2/images/{image_id}/file" | "/v2/images/{image_id}/stage", _) => {
+            Some(("application/octet-stream", Value::Null))
+        }
         ("PATCH", "/v2/images/{image_id}", _) => Some((
             "application/openstack-images-v2.1-json-patch",
             json!([{"op": "replace", "path": "/name", "value": "another"}]),
         )),
         ("POST", "/v2/images", _) => json(json!({"name": "an image"})),
+        ("POST", "/v2/metadefs/namespaces", _) => json(json!({"namespace": stage.new_name()})),
+        ("PUT", "/v2/metadefs/namespaces/{namespace}", _) => json(json!({"namespace": stage.new_name()})),
+        ("POST", "/v2/metadefs/namespaces/{namespace}/tags", _) => json(json!({"tags": [{"name": "new"}]})),
+        ("POST" | "PUT", path, _) if path.contains("/properties") => {
+            json(json!({"name": "new", "title": "New", "type": "string"}))
+        }
+        ("POST" | "PUT", path, _) if path.contains("{namespace}") && path != TAG => {
+            json(json!({"name": "new"}))
+        }
+        ("PUT", TAG, _) => json(json!({"name": "new"})),
+        ("POST", "/v2/images/{image_id}/members", _) => json(json!({"member": stage.new_name()})),
+        ("PUT", "/v2/images/{image_id}/members/{member_id}", _) => json(json!({"status": "accepted"})),
         ("POST", "/v3/volumes", _) => json(json!({"volume": {"size": 1}})),
         ("POST", "/v3/snapshots", _) => {
             json(json!({"snapshot": {"volume_id": stage.volume(OURS).await.as_str()}}))

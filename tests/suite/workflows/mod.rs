@@ -1,7 +1,9 @@
 //! What jobs leave behind, on every store: after each fault at each step, and after any order of deletes.
 
+mod attachments;
 mod deletes;
 mod generic;
+mod imports;
 mod moves;
 mod seals;
 mod uploads;

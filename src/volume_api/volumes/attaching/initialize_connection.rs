@@ -26,7 +26,7 @@ pub async fn initialize_connection(
         action.require("connector")?;
         action.only(&["connector"])?;
         // The real service takes a text, and then fails.
-        connector.map(Connector).ok_or(Fault::Malformed)
+        connector.map(Connector::new).ok_or(Fault::Malformed)?
     })?;
     let volume = allowed(&mut app.database.read().await?, call, id).await?;
     let cluster = Cluster::ask(app, &volume, "Unable to fetch connection information from backend.").await?;

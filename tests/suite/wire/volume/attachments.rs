@@ -1,6 +1,8 @@
 //! Attachments of volumes: what they look like, and who may take them away.
 
 use pumice::block::OpenMode;
+use pumice::db::Attachment;
+use pumice::model::AttachmentId;
 use pumice::model::VolumeStatus::{self, Available, Downloading, InUse};
 use serde_json::{Value, json};
 
@@ -279,6 +281,28 @@ async fn a_body_must_say_what_is_meant() {
     }
     let nowhere = site.attach(json!({"volume_uuid": ANOTHER})).await.expect(404);
     assert_eq!(nowhere.text(), fault("itemNotFound", 404, &format!("Volume {ANOTHER} could not be found.")));
+}
+
+#[tokio::test]
+async fn there_are_only_so_many_attachments() {
+    let site = Site::new().await;
+    let volume = site.available_volume(json!({"size": 1})).await;
+    let reserve = json!({"volume_uuid": volume, "instance_uuid": SERVER});
+    let first = id_of(&attachment_of(&site.attach(reserve.clone()).await.expect(200)));
+    let mut repository = site.app().database.begin().await.unwrap();
+    let one = repository.attachment(&AttachmentId::parse(&first).unwrap()).await.unwrap().unwrap();
+    for _ in 1..1000 {
+        let id = AttachmentId::from(site.app().world.ids.random());
+        repository.add_attachment(&Attachment { id, ..one.clone() }).await.unwrap();
+    }
+    repository.commit().await.unwrap();
+    let message = format!("Invalid volume: Volume {volume} has 1000 attachments already.");
+    assert_refused(&site.attach(reserve).await, &message);
+    let long = "h".repeat(256);
+    assert_refused(
+        &site.update_attachment(&first, json!({"host": long})).await,
+        "Invalid input received: host has 256 characters, more than 255.",
+    );
 }
 
 #[tokio::test]

@@ -47,6 +47,14 @@ pub struct Context {
     locks: Arc<locks::Locks>,
 }
 
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// By the name of the backend.
+    pub making: HashMap<String, Making>,
+    pub intake: Intake,
+    pub imports: Imports,
+}
+
 /// How volumes are made in a backend.
 #[derive(Clone, Copy, Debug)]
 pub struct Making {

@@ -226,10 +226,13 @@ impl Workflow for MoveVolume {
         }
     }
 
-    /// Once the volume has changed over, that stays.
+    /// Once the volume has changed over, that stays; only the old copy may still be there.
     async fn undo(&self, step: &'static str, run: &Run) -> Step {
         let row = self.row(run).await?;
-        if self.is_done(&row) || matches!(self.to, Destination::Nowhere { .. }) {
+        if self.is_done(&row) {
+            return if step == "leave" { self.leave(run).await } else { Ok(()) };
+        }
+        if matches!(self.to, Destination::Nowhere { .. }) {
             return Ok(());
         }
         match (step, self.way().await?) {

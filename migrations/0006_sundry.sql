@@ -1,9 +1,6 @@
 -- What volumes and snapshots have beside the making and deleting of them: transfers to another project, messages to
 -- users, and what an administrator says of them.
 
--- Null: none; otherwise as `os-reset_status` set it.
-ALTER TABLE volumes ADD COLUMN migration_status TEXT;
-
 -- `NN%`, as `os-update_snapshot_status` set it; null: what the status implies.
 ALTER TABLE snapshots ADD COLUMN progress TEXT;
 

@@ -8,9 +8,11 @@
 //!   endpoint
 //! - [`http`]: wire habits shared by them: faults, request context, microversions, paging
 //! - [`identity`]: who asks, and what they may do; identity of our own, and tokens of Keystone
+//! - [`scheduler`]: which place a volume gets; a pure function
 //! - [`workflows`]: what a job does, a file each
 //! - [`jobs`]: the durable queue
 //! - [`transfer`]: how bytes move
+//! - [`web`]: bytes from other people's web servers
 //! - [`formats`]: what bytes mean; asks nobody
 //! - [`db`]: what is remembered; a repository value is a transaction
 //! - [`block`]: where bytes live; the only room with `unsafe`, in [`block::rbd`]
@@ -29,8 +31,10 @@ pub mod image_api;
 pub mod jobs;
 pub mod model;
 pub mod pumice_api;
+pub mod scheduler;
 pub mod service;
 pub mod telemetry;
 pub mod transfer;
 pub mod volume_api;
+pub mod web;
 pub mod workflows;

@@ -7,6 +7,9 @@ use super::values::{HashingAlgorithm, Seconds, StoreKind};
 use super::volumes::{call_timeout, check_chunk_size, check_pool, check_text};
 use crate::formats;
 
+/// Ways to import that are here.
+const IMPORT_METHODS: [&str; 2] = ["glance-direct", "web-download"];
+
 section! {
     /// Images and where their bytes lie. Options of Glance and of its RBD store have their names.
     pub struct Images = "images" {
@@ -38,12 +41,18 @@ section! {
         pub writes_in_flight: u32 = 4, "writes";
         /// How long an upload may send nothing before it is given up.
         pub upload_idle_timeout: Seconds = Seconds(60), "seconds";
+        /// Ways to import an image: `glance-direct` (of what was staged before), `web-download`.
+        pub enabled_import_methods: Vec<String> = vec!["glance-direct".to_owned(), "web-download".to_owned()], "none";
+        /// How long a `web-download` may take.
+        pub web_download_timeout: Seconds = Seconds(14_400), "seconds";
         /// The largest image that may be uploaded.
         pub image_size_cap: u64 = 1_099_511_627_776, "bytes";
         /// Properties of an image beside the base ones. Negative: no limit.
         pub image_property_quota: i64 = 128, "properties";
         /// Tags of an image. Negative: no limit.
         pub image_tag_quota: i64 = 128, "tags";
+        /// Projects that an image is shared with. Negative: no limit.
+        pub image_member_quota: i64 = 128, "projects";
         /// Images on a page when the request does not say.
         pub limit_param_default: u32 = 25, "images";
         /// Images on a page at most, whatever the request says.
@@ -94,6 +103,13 @@ impl Images {
             let is_known = matches!(name.as_str(), "mbr" | "gptmbr");
             faults.require(is_known, "images.gpt_safety_checks_nonfatal", "may hold mbr and gptmbr", name);
         }
+        for name in &self.enabled_import_methods {
+            let is_known = IMPORT_METHODS.contains(&name.as_str());
+            let must = format!("may hold {}", IMPORT_METHODS.join(", "));
+            faults.require(is_known, "images.enabled_import_methods", &must, name);
+        }
+        let time = self.web_download_timeout.0;
+        faults.require(time > 0, "images.web_download_timeout", "must be at least 1", 0);
         let (default, max) = (self.limit_param_default, self.api_limit_max);
         faults.require(max > 0, "images.api_limit_max", "must be at least 1", max);
         faults.require(

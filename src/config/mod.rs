@@ -4,10 +4,13 @@
 //! file a section; `docs/configuration.md` is made from the same lines (see [`reference()`]).
 
 mod api;
+mod backends;
 mod database;
 mod faults;
 mod identity;
+mod image_import;
 mod images;
+mod import_filtering;
 mod jobs;
 mod keystone;
 mod limits;
@@ -23,10 +26,13 @@ mod volumes;
 use serde::{Deserialize, Serialize};
 
 pub use api::Api;
+pub use backends::{Backend, Backends};
 pub use database::Database;
 pub use faults::{ConfigError, Faults};
 pub use identity::Identity;
+pub use image_import::{ImageImport, InjectMetadata};
 pub use images::Images;
+pub use import_filtering::ImportFiltering;
 pub use jobs::Jobs;
 pub use keystone::Keystone;
 pub use limits::Limits;
@@ -62,6 +68,7 @@ macro_rules! configuration {
                 let mut faults = Faults::default();
                 $(self.$section.check(&mut faults);)+
                 self.identity.check_listeners(&self.api, &mut faults);
+                self.backends.check_beside(self.volumes.backend_name(), &mut faults);
                 self.keystone_authtoken.check_for(self.identity.mode, &mut faults);
                 faults
             }
@@ -69,11 +76,28 @@ macro_rules! configuration {
     };
 }
 
+impl Config {
+    /// All backends by name, as it stands in the host of their volumes; that of `[volumes]` first.
+    pub fn all_backends(&self) -> impl Iterator<Item = (&str, Backend)> {
+        let others = self.backends.0.iter().map(|(name, backend)| (name.as_str(), backend.clone()));
+        std::iter::once((self.volumes.backend_name(), self.volumes.backend())).chain(others)
+    }
+
+    /// The backend of this name; that of `[volumes]` when there is no other.
+    pub fn backend(&self, name: &str) -> Backend {
+        self.backends.0.get(name).cloned().unwrap_or_else(|| self.volumes.backend())
+    }
+}
+
 configuration! {
     api: Api,
     database: Database,
     images: Images,
+    import_filtering_opts: ImportFiltering,
+    image_import_opts: ImageImport,
+    inject_metadata_properties: InjectMetadata,
     volumes: Volumes,
+    backends: Backends,
     jobs: Jobs,
     limits: Limits,
     quotas: Quotas,

@@ -22,11 +22,13 @@ section! {
         pub quota_backup_gigabytes: i64 = 1000, "GiB";
         /// Groups of a project. There are none yet: this is only shown.
         pub quota_groups: i64 = 10, "groups";
-        /// Images of a project. Glance leaves this and the next two to Keystone's limits, or does without.
+        /// Images of a project. Glance leaves this and the next three to Keystone's limits, or does without.
         pub image_count_total: i64 = 100_000, "images";
         /// Images of a project together, looked at when an upload begins.
         pub image_size_total: i64 = -1, "MiB";
-        /// Uploads into images of a project at once.
+        /// What was staged for imports into images of a project, together.
+        pub image_stage_total: i64 = -1, "MiB";
+        /// Uploads and imports into images of a project at once.
         pub image_count_uploading: i64 = -1, "images";
     }
 }

@@ -11,13 +11,17 @@ mod engine;
 mod error;
 mod filter;
 mod identity;
+mod image_members;
 mod images;
 mod jobs;
 mod leftovers;
 mod messages;
+mod metadefs;
 mod qos;
 pub mod quotas;
+mod services;
 mod snapshots;
+mod staged;
 mod transfers;
 mod volume_types;
 mod volumes;
@@ -31,15 +35,19 @@ pub use identity::{
     ApplicationCredential, Domain, Extra, Project, ProjectFilter, Role, RoleAssignment, RoleAssignmentFilter,
     SecretHash, SigningKey, User, UserFilter,
 };
+pub use image_members::ImageMember;
 pub use images::{Image, ImageChange, ImageFilter, ImageNumber};
 pub use jobs::{Heartbeat, Job, JobFilter, JobOutcome, NewJob, Resource};
 pub use leftovers::Leftover;
 pub use messages::{Message, MessageFilter};
+pub use metadefs::{MetadefItem, MetadefNamespace, MetadefNamespaceFilter, MetadefResourceType};
 pub use qos::{QosSpecs, QosSpecsFilter};
+pub use services::{HostUse, Service, ServiceFilter};
 pub use snapshots::{Snapshot, SnapshotFilter};
+pub use staged::Staged;
 pub use transfers::{Transfer, TransferFilter};
 pub use volume_types::{DefaultVolumeType, Specs, VolumeType};
-pub use volumes::{Volume, VolumeChange, VolumeFilter, VolumeReset};
+pub use volumes::{Volume, VolumeChange, VolumeFilter, VolumeMove, VolumeReset};
 
 /// Runs one expression on the repository's connection, whichever engine it speaks to.
 macro_rules! on {

@@ -33,21 +33,30 @@ pub struct Use {
     pub gigabytes: i64,
     /// GiB on top, of volumes that are being extended.
     pub growing: i64,
+    /// Only of another type yet: it counts for this one alone.
+    pub retyping: bool,
 }
 
 /// What a project has of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct ImageUse {
     pub count: i64,
+    /// Of content.
     pub bytes: i64,
+    /// Of what arrived for imports.
+    pub staged_bytes: i64,
+    /// Images that bytes arrive for.
     pub uploading: i64,
 }
 
 impl Repository {
     /// Without those whose bytes are being removed.
     pub async fn image_use(&mut self, project: &str) -> Result<ImageUse> {
-        let sql = "SELECT COUNT(*) AS count, COALESCE(CAST(SUM(size) AS BIGINT), 0) AS bytes, \
-            COUNT(CASE WHEN status = 'saving' THEN 1 END) AS uploading \
+        let sql = "SELECT COUNT(*) AS count, \
+            COALESCE(CAST(SUM(CASE WHEN status NOT IN ('uploading', 'importing') THEN size END) AS BIGINT), 0) AS bytes, \
+            COALESCE(CAST(SUM(CASE WHEN status IN ('uploading', 'importing') THEN size END) AS BIGINT), 0) \
+            AS staged_bytes, \
+            COUNT(CASE WHEN status IN ('saving', 'uploading', 'importing') THEN 1 END) AS uploading \
             FROM images WHERE project_id = $1 AND status <> 'deleted'";
         Ok(on!(self, c => sqlx::query_as(sql).bind(project).fetch_one(c).await)?)
     }
@@ -124,13 +133,16 @@ impl Repository {
     pub async fn usage(&mut self, project: &str) -> Result<Vec<Use>> {
         let sql = "SELECT 'volumes' AS what, t.name AS type_name, COUNT(*) AS count, \
             CAST(SUM(v.size) AS BIGINT) AS gigabytes, \
-            CAST(SUM(COALESCE(v.growing_to - v.size, 0)) AS BIGINT) AS growing \
+            CAST(SUM(COALESCE(v.growing_to - v.size, 0)) AS BIGINT) AS growing, FALSE AS retyping \
             FROM volumes v JOIN volume_types t ON t.id = v.volume_type_id WHERE v.project_id = $1 \
             AND v.status NOT IN ('error_managing', 'error_managing_deleting') GROUP BY t.name \
             UNION ALL SELECT 'snapshots' AS what, t.name AS type_name, COUNT(*) AS count, \
-            CAST(SUM(s.size) AS BIGINT) AS gigabytes, CAST(0 AS BIGINT) AS growing \
+            CAST(SUM(s.size) AS BIGINT) AS gigabytes, CAST(0 AS BIGINT) AS growing, FALSE AS retyping \
             FROM snapshots s JOIN volumes v ON v.id = s.volume_id JOIN volume_types t ON t.id = v.volume_type_id \
-            WHERE s.project_id = $1 GROUP BY t.name";
+            WHERE s.project_id = $1 GROUP BY t.name \
+            UNION ALL SELECT 'volumes' AS what, t.name AS type_name, COUNT(*) AS count, \
+            CAST(SUM(v.size) AS BIGINT) AS gigabytes, CAST(0 AS BIGINT) AS growing, TRUE AS retyping \
+            FROM volumes v JOIN volume_types t ON t.id = v.retyping_to WHERE v.project_id = $1 GROUP BY t.name";
         Ok(on!(self, c => sqlx::query_as(sql).bind(project).fetch_all(c).await)?)
     }
 }

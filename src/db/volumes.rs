@@ -9,7 +9,8 @@ use super::error::{DbError, Result};
 use super::filter::{Conditions, Operator, Page, Value};
 use super::{Repository, bind_all, on};
 use crate::model::{
-    Gib, ImageId, ProjectId, SnapshotId, Timestamp, UserId, VolumeId, VolumeStatus, VolumeTypeId,
+    Gib, ImageId, MigrationStatus, ProjectId, SnapshotId, Timestamp, UserId, VolumeId, VolumeStatus,
+    VolumeTypeId,
 };
 
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -25,6 +26,8 @@ pub struct Volume {
     pub availability_zone: String,
     /// `<host>@<backend>#<pool>`
     pub host: Option<String>,
+    #[sqlx(default)]
+    pub migration_status: Option<MigrationStatus>,
     pub volume_type_id: VolumeTypeId,
     /// The name of that type, read with the row.
     #[sqlx(default)]
@@ -39,25 +42,15 @@ pub struct Volume {
     /// What the service keeps with it, under names of its own: `readonly`, `attached_mode`.
     pub admin_metadata: Json<BTreeMap<String, String>>,
     pub image_metadata: Option<Json<BTreeMap<String, String>>>,
-    pub migration_status: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Option<Timestamp>,
 }
 
-impl Volume {
-    /// Whether it is on its way to another place, or was said to be.
-    pub fn migrates(&self) -> bool {
-        self.migration_status
-            .as_deref()
-            .is_some_and(|status| !matches!(status, "deleting" | "error" | "success"))
-    }
-}
-
 const COLUMNS: &str = "id, project_id, user_id, name, description, size, status, previous_status, \
-    availability_zone, host, volume_type_id, \
+    availability_zone, host, migration_status, volume_type_id, \
     (SELECT t.name FROM volume_types t WHERE t.id = volumes.volume_type_id) AS volume_type_name, bootable, \
     multiattach, snapshot_id, source_volume_id, image_id, metadata, admin_metadata, image_metadata, \
-    migration_status, created_at, updated_at";
+    created_at, updated_at";
 
 /// What a change of status brings with it; `None` keeps what is there.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +64,27 @@ pub struct VolumeChange {
 #[derive(Clone, Debug, Default)]
 pub struct VolumeReset {
     pub status: Option<VolumeStatus>,
-    pub migration_status: Option<Option<String>>,
+    pub migration_status: Option<Option<MigrationStatus>>,
+}
+
+impl Volume {
+    /// Its bytes are on the way to another place.
+    pub fn is_migrating(&self) -> bool {
+        self.migration_status.is_some_and(MigrationStatus::is_under_way)
+    }
+}
+
+/// A volume that lies elsewhere from now on, or is of another type.
+#[derive(Clone, Debug)]
+pub struct VolumeMove {
+    /// What it must be still.
+    pub status: VolumeStatus,
+    /// When it was last changed, which must be so still.
+    pub seen: Timestamp,
+    pub host: String,
+    pub availability_zone: String,
+    pub volume_type_id: Option<VolumeTypeId>,
+    pub multiattach: Option<bool>,
 }
 
 /// Which volumes a list holds; `None` is no condition.
@@ -135,9 +148,9 @@ impl Repository {
     pub async fn add_volume(&mut self, volume: &Volume) -> Result<()> {
         let sql = "INSERT INTO volumes (id, project_id, user_id, name, description, size, status, \
             previous_status, availability_zone, host, volume_type_id, bootable, multiattach, snapshot_id, \
-            source_volume_id, image_id, metadata, admin_metadata, image_metadata, migration_status, created_at, \
+            source_volume_id, image_id, metadata, admin_metadata, image_metadata, created_at, \
             updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-            $19, $20, $21, $22)";
+            $19, $20, $21)";
         on!(self, c => sqlx::query(sql)
             .bind(&volume.id)
             .bind(&volume.project_id)
@@ -158,7 +171,6 @@ impl Repository {
             .bind(&volume.metadata)
             .bind(&volume.admin_metadata)
             .bind(&volume.image_metadata)
-            .bind(&volume.migration_status)
             .bind(volume.created_at)
             .bind(volume.updated_at)
             .execute(c).await.map(drop))?;
@@ -190,6 +202,12 @@ impl Repository {
         let sql = conditions.count("volumes");
         Ok(on!(self, c =>
             bind_all!(sqlx::query_scalar(AssertSqlSafe(sql)), &conditions.values).fetch_one(c).await)?)
+    }
+
+    /// The GiB of all volumes, by their host.
+    pub async fn provisioned(&mut self) -> Result<Vec<(String, i64)>> {
+        let sql = "SELECT host, CAST(SUM(size) AS BIGINT) FROM volumes WHERE host IS NOT NULL GROUP BY host";
+        Ok(on!(self, c => sqlx::query_as(sql).fetch_all(c).await)?)
     }
 
     /// Writes what a user may change: name, description, metadata of its own and of the image, whether it boots.
@@ -258,11 +276,47 @@ impl Repository {
                 updated_at = $3 WHERE id = $1";
             on!(self, c => sqlx::query(sql).bind(id).bind(status).bind(now).execute(c).await.map(drop))?;
         }
-        if let Some(status) = &reset.migration_status {
+        if let Some(status) = reset.migration_status {
             let sql = "UPDATE volumes SET migration_status = $2, updated_at = $3 WHERE id = $1";
             on!(self, c => sqlx::query(sql).bind(id).bind(status).bind(now).execute(c).await.map(drop))?;
         }
         Ok(())
+    }
+
+    pub async fn set_migration_status(
+        &mut self,
+        id: &VolumeId,
+        status: Option<MigrationStatus>,
+    ) -> Result<()> {
+        let sql = "UPDATE volumes SET migration_status = $2 WHERE id = $1";
+        on!(self, c => sqlx::query(sql).bind(id).bind(status).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// The type it is to have, for which it counts from now on; or none.
+    pub async fn set_retyping_to(&mut self, id: &VolumeId, of: Option<&VolumeTypeId>) -> Result<()> {
+        let sql = "UPDATE volumes SET retyping_to = $2 WHERE id = $1";
+        on!(self, c => sqlx::query(sql).bind(id).bind(of).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Compare and swap: `false` when somebody was at the volume meanwhile.
+    pub async fn move_volume(&mut self, id: &VolumeId, change: &VolumeMove, now: Timestamp) -> Result<bool> {
+        let sql = "UPDATE volumes SET host = $4, availability_zone = $5, \
+            volume_type_id = COALESCE($6, volume_type_id), multiattach = COALESCE($7, multiattach), retyping_to = NULL, \
+            updated_at = $8 \
+            WHERE id = $1 AND status = $2 AND COALESCE(updated_at, created_at) = $3";
+        let rows = on!(self, c => sqlx::query(sql)
+            .bind(id)
+            .bind(change.status)
+            .bind(change.seen)
+            .bind(&change.host)
+            .bind(&change.availability_zone)
+            .bind(&change.volume_type_id)
+            .bind(change.multiattach)
+            .bind(now)
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(rows == 1)
     }
 
     /// Removes the row. `false`: there was none. [`DbError::Reference`] while it has snapshots.

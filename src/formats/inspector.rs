@@ -1,5 +1,7 @@
 //! Looks at a stream while it passes.
 
+use std::ops::Range;
+
 use super::window::{Tail, View, Window};
 use super::{Content, Format, Found, iso, vhdx, vmdk};
 
@@ -46,6 +48,29 @@ impl Inspector {
         self.head.take(at, chunk);
         if self.head.is_full() {
             self.metadata = vhdx::metadata(self.head.bytes());
+        }
+    }
+
+    /// Where the bytes lie still: the next stretch that says something, of `total` bytes; empty when all is known.
+    /// To be fed after [`Inspector::skip`].
+    pub fn next(&self, total: u64) -> Range<u64> {
+        let at = self.length;
+        if !self.head.is_full() {
+            return at..self.head.end().min(total).max(at);
+        }
+        match &self.metadata {
+            Some(metadata) if !metadata.is_full() && (at..total).contains(&metadata.next()) => {
+                metadata.next()..metadata.end().min(total)
+            }
+            _ => total.saturating_sub(Tail::LENGTH as u64).max(at)..total.max(at),
+        }
+    }
+
+    /// Passes over all up to `to`.
+    pub fn skip(&mut self, to: u64) {
+        if to > self.length {
+            self.length = to;
+            self.tail = Tail::default();
         }
     }
 

@@ -17,11 +17,19 @@ impl Window {
     /// Takes what it lacks out of `chunk`, which lies at `at` in the stream. Memory grows with what arrives.
     pub fn take(&mut self, at: u64, chunk: &[u8]) {
         let missing = self.wanted.saturating_sub(self.bytes.len());
-        let next = self.offset.saturating_add(self.bytes.len() as u64);
-        let skipped = next.checked_sub(at).and_then(|skipped| usize::try_from(skipped).ok());
+        let skipped = self.next().checked_sub(at).and_then(|skipped| usize::try_from(skipped).ok());
         if let Some(rest) = skipped.and_then(|skipped| chunk.get(skipped..)) {
             self.bytes.extend_from_slice(&rest[..rest.len().min(missing)]);
         }
+    }
+
+    /// Where the first byte lies that it lacks.
+    pub fn next(&self) -> u64 {
+        self.offset.saturating_add(self.bytes.len() as u64)
+    }
+
+    pub fn end(&self) -> u64 {
+        self.offset.saturating_add(self.wanted as u64)
     }
 
     pub fn is_full(&self) -> bool {

@@ -13,6 +13,8 @@ use crate::identity::Authority;
 use crate::identity::policy::Policies;
 use crate::jobs::Keeper;
 use crate::model::{JobId, World};
+use crate::scheduler::Place;
+use crate::web::Web;
 
 /// Shared by all requests; cheap to clone.
 #[derive(Clone)]
@@ -21,9 +23,13 @@ pub struct App {
     pub database: Database,
     pub world: World,
     pub stores: Stores,
+    /// Where volumes can be put.
+    pub places: Arc<[Place]>,
     /// Says who asks.
     pub authority: Authority,
     pub policies: Arc<Policies>,
+    /// Other people's web servers.
+    pub web: Web,
     /// Keeps the leases of jobs that requests carry out themselves.
     pub keeper: Arc<Keeper>,
 }

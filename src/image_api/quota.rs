@@ -35,8 +35,42 @@ pub(super) async fn upload(
         return Ok(());
     }
     let used = repository.image_use(project.as_str()).await?.bytes / MIB;
-    let more = promised.map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX) / MIB);
-    check(project, "image_size_total", limit, used, more)
+    check(project, "image_size_total", limit, used, in_mib(promised))
+}
+
+/// Bytes to be staged: so many, or nobody knows.
+pub(super) async fn stage(
+    repository: &mut Repository,
+    quotas: &Quotas,
+    project: &ProjectId,
+    promised: Option<u64>,
+) -> Result<()> {
+    let limit = quotas.image_stage_total;
+    if limit < 0 {
+        return Ok(());
+    }
+    let used = repository.image_use(project.as_str()).await?.staged_bytes / MIB;
+    check(project, "image_stage_total", limit, used, in_mib(promised))
+}
+
+/// One more image that bytes arrive for. In the transaction that says so, after all its other locks; the image counts
+/// already.
+pub(super) async fn one_more_uploading(
+    repository: &mut Repository,
+    quotas: &Quotas,
+    project: &ProjectId,
+) -> Result<()> {
+    let limit = quotas.image_count_uploading;
+    if limit < 0 {
+        return Ok(());
+    }
+    repository.take_quota_turn(project).await?;
+    let used = repository.image_use(project.as_str()).await?.uploading;
+    check(project, "image_count_uploading", limit, used, 0)
+}
+
+fn in_mib(promised: Option<u64>) -> i64 {
+    promised.map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX) / MIB)
 }
 
 fn check(project: &ProjectId, resource: &str, limit: i64, used: i64, more: i64) -> Result<()> {

@@ -12,10 +12,9 @@ use utoipa::ToSchema;
 
 use crate::http::App;
 
-/// In Glance's order. 2.6 would promise `/v2/info/import`, 2.8 several stores, 2.12 tasks of an image, 2.17
-/// locations: none of them is here, so 2.5 is the newest. What later versions added to the image itself
-/// (`os_hidden`, `os_hash_algo`, `os_hash_value`) is there all the same: minor versions never change an answer.
-const VERSIONS: &[&str] = &["2.5", "2.4", "2.3", "2.2", "2.1", "2.0"];
+/// In Glance's order. 2.8 would promise several stores, 2.17 locations: neither of them is here,
+/// so 2.7 is the newest. Minor versions never change an answer.
+const VERSIONS: &[&str] = &["2.7", "2.6", "2.5", "2.4", "2.3", "2.2", "2.1", "2.0"];
 
 const ACCEPTED_TYPE: &str = "application/vnd.openstack.images-v";
 
@@ -26,7 +25,7 @@ pub struct Versions {
 
 #[derive(Serialize, ToSchema)]
 pub struct Version {
-    #[schema(example = "v2.5")]
+    #[schema(example = "v2.7")]
     id: String,
     /// `CURRENT` for the newest, else `SUPPORTED`.
     status: &'static str,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::db::{NewJob, Resource};
-use crate::model::{Gib, ImageId, JobId, ProjectId, SnapshotId, VolumeId};
+use crate::model::{Gib, ImageId, JobId, ProjectId, SnapshotId, VolumeId, VolumeTypeId};
 
 /// Where a new volume's bytes come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,27 @@ pub enum VolumeSource {
     Snapshot { snapshot_id: SnapshotId, volume_id: VolumeId },
     Volume { volume_id: VolumeId },
     Image { image_id: ImageId },
+}
+
+/// Where the bytes of an imported image come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportSource {
+    /// They arrived already.
+    Staged,
+    Web {
+        uri: String,
+    },
+}
+
+/// Where a volume is to lie from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Destination {
+    /// `<host>@<backend>#<pool>`, and its availability zone. It may be where it lies now.
+    Place { host: String, zone: String },
+    /// There is no such place. The text is for the user.
+    Nowhere { why: String },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +55,10 @@ pub enum Task {
     ManageSnapshot { snapshot_id: SnapshotId, volume_id: VolumeId, source: String, was_protected: bool },
     /// `unmanaging` to no row; the snapshot stays on the pool.
     UnmanageSnapshot { snapshot_id: SnapshotId, volume_id: VolumeId },
+    /// `retyping` to what it was, of the new type, or of the old one when that failed.
+    RetypeVolume { volume_id: VolumeId, volume_type_id: VolumeTypeId, from: String, to: Destination },
+    /// To another place; its status is what it was, `migration_status` says how it ended.
+    MigrateVolume { volume_id: VolumeId, from: String, to: Destination },
     /// `creating` to `available` or `error`.
     CreateSnapshot { snapshot_id: SnapshotId, volume_id: VolumeId },
     /// `deleting` to no row, back to `available` (in use), or `error_deleting`.
@@ -41,6 +66,11 @@ pub enum Task {
     /// `saving` to `active`, or back to `queued`. Carried out by the request that brings the bytes; a worker
     /// that claims it finds no bytes and undoes it.
     UploadImage { image_id: ImageId },
+    /// `uploading` until an import, or back to `queued`. Carried out like an upload.
+    StageImage { image_id: ImageId },
+    /// `importing` to `active`, or back to `queued`. `inject`: the image is given the properties of
+    /// `inject_metadata_properties`.
+    ImportImage { image_id: ImageId, source: ImportSource, inject: bool },
     /// Makes the snapshot of an `active` image; its status stays.
     SealImage { image_id: ImageId },
     /// `deleted` to no row, or back to what it was (in use).
@@ -66,9 +96,13 @@ impl Task {
             Task::UnmanageVolume { .. } => "unmanage_volume",
             Task::ManageSnapshot { .. } => "manage_snapshot",
             Task::UnmanageSnapshot { .. } => "unmanage_snapshot",
+            Task::RetypeVolume { .. } => "retype_volume",
+            Task::MigrateVolume { .. } => "migrate_volume",
             Task::CreateSnapshot { .. } => "create_snapshot",
             Task::DeleteSnapshot { .. } => "delete_snapshot",
             Task::UploadImage { .. } => "upload_image",
+            Task::StageImage { .. } => "stage_image",
+            Task::ImportImage { .. } => "import_image",
             Task::SealImage { .. } => "seal_image",
             Task::DeleteImage { .. } => "delete_image",
         }
@@ -81,12 +115,16 @@ impl Task {
             | Task::ExtendVolume { volume_id, .. }
             | Task::RevertVolume { volume_id, .. }
             | Task::ManageVolume { volume_id, .. }
-            | Task::UnmanageVolume { volume_id } => ("volume", volume_id.as_str()),
+            | Task::UnmanageVolume { volume_id }
+            | Task::RetypeVolume { volume_id, .. }
+            | Task::MigrateVolume { volume_id, .. } => ("volume", volume_id.as_str()),
             Task::CreateSnapshot { snapshot_id, .. }
             | Task::DeleteSnapshot { snapshot_id, .. }
             | Task::ManageSnapshot { snapshot_id, .. }
             | Task::UnmanageSnapshot { snapshot_id, .. } => ("snapshot", snapshot_id.as_str()),
             Task::UploadImage { image_id }
+            | Task::StageImage { image_id }
+            | Task::ImportImage { image_id, .. }
             | Task::SealImage { image_id }
             | Task::DeleteImage { image_id } => ("image", image_id.as_str()),
         };

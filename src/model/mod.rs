@@ -2,6 +2,7 @@
 
 mod connection;
 mod event;
+mod host;
 mod id;
 mod scope;
 mod size;
@@ -10,13 +11,16 @@ mod world;
 
 pub use connection::{Access, Connection};
 pub use event::{Action, Detail, Event};
+pub use host::Host;
 pub use id::{
-    ApplicationCredentialId, AttachmentId, DomainId, EncryptionId, ImageId, JobId, MessageId, ProjectId,
-    QosSpecsId, RoleId, SnapshotId, TransferId, UserId, VolumeId, VolumeTypeId,
+    ApplicationCredentialId, AttachmentId, DomainId, EncryptionId, ImageId, JobId, MessageId, MetadefItemId,
+    MetadefNamespaceId, ProjectId, QosSpecsId, RoleId, SnapshotId, TransferId, UserId, VolumeId,
+    VolumeTypeId,
 };
 pub use scope::Scope;
 pub use size::{GIB, Gib, MIB};
 pub use status::{
-    AttachMode, AttachmentStatus, Cause, ImageStatus, JobState, SnapshotStatus, UnknownStatus, VolumeStatus,
+    AttachMode, AttachmentStatus, Cause, ImageStatus, JobState, MemberStatus, MetadefKind, MigrationStatus,
+    SnapshotStatus, UnknownStatus, VolumeStatus,
 };
 pub use world::{Clock, Ids, RandomIds, SystemClock, Timestamp, World};

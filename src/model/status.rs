@@ -91,6 +91,10 @@ statuses! {
         Queued = "queued",
         /// Bytes are arriving.
         Saving = "saving",
+        /// Bytes arrived, or are arriving, for an import.
+        Uploading = "uploading",
+        /// An import is under way.
+        Importing = "importing",
         Active = "active",
         Deactivated = "deactivated",
         /// The record is kept until the bytes are gone; no request sees it.
@@ -103,13 +107,36 @@ impl ImageStatus {
         use ImageStatus::*;
         matches!(
             (self, next),
-            (Queued, Saving | Deleted)
+            (Queued, Saving | Uploading | Importing | Deleted)
                 | (Saving, Active | Queued | Deleted)
+                | (Uploading, Importing | Queued | Deleted)
+                | (Importing, Active | Queued | Deleted)
                 | (Active, Deactivated | Deleted)
                 | (Deactivated, Active | Deleted)
-                // The store refused (copy-on-write volumes need the bytes): as it was before.
-                | (Deleted, Active | Deactivated)
+                // The store refused (copy-on-write volumes need the bytes), or failed: as it was before.
+                | (Deleted, Active | Deactivated | Uploading)
         )
+    }
+}
+
+statuses! {
+    /// What a project says to a `shared` image that it was given; any of these may become any other.
+    MemberStatus, "member" {
+        Pending = "pending",
+        /// The image is in the project's lists.
+        Accepted = "accepted",
+        Rejected = "rejected",
+    }
+}
+
+statuses! {
+    /// What is in a namespace of metadata definitions.
+    MetadefKind, "metadata definition" {
+        Object = "object",
+        Property = "property",
+        Tag = "tag",
+        /// A resource type that the namespace is for.
+        ResourceType = "resource_type",
     }
 }
 
@@ -124,16 +151,17 @@ statuses! {
         Attaching = "attaching",
         InUse = "in-use",
         Detaching = "detaching",
-        /// An administrator works on it: nobody else touches it.
+        /// An administrator works on it, or it is on its way to another place: nobody else touches it.
         Maintenance = "maintenance",
         Extending = "extending",
+        /// Gets another type.
+        Retyping = "retyping",
         Deleting = "deleting",
         Error = "error",
         ErrorDeleting = "error_deleting",
         ErrorExtending = "error_extending",
         AwaitingTransfer = "awaiting-transfer",
         Uploading = "uploading",
-        Retyping = "retyping",
         BackingUp = "backing-up",
         ErrorBackingUp = "error_backing-up",
         RestoringBackup = "restoring-backup",
@@ -159,19 +187,21 @@ impl VolumeStatus {
                 from != to
                     && matches!(
                         (from, to),
-                        (Creating, Downloading | Available | Error)
+                        (Creating, Downloading)
+                    | (Creating | Downloading, Available | Error)
                     // Who waits for it may have reserved it already.
-                    | (Downloading, Available | Reserved | Attaching | InUse | Error)
-                    | (Available, Extending | Reserved | Attaching | InUse | Maintenance)
+                    | (Creating | Downloading, Reserved | Attaching | InUse)
+                    | (Available, Extending | Retyping | Reserved | Attaching | InUse | Maintenance)
                     | (Available, AwaitingTransfer | Reverting | Unmanaging)
                     | (Reserved | Attaching, Available | Reserved | Attaching | InUse | Detaching)
-                    | (InUse, Available | Reserved | Attaching | Detaching | Extending | Maintenance)
+                    | (InUse, Available | Reserved | Attaching | Detaching | Extending | Retyping | Maintenance)
                     | (Detaching, Available | Reserved | Attaching | InUse)
                     | (Maintenance, Available | InUse)
                     // Its attachments may come and go meanwhile.
                     | (Extending, Available | Reserved | Attaching | InUse | ErrorExtending)
                     | (AwaitingTransfer, Available)
-                    | (Uploading | Retyping | BackingUp, Available | InUse)
+                    | (Uploading | BackingUp, Available | InUse)
+                    | (Retyping, Available | Reserved | Attaching | InUse)
                     | (RestoringBackup, Available | ErrorRestoring)
                     | (Reverting, Available | Error)
                     | (Managing, Available | ErrorManaging)
@@ -245,6 +275,27 @@ statuses! {
     AttachMode, "mode" {
         Rw = "rw",
         Ro = "ro",
+    }
+}
+
+statuses! {
+    /// How far a volume is on its way to another place (Block Storage API v3, `migration_status`).
+    MigrationStatus, "migration" {
+        /// Asked for.
+        Starting = "starting",
+        /// Its bytes are on the way.
+        Migrating = "migrating",
+        /// An administrator says so; no move of ours is ever in it.
+        Completing = "completing",
+        Success = "success",
+        /// It is where it was.
+        Error = "error",
+    }
+}
+
+impl MigrationStatus {
+    pub fn is_under_way(self) -> bool {
+        matches!(self, MigrationStatus::Starting | MigrationStatus::Migrating | MigrationStatus::Completing)
     }
 }
 

@@ -3,6 +3,7 @@
 mod clouds;
 mod health;
 mod listen;
+mod places;
 mod reachable;
 mod routes;
 mod stores;
@@ -27,13 +28,17 @@ use crate::identity::{Authority, Caller};
 use crate::jobs::{Faults, Keeper, Options, Worker};
 use crate::model::{ProjectId, UserId, VolumeTypeId, World};
 use crate::telemetry::metrics::Metrics;
-use crate::workflows::{self, Sweeper};
+use crate::web::{self, Web};
+use crate::workflows::{self, Making, Reporter, Sweeper};
 
 pub use listen::Listeners;
 pub use reachable::reachable;
 
 /// How often what is kept for clones is looked after.
 const SWEEP: Duration = Duration::from_secs(30);
+
+/// How often the process says that it is alive. After a minute without a word it counts as dead.
+const REPORT: Duration = Duration::from_secs(10);
 
 /// Everything a process runs, ready to be started.
 pub struct Service {
@@ -91,12 +96,29 @@ impl Service {
         let owner = world.ids.random().to_string();
         let (lease, heartbeat) = (config.jobs.lease.into(), config.jobs.heartbeat.into());
         let keeper = Keeper::new(database.clone(), world.clone(), owner, lease, heartbeat);
+        let making = config.all_backends().map(|(name, backend)| {
+            let making = Making {
+                object_size: backend.object_size(),
+                flatten_from_snapshot: backend.rbd_flatten_volume_from_snapshot,
+                max_clone_depth: backend.rbd_max_clone_depth,
+            };
+            (name.to_owned(), making)
+        });
         let options = workflows::Options {
-            volume_object_size: config.volumes.object_size(),
-            flatten_volume_from_snapshot: config.volumes.rbd_flatten_volume_from_snapshot,
-            max_clone_depth: config.volumes.rbd_max_clone_depth,
+            making: making.collect(),
+            intake: workflows::Intake::from(&config.images),
+            imports: workflows::Imports::from(&config),
         };
-        let context = workflows::Context::new(stores.clone(), options);
+        let web = Web::new(
+            config.import_filtering_opts.filter(),
+            web::Options {
+                answer_timeout: config.images.upload_idle_timeout.into(),
+                whole_timeout: config.images.web_download_timeout.into(),
+                resumptions: 5,
+                pause: Duration::from_secs(1),
+            },
+        );
+        let context = workflows::Context::new(stores.clone(), options, web.clone());
         let build = context.clone();
         let worker = Worker::new(
             database.clone(),
@@ -113,7 +135,9 @@ impl Service {
         );
         worker.take_over().await?;
         let authority = authority(&config, &database, &world).await?;
-        let app = App { config: Arc::new(config), database, world, stores, authority, policies, keeper };
+        let places = places::places(&config, &stores.volumes);
+        let config = Arc::new(config);
+        let app = App { config, database, world, stores, places, authority, policies, web, keeper };
         Ok(Self { app, context, worker })
     }
 
@@ -129,6 +153,11 @@ impl Service {
             messages: config.volumes.message_lifetime(),
         };
         Sweeper::new(self.context.clone(), self.app.database.clone(), self.app.world.clone(), keep)
+    }
+
+    pub fn reporter(&self) -> Reporter {
+        let App { stores, places, database, world, .. } = &self.app;
+        Reporter::new(stores.volumes.clone(), places.clone(), database.clone(), world.clone())
     }
 
     /// Starts what works in the background; it ends some time after `stop`, when `tasks` is empty.
@@ -151,6 +180,7 @@ impl Service {
         });
         tasks.spawn(async move { keeper.run(last).await });
         tasks.spawn(self.sweeper().run(SWEEP, stop.clone()));
+        tasks.spawn(self.reporter().run(REPORT, stop.clone()));
     }
 
     /// Serves until `stop`, then lets requests and jobs under way end, for a bounded time.

@@ -83,7 +83,7 @@ async fn openapi(Path(name): Path<String>) -> Response {
 /// events have no end.
 async fn bound_in_time(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    if path.ends_with("/file") || path.ends_with("/events") {
+    if ["/file", "/stage", "/events"].iter().any(|end| path.ends_with(end)) {
         return next.run(request).await;
     }
     match tokio::time::timeout(app.config.api.request_timeout.into(), next.run(request)).await {

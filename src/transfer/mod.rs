@@ -5,6 +5,7 @@
 //!                               └─► digest threads   ──► hex
 //! send:     image  ──► reads in flight (ahead) ──► chunks, in order
 //! copy:     image  ──► read ──► write (that many pairs in flight) ──► image
+//! unpack:   chunks ──► a thread ──► chunks
 //! ```
 //!
 //! All sizes and offsets are bytes. A *chunk* is normally one object of the image: reads and writes never
@@ -18,6 +19,7 @@
 //! `in_flight × chunk` to copy. How many transfers run at once, and so how many digest threads there are,
 //! is the caller's to bound.
 
+mod compare;
 mod copy;
 mod digest;
 mod error;
@@ -25,13 +27,16 @@ mod in_flight;
 mod pieces;
 mod receive;
 mod send;
+mod unpack;
 mod zero;
 
+pub use compare::same;
 pub use copy::{CopyOptions, copy};
 pub use digest::{Algorithm, DigestError, Digests, UnknownAlgorithm};
 pub use error::TransferError;
 pub use receive::{ReceiveOptions, Received, receive};
 pub use send::{SendOptions, send};
+pub use unpack::{UnpackError, Unpacking, unpack};
 pub use zero::{GRAIN, is_zero};
 
 /// The size of a chunk unless told: the object size that Glance gives its images.

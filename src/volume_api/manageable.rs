@@ -12,10 +12,10 @@ use super::microversion::Microversion;
 use super::paging::Paging;
 use super::python;
 use super::request::Call;
-use crate::block::BlockStore;
+use crate::block::{Backend, BlockStore};
 use crate::db::Direction;
 use crate::http::{App, Query};
-use crate::model::{GIB, Gib};
+use crate::model::{GIB, Gib, Host};
 
 /// How a store names an image or a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -90,9 +90,10 @@ pub struct Place<'a> {
 impl<'a> Place<'a> {
     /// `<host>@<backend>`, with or without `#<pool>`.
     fn find(app: &'a App, host: &str) -> Option<Self> {
-        let own = super::volumes::host(&app.config);
-        let backend = own.split('#').next();
-        (host == own || Some(host) == backend).then(|| Self { host: own.clone(), store: &app.stores.volumes })
+        let Host { host, backend, pool } = Host::parse(host);
+        let Backend { name, store } = app.stores.volumes.named(backend).filter(|_| host == Host::OURS)?;
+        let is_there = pool.is_empty() || pool == store.pool();
+        is_there.then(|| Self { host: Host::ours(name, store.pool()).to_string(), store })
     }
 }
 

@@ -5,12 +5,15 @@
 
 mod attachments;
 mod availability_zones;
+mod capabilities;
+mod clusters;
 mod connection;
 mod default_types;
 mod extensions;
 mod fault;
 mod filters;
 mod front;
+mod hosts;
 mod limits;
 mod links;
 mod manageable;
@@ -20,6 +23,8 @@ mod messages;
 mod metadata;
 mod microversion;
 mod paging;
+mod placement;
+mod pools;
 mod python;
 mod qos_specs;
 mod quota_classes;
@@ -27,12 +32,14 @@ mod quotas;
 mod request;
 mod resource_filters;
 mod schema;
+mod services;
 mod snapshots;
 mod transfers;
 mod twins;
 mod types;
 mod versions;
 mod volumes;
+mod workers;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -104,4 +111,10 @@ fn authenticated() -> OpenApiRouter<App> {
         .merge(qos_specs::router())
         .merge(quotas::router())
         .merge(quota_classes::router())
+        .merge(services::router())
+        .merge(hosts::router())
+        .merge(clusters::router())
+        .routes(routes!(pools::list))
+        .routes(routes!(capabilities::show))
+        .routes(routes!(workers::cleanup))
 }

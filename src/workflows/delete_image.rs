@@ -23,32 +23,45 @@ impl DeleteImage {
     }
 
     async fn remove(&self, run: &Run) -> Result<(), StepError> {
-        let store = &self.context.stores.images;
-        let name = self.id.as_str();
-        let _lock = self.context.locks.lock(name).await;
-        let Some(image) = store.open(name, OpenMode::ReadWrite).await.or_missing()? else {
-            // What cannot be opened may be there in part: a process died while it was made.
-            store.remove(name, &run.progress).await.or_missing()?;
-            return Ok(());
-        };
-        let freed = drop_snapshots(&*image).await;
-        image.close().await?;
-        freed?;
-        match store.remove(name, &run.progress).await.or_missing() {
-            // With clone format 2 the snapshot lives on, unseen, while clones need it.
-            Err(error) if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren) => {
-                store.trash_move(name).await.or_missing().map(drop).map_err(StepError::of_removal)
-            }
-            other => other.map(drop).map_err(StepError::of_removal),
+        remove_content(&self.context, &self.id, run).await
+    }
+
+    /// What arrived for it and never became its content.
+    async fn unstage(&self, run: &Run) -> Result<(), StepError> {
+        for name in [names::staged(&self.id), names::unpacked(&self.id)] {
+            lineage::take_away(&self.context.stores.images, &name, run).await?;
         }
+        Ok(())
     }
 
     /// Also after a crash, when the step before finds nothing: the trash tells.
     async fn purge(&self) -> Result<(), StepError> {
-        let pool = self.context.stores.images.pool();
-        let rest = lineage::reap(&self.context, pool, self.id.as_str()).await?;
+        let store = &self.context.stores.images;
+        let rest = lineage::reap(&self.context, store, self.id.as_str()).await?;
         self.is_kept.store(rest == lineage::Rest::Needed, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// The image's bytes, with their snapshot.
+pub(super) async fn remove_content(context: &Context, id: &ImageId, run: &Run) -> Result<(), StepError> {
+    let store = &context.stores.images;
+    let name = id.as_str();
+    let _lock = context.locks.lock(name).await;
+    let Some(image) = store.open(name, OpenMode::ReadWrite).await.or_missing()? else {
+        // What cannot be opened may be there in part: a process died while it was made.
+        store.remove(name, &run.progress).await.or_missing()?;
+        return Ok(());
+    };
+    let freed = drop_snapshots(&*image).await;
+    image.close().await?;
+    freed?;
+    match store.remove(name, &run.progress).await.or_missing() {
+        // With clone format 2 the snapshot lives on, unseen, while clones need it.
+        Err(error) if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren) => {
+            store.trash_move(name).await.or_missing().map(drop).map_err(StepError::of_removal)
+        }
+        other => other.map(drop).map_err(StepError::of_removal),
     }
 }
 
@@ -76,12 +89,13 @@ async fn drop_snapshots(image: &dyn BlockImage) -> Result<(), StepError> {
 #[async_trait]
 impl Workflow for DeleteImage {
     fn steps(&self) -> &'static [&'static str] {
-        &["remove", "purge"]
+        &["remove", "unstage", "purge"]
     }
 
     async fn run(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
         match step {
             "remove" => self.remove(run).await,
+            "unstage" => self.unstage(run).await,
             _ => self.purge().await,
         }
     }
@@ -104,6 +118,7 @@ impl Workflow for DeleteImage {
         let Some(row) = repository.image(&self.id).await? else { return Ok(()) };
         let back = match row.previous_status {
             Some(status @ (ImageStatus::Active | ImageStatus::Deactivated)) => status,
+            Some(status @ ImageStatus::Uploading) if repository.staged(&self.id).await?.is_some() => status,
             // It had no bytes worth keeping.
             _ => return repository.remove_image(&self.id).await.map(drop),
         };

@@ -30,8 +30,10 @@ impl ManageSnapshot {
         Self { context, id, volume_id, source }
     }
 
-    async fn open(&self) -> block::Result<Arc<dyn BlockImage>> {
-        self.context.stores.volumes.open(&names::volume(&self.volume_id), OpenMode::ReadWrite).await
+    /// `None`: there is no such image.
+    async fn open(&self, run: &Run) -> Result<Option<Arc<dyn BlockImage>>, StepError> {
+        let store = self.context.store_of(&self.volume_id, run).await?;
+        Ok(store.open(&names::volume(&self.volume_id), OpenMode::ReadWrite).await.or_missing()?)
     }
 
     async fn rename(&self, image: &dyn BlockImage) -> block::Result<()> {
@@ -58,8 +60,9 @@ impl Workflow for ManageSnapshot {
         &["rename", "protect"]
     }
 
-    async fn run(&self, step: &'static str, _: &Run) -> Result<(), StepError> {
-        let image = self.open().await?;
+    async fn run(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
+        let missing = || StepError::fatal("The volume has no image in the storage pool.");
+        let image = self.open(run).await?.ok_or_else(missing)?;
         let done = match step {
             "rename" => self.rename(&*image).await,
             _ => image.protect_snapshot(&names::snapshot(&self.id)).await,
@@ -68,8 +71,8 @@ impl Workflow for ManageSnapshot {
         Ok(done?)
     }
 
-    async fn undo(&self, step: &'static str, _: &Run) -> Result<(), StepError> {
-        let Some(image) = self.open().await.or_missing()? else { return Ok(()) };
+    async fn undo(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
+        let Some(image) = self.open(run).await? else { return Ok(()) };
         let name = names::snapshot(&self.id);
         let undone = match step {
             "rename" => image.rename_snapshot(&name, &self.source.name).await.or_missing(),

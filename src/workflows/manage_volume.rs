@@ -19,19 +19,20 @@ impl ManageVolume {
         Self { context, id, source }
     }
 
-    async fn rename(&self) -> Result<(), StepError> {
-        let store = &self.context.stores.volumes;
+    async fn rename(&self, run: &Run) -> Result<(), StepError> {
+        let store = self.context.store_of(&self.id, run).await?;
         match store.rename(&self.source, &names::volume(&self.id)).await {
             // Nothing else has that name: an earlier run of this step gave it.
             Err(error) if error.kind == ErrorKind::Exists => Ok(()),
-            Err(error) if error.kind == ErrorKind::NotFound => self.size().await.map(drop),
+            Err(error) if error.kind == ErrorKind::NotFound => self.size(run).await.map(drop),
             other => Ok(other?),
         }
     }
 
     /// In bytes, under the volume's name.
-    async fn size(&self) -> Result<u64, StepError> {
-        let image = self.context.stores.volumes.open(&names::volume(&self.id), OpenMode::ReadOnly).await?;
+    async fn size(&self, run: &Run) -> Result<u64, StepError> {
+        let store = self.context.store_of(&self.id, run).await?;
+        let image = store.open(&names::volume(&self.id), OpenMode::ReadOnly).await?;
         let size = image.size().await;
         image.close().await?;
         Ok(size?)
@@ -41,7 +42,7 @@ impl ManageVolume {
     async fn check(&self, run: &Run) -> Result<(), StepError> {
         let row = run.database.read().await?.volume(&self.id).await?;
         let row = row.ok_or_else(|| StepError::fatal("The volume is not there any more."))?;
-        if self.size().await? == row.size.bytes() {
+        if self.size(run).await? == row.size.bytes() {
             Ok(())
         } else {
             Err(StepError::fatal("The image has another size than it had when the volume was asked for."))
@@ -63,14 +64,15 @@ impl Workflow for ManageVolume {
 
     async fn run(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
         match step {
-            "rename" => self.rename().await,
+            "rename" => self.rename(run).await,
             _ => self.check(run).await,
         }
     }
 
-    async fn undo(&self, step: &'static str, _: &Run) -> Result<(), StepError> {
+    async fn undo(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
         if step == "rename" {
-            self.context.stores.volumes.rename(&names::volume(&self.id), &self.source).await.or_missing()?;
+            let store = self.context.store_of(&self.id, run).await?;
+            store.rename(&names::volume(&self.id), &self.source).await.or_missing()?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Names on the pools: those of the Cinder RBD driver and the Glance RBD store.
 
-use crate::model::{SnapshotId, VolumeId};
+use crate::model::{ImageId, SnapshotId, VolumeId};
 
 /// Of an image's bytes, which is what volumes are cloned from.
 pub const IMAGE_SNAPSHOT: &str = "snap";
@@ -49,6 +49,16 @@ pub fn is_clone_snapshot(snapshot: &str) -> bool {
 /// The clone that a clone snapshot was taken for.
 pub fn clone_of(snapshot: &str) -> Option<&str> {
     snapshot.strip_suffix(CLONE_SNAPSHOT_END).filter(|clone| clone.starts_with("volume-"))
+}
+
+/// Of what arrived to be imported into an image.
+pub fn staged(id: &ImageId) -> String {
+    format!("{id}.staged")
+}
+
+/// Of the same, decompressed.
+pub fn unpacked(id: &ImageId) -> String {
+    format!("{id}.unpacked")
 }
 
 /// `backup.<backup id>.snap.<timestamp>`, which Cinder leaves on a source volume.
@@ -114,5 +124,7 @@ mod tests {
         }
         assert_eq!(needed_for(&clone_snapshot(&id)), Some("used for clone snap"));
         assert_eq!(needed_for("by-hand"), None);
+        assert_eq!(volume_of(&deleted(&volume(&id))), None);
+        assert_eq!(volume_of("an image"), None);
     }
 }

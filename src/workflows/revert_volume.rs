@@ -39,7 +39,12 @@ impl Workflow for RevertVolume {
     }
 
     async fn run(&self, _: &'static str, run: &Run) -> Result<(), StepError> {
-        let image = self.context.stores.volumes.open(&names::volume(&self.id), OpenMode::ReadWrite).await?;
+        let image = self
+            .context
+            .store_of(&self.id, run)
+            .await?
+            .open(&names::volume(&self.id), OpenMode::ReadWrite)
+            .await?;
         let done = image.roll_back(&names::snapshot(&self.snapshot_id), &run.progress).await;
         image.close().await?;
         Ok(done?)

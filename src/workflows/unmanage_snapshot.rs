@@ -27,8 +27,8 @@ impl Workflow for UnmanageSnapshot {
         &["unprotect"]
     }
 
-    async fn run(&self, _: &'static str, _: &Run) -> Result<(), StepError> {
-        let store = &self.context.stores.volumes;
+    async fn run(&self, _: &'static str, run: &Run) -> Result<(), StepError> {
+        let store = self.context.store_of(&self.volume_id, run).await?;
         let volume = names::volume(&self.volume_id);
         let Some(image) = store.open(&volume, OpenMode::ReadWrite).await.or_missing()? else { return Ok(()) };
         let name = names::snapshot(&self.id);
@@ -47,8 +47,8 @@ impl Workflow for UnmanageSnapshot {
         Ok(())
     }
 
-    async fn undo(&self, _: &'static str, _: &Run) -> Result<(), StepError> {
-        let store = &self.context.stores.volumes;
+    async fn undo(&self, _: &'static str, run: &Run) -> Result<(), StepError> {
+        let store = self.context.store_of(&self.volume_id, run).await?;
         let (volume, snapshot) = (names::volume(&self.volume_id), names::snapshot(&self.id));
         Ok(lineage::protect_again(store, &volume, &snapshot).await?)
     }

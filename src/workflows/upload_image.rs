@@ -1,43 +1,67 @@
-//! Bytes arrive for an image. The request that brings them does the work, under a job of its own: when the process
-//! dies, a worker claims that job, finds no bytes, and undoes it.
+//! Bytes arrive for an image, as its content or to be imported. The request that brings them does the work, under a
+//! job of its own: when the process dies, a worker claims that job, finds no bytes, and undoes it.
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
 
-use super::{Context, lineage};
-use crate::block::{BlockError, BlockStore, ErrorKind, Missing, OpenMode, Progress};
-use crate::db::{self, Database, DbError, Image, ImageChange, JobOutcome, Repository};
+use super::intake::{Intake, discard};
+use super::{Context, lineage, names};
+use crate::block::{BlockError, BlockStore, ErrorKind, Missing, OpenMode};
+use crate::db::{self, Database, DbError, ImageChange, JobOutcome, Repository, Staged};
 use crate::formats::{self, Content, Inspector};
 use crate::jobs::{self, Cause, Keeper, Origin, Run, StepError, Task, Workflow, chain};
 use crate::model::{ImageId, ImageStatus, JobId, ProjectId, World};
 use crate::telemetry::metrics::{self, Direction};
-use crate::transfer::{Algorithm, ReceiveOptions, Received, TransferError, receive};
+use crate::transfer::{Received, TransferError};
+
+/// What the bytes are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// They are the image's content.
+    Upload,
+    /// An import makes them its content, later.
+    Stage,
+}
+
+impl Arrival {
+    /// Of the image, while they arrive.
+    pub fn status(self) -> ImageStatus {
+        match self {
+            Arrival::Upload => ImageStatus::Saving,
+            Arrival::Stage => ImageStatus::Uploading,
+        }
+    }
+
+    fn task(self, id: &ImageId) -> Task {
+        match self {
+            Arrival::Upload => Task::UploadImage { image_id: id.clone() },
+            Arrival::Stage => Task::StageImage { image_id: id.clone() },
+        }
+    }
+
+    fn name(self, id: &ImageId) -> String {
+        match self {
+            Arrival::Upload => id.to_string(),
+            Arrival::Stage => names::staged(id),
+        }
+    }
+}
 
 /// What an upload works with.
 #[derive(Clone)]
 pub struct Upload {
+    pub arrival: Arrival,
     pub database: Database,
     pub world: World,
     pub keeper: Arc<Keeper>,
     pub store: Arc<dyn BlockStore>,
-    /// In bytes.
-    pub object_size: u64,
-    /// `image_size_cap`, in bytes.
-    pub limit: u64,
+    pub intake: Intake,
     /// `image_count_uploading` of a project; negative: no limit.
     pub at_once: (ProjectId, i64),
-    /// `rbd_thin_provisioning`
-    pub sparse: bool,
-    pub in_flight: usize,
-    pub idle_timeout: Duration,
-    pub formats: formats::Rules,
-    /// For `checksum` and `os_hash_value`; `None` leaves both empty.
-    pub digests: Option<Algorithm>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +96,8 @@ pub enum UploadError {
     Internal(String),
 }
 
-/// Takes the bytes of a `queued` image. It is `active` afterwards, or `queued` again, without bytes.
+/// Takes the bytes of a `queued` image. It is `active` afterwards (`uploading`, when they are staged), or `queued`
+/// again, without bytes.
 ///
 /// Runs to its end even when the caller goes away: the body tells when the client did.
 pub async fn upload_image<S, E>(
@@ -87,8 +112,8 @@ where
     E: Into<Box<dyn Error + Send + Sync>> + 'static,
 {
     let work = async move {
-        if promised.is_some_and(|size| size > upload.limit) {
-            return Err(UploadError::TooLarge { limit: upload.limit });
+        if promised.is_some_and(|size| size > upload.intake.limit) {
+            return Err(UploadError::TooLarge { limit: upload.intake.limit });
         }
         upload.check_absent(&id).await?;
         let run = upload.begin(&id, &origin).await?;
@@ -111,7 +136,7 @@ where
 
 impl Upload {
     async fn check_absent(&self, id: &ImageId) -> Result<(), UploadError> {
-        match self.store.open(id.as_str(), OpenMode::ReadOnly).await.or_missing()? {
+        match self.store.open(&self.arrival.name(id), OpenMode::ReadOnly).await.or_missing()? {
             Some(image) => {
                 image.close().await?;
                 Err(UploadError::Exists)
@@ -120,7 +145,7 @@ impl Upload {
         }
     }
 
-    /// Counts the image that just became `saving` too.
+    /// Counts the image that bytes just began to arrive for, too.
     async fn check_at_once(&self, repository: &mut Repository) -> Result<(), UploadError> {
         let (project, limit) = (&self.at_once.0, self.at_once.1);
         if limit < 0 {
@@ -133,11 +158,11 @@ impl Upload {
         }
     }
 
-    /// `queued` becomes `saving`, and the job says who is at it.
+    /// The image is `queued` no more, and the job says who is at it.
     async fn begin(&self, id: &ImageId, origin: &Origin) -> Result<Arc<Run>, UploadError> {
         let now = self.world.now();
         let mut repository = self.database.begin().await?;
-        let (from, to) = (ImageStatus::Queued, ImageStatus::Saving);
+        let (from, to) = (ImageStatus::Queued, self.arrival.status());
         if !repository.change_image(id, from, to, &ImageChange::default(), now).await? {
             return Err(match repository.image(id).await? {
                 Some(image) if image.status != ImageStatus::Deleted => UploadError::WrongStatus(image.status),
@@ -145,7 +170,9 @@ impl Upload {
             });
         }
         self.check_at_once(&mut repository).await?;
-        let job = Task::UploadImage { image_id: id.clone() }
+        let job = self
+            .arrival
+            .task(id)
             .into_job(JobId::from(self.world.ids.ordered()), origin)
             .map_err(DbError::from)?;
         repository.enqueue_claimed(&job, self.keeper.owner(), self.keeper.lease_until(), now).await?;
@@ -165,30 +192,14 @@ impl Upload {
         E: Into<Box<dyn Error + Send + Sync>>,
     {
         run.set_step("receive");
-        self.store.create(id.as_str(), promised.unwrap_or(0), self.object_size).await?;
-        let image = self.store.open(id.as_str(), OpenMode::ReadWrite).await?;
-        let digests = match self.digests {
-            Some(Algorithm::Md5) => vec![Algorithm::Md5],
-            Some(algorithm) => vec![Algorithm::Md5, algorithm],
-            None => Vec::new(),
-        };
-        let options = ReceiveOptions {
-            size: promised,
-            limit: self.limit,
-            sparse: self.sparse,
-            in_flight: self.in_flight,
-            chunk: self.object_size,
-            digests,
-            idle_timeout: self.idle_timeout,
-        };
         let mut inspector = Inspector::default();
         let body = body.inspect_ok(|chunk| inspector.feed(chunk));
-        let received = receive(body, image.clone(), options, &run.progress).await;
-        image.close().await?;
-        Ok((received?, inspector.finish()))
+        let name = self.arrival.name(id);
+        let received = self.intake.take_in(&self.store, &name, promised, body, &run.progress).await?;
+        Ok((received, inspector.finish()))
     }
 
-    /// The bytes are durable. The snapshot, for which a monitor takes up to a second, is a job of its own.
+    /// The bytes are durable.
     async fn end_well(
         &self,
         id: &ImageId,
@@ -197,40 +208,41 @@ impl Upload {
         run: &Run,
         origin: &Origin,
     ) -> Result<(), UploadError> {
-        let digest = |wanted: Algorithm| {
-            received.digests.iter().find(|(algorithm, _)| *algorithm == wanted).map(|(_, hex)| hex.clone())
-        };
-        let size = i64::try_from(received.size).map_err(|e| UploadError::Internal(e.to_string()))?;
         let mut repository = run.transaction().await?;
-        let row = repository.image(id).await?.ok_or(UploadError::Deleted)?;
-        let virtual_size = self.virtual_size(&row, content)?.and_then(|size| i64::try_from(size).ok());
-        let change = ImageChange {
-            size: Some(size),
-            virtual_size,
-            checksum: digest(Algorithm::Md5),
-            os_hash_algo: self.digests.map(|algorithm| algorithm.name().to_owned()),
-            os_hash_value: self.digests.and_then(digest),
-        };
-        let (from, to) = (ImageStatus::Saving, ImageStatus::Active);
-        if !repository.change_image(id, from, to, &change, run.now()).await? {
-            return Err(UploadError::Deleted);
+        match self.arrival {
+            Arrival::Upload => self.activate(&mut repository, id, received, content, run, origin).await?,
+            // What they are is asked by the import: until then the image may still be given a format.
+            Arrival::Stage => {
+                let staged = Staged::new(id, names::staged(id), self.intake.facts(received));
+                repository.set_staged(&staged).await?;
+            }
         }
         repository.finish_job(&run.id, &JobOutcome::Done, None, run.now()).await?;
-        jobs::enqueue(&mut repository, &self.world, Task::SealImage { image_id: id.clone() }, origin).await?;
         repository.commit().await?;
         metrics::transferred(Direction::Upload, received.size);
         metrics::job(&run.kind, "done", run.started.elapsed());
         Ok(())
     }
 
-    /// Refuses content that the image must not have. What is packed (`container_format` other than `bare`) is not
-    /// looked into.
-    fn virtual_size(&self, row: &Image, content: &Content) -> Result<Option<u64>, UploadError> {
-        let declared = row.disk_format.as_deref().unwrap_or_default();
-        match row.container_format.as_deref() {
-            Some("bare") => Ok(content.judge(declared, &self.formats)?),
-            _ => Ok((declared == "raw").then_some(content.length)),
+    /// The snapshot, for which a monitor takes up to a second, is a job of its own.
+    async fn activate(
+        &self,
+        repository: &mut Repository,
+        id: &ImageId,
+        received: &Received,
+        content: &Content,
+        run: &Run,
+        origin: &Origin,
+    ) -> Result<(), UploadError> {
+        let row = repository.image(id).await?.ok_or(UploadError::Deleted)?;
+        let virtual_size = self.intake.virtual_size(&row, content)?;
+        let change = ImageChange { virtual_size, ..self.intake.facts(received) };
+        let (from, to) = (ImageStatus::Saving, ImageStatus::Active);
+        if !repository.change_image(id, from, to, &change, run.now()).await? {
+            return Err(UploadError::Deleted);
         }
+        jobs::enqueue(repository, &self.world, Task::SealImage { image_id: id.clone() }, origin).await?;
+        Ok(())
     }
 
     /// Removes what arrived and makes the image `queued` again. What cannot be done now a worker does later.
@@ -248,7 +260,7 @@ impl Upload {
         let discarded = match error {
             // Somebody else's bytes.
             UploadError::Exists => Ok(()),
-            _ => discard(&self.store, id).await,
+            _ => discard(&self.store, &self.arrival.name(id)).await,
         };
         match discarded {
             Ok(()) => self.end_badly(id, run, error).await,
@@ -263,7 +275,7 @@ impl Upload {
         };
         let text = error.to_string();
         let mut repository = run.transaction().await?;
-        back_to_queued(&mut repository, id, run).await?;
+        back_to_queued(&mut repository, id, self.arrival, run).await?;
         repository.finish_job(&run.id, &outcome, Some(("The upload failed.", &text)), run.now()).await?;
         repository.commit().await?;
         metrics::job(&run.kind, "failed", run.started.elapsed());
@@ -281,20 +293,14 @@ impl Upload {
     }
 }
 
-/// Removes an image that never became active.
-async fn discard(store: &Arc<dyn BlockStore>, id: &ImageId) -> crate::block::Result<()> {
-    match store.remove(id.as_str(), &Progress::new()).await.or_missing() {
-        Err(error) if error.kind == ErrorKind::NoSpace => {
-            lineage::empty(store, id.as_str()).await?;
-            Err(error)
-        }
-        other => other.map(drop),
-    }
-}
-
 /// Unless someone deletes it: then its status stays as they want it.
-async fn back_to_queued(repository: &mut Repository, id: &ImageId, run: &Run) -> db::Result<()> {
-    let (from, to) = (ImageStatus::Saving, ImageStatus::Queued);
+async fn back_to_queued(
+    repository: &mut Repository,
+    id: &ImageId,
+    arrival: Arrival,
+    run: &Run,
+) -> db::Result<()> {
+    let (from, to) = (arrival.status(), ImageStatus::Queued);
     repository.change_image(id, from, to, &ImageChange::default(), run.now()).await?;
     Ok(())
 }
@@ -342,11 +348,12 @@ impl From<TransferError> for UploadError {
 pub(super) struct InterruptedUpload {
     context: Context,
     id: ImageId,
+    arrival: Arrival,
 }
 
 impl InterruptedUpload {
-    pub(super) fn new(context: Context, id: ImageId) -> Self {
-        Self { context, id }
+    pub(super) fn new(context: Context, id: ImageId, arrival: Arrival) -> Self {
+        Self { context, id, arrival }
     }
 }
 
@@ -361,12 +368,7 @@ impl Workflow for InterruptedUpload {
     }
 
     async fn undo(&self, _: &'static str, run: &Run) -> Result<(), StepError> {
-        match discard(&self.context.stores.images, &self.id).await {
-            Err(error) if error.kind == ErrorKind::Busy => {
-                lineage::clear(&self.context.stores.images, self.id.as_str(), run).await
-            }
-            other => other.map_err(StepError::of_removal),
-        }
+        lineage::take_away(&self.context.stores.images, &self.arrival.name(&self.id), run).await
     }
 
     async fn finish(&self, _: &mut Repository, _: &Run) -> db::Result<()> {
@@ -374,6 +376,6 @@ impl Workflow for InterruptedUpload {
     }
 
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
-        back_to_queued(repository, &self.id, run).await
+        back_to_queued(repository, &self.id, self.arrival, run).await
     }
 }

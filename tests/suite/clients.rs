@@ -1,7 +1,8 @@
 //! The OpenStack clients as users have them: `openstack`, `glance` and `cinder` from PyPI, against the real binary.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -42,7 +43,12 @@ async fn openstack(server: &Server, api: &str, arguments: &[&str]) -> Value {
 }
 
 async fn glance(server: &Server, arguments: &[&str]) -> String {
+    glance_reading(server, arguments, Stdio::null()).await
+}
+
+async fn glance_reading(server: &Server, arguments: &[&str], input: Stdio) -> String {
     let mut command = client("glance");
+    command.stdin(input);
     command.args(["--os-auth-url", &server.url, "--os-auth-token", "none"]);
     command.args(["--os-image-url", &format!("{}/image", server.url)]).args(arguments);
     answer(command, server).await
@@ -264,6 +270,39 @@ async fn what_is_done_with_volumes_besides() {
     assert_eq!((text(&listed[0], "Name"), text(&listed[0], "Status")), ("again", "available"));
     quiet(&server, &["volume", "delete", "--force", text(&listed[0], "ID")]).await;
     server.settle().await;
+    place.assert_empty(server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_are_staged_and_imported() {
+    let place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    let server = place.start();
+    let disk = place.folder.path().join("disk.img");
+    let bytes = write_disk(&disk);
+    let disk = disk.display().to_string();
+
+    let formats = ["--disk-format", "raw", "--container-format", "bare"];
+    let create = [&["image-create-via-import", "--import-method", "glance-direct"], &formats[..]].concat();
+    // It takes its bytes for whatever is no terminal, also beside `--file`.
+    glance_reading(&server, &create, File::open(&disk).unwrap().into()).await;
+    server.settle().await;
+    let images = openstack(&server, "/image", &["image", "list"]).await;
+    assert_eq!(text(&images[0], "Status"), "active");
+    let first = text(&images[0], "ID").to_owned();
+    let saved = place.folder.path().join("saved.img").display().to_string();
+    glance(&server, &["image-download", "--file", &saved, &first]).await;
+    assert_eq!(std::fs::read(&saved).unwrap(), bytes);
+
+    let methods = openstack(&server, "/image", &["image", "import", "info"]).await;
+    assert_eq!(methods["import-methods"], serde_json::json!(["glance-direct", "web-download"]));
+    let create = [&["image", "create", "--import"], &formats[..], &["--file", &disk, "second"]].concat();
+    let second = openstack(&server, "/image", &create).await;
+    server.settle().await;
+    let second = text(&second, "id").to_owned();
+    let shown = openstack(&server, "/image", &["image", "show", &second]).await;
+    assert_eq!((&shown["status"], &shown["size"]), (&"active".into(), &3_000_000.into()));
+
+    openstack(&server, "/image", &["image", "delete", &first, &second]).await;
     place.assert_empty(server).await;
 }
 

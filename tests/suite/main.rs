@@ -23,5 +23,6 @@ mod support;
 mod tour;
 mod transfer;
 mod trouble;
+mod web;
 mod wire;
 mod workflows;

@@ -1,6 +1,6 @@
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 
 use super::draft::Draft;
@@ -20,7 +20,10 @@ use crate::model::{ImageId, ImageStatus, ProjectId, Timestamp};
     request_body(content = Object, description = "Base properties, and texts under other names"),
     responses(
         (status = 201, description = "The image, `queued`", body = ImageView,
-            headers(("Location" = String, description = "Address of the image"))),
+            headers(
+                ("Location" = String, description = "Address of the image"),
+                ("OpenStack-image-import-methods" = String, description = "Ways to import bytes into it"),
+            )),
         (status = 400, description = "The body does not fit the schema", body = FaultBody),
         (status = 403, description = "A property that may not be written", body = FaultBody),
         (status = 409, description = "The id is taken", body = FaultBody),
@@ -33,7 +36,7 @@ pub async fn create(
     call: Call,
     base: Base,
     JsonBody(body): JsonBody,
-) -> Result<(StatusCode, [(HeaderName, String); 1], Json<ImageView>)> {
+) -> Result<(StatusCode, HeaderMap, Json<ImageView>)> {
     let Value::Object(wanted) = body else {
         return Err(Fault::BadRequest("Request body must be a JSON object.".to_owned()));
     };
@@ -47,9 +50,18 @@ pub async fn create(
     })?;
     repository.commit().await?;
 
-    let location = format!("{}/v2/images/{}", base.0, image.id);
+    let mut headers = HeaderMap::new();
+    let methods = app.config.images.enabled_import_methods.join(",");
+    for (name, text) in [
+        (header::LOCATION, format!("{}/v2/images/{}", base.0, image.id)),
+        (HeaderName::from_static("openstack-image-import-methods"), methods),
+    ] {
+        if let Some(value) = HeaderValue::from_str(&text).ok().filter(|value| !value.is_empty()) {
+            headers.insert(name, value);
+        }
+    }
     let view = ImageView::new(image, app.config.images.show_image_direct_url);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(view)))
+    Ok((StatusCode::CREATED, headers, Json(view)))
 }
 
 fn drafted(wanted: Map<String, Value>, app: &App, call: &Call) -> Result<Image> {

@@ -34,7 +34,7 @@ impl Draft {
             "os_hidden" => image.os_hidden = value == Value::Bool(true),
             "min_ram" => image.min_ram = property::number(name, &value)?,
             "min_disk" => image.min_disk = property::number(name, &value)?,
-            "disk_format" | "container_format" if image.status != ImageStatus::Queued => {
+            "disk_format" | "container_format" if is_settled(image, name) => {
                 return Err(Fault::Forbidden(format!(
                     "Attribute {name} can be only replaced for a queued image."
                 )));
@@ -67,11 +67,19 @@ impl Draft {
 
     /// The image, unless it has more of something than it may.
     pub fn finished(mut self, limits: &config::Images, now: Timestamp) -> Result<Image> {
-        within(self.image.properties.0.len(), limits.image_property_quota, "properties")?;
+        let names = self.image.properties.0.keys();
+        let own = names.filter(|name| !property::is_reserved(name)).count();
+        within(own, limits.image_property_quota, "properties")?;
         within(self.image.tags.0.len(), limits.image_tag_quota, "tags")?;
         self.image.updated_at = now;
         Ok(self.image)
     }
+}
+
+/// A format that is there stays as soon as bytes are.
+fn is_settled(image: &Image, format: &str) -> bool {
+    let there = if format == "disk_format" { &image.disk_format } else { &image.container_format };
+    image.status != ImageStatus::Queued && there.is_some()
 }
 
 fn text(value: Value) -> Option<String> {

@@ -2,7 +2,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 
 use super::find;
-use crate::config::HashingAlgorithm;
 use crate::db::Image;
 use crate::http::App;
 use crate::identity::policy::image as rules;
@@ -10,8 +9,7 @@ use crate::image_api::fault::{Fault, FaultBody, Result};
 use crate::image_api::quota;
 use crate::image_api::request::{Call, InPath, content_type};
 use crate::model::{ImageStatus, ProjectId};
-use crate::transfer::Algorithm;
-use crate::workflows::{Upload, UploadError, upload_image};
+use crate::workflows::{Arrival, Intake, Upload, UploadError, upload_image};
 
 /// Stores the image's bytes, all of them. When that fails the image is `queued` again, and has none.
 #[utoipa::path(
@@ -43,57 +41,53 @@ pub async fn upload(
     InPath(id): InPath<String>,
     request: Request,
 ) -> Result<StatusCode> {
-    let given = content_type(request.headers());
-    if given != "application/octet-stream" {
-        let shown = if given.is_empty() { "None" } else { given };
-        return Err(Fault::UnsupportedMediaType {
-            given: given.to_owned(),
-            detail: format!("Invalid content type {shown}"),
-            accept_patch: None,
-        });
-    }
+    check_content_type(request.headers())?;
     let promised = promised(request.headers())?;
     let mut repository = app.database.read().await?;
     let image = find(&mut repository, &call, &id).await?;
     call.check_image(rules::UPLOAD_IMAGE, &image)?;
     if image.status != ImageStatus::Queued {
-        return Err(wrong_status(image.status));
+        return Err(wrong_status(image.status, Arrival::Upload));
     }
     check_formats(&image)?;
     quota::upload(&mut repository, &app.config.quotas, call.project_id(), promised).await?;
     drop(repository);
     let body = request.into_body().into_data_stream();
-    match upload_image(pipeline(&app, &call), image.id, promised, body, call.origin()).await {
+    match upload_image(pipeline(&app, &call, Arrival::Upload), image.id, promised, body, call.origin()).await
+    {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(error) => Err(told(&id, call.project_id(), error)),
+        Err(error) => Err(told(&id, call.project_id(), Arrival::Upload, error)),
     }
 }
 
-fn pipeline(app: &App, call: &Call) -> Upload {
-    let options = &app.config.images;
-    let algorithm = match options.hashing_algorithm {
-        HashingAlgorithm::Sha256 => Algorithm::Sha256,
-        HashingAlgorithm::Sha384 => Algorithm::Sha384,
-        HashingAlgorithm::Sha512 => Algorithm::Sha512,
-    };
+pub(super) fn pipeline(app: &App, call: &Call, arrival: Arrival) -> Upload {
     Upload {
+        arrival,
         database: app.database.clone(),
         world: app.world.clone(),
         keeper: app.keeper.clone(),
         store: app.stores.images.clone(),
-        object_size: options.object_size(),
-        limit: options.image_size_cap,
+        intake: Intake::from(&app.config.images),
         at_once: (call.project_id().clone(), app.config.quotas.image_count_uploading),
-        sparse: options.rbd_thin_provisioning,
-        in_flight: options.writes_in_flight as usize,
-        idle_timeout: options.upload_idle_timeout.into(),
-        formats: options.format_rules(),
-        digests: options.compute_digests.then_some(algorithm),
     }
 }
 
+/// Refuses what does not say that it is bytes.
+pub(super) fn check_content_type(headers: &HeaderMap) -> Result<()> {
+    let given = content_type(headers);
+    if given == "application/octet-stream" {
+        return Ok(());
+    }
+    let shown = if given.is_empty() { "None" } else { given };
+    Err(Fault::UnsupportedMediaType {
+        given: given.to_owned(),
+        detail: format!("Invalid content type {shown}"),
+        accept_patch: None,
+    })
+}
+
 /// The bytes to come, as far as the client says.
-fn promised(headers: &HeaderMap) -> Result<Option<u64>> {
+pub(super) fn promised(headers: &HeaderMap) -> Result<Option<u64>> {
     let invalid = || Fault::BadRequest("Invalid or missing image size in request headers.".to_owned());
     let number = |name: &str| match headers.get(name) {
         None => Ok(None),
@@ -117,13 +111,17 @@ fn check_formats(image: &Image) -> Result<()> {
     Err(Fault::BadRequest(format!("{missing} must be set prior to saving data.")))
 }
 
-fn wrong_status(status: ImageStatus) -> Fault {
-    Fault::Conflict(format!("Image status transition from {status} to saving is not allowed"))
+pub(super) fn wrong_status(status: ImageStatus, arrival: Arrival) -> Fault {
+    let wanted = arrival.status();
+    Fault::Conflict(format!("Image status transition from {status} to {wanted} is not allowed"))
 }
 
-fn told(id: &str, project: &ProjectId, error: UploadError) -> Fault {
+pub(super) fn told(id: &str, project: &ProjectId, arrival: Arrival, error: UploadError) -> Fault {
     match error {
-        UploadError::WrongStatus(status) => wrong_status(status),
+        UploadError::WrongStatus(status) => wrong_status(status, arrival),
+        UploadError::Exists if arrival == Arrival::Stage => {
+            Fault::Conflict(format!("The image {id} has data on staging"))
+        }
         UploadError::Exists => Fault::Conflict(format!("The storage has data of image {id} already.")),
         UploadError::TooLarge { .. } => {
             Fault::TooLarge("The incoming image is too large: The provided image is too large.".to_owned())

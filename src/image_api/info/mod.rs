@@ -1,3 +1,4 @@
 //! What the service says of itself, and of what is used of it.
 
+pub(super) mod import;
 pub(super) mod usage;

@@ -17,6 +17,8 @@ pub struct UsageView {
 struct Usages {
     /// MiB.
     image_size_total: Usage,
+    /// MiB.
+    image_stage_total: Usage,
     image_count_total: Usage,
     image_count_uploading: Usage,
 }
@@ -39,6 +41,7 @@ pub async fn usage(State(app): State<App>, call: Call) -> Result<Json<UsageView>
     Ok(Json(UsageView {
         usage: Usages {
             image_size_total: Usage { usage: used.bytes / MIB, limit: limits.image_size_total },
+            image_stage_total: Usage { usage: used.staged_bytes / MIB, limit: limits.image_stage_total },
             image_count_total: Usage { usage: used.count, limit: limits.image_count_total },
             image_count_uploading: Usage { usage: used.uploading, limit: limits.image_count_uploading },
         },

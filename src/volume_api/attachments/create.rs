@@ -11,7 +11,7 @@ use super::super::request::{Body, Call};
 use super::super::schema::{Object, only_object};
 use super::super::volumes;
 use super::view::{One, View};
-use super::{connect, move_volume};
+use super::{check_room, connect, move_volume};
 use crate::db::{Attachment, Repository, Volume};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
@@ -38,7 +38,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
             let volume = volumes::find(&mut repository, &call, wanted.volume_id).await?;
             check(&mut repository, &call, &volume, &wanted).await?;
             drop(repository);
-            Some(Cluster::ask(&app, "Unable to create attachment for volume.").await?)
+            Some(Cluster::ask(&app, &volume, "Unable to create attachment for volume.").await?)
         }
         None => None,
     };
@@ -98,7 +98,7 @@ impl<'a> Wanted<'a> {
             volume_id: volume_id.ok_or(Fault::Malformed)?,
             instance_id,
             // An empty one is as good as none.
-            connector: connector.filter(|fields| !fields.is_empty()).map(Connector),
+            connector: connector.filter(|fields| !fields.is_empty()).map(Connector::new).transpose()?,
             mode,
         })
     }
@@ -130,6 +130,7 @@ async fn check(
     if volume.multiattach && volume.status == InUse && volume.bootable {
         call.check(rules::MULTIATTACH_BOOTABLE, &target)?;
     }
+    check_room(repository, volume).await?;
     if is_free(volume) {
         return Ok(());
     }

@@ -88,6 +88,17 @@ pub fn check_deletable(app: &App, call: &Call, attachment: Option<&Attachment>) 
     }
 }
 
+/// More than any volume is attached at once, and few enough to look through.
+const MOST: usize = 1000;
+
+/// Refuses a volume that has as many attachments as any may have. The real service has no such bound.
+pub async fn check_room(repository: &mut Repository, volume: &Volume) -> Result<(), Fault> {
+    if repository.attachments_of(&volume.id).await?.len() < MOST {
+        return Ok(());
+    }
+    Err(Fault::InvalidVolume(format!("Volume {} has {MOST} attachments already.", volume.id)))
+}
+
 /// Takes an attachment, if there is one, from its volume, which becomes what is left makes of it.
 pub async fn remove(
     repository: &mut Repository,
@@ -117,7 +128,7 @@ async fn connect(
 ) -> Result<(), Fault> {
     // What was said when it was made counts more than what the host says.
     let mode = attachment.mode.or(connector.mode()).unwrap_or(AttachMode::Rw);
-    let connection = cluster.connection(repository, &app.config, volume, mode).await?;
+    let connection = cluster.connection(repository, app, volume, mode).await?;
     attachment.status = AttachmentStatus::Attaching;
     attachment.host = Some(connector.host().to_owned());
     attachment.mountpoint = Some(connector.mountpoint().to_owned());

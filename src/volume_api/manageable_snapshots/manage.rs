@@ -92,7 +92,9 @@ pub async fn manage(
 /// The snapshot as the volume's image has it, and its size.
 async fn look(app: &App, volume: &Volume, reference: &Reference) -> Result<(SnapshotInfo, Gib), Fault> {
     let name = &reference.name;
-    let snapshots = manageable::snapshots_of(&app.stores.volumes, &names::volume(&volume.id)).await?;
+    let lost = || Fault::internal("the volume lies in a backend that is not configured");
+    let backend = app.stores.volumes.of(volume.host.as_deref()).ok_or_else(lost)?;
+    let snapshots = manageable::snapshots_of(&backend.store, &names::volume(&volume.id)).await?;
     let found = snapshots.into_iter().flatten().find(|snapshot| snapshot.name == *name);
     let found = found.ok_or_else(|| invalid_reference(name, "Specified snapshot does not exist."))?;
     if let Some(reason) = names::needed_for(name) {

@@ -171,7 +171,7 @@ impl Wanted {
         let bootable = fields.boolean("bootable")?;
         let volume_type = fields.text("volume_type")?;
         let name = fields.text("name")?;
-        let host = fields.host("host")?;
+        let host = fields.host_name("host", "[]")?;
         let reference = fields.object_or_text("ref")?;
         let metadata = fields.metadata("metadata", true, limits)?;
         let cluster = if knows_clusters { fields.text("cluster")?.value() } else { None };

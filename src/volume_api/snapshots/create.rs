@@ -10,6 +10,7 @@ use sqlx::types::Json;
 
 use super::super::fault::{Fault, answer};
 use super::super::microversion::Microversion;
+use super::super::placement;
 use super::super::quotas::reserve;
 use super::super::request::{Body, Call};
 use super::super::schema::Object;
@@ -46,6 +47,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
         ));
     }
     call.check(rules::CREATE_SNAPSHOT, &volumes::target(&volume))?;
+    placement::check_not_frozen(&mut repository, &app, volume.host.as_deref()).await?;
     check_volume(&volume, in_use_too || wanted.force == Some(true))?;
     reserve::snapshot(&mut repository, &app.config, &call.context.project_id, &volume).await?;
 
@@ -78,7 +80,7 @@ pub fn check_volume(volume: &Volume, in_use_too: bool) -> Result<(), Fault> {
         VolumeStatus::Maintenance => {
             Some("The snapshot cannot be created when the volume is in maintenance mode.")
         }
-        _ if volume.migrates() => Some("Snapshot cannot be created while volume is migrating."),
+        _ if volume.is_migrating() => Some("Snapshot cannot be created while volume is migrating."),
         VolumeStatus::Error => Some("The snapshot cannot be created when the volume is in error status."),
         _ => None,
     };

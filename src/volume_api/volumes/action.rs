@@ -10,17 +10,11 @@ use super::super::request::{Body, Call};
 use super::extend_volume_completion::extend_volume_completion;
 use super::set_bootable::set_bootable;
 use super::update_readonly_flag::update_readonly_flag;
-use super::{attaching, delete, extend, image_metadata, reset_status, revert, unmanage};
+use super::{attaching, delete, extend, image_metadata, migrate, reset_status, retype, revert, unmanage};
 use crate::http::App;
 
 /// Actions that the real service has beside those that are dispatched below.
-const NOT_YET: [&str; 5] = [
-    "os-retype",
-    "os-volume_upload_image",
-    "os-migrate_volume",
-    "os-migrate_volume_completion",
-    "os-reimage",
-];
+const NOT_YET: [&str; 2] = ["os-volume_upload_image", "os-reimage"];
 
 #[utoipa::path(
     post, path = "/v3/volumes/{volume_id}/action", tag = "volumes", operation_id = "act_on_volume",
@@ -28,8 +22,10 @@ const NOT_YET: [&str; 5] = [
         `os-unreserve`, `os-begin_detaching`, `os-roll_detaching`, `os-attach`, `os-detach`, `os-force_detach`, \
         `os-initialize_connection`, `os-terminate_connection`; `os-set_bootable`, `os-update_readonly_flag`; \
         `os-extend_volume_completion`; `os-set_image_metadata` with `metadata`, `os-unset_image_metadata` with `key`, \
-        `os-show_image_metadata`; since 3.40 `revert` with the `snapshot_id` of the latest snapshot; for administrators \
-        `os-reset_status` with `status`, `attach_status` or `migration_status`, `os-force_delete` and `os-unmanage`.",
+        `os-show_image_metadata`; since 3.40 `revert` with the `snapshot_id` of the latest snapshot; `os-retype` with \
+        `new_type` and `migration_policy`; for administrators `os-migrate_volume` with `host` and `lock_volume`, \
+        `os-migrate_volume_completion`, `os-reset_status` with `status`, `attach_status` or `migration_status`, \
+        `os-force_delete` and `os-unmanage`.",
     params(("volume_id" = String, Path)),
     request_body = Object,
     responses(
@@ -70,6 +66,9 @@ pub async fn action(
         "os-terminate_connection" => attaching::terminate_connection(&app, &call, &id, &body).await,
         "os-unreserve" => attaching::unreserve(&app, &call, &id).await,
         "os-update_readonly_flag" => update_readonly_flag(&app, &call, &id, &body).await,
+        "os-retype" => retype::retype(&app, &call, &id, &body).await,
+        "os-migrate_volume" => migrate::migrate(&app, &call, &id, &body).await,
+        "os-migrate_volume_completion" => migrate::complete(&app, &call, &id, &body).await,
         "os-reimage" => Err(not_yet(&call, Microversion::REIMAGE, "os-reimage")),
         known if NOT_YET.contains(&known) => Err(not_yet(&call, Microversion::MIN, known)),
         unknown => Err(Fault::NoSuchAction(unknown.to_owned())),

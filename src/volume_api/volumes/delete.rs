@@ -7,6 +7,7 @@ use axum::response::Response;
 use super::super::fault::{Fault, empty, empty_json};
 use super::super::microversion::Microversion;
 use super::super::paging::flag;
+use super::super::placement;
 use super::super::request::Call;
 use super::super::snapshots;
 use super::{find_to_change, target};
@@ -71,6 +72,7 @@ async fn remove(
     if how.force && volume.status == VolumeStatus::Deleting {
         return Ok(());
     }
+    placement::check_not_frozen(&mut repository, app, volume.host.as_deref()).await?;
     if how.cascade {
         delete_snapshots(&mut repository, app, call, &volume, how).await?;
     } else if has_snapshots(&mut repository, &volume).await? {
@@ -103,7 +105,7 @@ async fn mark(
     let to = if volume.status == ErrorManaging { ErrorManagingDeleting } else { Deleting };
     let change = VolumeChange::default();
     if !is_ready
-        || volume.migrates()
+        || volume.is_migrating()
         || !repository.change_volume(&volume.id, volume.status, to, &change, now).await?
     {
         return Err(refused(how.force));

@@ -12,7 +12,9 @@ mod filter;
 mod image_metadata;
 mod list;
 mod metadata;
+mod migrate;
 mod reset_status;
+mod retype;
 mod revert;
 mod set_bootable;
 mod show;
@@ -33,7 +35,6 @@ use crate::identity::policy::{Target, volume as rules};
 use crate::model::{VolumeId, VolumeStatus};
 
 pub use action::only_key;
-pub use create::host;
 
 /// A volume as rules see it.
 pub fn target(volume: &Volume) -> Target {

@@ -12,6 +12,7 @@ use super::{find_to_change, target};
 use crate::db::VolumeReset;
 use crate::http::App;
 use crate::identity::policy::volume as rules;
+use crate::model::MigrationStatus;
 use crate::model::VolumeStatus::{self, *};
 
 /// What may be said, in the order in which refusals name it.
@@ -96,7 +97,7 @@ fn read(fields: &Object<'_>) -> Result<(VolumeReset, bool), Fault> {
     fields.only(&["status", "attach_status", "migration_status"])?;
     let reset = VolumeReset {
         status: status.and_then(|name| STATUSES.into_iter().find(|status| status.as_str() == name)),
-        migration_status: migration_status.map(|status| (status != "none").then_some(status)),
+        migration_status: migration_status.map(|status| status.parse::<MigrationStatus>().ok()),
     };
     Ok((reset, attach_status.as_deref() == Some("detached")))
 }

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::super::fault::{Fault, empty};
+use super::super::placement;
 use super::super::request::Call;
 use super::delete::{has_snapshots, is_attached, refused};
 use super::{find_to_change, target};
@@ -18,12 +19,13 @@ pub async fn unmanage(app: &App, call: &Call, id: &str) -> Result<Response, Faul
     let volume = find_to_change(&mut repository, call, id).await?;
     call.check(rules::UNMANAGE_VOLUME, &target(&volume))?;
     call.check(rules::DELETE, &target(&volume))?;
+    placement::check_not_frozen(&mut repository, app, volume.host.as_deref()).await?;
     let to = match volume.status {
         Available | Error | ErrorRestoring | ErrorExtending => Unmanaging,
         ErrorManaging => ErrorManagingDeleting,
         _ => return Err(refused(false)),
     };
-    if volume.migrates()
+    if volume.is_migrating()
         || has_snapshots(&mut repository, &volume).await?
         || is_attached(&mut repository, &volume).await?
     {

@@ -11,23 +11,22 @@ use bytes::Bytes;
 use pumice::block::{BlockStore, OpenMode, Progress, Stores};
 use pumice::config::{Config, IdentityMode};
 use pumice::db::{
-    Database, Image, JobFilter, Page, Repository, Snapshot, SnapshotFilter, Volume, VolumeChange,
-    VolumeFilter,
+    Attachment, Database, Image, ImageChange, JobFilter, Page, Repository, Snapshot, SnapshotFilter, Volume,
+    VolumeChange, VolumeFilter,
 };
-use pumice::jobs::{self, Faults, NoFaults, Origin, Task, VolumeSource};
+use pumice::jobs::{self, Faults, ImportSource, NoFaults, Origin, Task, VolumeSource};
 use pumice::model::{
-    Gib, ImageId, ImageStatus, JobState, ProjectId, SnapshotId, SnapshotStatus, UserId, VolumeId,
-    VolumeStatus, World,
+    AttachmentId, AttachmentStatus, Gib, ImageId, ImageStatus, JobState, ProjectId, SnapshotId,
+    SnapshotStatus, UserId, VolumeId, VolumeStatus, World,
 };
 use pumice::service::Service;
-use pumice::transfer::Algorithm;
-use pumice::workflows::{self, Sweeper, Upload, UploadError};
+use pumice::workflows::{self, Arrival, Intake, Sweeper, Upload, UploadError};
 use sqlx::types::Json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use database::DatabaseKind;
-pub use store::StoreKind;
+pub use store::{StoreKind, ceph_and_directory};
 
 /// Nothing here takes longer, however slow the machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -59,6 +58,16 @@ impl House {
     pub async fn with(
         store: StoreKind,
         database: DatabaseKind,
+        config: Config,
+        faults: Arc<dyn Faults>,
+    ) -> Self {
+        Self::on(store.make().await, database, config, faults).await
+    }
+
+    /// On stores of the test's own.
+    pub async fn on(
+        (stores, keep_stores): (Stores, store::Keep),
+        database: DatabaseKind,
         mut config: Config,
         faults: Arc<dyn Faults>,
     ) -> Self {
@@ -67,7 +76,6 @@ impl House {
         config.jobs.lease = pumice::config::Seconds(2);
         config.jobs.heartbeat = pumice::config::Seconds(1);
         let (database, keep_database) = database.make().await;
-        let (stores, keep_stores) = store.make().await;
         let mut house = Self {
             database,
             stores,
@@ -178,24 +186,30 @@ impl House {
     }
 
     pub fn uploader(&self) -> Upload {
-        let images = &self.config.images;
+        self.uploader_of(Arrival::Upload)
+    }
+
+    pub fn uploader_of(&self, arrival: Arrival) -> Upload {
         Upload {
+            arrival,
             database: self.database.clone(),
             world: self.world.clone(),
             keeper: self.service().app.keeper.clone(),
             store: self.stores.images.clone(),
-            object_size: 1 << 20,
-            limit: images.image_size_cap,
+            intake: Intake {
+                object_size: 1 << 20,
+                idle_timeout: Duration::from_secs(5),
+                ..Intake::from(&self.config.images)
+            },
             at_once: (ProjectId("p".into()), -1),
-            sparse: images.rbd_thin_provisioning,
-            in_flight: images.writes_in_flight as usize,
-            idle_timeout: Duration::from_secs(5),
-            formats: images.format_rules(),
-            digests: Some(Algorithm::Sha512),
         }
     }
 
     pub async fn upload_to(&self, id: &ImageId, bytes: Vec<u8>) -> Result<(), UploadError> {
+        self.send_to(self.uploader(), id, bytes).await
+    }
+
+    async fn send_to(&self, upload: Upload, id: &ImageId, bytes: Vec<u8>) -> Result<(), UploadError> {
         let size = bytes.len() as u64;
         let body = futures::stream::iter(
             bytes
@@ -203,11 +217,33 @@ impl House {
                 .map(|c| Ok::<_, std::io::Error>(Bytes::copy_from_slice(c)))
                 .collect::<Vec<_>>(),
         );
-        workflows::upload_image(self.uploader(), id.clone(), Some(size), body, Origin::default()).await
+        workflows::upload_image(upload, id.clone(), Some(size), body, Origin::default()).await
+    }
+
+    pub async fn stage(&self, bytes: Vec<u8>) -> ImageId {
+        let id = self.queued_image().await;
+        self.send_to(self.uploader_of(Arrival::Stage), &id, bytes).await.unwrap();
+        id
+    }
+
+    /// As the API asks for it.
+    pub async fn import(&self, id: &ImageId, source: ImportSource) {
+        let mut repository = self.database.begin().await.unwrap();
+        let (row, now) = (repository.image(id).await.unwrap().unwrap(), self.world.now());
+        let (to, change) = (ImageStatus::Importing, ImageChange::default());
+        assert!(repository.change_image(id, row.status, to, &change, now).await.unwrap(), "{}", row.status);
+        let task = Task::ImportImage { image_id: id.clone(), source, inject: true };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
     }
 
     /// A row and the job that fills it, as the API makes them.
     pub async fn create_volume(&self, source: VolumeSource, size: i64) -> VolumeId {
+        self.create_volume_for(source, size, &[]).await
+    }
+
+    /// Likewise, and these have it reserved before the job begins.
+    pub async fn create_volume_for(&self, source: VolumeSource, size: i64, servers: &[&str]) -> VolumeId {
         let id = VolumeId::from(self.world.ids.random());
         self.note(&id);
         let mut repository = self.database.begin().await.unwrap();
@@ -228,6 +264,10 @@ impl House {
             ..row
         };
         repository.add_volume(&volume).await.unwrap();
+        for server in servers {
+            let attachment = self.reservation(&id, server);
+            repository.add_attachment(&attachment).await.unwrap();
+        }
         let task = Task::CreateVolume { volume_id: id.clone(), source };
         jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
         repository.commit().await.unwrap();
@@ -251,7 +291,7 @@ impl House {
             status,
             previous_status: None,
             availability_zone: "nova".into(),
-            host: None,
+            host: Some("pumice@directory#volumes".into()),
             volume_type_id: repository.volume_type("__DEFAULT__").await.unwrap().unwrap().id,
             volume_type_name: String::new(),
             bootable: false,
@@ -265,6 +305,22 @@ impl House {
             migration_status: None,
             created_at: self.world.now(),
             updated_at: None,
+        }
+    }
+
+    /// An attachment without a host.
+    pub fn reservation(&self, volume: &VolumeId, server: &str) -> Attachment {
+        Attachment {
+            id: AttachmentId::from(self.world.ids.random()),
+            volume_id: volume.clone(),
+            instance_id: Some(server.into()),
+            status: AttachmentStatus::Reserved,
+            host: None,
+            mountpoint: None,
+            mode: None,
+            access: None,
+            attached_at: None,
+            created_at: self.world.now(),
         }
     }
 
@@ -334,14 +390,14 @@ impl House {
         let id = self.world.ids.random();
         self.note(&id);
         let (name, size) = (format!("disk-{id}"), Gib::new(size).unwrap().bytes());
-        self.stores.volumes.create(&name, size, 4 << 20).await.unwrap();
+        self.stores.volumes.first().store.create(&name, size, 4 << 20).await.unwrap();
         name
     }
 
     /// A snapshot on the pool that is no snapshot of the volume's.
     pub async fn lay_snapshot(&self, volume: &VolumeId, name: &str) {
         let image = workflows::names::volume(volume);
-        let image = self.stores.volumes.open(&image, OpenMode::ReadWrite).await.unwrap();
+        let image = self.stores.volumes.first().store.open(&image, OpenMode::ReadWrite).await.unwrap();
         image.create_snapshot(name).await.unwrap();
         image.close().await.unwrap();
     }
@@ -396,7 +452,7 @@ impl House {
     /// Takes from the pool what is ours and no row names, as an administrator would: what was unmanaged, and what was
     /// never managed.
     pub async fn clear_by_hand(&self) {
-        let store = &self.stores.volumes;
+        let store = &self.stores.volumes.first().store;
         let ours: Vec<String> = self.ids.lock().unwrap().iter().cloned().collect();
         let is_ours = |name: &str| ours.iter().any(|id| name.contains(id.as_str()));
         let volumes: Vec<_> =
@@ -480,7 +536,7 @@ impl House {
         if !row.status.may_become(ImageStatus::Deleted) {
             return false;
         }
-        let change = pumice::db::ImageChange::default();
+        let change = ImageChange::default();
         assert!(repository.change_image(id, row.status, ImageStatus::Deleted, &change, now).await.unwrap());
         repository.cancel_jobs(id.as_str(), now).await.unwrap();
         let task = Task::DeleteImage { image_id: id.clone() };
@@ -524,7 +580,7 @@ impl House {
 
     pub async fn write(&self, volume: &VolumeId, offset: u64, bytes: &[u8]) {
         let name = workflows::names::volume(volume);
-        let image = self.stores.volumes.open(&name, OpenMode::ReadWrite).await.unwrap();
+        let image = self.stores.volumes.first().store.open(&name, OpenMode::ReadWrite).await.unwrap();
         image.write(offset, Bytes::copy_from_slice(bytes)).await.unwrap();
         image.flush().await.unwrap();
         image.close().await.unwrap();
@@ -532,7 +588,7 @@ impl House {
 
     pub async fn read(&self, volume: &VolumeId, offset: u64, length: u64) -> Bytes {
         let name = workflows::names::volume(volume);
-        let image = self.stores.volumes.open(&name, OpenMode::ReadOnly).await.unwrap();
+        let image = self.stores.volumes.first().store.open(&name, OpenMode::ReadOnly).await.unwrap();
         let bytes = image.read(offset, length).await.unwrap();
         image.close().await.unwrap();
         bytes
@@ -547,7 +603,8 @@ impl House {
             assert!(snapshot.status.is_settled(), "{} is {}", snapshot.id, snapshot.status);
         }
         for image in self.images().await {
-            assert_ne!(image.status, ImageStatus::Saving, "{}", image.id);
+            let is_settled = !matches!(image.status, ImageStatus::Saving | ImageStatus::Importing);
+            assert!(is_settled, "{} is {}", image.id, image.status);
         }
     }
 
@@ -577,7 +634,7 @@ impl House {
     /// All names on the pools and in their trash that bear an id of ours.
     pub async fn on_pools(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for store in [&self.stores.images, &self.stores.volumes] {
+        for store in self.stores.volumes.iter().map(|backend| &backend.store).chain([&self.stores.images]) {
             for name in names_of(store).await {
                 if self.ids.lock().unwrap().iter().any(|id| name.contains(id.as_str())) {
                     found.push(format!("{}/{name}", store.pool()));

@@ -5,9 +5,9 @@ use std::env;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use pumice::model::{Ids, RandomIds};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::clients::{client, said};
 use crate::house::{DatabaseKind, StoreKind};
@@ -103,7 +103,7 @@ impl Keystone {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_real_keystone() {
     let keystone = Keystone::log_in().await;
-    let of_test = |what: &str| format!("{what}-{}", Uuid::new_v4().simple());
+    let of_test = |what: &str| format!("{what}-{}", RandomIds.random().simple());
     let (service, user, password) = (of_test("pumice"), of_test("alice"), of_test("secret"));
     keystone.person(&service, &password, "service").await;
     keystone.person(&user, &password, "admin").await;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use pumice::identity::policy;
-use pumice::model::{ImageStatus, SnapshotStatus};
+use pumice::model::{ImageStatus, MemberStatus, SnapshotStatus};
 use serde_json::{Value, json};
 
 use super::stage::{ADMIN, Api, OURS, PLAYERS, Player, Stage, THEIRS};
@@ -27,7 +27,7 @@ impl Route {
 }
 
 /// Actions that are there.
-const ACTIONS: [(&str, &str); 26] = [
+const ACTIONS: [(&str, &str); 29] = [
     ("/v3/snapshots/{snapshot_id}/action", "os-force_delete"),
     ("/v3/snapshots/{snapshot_id}/action", "os-reset_status"),
     ("/v3/snapshots/{snapshot_id}/action", "os-unmanage"),
@@ -40,8 +40,11 @@ const ACTIONS: [(&str, &str); 26] = [
     ("/v3/volumes/{volume_id}/action", "os-force_delete"),
     ("/v3/volumes/{volume_id}/action", "os-force_detach"),
     ("/v3/volumes/{volume_id}/action", "os-initialize_connection"),
+    ("/v3/volumes/{volume_id}/action", "os-migrate_volume"),
+    ("/v3/volumes/{volume_id}/action", "os-migrate_volume_completion"),
     ("/v3/volumes/{volume_id}/action", "os-reserve"),
     ("/v3/volumes/{volume_id}/action", "os-reset_status"),
+    ("/v3/volumes/{volume_id}/action", "os-retype"),
     ("/v3/volumes/{volume_id}/action", "os-roll_detaching"),
     ("/v3/volumes/{volume_id}/action", "os-set_bootable"),
     ("/v3/volumes/{volume_id}/action", "os-set_image_metadata"),
@@ -57,14 +60,29 @@ const ACTIONS: [(&str, &str); 26] = [
 ];
 
 /// Routes that tell everybody the same, or nothing: the real services ask no rule either.
-const OPEN: [&str; 14] = [
+const OPEN: [&str; 29] = [
     "GET /",
     "GET /versions",
     "GET /v2",
+    "GET /v2/info/import",
     // Of the own project alone.
     "GET /v2/info/usage",
     "GET /v2/schemas/image",
     "GET /v2/schemas/images",
+    "GET /v2/schemas/member",
+    "GET /v2/schemas/members",
+    "GET /v2/schemas/metadefs/namespace",
+    "GET /v2/schemas/metadefs/namespaces",
+    "GET /v2/schemas/metadefs/object",
+    "GET /v2/schemas/metadefs/objects",
+    "GET /v2/schemas/metadefs/properties",
+    "GET /v2/schemas/metadefs/property",
+    "GET /v2/schemas/metadefs/resource_type",
+    "GET /v2/schemas/metadefs/resource_types",
+    "GET /v2/schemas/metadefs/tag",
+    "GET /v2/schemas/metadefs/tags",
+    "GET /v2/schemas/task",
+    "GET /v2/schemas/tasks",
     "GET /healthcheck",
     "GET /v3",
     "GET /v3/",
@@ -106,15 +124,34 @@ fn routes() -> Vec<Route> {
 async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
     let mut path = route.path.clone();
     if path.contains("{image_id}") {
-        let status = if route.path.ends_with("/file") && route.method == "PUT" {
+        let is_empty = ["/stage", "/import"].iter().any(|end| route.path.ends_with(end));
+        let status = if is_empty || route.path.ends_with("/file") && route.method == "PUT" {
             ImageStatus::Queued
         } else if route.path.ends_with("reactivate") {
             ImageStatus::Deactivated
         } else {
             ImageStatus::Active
         };
-        let id = stage.image(OURS, "private", status).await;
-        path = path.replace("{image_id}", id.as_str());
+        let is_shared = route.path.contains("/members");
+        let id = stage.image(OURS, if is_shared { "shared" } else { "private" }, status).await;
+        if is_shared {
+            stage.member(&id, THEIRS, MemberStatus::Pending).await;
+        }
+        path = path.replace("{image_id}", id.as_str()).replace("{member_id}", THEIRS);
+    }
+    if path.contains("{task_id}") {
+        let image = stage.image(OURS, "private", ImageStatus::Queued).await;
+        path = path.replace("{task_id}", stage.task(&image, OURS).await.as_str());
+    }
+    if path.contains("{namespace}") {
+        let namespace = stage.namespace(OURS, "private").await;
+        let tag = if route.method == "POST" { "new" } else { "t" };
+        path = path
+            .replace("{namespace}", &namespace)
+            .replace("{object}", "o")
+            .replace("{property}", "p")
+            .replace("{resource_type}", "r")
+            .replace("{tag}", tag);
     }
     let mut wanted = body(stage, route).await;
     if path.contains("{volume_id}") {
@@ -185,7 +222,9 @@ async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
         .replace("{tag}", "t")
         .replace("{alias}", "os-availability-zone")
         .replace("{project_id}", OURS)
-        .replace("{quota_class_name}", "default");
+        .replace("{quota_class_name}", "default")
+        .replace("{host_name}", "pumice@directory")
+        .replace("{cluster_name}", "c");
     assert!(!path.contains('{'), "{} has a variable that this test does not know", route.line());
     if path.ends_with("/events") {
         return stage.open(route.api, player, &path).await.status().as_u16();
@@ -206,6 +245,8 @@ async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
     call.send().await.status.as_u16()
 }
 
+const TAG: &str = "/v2/metadefs/namespaces/{namespace}/tags/{tag}";
+
 type Wanted = Option<(&'static str, Value)>;
 
 fn json(body: Value) -> Wanted {
@@ -214,12 +255,29 @@ fn json(body: Value) -> Wanted {
 
 async fn body(stage: &Stage, route: &Route) -> Wanted {
     match (route.method.as_str(), route.path.as_str(), route.action) {
-        ("PUT", "/v2/images/{image_id}/file", _) => Some(("application/octet-stream", Value::Null)),
+        ("POST", "/v2/images/{image_id}/import", _) => {
+            json(json!({"method": {"name": "web-download", "uri": "http://192.88.99.1/"}}))
+        }
+        ("PUT", "/v2/images/{image_id}/file" | "/v2/images/{image_id}/stage", _) => {
+            Some(("application/octet-stream", Value::Null))
+        }
         ("PATCH", "/v2/images/{image_id}", _) => Some((
             "application/openstack-images-v2.1-json-patch",
             json!([{"op": "replace", "path": "/name", "value": "another"}]),
         )),
         ("POST", "/v2/images", _) => json(json!({"name": "an image"})),
+        ("POST", "/v2/metadefs/namespaces", _) => json(json!({"namespace": stage.new_name()})),
+        ("PUT", "/v2/metadefs/namespaces/{namespace}", _) => json(json!({"namespace": stage.new_name()})),
+        ("POST", "/v2/metadefs/namespaces/{namespace}/tags", _) => json(json!({"tags": [{"name": "new"}]})),
+        ("POST" | "PUT", path, _) if path.contains("/properties") => {
+            json(json!({"name": "new", "title": "New", "type": "string"}))
+        }
+        ("POST" | "PUT", path, _) if path.contains("{namespace}") && path != TAG => {
+            json(json!({"name": "new"}))
+        }
+        ("PUT", TAG, _) => json(json!({"name": "new"})),
+        ("POST", "/v2/images/{image_id}/members", _) => json(json!({"member": stage.new_name()})),
+        ("PUT", "/v2/images/{image_id}/members/{member_id}", _) => json(json!({"status": "accepted"})),
         ("POST", "/v3/volumes", _) => json(json!({"volume": {"size": 1}})),
         ("POST", "/v3/snapshots", _) => {
             json(json!({"snapshot": {"volume_id": stage.volume(OURS).await.as_str()}}))
@@ -255,6 +313,18 @@ async fn body(stage: &Stage, route: &Route) -> Wanted {
         ("POST", _, Some("os-update_readonly_flag")) => {
             json(json!({"os-update_readonly_flag": {"readonly": true}}))
         }
+        ("POST", _, Some("os-retype")) => {
+            json(json!({"os-retype": {"new_type": stage.volume_type(true).await.as_str()}}))
+        }
+        ("POST", _, Some("os-migrate_volume")) => {
+            // To a place that lives.
+            stage.site.report().await;
+            json(json!({"os-migrate_volume": {"host": "pumice@directory"}}))
+        }
+        ("POST", _, Some("os-migrate_volume_completion")) => {
+            let new_volume = stage.volume(OURS).await;
+            json(json!({"os-migrate_volume_completion": {"new_volume": new_volume.as_str()}}))
+        }
         ("POST", _, Some("addProjectAccess")) => json(json!({"addProjectAccess": {"project": OURS}})),
         ("POST", _, Some("removeProjectAccess")) => json(json!({"removeProjectAccess": {"project": THEIRS}})),
         ("POST", _, Some("os-extend")) => json(json!({"os-extend": {"new_size": 2}})),
@@ -274,7 +344,7 @@ async fn body(stage: &Stage, route: &Route) -> Wanted {
         }
         ("POST", "/v3/manageable_volumes" | "/v3/os-volume-manage", _) => {
             let name = stage.new_name();
-            let store = &stage.app().stores.volumes;
+            let store = &stage.app().stores.volumes.first().store;
             store.create(&name, pumice::model::GIB, 4 << 20).await.unwrap();
             json(json!({"volume": {"host": "pumice@directory", "ref": {"source-name": name}}}))
         }
@@ -287,6 +357,15 @@ async fn body(stage: &Stage, route: &Route) -> Wanted {
         ("PUT", "/v3/snapshots/{snapshot_id}", _) => json(json!({"snapshot": {"name": "another"}})),
         ("PUT" | "POST", path, _) if path.ends_with("/metadata") => json(json!({"metadata": {"a": "b"}})),
         ("PUT", path, _) if path.ends_with("/metadata/{key}") => json(json!({"meta": {"k": "w"}})),
+        ("PUT", "/v3/clusters/enable" | "/v3/clusters/disable", _) => json(json!({"name": "c"})),
+        ("PUT", "/v3/os-services/disable-log-reason", _) => json(json!({
+            "host": "pumice@directory", "binary": "cinder-volume", "disabled_reason": "why"
+        })),
+        ("PUT", "/v3/os-services/enable" | "/v3/os-services/disable", _) => {
+            json(json!({"host": "pumice@directory", "binary": "cinder-volume"}))
+        }
+        ("PUT", path, _) if path.starts_with("/v3/os-services/") => json(json!({"host": "pumice@directory"})),
+        ("POST", "/v3/workers/cleanup", _) => json(json!({})),
         ("PUT", "/v3/os-quota-sets/{project_id}", _) => json(json!({"quota_set": {"backups": 11}})),
         ("PUT", "/v3/os-quota-class-sets/{quota_class_name}", _) => {
             json(json!({"quota_class_set": {"backups": 11}}))

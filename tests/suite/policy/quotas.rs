@@ -193,6 +193,7 @@ async fn image_sizes_add_up(kind: DatabaseKind) {
         usage["usage"],
         json!({
             "image_size_total": {"usage": 2, "limit": 2},
+            "image_stage_total": {"usage": 0, "limit": -1},
             "image_count_total": {"usage": 3, "limit": 100_000},
             "image_count_uploading": {"usage": 0, "limit": -1},
         })

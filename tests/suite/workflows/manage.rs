@@ -37,7 +37,8 @@ async fn a_volume_that_cannot_go_back_is_in_error(store: StoreKind) {
     let mut house = house(store).await;
     let volume = house.volume(VolumeSource::Empty, 1).await;
     let snapshot = house.snapshot(&volume).await;
-    let image = house.stores.volumes.open(&names::volume(&volume), OpenMode::ReadWrite).await.unwrap();
+    let image =
+        house.stores.volumes.first().store.open(&names::volume(&volume), OpenMode::ReadWrite).await.unwrap();
     image.unprotect_snapshot(&names::snapshot(&snapshot)).await.unwrap();
     image.remove_snapshot(&names::snapshot(&snapshot)).await.unwrap();
     image.close().await.unwrap();
@@ -53,7 +54,7 @@ async fn a_volume_that_cannot_go_back_is_in_error(store: StoreKind) {
 async fn an_image_becomes_a_volume_and_an_image_again(store: StoreKind) {
     let mut house = house(store).await;
     let disk = house.lay(1).await;
-    let image = house.stores.volumes.open(&disk, OpenMode::ReadWrite).await.unwrap();
+    let image = house.stores.volumes.first().store.open(&disk, OpenMode::ReadWrite).await.unwrap();
     image.write(0, pattern(9_000, 5).into()).await.unwrap();
     image.create_snapshot("by-hand").await.unwrap();
     image.close().await.unwrap();
@@ -77,7 +78,8 @@ async fn an_image_becomes_a_volume_and_an_image_again(store: StoreKind) {
     house.unmanage_volume(&volume).await;
     house.settle().await;
     assert_eq!(house.volume_status(&volume).await, None);
-    let image = house.stores.volumes.open(&names::volume(&volume), OpenMode::ReadOnly).await.unwrap();
+    let image =
+        house.stores.volumes.first().store.open(&names::volume(&volume), OpenMode::ReadOnly).await.unwrap();
     assert_eq!(&image.read(0, 9_000).await.unwrap()[..], pattern(9_000, 5));
     let found = image.snapshots().await.unwrap();
     assert_eq!((found[0].name.as_str(), found[0].protected), (names::snapshot(&snapshot).as_str(), false));
@@ -100,7 +102,7 @@ async fn an_image_that_is_not_as_it_was_keeps_its_name(store: StoreKind) {
         house.settle().await;
         assert_eq!(house.volume_status(&volume).await, None);
     }
-    let image = house.stores.volumes.open(&disk, OpenMode::ReadOnly).await.unwrap();
+    let image = house.stores.volumes.first().store.open(&disk, OpenMode::ReadOnly).await.unwrap();
     image.close().await.unwrap();
     drop(image);
     house.clear_by_hand().await;

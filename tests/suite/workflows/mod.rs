@@ -1,9 +1,12 @@
 //! What jobs leave behind, on every store: after each fault at each step, and after any order of deletes.
 
+mod attachments;
 mod deletes;
 mod generic;
+mod imports;
 mod manage;
 mod messages;
+mod moves;
 mod seals;
 mod uploads;
 

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
 
+use super::super::super::attachments;
 use super::super::super::connection::is_readonly;
 use super::super::super::fault::{Fault, empty_json};
 use super::super::super::request::Call;
@@ -36,6 +37,7 @@ pub async fn attach(app: &App, call: &Call, id: &str, body: &Value) -> Result<Re
     let attached = repository.attached_to(&[&volume.id]).await?;
     if !attached.iter().any(|attachment| wanted.is(attachment)) {
         check_free(&volume, wanted.mode)?;
+        attachments::check_room(&mut repository, &volume).await?;
         let mut kept = volume.admin_metadata.0.clone();
         kept.entry("readonly".to_owned()).or_insert_with(|| "False".to_owned());
         kept.insert("attached_mode".to_owned(), wanted.mode.to_string());

@@ -1,6 +1,8 @@
 //! Attachments of volumes: what they look like, and who may take them away.
 
 use pumice::block::OpenMode;
+use pumice::db::Attachment;
+use pumice::model::AttachmentId;
 use pumice::model::VolumeStatus::{self, Available, Downloading, InUse};
 use serde_json::{Value, json};
 
@@ -114,7 +116,7 @@ async fn a_host_is_told_how_to_reach_the_volume() {
         json!({"host": "compute-1", "mountpoint": "/dev/vdb", "ip": "10.0.0.2", "multipath": false});
     let told = site.update_attachment(&id, connector).await.expect(200);
     let time = attachment_of(&told)["attached_at"].as_str().unwrap().to_owned();
-    let monitor = site.app().stores.volumes.monitors().await.unwrap().remove(0);
+    let monitor = site.app().stores.volumes.first().store.monitors().await.unwrap().remove(0);
     let data = format!(
         concat!(
             r#""name":"volumes/volume-{}","hosts":["{}"],"ports":["{}"],"cluster_name":"ceph","#,
@@ -191,7 +193,7 @@ async fn what_the_volume_and_its_type_say_is_passed_on() {
     // A volume that is marked so is never attached for writing.
     assert_eq!((&attachment["attach_mode"], &info["access_mode"]), (&json!("ro"), &json!("ro")));
     assert_eq!((&info["auth_enabled"], &info["auth_username"]), (&json!(false), &json!(null)));
-    let fsid = site.app().stores.volumes.fsid().await.unwrap();
+    let fsid = site.app().stores.volumes.first().store.fsid().await.unwrap();
     assert_eq!(info["secret_uuid"], json!(fsid));
     assert_eq!(attachment["instance"], json!(null));
 }
@@ -282,6 +284,28 @@ async fn a_body_must_say_what_is_meant() {
 }
 
 #[tokio::test]
+async fn there_are_only_so_many_attachments() {
+    let site = Site::new().await;
+    let volume = site.available_volume(json!({"size": 1})).await;
+    let reserve = json!({"volume_uuid": volume, "instance_uuid": SERVER});
+    let first = id_of(&attachment_of(&site.attach(reserve.clone()).await.expect(200)));
+    let mut repository = site.app().database.begin().await.unwrap();
+    let one = repository.attachment(&AttachmentId::parse(&first).unwrap()).await.unwrap().unwrap();
+    for _ in 1..1000 {
+        let id = AttachmentId::from(site.app().world.ids.random());
+        repository.add_attachment(&Attachment { id, ..one.clone() }).await.unwrap();
+    }
+    repository.commit().await.unwrap();
+    let message = format!("Invalid volume: Volume {volume} has 1000 attachments already.");
+    assert_refused(&site.attach(reserve).await, &message);
+    let long = "h".repeat(256);
+    assert_refused(
+        &site.update_attachment(&first, json!({"host": long})).await,
+        "Invalid input received: host has 256 characters, more than 255.",
+    );
+}
+
+#[tokio::test]
 async fn a_volume_is_reserved_once_unless_the_server_moves() {
     let site = Site::new().await;
     let volume = site.available_volume(json!({"size": 1})).await;
@@ -348,7 +372,7 @@ async fn two_hosts_do_not_have_one_volume() {
     assert_eq!(site.status(&volume).await, Available);
     // The attachments were rows: the cluster holds nothing of them.
     let name = format!("volume-{volume}");
-    assert!(site.app().stores.volumes.open(&name, OpenMode::ReadOnly).await.is_err());
+    assert!(site.app().stores.volumes.first().store.open(&name, OpenMode::ReadOnly).await.is_err());
 }
 
 #[tokio::test]

@@ -15,11 +15,11 @@ const IN_QUERY: &str = "host=pumice@directory%23rbd";
 
 impl Site {
     async fn lay(&self, name: &str, size: u64) {
-        self.app().stores.volumes.create(name, size, 4 << 20).await.unwrap();
+        self.app().stores.volumes.first().store.create(name, size, 4 << 20).await.unwrap();
     }
 
     async fn open(&self, name: &str) -> Arc<dyn BlockImage> {
-        self.app().stores.volumes.open(name, OpenMode::ReadWrite).await.unwrap()
+        self.app().stores.volumes.first().store.open(name, OpenMode::ReadWrite).await.unwrap()
     }
 
     async fn manage(&self, change: Value) -> Answer {

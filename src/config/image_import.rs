@@ -1,0 +1,50 @@
+use std::collections::BTreeMap;
+
+use super::faults::Faults;
+use super::section::section;
+
+/// Plug-ins of Glance that are here.
+const PLUGINS: [&str; 3] = ["no_op", "image_decompression", "inject_image_metadata"];
+
+section! {
+    /// What an import does beside bringing bytes in.
+    pub struct ImageImport = "image_import_opts" {
+        /// `image_decompression`: what is packed with gzip is unpacked, unless its `container_format` is `compressed`.
+        /// `inject_image_metadata`: see `inject_metadata_properties`. `no_op`: nothing.
+        pub image_import_plugins: Vec<String> = vec!["no_op".to_owned()], "none";
+    }
+}
+
+impl ImageImport {
+    pub fn has(&self, plugin: &str) -> bool {
+        self.image_import_plugins.iter().any(|name| name == plugin)
+    }
+
+    pub(super) fn check(&self, faults: &mut Faults) {
+        for name in &self.image_import_plugins {
+            let is_known = PLUGINS.contains(&name.as_str());
+            let must = format!("may hold {}", PLUGINS.join(", "));
+            faults.require(is_known, "image_import_opts.image_import_plugins", &must, name);
+        }
+    }
+}
+
+section! {
+    /// Properties that imported images are given, with the plug-in `inject_image_metadata`.
+    pub struct InjectMetadata = "inject_metadata_properties" {
+        /// Whoever has one of these roles imports without.
+        pub ignore_user_roles: Vec<String> = vec!["admin".to_owned()], "none";
+        /// The properties, with their values.
+        pub inject: BTreeMap<String, String> = BTreeMap::new(), "none";
+    }
+}
+
+impl InjectMetadata {
+    pub(super) fn check(&self, faults: &mut Faults) {
+        for name in self.inject.keys() {
+            let fits = (1..=255).contains(&name.chars().count()) && !name.starts_with("os_glance");
+            let must = "must have names of 1 to 255 characters that do not begin with os_glance";
+            faults.require(fits, "inject_metadata_properties.inject", must, name);
+        }
+    }
+}

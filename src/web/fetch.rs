@@ -1,0 +1,222 @@
+//! Asking a web server for bytes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt};
+use reqwest::header::{self, HeaderMap, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response, StatusCode};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::filter::{Filter, Place, Refused};
+
+/// Redirects that are followed.
+const REDIRECTS: usize = 5;
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long a server may take to accept a connection, and to begin its answer.
+    pub answer_timeout: Duration,
+    /// How long a download may take in all.
+    pub whole_timeout: Duration,
+    /// How often one that broke off is gone on with.
+    pub resumptions: u32,
+    /// The pause before the first time; it doubles.
+    pub pause: Duration,
+}
+
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Web {
+    pub filter: Filter,
+    options: Options,
+}
+
+/// Texts for users: they do not repeat the address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WebError {
+    #[error("The address may not be asked: {0}.")]
+    Refused(#[from] Refused),
+    #[error("The web server cannot be reached: {0}.")]
+    Unreachable(String),
+    #[error("The web server answers {0}.")]
+    Status(u16),
+    #[error("The web server sends its clients on too often, or to nowhere.")]
+    Redirects,
+    #[error("The web server broke off.")]
+    BrokenOff,
+    #[error("The web server has other bytes now.")]
+    Changed,
+    #[error("The download takes too long.")]
+    TooSlow,
+}
+
+impl WebError {
+    /// Whether another try may go better.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            WebError::Unreachable(_) | WebError::BrokenOff | WebError::Changed => true,
+            WebError::Status(code) => matches!(code, 408 | 429 | 500..),
+            WebError::Refused(_) | WebError::Redirects | WebError::TooSlow => false,
+        }
+    }
+}
+
+/// A download that has begun.
+pub struct Download {
+    /// What the server promises, in bytes.
+    pub length: Option<u64>,
+    /// Ends after the first error.
+    pub body: BoxStream<'static, Result<Bytes, WebError>>,
+}
+
+impl Web {
+    pub fn new(filter: Filter, options: Options) -> Self {
+        Self { filter, options }
+    }
+
+    /// Begins a download. One that breaks off is gone on with where it stopped, if the server can do that and says
+    /// with an entity tag that the bytes are still the same.
+    pub async fn get(&self, uri: &str) -> Result<Download, WebError> {
+        let deadline = Instant::now() + self.options.whole_timeout;
+        let response = self.ask(uri, &HeaderMap::new()).await?;
+        if response.status() != StatusCode::OK {
+            return Err(WebError::Status(response.status().as_u16()));
+        }
+        let length = response.content_length();
+        let tag = response.headers().get(header::ETAG).filter(|tag| !tag.as_bytes().starts_with(b"W/"));
+        let source = Source {
+            tag: tag.cloned(),
+            web: self.clone(),
+            uri: uri.to_owned(),
+            response,
+            at: 0,
+            length,
+            resumptions: 0,
+            deadline,
+        };
+        let body = stream::try_unfold(source, |mut source| async move {
+            Ok(source.next().await?.map(|bytes| (bytes, source)))
+        });
+        Ok(Download { length, body: body.boxed() })
+    }
+
+    /// The answer at the end of all redirects, each of which is checked like the first address.
+    async fn ask(&self, uri: &str, headers: &HeaderMap) -> Result<Response, WebError> {
+        let mut place = self.filter.resolve(uri).await?;
+        for _ in 0..=REDIRECTS {
+            let response = self.ask_once(&place, headers).await?;
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(response);
+            }
+            let next = response.headers().get(header::LOCATION).and_then(|next| next.to_str().ok());
+            let next = next.and_then(|next| place.url.join(next).ok()).ok_or(WebError::Redirects)?;
+            place = self.filter.resolve(next.as_str()).await?;
+        }
+        Err(WebError::Redirects)
+    }
+
+    /// A client a request: it knows the addresses of this one host, and asks nobody for others.
+    async fn ask_once(&self, place: &Place, headers: &HeaderMap) -> Result<Response, WebError> {
+        let mut client = Client::builder()
+            .no_proxy()
+            .redirect(Policy::none())
+            .connect_timeout(self.options.answer_timeout)
+            .user_agent(concat!("pumice/", env!("CARGO_PKG_VERSION")));
+        if let Some(host) = place.url.domain() {
+            client = client.resolve_to_addrs(host, &place.at);
+        }
+        let client = client.build().map_err(unreachable)?;
+        let request = client.get(place.url.clone()).headers(headers.clone()).send();
+        match timeout(self.options.answer_timeout, request).await {
+            Ok(answer) => answer.map_err(unreachable),
+            Err(_) => Err(WebError::Unreachable("it does not answer".to_owned())),
+        }
+    }
+}
+
+/// Without the address, which may hold a secret.
+fn unreachable(error: reqwest::Error) -> WebError {
+    WebError::Unreachable(format!("{:#}", anyhow::Error::new(error.without_url())))
+}
+
+/// Where a download is read from, over all its breaks.
+struct Source {
+    web: Web,
+    uri: String,
+    response: Response,
+    /// Bytes that were read.
+    at: u64,
+    length: Option<u64>,
+    /// Names the bytes, if they have a name.
+    tag: Option<HeaderValue>,
+    resumptions: u32,
+    deadline: Instant,
+}
+
+impl Source {
+    async fn next(&mut self) -> Result<Option<Bytes>, WebError> {
+        loop {
+            match timeout_at(self.deadline, self.response.chunk()).await {
+                Err(_) => return Err(WebError::TooSlow),
+                Ok(Ok(Some(bytes))) => {
+                    self.at += bytes.len() as u64;
+                    return Ok(Some(bytes));
+                }
+                Ok(Ok(None)) => return Ok(None),
+                Ok(Err(error)) => {
+                    tracing::info!(error = %unreachable(error), "a download broke off");
+                    self.resume().await?;
+                }
+            }
+        }
+    }
+
+    async fn resume(&mut self) -> Result<(), WebError> {
+        let tag = self.tag.clone().ok_or(WebError::BrokenOff)?;
+        let range = HeaderValue::from_str(&format!("bytes={}-", self.at)).map_err(|_| WebError::BrokenOff)?;
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RANGE, range);
+        headers.insert(header::IF_RANGE, tag.clone());
+        while self.resumptions < self.web.options.resumptions {
+            let pause = self.web.options.pause * 2u32.saturating_pow(self.resumptions.min(6));
+            self.resumptions += 1;
+            if timeout_at(self.deadline, sleep(pause)).await.is_err() {
+                return Err(WebError::TooSlow);
+            }
+            match self.web.ask(&self.uri, &headers).await {
+                Ok(response) if response.status() == StatusCode::PARTIAL_CONTENT => {
+                    if !self.goes_on(&response) || response.headers().get(header::ETAG) != Some(&tag) {
+                        return Err(WebError::Changed);
+                    }
+                    self.response = response;
+                    return Ok(());
+                }
+                Ok(response) if response.status().is_success() => return Err(WebError::Changed),
+                Ok(response) => {
+                    tracing::info!(status = %response.status(), "a download is not gone on with yet")
+                }
+                Err(error) if error.may_pass() => {
+                    tracing::info!(%error, "a download is not gone on with yet");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(WebError::BrokenOff)
+    }
+
+    /// Whether a part begins where the last one ended, and ends with the whole.
+    fn goes_on(&self, response: &Response) -> bool {
+        let range = response.headers().get(header::CONTENT_RANGE).and_then(|range| range.to_str().ok());
+        let parts =
+            range.and_then(|range| range.strip_prefix("bytes ")).and_then(|range| range.split_once('/'));
+        let Some((range, whole)) = parts else { return false };
+        let Some((first, last)) = range.split_once('-') else { return false };
+        let (first, last, whole) = (first.parse::<u64>(), last.parse::<u64>(), whole.parse::<u64>());
+        let (Ok(first), Ok(last), Ok(whole)) = (first, last, whole) else { return false };
+        first == self.at
+            && last.checked_add(1) == Some(whole)
+            && self.length.is_none_or(|length| length == whole)
+    }
+}

@@ -1,0 +1,154 @@
+//! Downloads from a web server that behaves as servers do: it breaks off, sends its clients on, changes its mind.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt;
+use pumice::web::{Filter, Lists, Options, Refused, Web, WebError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// Answers the requests that come, in order, each with what is to be written before the connection is closed. The
+/// requests themselves can be looked at.
+async fn serve(answers: Vec<Vec<u8>>) -> (String, Arc<std::sync::Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/disk.img", listener.local_addr().unwrap());
+    let requests = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let noted = requests.clone();
+    tokio::spawn(async move {
+        let next = AtomicUsize::new(0);
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(connection.read_u8().await.unwrap());
+            }
+            noted.lock().unwrap().push(String::from_utf8(request).unwrap().to_ascii_lowercase());
+            let answer = answers.get(next.fetch_add(1, Ordering::SeqCst));
+            connection.write_all(answer.map_or(b"", Vec::as_slice)).await.unwrap();
+        }
+    });
+    (address, requests)
+}
+
+fn web(hosts: &[&str]) -> Web {
+    let filter = Filter {
+        schemes: Lists::default(),
+        hosts: Lists {
+            allowed: hosts.iter().map(|host| (*host).to_owned()).collect(),
+            disallowed: Vec::new(),
+        },
+        ports: Lists::default(),
+    };
+    let options = Options {
+        answer_timeout: Duration::from_secs(30),
+        whole_timeout: Duration::from_secs(60),
+        resumptions: 2,
+        pause: Duration::ZERO,
+    };
+    Web::new(filter, options)
+}
+
+fn answer(head: &str, body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {}\r\n\r\n{body}", head.replace('\n', "\r\n")).into_bytes()
+}
+
+/// All bytes, or the error that came instead.
+async fn fetched(uri: &str) -> Result<String, WebError> {
+    let mut download = web(&["127.0.0.1"]).get(uri).await?;
+    let mut all = Vec::new();
+    while let Some(bytes) = download.body.next().await {
+        all.extend_from_slice(&bytes?);
+    }
+    Ok(String::from_utf8(all).unwrap())
+}
+
+#[tokio::test]
+async fn a_download_that_broke_off_is_gone_on_with() {
+    let (uri, requests) = serve(vec![
+        answer("200 OK\nContent-Length: 10\nETag: \"a\"", "0123"),
+        answer("503 Service Unavailable\nContent-Length: 0", ""),
+        answer("206 Partial Content\nContent-Length: 6\nContent-Range: bytes 4-9/10\nETag: \"a\"", "456789"),
+    ])
+    .await;
+    assert_eq!(fetched(&uri).await, Ok("0123456789".to_owned()));
+    let requests = requests.lock().unwrap();
+    assert!(!requests[0].contains("range:"), "{}", requests[0]);
+    for request in &requests[1..] {
+        assert!(request.contains("\r\nrange: bytes=4-\r\n"), "{request}");
+        assert!(request.contains("\r\nif-range: \"a\"\r\n"), "{request}");
+    }
+}
+
+#[tokio::test]
+async fn bytes_of_two_files_are_never_mixed() {
+    let begun = answer("200 OK\nContent-Length: 10\nETag: \"a\"", "0123");
+    for (next, error) in [
+        (answer("200 OK\nContent-Length: 10\nETag: \"b\"", "abcdefghij"), WebError::Changed),
+        (
+            answer(
+                "206 Partial Content\nContent-Length: 6\nContent-Range: bytes 4-9/10\nETag: \"b\"",
+                "456789",
+            ),
+            WebError::Changed,
+        ),
+        (
+            answer(
+                "206 Partial Content\nContent-Length: 7\nContent-Range: bytes 3-9/10\nETag: \"a\"",
+                "3456789",
+            ),
+            WebError::Changed,
+        ),
+        (
+            answer(
+                "206 Partial Content\nContent-Length: 7\nContent-Range: bytes 4-10/11\nETag: \"a\"",
+                "4567890",
+            ),
+            WebError::Changed,
+        ),
+        (answer("404 Not Found\nContent-Length: 0", ""), WebError::BrokenOff),
+    ] {
+        let (uri, _) = serve(vec![begun.clone(), next.clone(), next]).await;
+        assert_eq!(fetched(&uri).await, Err(error));
+    }
+    // Bytes without a name, or with one that does not promise each of them.
+    for head in ["200 OK\nContent-Length: 10", "200 OK\nContent-Length: 10\nETag: W/\"a\""] {
+        let (uri, _) = serve(vec![answer(head, "0123")]).await;
+        assert_eq!(fetched(&uri).await, Err(WebError::BrokenOff));
+    }
+}
+
+#[tokio::test]
+async fn redirects_are_checked_like_the_first_address() {
+    let redirect = |to: &str| answer(&format!("302 Found\nContent-Length: 0\nLocation: {to}"), "");
+    let whole = answer("200 OK\nContent-Length: 2", "ok");
+    let (uri, _) = serve(vec![redirect("/other.img"), whole]).await;
+    assert_eq!(fetched(&uri).await, Ok("ok".to_owned()));
+    for (to, refused) in [
+        ("http://localhost/", Refused::Host),
+        ("http://169.254.169.254/latest/meta-data", Refused::Host),
+        ("file:///etc/passwd", Refused::Scheme),
+        ("http://u:p@127.0.0.1/", Refused::Credentials),
+    ] {
+        let (uri, _) = serve(vec![redirect(to)]).await;
+        assert_eq!(fetched(&uri).await, Err(WebError::Refused(refused)), "{to}");
+    }
+    let (uri, _) = serve(vec![redirect("/again"); 10]).await;
+    assert_eq!(fetched(&uri).await, Err(WebError::Redirects));
+    let (uri, _) = serve(vec![answer("302 Found\nContent-Length: 0", "")]).await;
+    assert_eq!(fetched(&uri).await, Err(WebError::Redirects));
+}
+
+#[tokio::test]
+async fn errors_do_not_repeat_the_address() {
+    let (uri, _) = serve(vec![answer("403 Forbidden\nContent-Length: 0", "")]).await;
+    assert_eq!(fetched(&uri).await, Err(WebError::Status(403)));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = listener.local_addr().unwrap();
+    drop(listener);
+    let error = fetched(&format!("http://{closed}/?token=secret")).await.unwrap_err();
+    assert!(matches!(error, WebError::Unreachable(_)), "{error}");
+    assert!(!error.to_string().contains("secret"), "{error}");
+    let error = web(&[]).get(&uri).await.err();
+    assert_eq!(error, Some(WebError::Refused(Refused::NotPublic)));
+}

@@ -1,0 +1,214 @@
+//! Imports: bytes come to their image whole and once, and one that fails leaves nothing and can be repeated.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures::StreamExt;
+use pumice::config::Config;
+use pumice::jobs::{ImportSource, NoFaults, Origin};
+use pumice::model::{ImageId, ImageStatus, JobState};
+use pumice::transfer::{Algorithm, Digests};
+use pumice::workflows::{Arrival, upload_image};
+use tokio::net::TcpListener;
+
+use super::{house, on_every_store, pattern};
+use crate::house::{DatabaseKind, House, StoreKind};
+
+/// As `gzip` packs it.
+pub fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// The address of a web server with these bytes, which goes with the test.
+pub async fn serve(bytes: Vec<u8>) -> String {
+    let bytes = Bytes::from(bytes);
+    let routes = Router::new().route("/disk.img", get(async move || bytes));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    format!("http://{address}/disk.img")
+}
+
+async fn importing_house(store: StoreKind) -> House {
+    let mut config = Config::default();
+    config.import_filtering_opts.allowed_hosts = vec!["127.0.0.1".to_owned()];
+    config.import_filtering_opts.allowed_ports.clear();
+    config.image_import_opts.image_import_plugins =
+        vec!["image_decompression".to_owned(), "inject_image_metadata".to_owned()];
+    config.inject_metadata_properties.inject.insert("from".to_owned(), "elsewhere".to_owned());
+    House::with(store, DatabaseKind::Sqlite, config, Arc::new(NoFaults)).await
+}
+
+async fn digest(bytes: &[u8]) -> String {
+    let digests = Digests::start(&[Algorithm::Sha512]).unwrap();
+    digests.update(Bytes::copy_from_slice(bytes)).await.unwrap();
+    digests.finish().await.unwrap().remove(0).1
+}
+
+/// The image is active with these bytes, and nothing else lies on the pools.
+async fn assert_has(house: &House, id: &ImageId, bytes: &[u8]) {
+    house.settle().await;
+    let row = house.images().await.into_iter().find(|row| row.id == *id).unwrap();
+    assert_eq!(row.status, ImageStatus::Active, "{:?}", house.last_job(id).await);
+    assert_eq!(row.size, Some(bytes.len() as i64));
+    assert_eq!(row.virtual_size, Some(bytes.len() as i64));
+    assert_eq!(row.os_hash_value, Some(digest(bytes).await));
+    assert!(row.location.is_some());
+    assert_eq!(row.properties["os_glance_importing_to_stores"], "");
+    assert_eq!(row.properties["os_glance_failed_import"], "");
+    assert_eq!(row.properties["from"], "elsewhere");
+    assert_eq!(house.on_pools().await, [format!("images/{id}")]);
+    let image = house.stores.images.open(id.as_str(), pumice::block::OpenMode::ReadOnly).await.unwrap();
+    assert!(image.read(0, bytes.len() as u64).await.unwrap() == bytes);
+    image.close().await.unwrap();
+}
+
+async fn bytes_come_from_everywhere(store: StoreKind) {
+    let mut house = importing_house(store).await;
+    let bytes = pattern(2_500_000, 1);
+
+    let staged = house.stage(bytes.clone()).await;
+    assert_eq!(house.image_status(&staged).await, Some(ImageStatus::Uploading));
+    house.import(&staged, ImportSource::Staged).await;
+    assert_has(&house, &staged, &bytes).await;
+    assert!(house.delete_image(&staged).await);
+    house.settle().await;
+
+    let fetched = house.queued_image().await;
+    house.import(&fetched, ImportSource::Web { uri: serve(packed(&bytes)).await }).await;
+    assert_has(&house, &fetched, &bytes).await;
+
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// It is `queued`, nothing is left of what arrived, and the next import goes well.
+async fn assert_failed_and_repeatable(house: &House, id: &ImageId, reason: &str) {
+    house.settle().await;
+    let job = house.last_job(id).await.unwrap();
+    assert_eq!(job.state, JobState::Failed);
+    assert_eq!(job.error.as_deref(), Some(reason));
+    let row = house.images().await.remove(0);
+    assert_eq!((row.status, row.size), (ImageStatus::Queued, None));
+    assert_eq!(house.on_pools().await, Vec::<String>::new());
+    let bytes = pattern(1_000_000, 2);
+    house.import(id, ImportSource::Web { uri: serve(bytes.clone()).await }).await;
+    assert_has(house, id, &bytes).await;
+    assert!(house.delete_image(id).await);
+    house.settle().await;
+}
+
+async fn what_must_not_come_in_stays_out(store: StoreKind) {
+    let mut house = importing_house(store).await;
+
+    // A qcow2 that reads from a file of the machine it is opened on.
+    let mut unsafe_disk = b"QFI\xfb\0\0\0\x03".to_vec();
+    unsafe_disk.resize(2_000_000, 0);
+    unsafe_disk[15] = 1;
+    let image = house.stage(unsafe_disk).await;
+    house.import(&image, ImportSource::Staged).await;
+    house.settle().await;
+    let refusal = house.last_job(&image).await.unwrap().error.unwrap();
+    assert!(refusal.starts_with("Image failed safety checks"), "{refusal}");
+    assert_failed_and_repeatable(&house, &image, &refusal).await;
+
+    let image = house.queued_image().await;
+    let uri = serve(Vec::new()).await.replace("disk.img", "none.img");
+    house.import(&image, ImportSource::Web { uri }).await;
+    assert_failed_and_repeatable(&house, &image, "The web server answers 404.").await;
+
+    let image = house.queued_image().await;
+    let uri = serve(Vec::new()).await.replace("127.0.0.1", "localhost");
+    house.import(&image, ImportSource::Web { uri }).await;
+    assert_failed_and_repeatable(&house, &image, "The address may not be asked: its host is not allowed.")
+        .await;
+
+    let mut damaged = packed(&pattern(1_000_000, 3));
+    damaged.truncate(1000);
+    let image = house.stage(damaged).await;
+    house.import(&image, ImportSource::Staged).await;
+    assert_failed_and_repeatable(&house, &image, "The compressed data are damaged.").await;
+
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// Somebody else's image that has the name of ours is not touched.
+async fn bytes_of_others_stay(store: StoreKind) {
+    let mut house = importing_house(store).await;
+    let image = house.stage(pattern(1_000_000, 4)).await;
+    let pool = house.stores.images.clone();
+    pool.create(image.as_str(), 4096, 1 << 20).await.unwrap();
+    house.import(&image, ImportSource::Staged).await;
+    house.settle().await;
+    assert_eq!(house.image_status(&image).await, Some(ImageStatus::Queued));
+    assert_eq!(house.on_pools().await, [format!("images/{image}")]);
+    pool.remove(image.as_str(), &pumice::block::Progress::new()).await.unwrap();
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// The process that staged dies while bytes arrive: another one undoes it.
+async fn an_interrupted_stage_is_undone(store: StoreKind) {
+    let mut house = house(store).await;
+    let image = house.queued_image().await;
+    let body = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from(pattern(1_000_000, 5)))]);
+    let upload = house.uploader_of(Arrival::Stage);
+    let stalled = upload_image(
+        upload,
+        image.clone(),
+        Some(2_000_000),
+        body.chain(futures::stream::pending()),
+        Origin::default(),
+    );
+    let uploading = tokio::spawn(stalled);
+    while house.on_pools().await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(house.delete_image(&image).await);
+    house.settle().await;
+    uploading.await.unwrap().unwrap_err();
+    assert_eq!(house.image_status(&image).await, None);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// A deletion does not wait for a web server that says nothing any more.
+async fn a_deleted_image_is_not_waited_for(store: StoreKind) {
+    let mut house = importing_house(store).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}/", listener.local_addr().unwrap());
+    let routes = Router::new().route(
+        "/",
+        get(async || {
+            let first = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from(pattern(100_000, 6)))]);
+            axum::body::Body::from_stream(first.chain(futures::stream::pending()))
+        }),
+    );
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let image = house.queued_image().await;
+    house.import(&image, ImportSource::Web { uri }).await;
+    while house.on_pools().await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(house.delete_image(&image).await);
+    house.settle().await;
+    assert_eq!(house.image_status(&image).await, None);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+on_every_store!(
+    bytes_come_from_everywhere,
+    what_must_not_come_in_stays_out,
+    bytes_of_others_stay,
+    an_interrupted_stage_is_undone,
+    a_deleted_image_is_not_waited_for,
+);

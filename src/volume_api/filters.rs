@@ -12,8 +12,14 @@ use super::request::Call;
 use crate::db::Operator;
 
 /// What everybody may filter each list by, as it is told them.
-pub const OF_EVERYBODY: [(&str, &[&str]); 4] =
-    [("volume", VOLUME), ("snapshot", SNAPSHOT), ("message", MESSAGE), ("volume_type", VOLUME_TYPE)];
+pub const OF_EVERYBODY: [(&str, &[&str]); 6] = [
+    ("volume", VOLUME),
+    ("snapshot", SNAPSHOT),
+    ("attachment", ATTACHMENT),
+    ("message", MESSAGE),
+    ("pool", &["name", "volume_type"]),
+    ("volume_type", VOLUME_TYPE),
+];
 
 pub const VOLUME: &[&str] = &[
     "name",
@@ -30,6 +36,7 @@ pub const VOLUME: &[&str] = &[
 ];
 pub const SNAPSHOT: &[&str] =
     &["name", "status", "volume_id", "metadata", "availability_zone", "consumes_quota"];
+pub const ATTACHMENT: &[&str] = &["volume_id", "status", "instance_id", "attach_status"];
 pub const MESSAGE: &[&str] = &["resource_uuid", "resource_type", "event_id", "request_id", "message_level"];
 pub const VOLUME_TYPE: &[&str] = &["is_public", "extra_specs"];
 

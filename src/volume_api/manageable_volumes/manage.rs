@@ -82,7 +82,7 @@ pub async fn manage(
         previous_status: None,
         availability_zone: zone.clone(),
         host: Some(place.host),
-        multiattach: types::is_multiattach(&volume_type),
+        multiattach: volume_type.is_multiattach(),
         volume_type_id: volume_type.id,
         volume_type_name: volume_type.name,
         bootable: wanted.bootable,

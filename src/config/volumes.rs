@@ -41,7 +41,17 @@ section! {
         pub rados_connection_retries: u32 = 3, "tries";
         /// The pause after the first try; it doubles from try to try.
         pub rados_connection_interval: Seconds = Seconds(5), "seconds";
-        /// For files that exist only during a conversion. None is made yet: only raw images become volumes.
+        /// Keep a raw copy of each image that is not raw and becomes a volume: the next volume from it is a clone of
+        /// the copy, and there at once.
+        pub image_volume_cache_enabled: bool = false, "none";
+        /// How much these copies may hold in all, each counted with the size of its disk: the ones that were used
+        /// least recently go first. 0: no limit.
+        pub image_volume_cache_max_size_gb: u32 = 0, "GiB";
+        /// How many copies are kept. 0: no limit.
+        pub image_volume_cache_max_count: u32 = 0, "images";
+        /// Volumes that are in use may be uploaded to images, where the request says so (`force`).
+        pub enable_force_upload: bool = false, "none";
+        /// For files that exist only during a conversion. There are none: images are converted where they lie.
         pub image_conversion_dir formerly "volume_tmp_dir": PathBuf = "pumice-data/conversion".into(), "path";
         /// The type of a volume when neither the request nor a default of its project says.
         pub default_volume_type: String = "__DEFAULT__".into(), "none";

@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod filter;
 mod identity;
+mod image_cache;
 mod images;
 mod jobs;
 mod leftovers;
@@ -30,6 +31,7 @@ pub use identity::{
     ApplicationCredential, Domain, Extra, Project, ProjectFilter, Role, RoleAssignment, RoleAssignmentFilter,
     SecretHash, SigningKey, User, UserFilter,
 };
+pub use image_cache::CachedImage;
 pub use images::{Image, ImageChange, ImageFilter, ImageNumber};
 pub use jobs::{Heartbeat, Job, JobFilter, JobOutcome, NewJob, Resource};
 pub use leftovers::Leftover;

@@ -133,6 +133,7 @@ statuses! {
         /// An administrator works on it: nobody else touches it.
         Maintenance = "maintenance",
         Extending = "extending",
+        Uploading = "uploading",
         Deleting = "deleting",
         Error = "error",
         ErrorDeleting = "error_deleting",
@@ -150,12 +151,15 @@ impl VolumeStatus {
                 // Who waits for it may have reserved it already.
                 | (Creating | Downloading, Reserved | Attaching | InUse)
                 | (Available, Extending | Deleting | Reserved | Attaching | InUse | Maintenance)
+                | (Available, Uploading | Downloading)
                 | (Reserved | Attaching, Available | Reserved | Attaching | InUse | Detaching | Deleting)
-                | (InUse, Available | Reserved | Attaching | Detaching | Extending | Maintenance)
+                | (Reserved | Error, Downloading)
+                | (InUse, Available | Reserved | Attaching | Detaching | Extending | Maintenance | Uploading)
                 | (Detaching, Available | Reserved | Attaching | InUse)
                 | (Maintenance, Available | InUse | Deleting)
                 // Its attachments may come and go meanwhile.
                 | (Extending, Available | Reserved | Attaching | InUse | ErrorExtending)
+                | (Uploading, Available | Reserved | Attaching | InUse)
                 // Open elsewhere: back to what it was.
                 | (Deleting, Available | Reserved | Attaching | InUse | Maintenance)
                 | (Deleting, Error | ErrorDeleting | ErrorExtending)

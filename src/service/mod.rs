@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::block::Stores;
-use crate::config::{Config, IdentityMode};
+use crate::config::{Config, IdentityMode, Volumes};
 use crate::db::{self, Database, VolumeType};
 use crate::http::App;
 use crate::identity::keystone::Keystone;
@@ -28,7 +28,7 @@ use crate::jobs::{Faults, Keeper, Options, Worker};
 use crate::model::{ProjectId, UserId, VolumeTypeId, World};
 use crate::telemetry::metrics::Metrics;
 use crate::web::{self, Web};
-use crate::workflows::{self, Sweeper};
+use crate::workflows::{self, CacheLimits, Sweeper};
 
 pub use listen::Listeners;
 pub use reachable::reachable;
@@ -96,6 +96,7 @@ impl Service {
             volume_object_size: config.volumes.object_size(),
             flatten_volume_from_snapshot: config.volumes.rbd_flatten_volume_from_snapshot,
             max_clone_depth: config.volumes.rbd_max_clone_depth,
+            image_cache: cache_limits(&config.volumes),
             intake: workflows::Intake::from(&config.images),
             imports: workflows::Imports::from(&config),
         };
@@ -178,6 +179,12 @@ impl Service {
         self.app.database.close().await;
         served
     }
+}
+
+fn cache_limits(volumes: &Volumes) -> Option<CacheLimits> {
+    let count = usize::try_from(volumes.image_volume_cache_max_count).unwrap_or(usize::MAX);
+    let gib = i64::from(volumes.image_volume_cache_max_size_gb);
+    volumes.image_volume_cache_enabled.then_some(CacheLimits { count, gib })
 }
 
 async fn authority(config: &Config, database: &Database, world: &World) -> anyhow::Result<Authority> {

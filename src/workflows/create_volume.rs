@@ -1,12 +1,15 @@
-//! A new volume: empty, from a snapshot, from a volume, from an image.
+//! A new volume: empty, from a snapshot, from a volume, from an image, from the disk in an image that is not raw.
 //!
-//! All four end the same way: the image on the pool has the volume's size, and the row is `available`, or the image
+//! All of them end the same way: the image on the pool has the volume's size, and the row is `available`, or the image
 //! is gone and the row is `error`.
+
+mod converted;
 
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
-use super::{Context, lineage, names, seal_image};
+use super::origin::Origin;
+use super::{Context, lineage, names};
 use crate::block::{BlockError, ErrorKind, Missing, OpenMode, Progress, SnapshotPath};
 use crate::db::{self, Repository, Volume, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
@@ -14,9 +17,11 @@ use crate::model::{ImageId, SnapshotId, VolumeId, VolumeStatus};
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{CopyOptions, copy};
 
+pub(super) use converted::FromConverted;
+
 type Step = Result<(), StepError>;
 
-/// What the four have in common.
+/// What they have in common.
 struct Target {
     context: Context,
     id: VolumeId,
@@ -44,12 +49,16 @@ impl Target {
 
     async fn create(&self, run: &Run) -> Step {
         let size = self.row(run).await?.size.bytes();
+        self.create_image(&self.name(), size, run).await
+    }
+
+    async fn create_image(&self, name: &str, size: u64, run: &Run) -> Step {
         let object_size = self.context.options.volume_object_size;
         let store = &self.context.stores.volumes;
-        match store.create(&self.name(), size, object_size).await {
-            Err(error) if error.kind == ErrorKind::Exists && !self.can_be_opened().await? => {
-                self.remove(run).await?;
-                done_before(store.create(&self.name(), size, object_size).await)
+        match store.create(name, size, object_size).await {
+            Err(error) if error.kind == ErrorKind::Exists && !self.can_be_opened(name).await? => {
+                lineage::clear(store, name, run).await?;
+                done_before(store.create(name, size, object_size).await)
             }
             other => done_before(other),
         }
@@ -67,8 +76,8 @@ impl Target {
     }
 
     /// A process that dies in the middle of making an image leaves its name taken, but nothing behind it.
-    async fn can_be_opened(&self) -> Result<bool, StepError> {
-        let opened = self.context.stores.volumes.open(&self.name(), OpenMode::ReadOnly).await.or_missing()?;
+    async fn can_be_opened(&self, name: &str) -> Result<bool, StepError> {
+        let opened = self.context.stores.volumes.open(name, OpenMode::ReadOnly).await.or_missing()?;
         if let Some(image) = &opened {
             image.close().await?;
         }
@@ -127,6 +136,14 @@ impl Target {
         from.close().await?;
         metrics::transferred(Direction::Copy, copied?);
         Ok(())
+    }
+
+    /// Its bytes are on the way.
+    async fn downloading(&self, run: &Run) -> Step {
+        let mut repository = run.transaction().await?;
+        let (from, to) = (VolumeStatus::Creating, VolumeStatus::Downloading);
+        repository.change_volume(&self.id, from, to, &VolumeChange::default(), run.now()).await?;
+        Ok(repository.commit().await?)
     }
 
     async fn remove(&self, run: &Run) -> Step {
@@ -394,48 +411,12 @@ async fn give_back_snapshot(context: &Context, path: &SnapshotPath) -> Step {
 /// A clone of the image's snapshot where the pools allow it, otherwise a sparse copy.
 pub(super) struct FromImage {
     target: Target,
-    image: ImageId,
-    location: OnceCell<Location>,
-}
-
-#[derive(Clone)]
-struct Location {
-    path: SnapshotPath,
-    clones: bool,
-    /// Of the image, in bytes.
-    size: Option<u64>,
+    origin: Origin,
 }
 
 impl FromImage {
     pub(super) fn new(context: Context, id: VolumeId, image: ImageId) -> Self {
-        Self { target: Target::new(context, id), image, location: OnceCell::new() }
-    }
-
-    async fn location(&self, run: &Run) -> Result<&Location, StepError> {
-        self.location
-            .get_or_try_init(|| async {
-                let image = run.database.read().await?.image(&self.image).await?;
-                let image = image.ok_or_else(|| StepError::fatal("The image is not there any more."))?;
-                let size = image.size.and_then(|size| u64::try_from(size).ok());
-                let text = match image.location {
-                    Some(location) => location,
-                    // The job that was to make the snapshot came first, but failed.
-                    None => seal_image::seal(&self.target.context, &self.image, run).await?,
-                };
-                let location = names::parse_location(&text).ok_or_else(|| {
-                    StepError::fatal("The image has no bytes in a store that is configured.")
-                })?;
-                Ok(Location {
-                    path: SnapshotPath {
-                        pool: location.pool.to_owned(),
-                        image: location.image.to_owned(),
-                        snapshot: location.snapshot.to_owned(),
-                    },
-                    clones: self.target.context.stores.volumes.fsid().await? == location.fsid,
-                    size,
-                })
-            })
-            .await
+        Self { target: Target::new(context, id), origin: Origin::new(image) }
     }
 }
 
@@ -446,17 +427,13 @@ impl Workflow for FromImage {
     }
 
     async fn run(&self, step: &'static str, run: &Run) -> Step {
-        let location = self.location(run).await?;
+        let location = self.origin.location(&self.target.context, run).await?;
         match step {
             "clone" if location.clones => self.target.clone_from(&location.path, run).await,
             "clone" => self.target.create(run).await,
             "download" if location.clones => Ok(()),
             "download" => {
-                let mut repository = run.transaction().await?;
-                let (from, to) = (VolumeStatus::Creating, VolumeStatus::Downloading);
-                let change = VolumeChange::default();
-                repository.change_volume(&self.target.id, from, to, &change, run.now()).await?;
-                repository.commit().await?;
+                self.target.downloading(run).await?;
                 self.target.fill_from(&location.path, run).await
             }
             "resize" if location.clones => match location.size {

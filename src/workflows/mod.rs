@@ -10,14 +10,18 @@ mod delete_image;
 mod delete_snapshot;
 mod delete_volume;
 mod extend_volume;
+mod image_cache;
 mod import_image;
 mod intake;
 mod lineage;
 mod locks;
 pub mod names;
+mod origin;
+mod reimage;
 mod seal_image;
 mod sweeper;
 mod upload_image;
+mod upload_volume;
 
 use std::sync::Arc;
 
@@ -26,6 +30,7 @@ use crate::jobs::{StepError, Task, VolumeSource, Workflow};
 use crate::transfer::TransferError;
 use crate::web::Web;
 
+pub use image_cache::Limits as CacheLimits;
 pub use import_image::{FAILED, IMPORTING_TO, Imports};
 pub use intake::Intake;
 pub use sweeper::Sweeper;
@@ -48,6 +53,8 @@ pub struct Options {
     pub flatten_volume_from_snapshot: bool,
     /// `rbd_max_clone_depth`
     pub max_clone_depth: i64,
+    /// `image_volume_cache_enabled`
+    pub image_cache: Option<CacheLimits>,
     pub intake: Intake,
     pub imports: Imports,
 }
@@ -75,6 +82,9 @@ impl Context {
                 VolumeSource::Image { image_id } => {
                     Box::new(create_volume::FromImage::new(context, volume_id, image_id))
                 }
+                VolumeSource::Disk { image_id } => {
+                    Box::new(create_volume::FromConverted::new(context, volume_id, image_id))
+                }
             },
             Task::DeleteVolume { volume_id } => {
                 Box::new(delete_volume::DeleteVolume::new(context, volume_id))
@@ -97,6 +107,13 @@ impl Context {
             Task::ImportImage { image_id, source, inject } => {
                 Box::new(import_image::ImportImage::new(context, image_id, source, inject))
             }
+            Task::Reimage { volume_id, image_id } => {
+                Box::new(reimage::Reimage::new(context, volume_id, image_id))
+            }
+            Task::UploadVolume { volume_id, image_id } => {
+                Box::new(upload_volume::UploadVolume::new(context, volume_id, image_id))
+            }
+            Task::DetachImage { image_id } => Box::new(upload_volume::DetachImage::new(context, image_id)),
             Task::SealImage { image_id } => Box::new(seal_image::SealImage::new(context, image_id)),
             Task::DeleteImage { image_id } => Box::new(delete_image::DeleteImage::new(context, image_id)),
         }
@@ -113,6 +130,9 @@ impl From<TransferError> for StepError {
         match error {
             TransferError::Storage(error) => error.into(),
             TransferError::Cancelled => StepError::cancelled(),
+            TransferError::Content(danger) => {
+                StepError::fatal(format!("The disk in the image cannot be read: {danger}."))
+            }
             other => StepError {
                 detail: crate::jobs::chain(&other),
                 ..StepError::fatal("The bytes could not be copied.")

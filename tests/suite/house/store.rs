@@ -11,6 +11,8 @@ use tempfile::TempDir;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreKind {
     Directory,
+    /// Images in one, volumes in another: nothing of one is a clone of the other's.
+    Apart,
     /// Clones of protected snapshots.
     RbdV1,
     /// Clones of any snapshot.
@@ -36,6 +38,14 @@ impl StoreKind {
                 let stores =
                     Stores { images: root.pool("images").unwrap(), volumes: root.pool("volumes").unwrap() };
                 (stores, Some(folder))
+            }
+            StoreKind::Apart => {
+                let folder = tempfile::tempdir().unwrap();
+                let pool = |name: &str| {
+                    let root = Directory::open(folder.path().join(name), BlockingPool::default()).unwrap();
+                    root.pool(name).unwrap()
+                };
+                (Stores { images: pool("images"), volumes: pool("volumes") }, Some(folder))
             }
             StoreKind::RbdV1 => (on_ceph(CloneFormat::V1), None),
             StoreKind::RbdV2 => (on_ceph(CloneFormat::V2), None),

@@ -10,13 +10,12 @@ use super::super::request::{Body, Call};
 use super::extend_volume_completion::extend_volume_completion;
 use super::set_bootable::set_bootable;
 use super::update_readonly_flag::update_readonly_flag;
-use super::{attaching, extend};
+use super::{attaching, extend, reimage, upload_image};
 use crate::http::App;
 
 /// Actions that the real service has beside those that are dispatched below.
-const NOT_YET: [&str; 11] = [
+const NOT_YET: [&str; 9] = [
     "os-retype",
-    "os-volume_upload_image",
     "os-set_image_metadata",
     "os-unset_image_metadata",
     "os-show_image_metadata",
@@ -25,7 +24,6 @@ const NOT_YET: [&str; 11] = [
     "os-migrate_volume",
     "os-migrate_volume_completion",
     "os-unmanage",
-    "os-reimage",
 ];
 
 #[utoipa::path(
@@ -33,7 +31,8 @@ const NOT_YET: [&str; 11] = [
     description = "One action, named by the only key of the body: `os-extend` with `new_size` in GiB; `os-reserve`, \
         `os-unreserve`, `os-begin_detaching`, `os-roll_detaching`, `os-attach`, `os-detach`, `os-force_detach`, \
         `os-initialize_connection`, `os-terminate_connection`; `os-set_bootable`, `os-update_readonly_flag`; \
-        `os-extend_volume_completion`.",
+        `os-extend_volume_completion`; `os-volume_upload_image` with `image_name` makes an image of it, and answers \
+        with that; `os-reimage` (3.68) with `image_id` gives it the bytes of an image.",
     params(("volume_id" = String, Path)),
     request_body = Object,
     responses(
@@ -67,7 +66,8 @@ pub async fn action(
         "os-unreserve" => attaching::unreserve(&app, &call, &id).await,
         "os-update_readonly_flag" => update_readonly_flag(&app, &call, &id, &body).await,
         "revert" => Err(not_yet(&call, Microversion::REVERT, "revert")),
-        "os-reimage" => Err(not_yet(&call, Microversion::REIMAGE, "os-reimage")),
+        "os-reimage" => reimage::reimage(&app, &call, &id, &body).await,
+        "os-volume_upload_image" => upload_image::upload_image(&app, &call, &id, &body).await,
         known if NOT_YET.contains(&known) => Err(not_yet(&call, Microversion::MIN, known)),
         unknown => Err(Fault::NoSuchAction(unknown.to_owned())),
     }

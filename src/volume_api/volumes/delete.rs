@@ -69,7 +69,7 @@ async fn mark(
     let fits = match volume.status {
         Available | Error | ErrorExtending | ErrorDeleting | Creating | Downloading => true,
         Reserved | Attaching | Maintenance => force,
-        InUse | Detaching | Extending | Deleting => false,
+        InUse | Detaching | Extending | Uploading | Deleting => false,
     };
     if !fits
         || !repository

@@ -10,11 +10,13 @@ mod extend_volume_completion;
 mod filter;
 mod list;
 mod metadata;
+mod reimage;
 mod set_bootable;
 mod show;
 mod summary;
 mod update;
 mod update_readonly_flag;
+mod upload_image;
 mod view;
 
 use utoipa_axum::router::OpenApiRouter;

@@ -51,6 +51,8 @@ section! {
         pub image_property_quota: i64 = 128, "properties";
         /// Tags of an image. Negative: no limit.
         pub image_tag_quota: i64 = 128, "tags";
+        /// Projects that an image is shared with. Negative: no limit.
+        pub image_member_quota: i64 = 128, "projects";
         /// Images on a page when the request does not say.
         pub limit_param_default: u32 = 25, "images";
         /// Images on a page at most, whatever the request says.

@@ -88,13 +88,19 @@ impl Conditions {
     /// One of these; none of them when the list is empty.
     pub(super) fn one_of<T: ToString>(&mut self, column: &str, values: &Option<Vec<T>>) {
         if let Some(values) = values {
-            if values.is_empty() {
-                return self.push("1 = 0");
-            }
-            let placeholders: Vec<String> =
-                values.iter().map(|v| self.bind(Value::Text(v.to_string()))).collect();
-            self.push(format!("{column} IN ({})", placeholders.join(", ")));
+            let among = self.among(column, values);
+            self.push(among);
         }
+    }
+
+    /// The same as a condition to put somewhere else.
+    pub(super) fn among<T: ToString>(&mut self, column: &str, values: &[T]) -> String {
+        if values.is_empty() {
+            return "1 = 0".to_owned();
+        }
+        let placeholders: Vec<String> =
+            values.iter().map(|v| self.bind(Value::Text(v.to_string()))).collect();
+        format!("{column} IN ({})", placeholders.join(", "))
     }
 
     /// Key and text both equal, in a JSON column.

@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use super::error::{DbError, Result};
 use super::filter::{Conditions, Operator, Page, Value};
 use super::{Repository, bind_all, on};
-use crate::model::{ImageId, ImageStatus, ProjectId, Timestamp};
+use crate::model::{ImageId, ImageStatus, MemberStatus, ProjectId, Timestamp};
 
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Image {
@@ -142,8 +142,10 @@ pub struct ImageFilter {
     pub container_format: Option<Vec<String>>,
     pub disk_format: Option<Vec<String>>,
     pub visibility: Option<String>,
-    /// Those of this project, and those of others that are `public` or `community`.
+    /// Those of this project, those of others that are `public` or `community`, and those `shared` with it.
     pub visible_to: Option<ProjectId>,
+    /// Of those `shared` with it only what it said this to.
+    pub member_status: Option<MemberStatus>,
     /// Of the `community` images only this project's.
     pub community_of: Option<ProjectId>,
     pub owner: Option<String>,
@@ -172,7 +174,17 @@ impl ImageFilter {
         conditions.text("visibility", &self.visibility);
         if let Some(project) = &self.visible_to {
             let project = conditions.bind(Value::Text(project.0.clone()));
-            conditions.push(format!("(project_id = {project} OR visibility IN ('public', 'community'))"));
+            let said = match self.member_status {
+                Some(status) => {
+                    let status = conditions.bind(Value::Text(status.as_str().to_owned()));
+                    format!(" AND m.status = {status}")
+                }
+                None => String::new(),
+            };
+            conditions.push(format!(
+                "(project_id = {project} OR visibility IN ('public', 'community') OR visibility = 'shared' AND \
+                 EXISTS (SELECT 1 FROM image_members m WHERE m.image_id = images.id AND m.member_id = {project}{said}))"
+            ));
         }
         if let Some(project) = &self.community_of {
             let project = conditions.bind(Value::Text(project.0.clone()));

@@ -1,24 +1,42 @@
 //! Which images a caller may know of. The Block Storage API asks too: volumes are made from images.
 
-use crate::db::Image;
+use crate::db::{DbError, Image, Repository};
 use crate::identity::policy::{Guard, Target, image};
 use crate::model::{ImageStatus, ProjectId};
 
-/// Whether an image is there for this project's callers, whatever their roles.
-pub fn is_visible(image: &Image, guard: &Guard, project: &ProjectId) -> bool {
-    image.status != ImageStatus::Deleted
-        && (guard.is_admin()
-            || matches!(image.visibility.as_str(), "public" | "community")
-            || image.project_id.as_ref() == Some(project))
+/// Whether an image is there for this project's callers, whatever their roles. What it is shared with they see
+/// whatever they said to it.
+pub async fn is_visible(
+    repository: &mut Repository,
+    image: &Image,
+    guard: &Guard,
+    project: &ProjectId,
+) -> Result<bool, DbError> {
+    if image.status == ImageStatus::Deleted {
+        return Ok(false);
+    }
+    let is_for_all = matches!(image.visibility.as_str(), "public" | "community");
+    if guard.is_admin() || is_for_all || image.project_id.as_ref() == Some(project) {
+        return Ok(true);
+    }
+    Ok(image.visibility == "shared" && repository.image_member(&image.id, project).await?.is_some())
 }
 
 /// Whether the caller may look at an image.
-pub fn may_get(image: &Image, guard: &Guard, project: &ProjectId) -> bool {
-    is_visible(image, guard, project) && guard.allows(image::GET_IMAGE, &target(image))
+pub async fn may_get(
+    repository: &mut Repository,
+    image: &Image,
+    guard: &Guard,
+    project: &ProjectId,
+) -> Result<bool, DbError> {
+    Ok(is_visible(repository, image, guard, project).await?
+        && guard.allows(image::GET_IMAGE, &target(image, project)))
 }
 
-/// An image as rules see it: its properties, where none of a user's can pass for one of ours.
-pub fn target(image: &Image) -> Target {
+/// An image as rules see it: its properties, where none of a user's can pass for one of ours. Who sees a `shared`
+/// image of another project is a member, or may see all.
+pub fn target(image: &Image, project: &ProjectId) -> Target {
+    let is_member = image.visibility == "shared" && image.project_id.as_ref() != Some(project);
     let properties = image.properties.0.iter();
     let target = properties.fold(Target::new(), |target, (name, value)| target.with(name, value));
     let owner = image.project_id.as_ref().map(|id| id.as_str());
@@ -29,7 +47,7 @@ pub fn target(image: &Image) -> Target {
         .with("visibility", &image.visibility)
         .with_option("owner", owner)
         .with_option("project_id", owner)
-        .with_option("member_id", None::<&str>)
+        .with_option("member_id", is_member.then(|| project.as_str()))
         .with_option("name", image.name.as_deref())
         .with_truth("protected", image.protected)
         .with_truth("os_hidden", image.os_hidden)

@@ -3,6 +3,7 @@
 mod address;
 mod app;
 mod authentication;
+pub mod conditions;
 mod context;
 pub mod images;
 mod query;

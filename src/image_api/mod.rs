@@ -8,10 +8,15 @@ mod door;
 mod fault;
 mod images;
 mod info;
+mod members;
+mod metadefs;
+mod paging;
 mod quota;
 mod request;
+mod schema;
 mod schemas;
 mod tags;
+mod tasks;
 mod versions;
 
 use axum::{Extension, Router, middleware};
@@ -64,11 +69,16 @@ fn authenticated() -> OpenApiRouter<App> {
         .routes(routes!(images::download::download, images::upload::upload))
         .routes(routes!(images::stage::stage))
         .routes(routes!(images::import::import))
+        .routes(routes!(members::list::list, members::create::create))
+        .routes(routes!(members::show::show, members::update::update, members::delete::delete))
+        .routes(routes!(tasks::of_image::of_image))
         .routes(routes!(tags::add::add, tags::remove::remove))
         .routes(routes!(actions::deactivate::deactivate))
         .routes(routes!(actions::reactivate::reactivate))
         .routes(routes!(info::import::import))
         .routes(routes!(info::usage::usage))
-        .routes(routes!(schemas::image))
-        .routes(routes!(schemas::images))
+        .routes(routes!(tasks::list::list))
+        .routes(routes!(tasks::show::show, tasks::delete::delete))
+        .merge(metadefs::endpoints())
+        .merge(schemas::endpoints())
 }

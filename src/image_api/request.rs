@@ -43,9 +43,13 @@ impl Call {
 
     /// Likewise, of an image; who may not even look at it is not told that it is there.
     pub fn check_image(&self, rule: Rule, image: &Image) -> Result<()> {
-        let target = images::target(image);
-        self.check(rule, &target).map_err(|refusal| {
-            let may_look = rule != image::GET_IMAGE && self.guard.allows(image::GET_IMAGE, &target);
+        self.check_known(rule, image::GET_IMAGE, &images::target(image, self.project_id()))
+    }
+
+    /// Likewise, of anything that the second rule allows to look at.
+    pub fn check_known(&self, rule: Rule, look: Rule, target: &Target) -> Result<()> {
+        self.check(rule, target).map_err(|refusal| {
+            let may_look = rule != look && self.guard.allows(look, target);
             if may_look { refusal } else { Fault::NoSuchResource }
         })
     }

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::http::App;
 
-/// In Glance's order. 2.8 would promise several stores, 2.12 tasks of an image, 2.17 locations: none of them is here,
+/// In Glance's order. 2.8 would promise several stores, 2.17 locations: neither of them is here,
 /// so 2.7 is the newest. Minor versions never change an answer.
 const VERSIONS: &[&str] = &["2.7", "2.6", "2.5", "2.4", "2.3", "2.2", "2.1", "2.0"];
 

@@ -54,6 +54,10 @@ uuid_ids! {
     QosSpecsId;
     /// The encryption of a volume type.
     EncryptionId;
+    /// A namespace of metadata definitions.
+    MetadefNamespaceId;
+    /// An object, property, tag or resource type in such a namespace.
+    MetadefItemId;
     /// A job; version 7, so that they sort by the time they were enqueued.
     JobId;
 }

@@ -1,6 +1,7 @@
 //! What things are: identifiers, sizes, statuses and which change into which. No I/O.
 
 mod connection;
+mod host;
 mod id;
 mod scope;
 mod size;
@@ -8,13 +9,15 @@ mod status;
 mod world;
 
 pub use connection::{Access, Connection};
+pub use host::Host;
 pub use id::{
-    ApplicationCredentialId, AttachmentId, DomainId, EncryptionId, ImageId, JobId, ProjectId, QosSpecsId,
-    RoleId, SnapshotId, UserId, VolumeId, VolumeTypeId,
+    ApplicationCredentialId, AttachmentId, DomainId, EncryptionId, ImageId, JobId, MetadefItemId,
+    MetadefNamespaceId, ProjectId, QosSpecsId, RoleId, SnapshotId, UserId, VolumeId, VolumeTypeId,
 };
 pub use scope::Scope;
 pub use size::{GIB, Gib, MIB};
 pub use status::{
-    AttachMode, AttachmentStatus, Cause, ImageStatus, JobState, SnapshotStatus, UnknownStatus, VolumeStatus,
+    AttachMode, AttachmentStatus, Cause, ImageStatus, JobState, MemberStatus, MetadefKind, MigrationStatus,
+    SnapshotStatus, UnknownStatus, VolumeStatus,
 };
 pub use world::{Clock, Ids, RandomIds, SystemClock, Timestamp, World};

@@ -120,6 +120,27 @@ impl ImageStatus {
 }
 
 statuses! {
+    /// What a project says to a `shared` image that it was given; any of these may become any other.
+    MemberStatus, "member" {
+        Pending = "pending",
+        /// The image is in the project's lists.
+        Accepted = "accepted",
+        Rejected = "rejected",
+    }
+}
+
+statuses! {
+    /// What is in a namespace of metadata definitions.
+    MetadefKind, "metadata definition" {
+        Object = "object",
+        Property = "property",
+        Tag = "tag",
+        /// A resource type that the namespace is for.
+        ResourceType = "resource_type",
+    }
+}
+
+statuses! {
     /// Of a volume (Block Storage API v3, `status`).
     VolumeStatus, "volume" {
         Creating = "creating",
@@ -130,10 +151,12 @@ statuses! {
         Attaching = "attaching",
         InUse = "in-use",
         Detaching = "detaching",
-        /// An administrator works on it: nobody else touches it.
+        /// An administrator works on it, or it is on its way to another place: nobody else touches it.
         Maintenance = "maintenance",
         Extending = "extending",
         Uploading = "uploading",
+        /// Gets another type.
+        Retyping = "retyping",
         Deleting = "deleting",
         Error = "error",
         ErrorDeleting = "error_deleting",
@@ -150,14 +173,16 @@ impl VolumeStatus {
                 | (Creating | Downloading, Available | Error | Deleting)
                 // Who waits for it may have reserved it already.
                 | (Creating | Downloading, Reserved | Attaching | InUse)
-                | (Available, Extending | Deleting | Reserved | Attaching | InUse | Maintenance)
+                | (Available, Extending | Retyping | Deleting | Reserved | Attaching | InUse | Maintenance)
                 | (Available, Uploading | Downloading)
                 | (Reserved | Attaching, Available | Reserved | Attaching | InUse | Detaching | Deleting)
                 | (Reserved | Error, Downloading)
-                | (InUse, Available | Reserved | Attaching | Detaching | Extending | Maintenance | Uploading)
+                | (InUse, Available | Reserved | Attaching | Detaching | Extending | Retyping | Maintenance)
+                | (InUse, Uploading)
                 | (Detaching, Available | Reserved | Attaching | InUse)
                 | (Maintenance, Available | InUse | Deleting)
                 // Its attachments may come and go meanwhile.
+                | (Retyping, Available | Reserved | Attaching | InUse)
                 | (Extending, Available | Reserved | Attaching | InUse | ErrorExtending)
                 | (Uploading, Available | Reserved | Attaching | InUse)
                 // Open elsewhere: back to what it was.
@@ -215,6 +240,25 @@ statuses! {
     AttachMode, "mode" {
         Rw = "rw",
         Ro = "ro",
+    }
+}
+
+statuses! {
+    /// How far a volume is on its way to another place (Block Storage API v3, `migration_status`).
+    MigrationStatus, "migration" {
+        /// Asked for.
+        Starting = "starting",
+        /// Its bytes are on the way.
+        Migrating = "migrating",
+        Success = "success",
+        /// It is where it was.
+        Error = "error",
+    }
+}
+
+impl MigrationStatus {
+    pub fn is_under_way(self) -> bool {
+        matches!(self, MigrationStatus::Starting | MigrationStatus::Migrating)
     }
 }
 

@@ -20,6 +20,7 @@
 //! `in_flight × chunk` to copy, `3 × in_flight × chunk` to convert. How many transfers run at once, and so how many digest threads there are,
 //! is the caller's to bound.
 
+mod compare;
 mod convert;
 mod copy;
 mod digest;
@@ -31,6 +32,7 @@ mod send;
 mod unpack;
 mod zero;
 
+pub use compare::same;
 pub use convert::{convert, open_disk};
 pub use copy::{CopyOptions, copy};
 pub use digest::{Algorithm, DigestError, Digests, UnknownAlgorithm};

@@ -51,14 +51,14 @@ impl DeleteImage {
 
     /// Also after a crash, when the step before finds nothing: the trash tells.
     async fn purge(&self) -> Result<(), StepError> {
-        let pool = self.context.stores.images.pool();
-        let rest = lineage::reap(&self.context, pool, self.id.as_str()).await?;
+        let store = &self.context.stores.images;
+        let rest = lineage::reap(&self.context, store, self.id.as_str()).await?;
         self.is_kept.store(rest == lineage::Rest::Needed, Ordering::Relaxed);
         // Otherwise the volume's snapshot, of which nothing is known after a crash, goes with the volume.
         let parent = self.parent.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match parent {
             Some(parent) if rest == lineage::Rest::Gone => {
-                Ok(lineage::release(&self.context, &parent).await?)
+                Ok(lineage::release(&self.context, store, &parent).await?)
             }
             _ => Ok(()),
         }

@@ -1,11 +1,13 @@
-//! The cache of images (`image_volume_cache`): what an image that is not raw holds, as a raw image on the volumes' pool
-//! with a snapshot. Volumes are clones of that, so that the second one is there at once.
+//! The cache of images (`image_volume_cache`): what an image that is not raw holds, as a raw image in the pool of
+//! volumes, with a snapshot. Volumes are clones of that, so that the second one is there at once.
 //!
 //! The table says which there are. One is put out of use by giving it the name of a deleted volume, and then its row
 //! goes; clones keep it as they keep a deleted volume (see [`lineage`]).
 
+use std::sync::Arc;
+
 use super::{Context, lineage, names};
-use crate::block::{Missing, OpenMode, SnapshotPath};
+use crate::block::{Backend, BlockStore, Missing, OpenMode, SnapshotPath};
 use crate::db::{CachedImage, Leftover};
 use crate::jobs::{Cause, Run, StepError};
 use crate::model::{Gib, ImageId};
@@ -20,17 +22,22 @@ pub struct Limits {
 }
 
 /// What volumes of this image are cloned from, if it is there. From now on it counts as used.
-pub(super) async fn find(image: &ImageId, run: &Run) -> Result<Option<CachedImage>, StepError> {
+pub(super) async fn find(
+    image: &ImageId,
+    backend: &Backend,
+    run: &Run,
+) -> Result<Option<CachedImage>, StepError> {
     let mut repository = run.transaction().await?;
-    let Some(found) = repository.cached_images_of(image).await?.into_iter().next() else { return Ok(None) };
+    let mut kept = repository.cached_images_of(image).await?.into_iter();
+    let Some(found) = kept.find(|cached| *cached.backend == *backend.name) else { return Ok(None) };
     repository.use_cached_image(&found.name, run.now()).await?;
     repository.commit().await?;
     Ok(Some(found))
 }
 
-pub(super) fn path(context: &Context, cached: &CachedImage) -> SnapshotPath {
+pub(super) fn path(backend: &Backend, cached: &CachedImage) -> SnapshotPath {
     SnapshotPath {
-        pool: context.stores.volumes.pool().to_owned(),
+        pool: backend.store.pool().to_owned(),
         image: cached.name.clone(),
         snapshot: names::IMAGE_SNAPSHOT.to_owned(),
     }
@@ -39,6 +46,7 @@ pub(super) fn path(context: &Context, cached: &CachedImage) -> SnapshotPath {
 /// Puts others out of use until there is room for one of this size. `false`: there never is.
 pub(super) async fn make_room(
     context: &Context,
+    backend: &Backend,
     limits: Limits,
     size: Gib,
     run: &Run,
@@ -47,6 +55,7 @@ pub(super) async fn make_room(
         return Ok(false);
     }
     let mut kept = run.database.read().await?.cached_images().await?;
+    kept.retain(|cached| *cached.backend == *backend.name);
     let too_much = |kept: &[CachedImage]| {
         let sum: i64 = kept.iter().map(|cached| cached.size.get()).sum();
         (limits.count > 0 && kept.len() >= limits.count) || (limits.gib > 0 && sum + size.get() > limits.gib)
@@ -74,15 +83,20 @@ pub(super) async fn evict(context: &Context, cached: &CachedImage, run: &Run) ->
     forget(context, cached, rest, run).await
 }
 
+/// `None`: its backend is not configured any more.
+fn store<'a>(context: &'a Context, cached: &CachedImage) -> Option<&'a Arc<dyn BlockStore>> {
+    context.stores.volumes.named(&cached.backend).map(|backend| &backend.store)
+}
+
 /// Nobody clones from it any more.
 async fn retire(context: &Context, cached: &CachedImage) -> Result<lineage::Rest, StepError> {
-    let store = &context.stores.volumes;
+    let Some(store) = store(context, cached) else { return Ok(lineage::Rest::Gone) };
     let deleted = names::deleted(&cached.name);
     {
         let _lock = context.locks.lock(&cached.name).await;
         store.rename(&cached.name, &deleted).await.or_missing()?;
     }
-    Ok(lineage::reap(context, store.pool(), &deleted).await?)
+    Ok(lineage::reap(context, store, &deleted).await?)
 }
 
 /// The row goes last: until then whoever comes after a crash finds what is to be done.
@@ -92,10 +106,9 @@ async fn forget(
     rest: lineage::Rest,
     run: &Run,
 ) -> Result<(), StepError> {
-    let pool = context.stores.volumes.pool().to_owned();
-    let leftover = Leftover { pool, name: names::deleted(&cached.name) };
     let mut repository = run.transaction().await?;
-    if rest == lineage::Rest::Needed {
+    if let Some(store) = store(context, cached).filter(|_| rest == lineage::Rest::Needed) {
+        let leftover = Leftover { pool: store.pool().to_owned(), name: names::deleted(&cached.name) };
         repository.add_leftover(&leftover, run.now()).await?;
     }
     repository.remove_cached_image(&cached.name).await?;
@@ -103,8 +116,9 @@ async fn forget(
 }
 
 async fn has_clones(context: &Context, cached: &CachedImage) -> Result<bool, StepError> {
-    let opened = context.stores.volumes.open(&names::deleted(&cached.name), OpenMode::ReadOnly).await;
-    let Some(image) = opened.or_missing()? else { return Ok(false) };
+    let Some(store) = store(context, cached) else { return Ok(false) };
+    let opened = store.open(&names::deleted(&cached.name), OpenMode::ReadOnly).await.or_missing()?;
+    let Some(image) = opened else { return Ok(false) };
     let children = image.children().await;
     image.close().await?;
     // Those that may not be named are clones too.

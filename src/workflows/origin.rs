@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 use super::{Context, names, seal_image};
-use crate::block::{BlockImage, OpenMode, SnapshotPath};
+use crate::block::{BlockImage, BlockStore, OpenMode, SnapshotPath};
 use crate::formats::{self, Disk, Format};
 use crate::jobs::{Run, StepError};
 use crate::model::ImageId;
@@ -20,9 +20,8 @@ pub(super) struct Origin {
 /// Where its bytes lie.
 #[derive(Clone)]
 pub(super) struct Location {
+    pub store: Arc<dyn BlockStore>,
     pub path: SnapshotPath,
-    /// Volumes can be clones of it.
-    pub clones: bool,
     /// Of the image, in bytes.
     pub size: Option<u64>,
     /// `None`: its bytes are those of the disk.
@@ -49,13 +48,17 @@ impl Origin {
                 let location = names::parse_location(&text).ok_or_else(|| {
                     StepError::fatal("The image has no bytes in a store that is configured.")
                 })?;
+                let store = context
+                    .pool_of(location.fsid, location.pool)
+                    .await?
+                    .ok_or_else(|| StepError::fatal("The image lies in a pool that is not configured."))?;
                 Ok(Location {
+                    store: store.clone(),
                     path: SnapshotPath {
                         pool: location.pool.to_owned(),
                         image: location.image.to_owned(),
                         snapshot: location.snapshot.to_owned(),
                     },
-                    clones: context.stores.volumes.fsid().await? == location.fsid,
                     size,
                     format,
                 })
@@ -67,10 +70,7 @@ impl Origin {
     pub(super) async fn open(&self, context: &Context, run: &Run) -> Result<Source, StepError> {
         let location = self.location(context, run).await?;
         let path = &location.path;
-        let store = context
-            .store_of(&path.pool)
-            .ok_or_else(|| StepError::fatal("The image lies in a pool that is not configured."))?;
-        let file = store.open(&path.image, OpenMode::Snapshot(path.snapshot.clone())).await?;
+        let file = location.store.open(&path.image, OpenMode::Snapshot(path.snapshot.clone())).await?;
         let opened = match location.format {
             Some(format) => open_disk(&*file, format).await.map(Some),
             None => Ok(None),
@@ -104,12 +104,12 @@ impl Source {
     /// Writes the disk to the start of a volume's image, and closes the source. `onto_empty`: see [`CopyOptions`].
     pub(super) async fn write(
         mut self,
-        context: &Context,
+        store: &Arc<dyn BlockStore>,
         name: &str,
         onto_empty: bool,
         run: &Run,
     ) -> Result<(), StepError> {
-        let written = self.write_open(context, name, onto_empty, run).await;
+        let written = self.write_open(store, name, onto_empty, run).await;
         self.close().await?;
         metrics::transferred(Direction::Copy, written?);
         Ok(())
@@ -117,12 +117,12 @@ impl Source {
 
     async fn write_open(
         &mut self,
-        context: &Context,
+        store: &Arc<dyn BlockStore>,
         name: &str,
         onto_empty: bool,
         run: &Run,
     ) -> Result<u64, StepError> {
-        let to = context.stores.volumes.open(name, OpenMode::ReadWrite).await?;
+        let to = store.open(name, OpenMode::ReadWrite).await?;
         let chunk = self.file.object_size().max(to.object_size());
         let options = CopyOptions { chunk, onto_empty, ..CopyOptions::default() };
         let written = match self.disk.take() {

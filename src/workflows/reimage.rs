@@ -34,8 +34,9 @@ impl Workflow for Reimage {
     }
 
     async fn run(&self, _: &'static str, run: &Run) -> Result<(), StepError> {
+        let store = self.context.store_of(&self.id, run).await?;
         let source = self.origin.open(&self.context, run).await?;
-        source.write(&self.context, &names::volume(&self.id), false, run).await
+        source.write(store, &names::volume(&self.id), false, run).await
     }
 
     /// What was overwritten is not brought back; reimaged once more it is whole.

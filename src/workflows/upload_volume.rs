@@ -5,12 +5,12 @@
 //! Otherwise the bytes go the way of an upload, digests and all.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Context, lineage, names, seal_image};
-use crate::block::{ErrorKind, Missing, OpenMode, SnapshotPath};
+use super::{Context, in_one_cluster, lineage, names, seal_image};
+use crate::block::{BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
 use crate::db::{self, ImageChange, Repository, VolumeChange};
 use crate::jobs::{self, Cause, Origin, Run, StepError, Task, Workflow};
 use crate::model::{ImageId, ImageStatus, VolumeId, VolumeStatus};
@@ -31,9 +31,14 @@ impl UploadVolume {
         Self { context, volume_id, image_id, is_clone: AtomicBool::new(false), change: Mutex::default() }
     }
 
-    fn source(&self) -> SnapshotPath {
+    /// Where the volume lies.
+    async fn store(&self, run: &Run) -> Result<&Arc<dyn BlockStore>, StepError> {
+        self.context.store_of(&self.volume_id, run).await
+    }
+
+    fn source(&self, store: &Arc<dyn BlockStore>) -> SnapshotPath {
         SnapshotPath {
-            pool: self.context.stores.volumes.pool().to_owned(),
+            pool: store.pool().to_owned(),
             image: names::volume(&self.volume_id),
             snapshot: names::upload_snapshot(&self.image_id),
         }
@@ -42,26 +47,26 @@ impl UploadVolume {
     async fn write(&self, run: &Run) -> Result<(), StepError> {
         // What an earlier run of this step left: nobody uses it yet.
         self.discard(run).await?;
-        let is_clone = self.try_clone().await?;
+        let is_clone = self.try_clone(run).await?;
         self.is_clone.store(is_clone, Ordering::Relaxed);
         if is_clone { Ok(()) } else { self.copy(run).await }
     }
 
     /// `false`: images and volumes lie in different clusters, or the images' user may not read volumes.
-    async fn try_clone(&self) -> Result<bool, StepError> {
-        let stores = &self.context.stores;
-        if stores.images.fsid().await? != stores.volumes.fsid().await? {
+    async fn try_clone(&self, run: &Run) -> Result<bool, StepError> {
+        let (images, volumes) = (&self.context.stores.images, self.store(run).await?);
+        if !in_one_cluster(images, volumes).await? {
             return Ok(false);
         }
         let name = self.image_id.as_str();
-        match stores.images.clone_snapshot(&self.source(), name, None).await {
+        match images.clone_snapshot(&self.source(volumes), name, None).await {
             Err(error) if error.kind == ErrorKind::Denied => {
                 tracing::info!(%error, "the bytes of a volume are copied, for it cannot be cloned");
                 return Ok(false);
             }
             cloned => cloned?,
         }
-        let image = stores.images.open(name, OpenMode::ReadOnly).await?;
+        let image = images.open(name, OpenMode::ReadOnly).await?;
         let size = image.size().await;
         image.close().await?;
         // No store has more than the column holds.
@@ -71,14 +76,16 @@ impl UploadVolume {
     }
 
     async fn copy(&self, run: &Run) -> Result<(), StepError> {
-        let (stores, source) = (&self.context.stores, self.source());
-        let from = stores.volumes.open(&source.image, OpenMode::Snapshot(source.snapshot)).await?;
+        let volumes = self.store(run).await?;
+        let source = self.source(volumes);
+        let from = volumes.open(&source.image, OpenMode::Snapshot(source.snapshot)).await?;
         let size = from.size().await?;
         let reading = SendOptions { chunk: from.object_size(), ..SendOptions::default() };
         let body = send(from.clone(), 0..size, reading);
         let intake = &self.context.options.intake;
         let name = self.image_id.as_str();
-        let received = intake.take_in(&stores.images, name, Some(size), body, &run.progress).await;
+        let received =
+            intake.take_in(&self.context.stores.images, name, Some(size), body, &run.progress).await;
         from.close().await?;
         let received = received?;
         metrics::transferred(Direction::Copy, received.size);
@@ -88,13 +95,14 @@ impl UploadVolume {
     }
 
     /// A clone needs the snapshot for longer; it goes when that is detached.
-    async fn release(&self) -> Result<(), StepError> {
-        if self.is_clone.load(Ordering::Relaxed) { Ok(()) } else { self.drop_snapshot().await }
+    async fn release(&self, run: &Run) -> Result<(), StepError> {
+        if self.is_clone.load(Ordering::Relaxed) { Ok(()) } else { self.drop_snapshot(run).await }
     }
 
-    async fn drop_snapshot(&self) -> Result<(), StepError> {
-        let source = self.source();
-        let opened = self.context.stores.volumes.open(&source.image, OpenMode::ReadWrite).await;
+    async fn drop_snapshot(&self, run: &Run) -> Result<(), StepError> {
+        let volumes = self.store(run).await?;
+        let source = self.source(volumes);
+        let opened = volumes.open(&source.image, OpenMode::ReadWrite).await;
         let Some(image) = opened.or_missing()? else { return Ok(()) };
         let dropped = lineage::drop_snapshot(&*image, &source.snapshot).await;
         image.close().await?;
@@ -136,12 +144,12 @@ impl Workflow for UploadVolume {
     async fn run(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
         match step {
             "snapshot" => {
-                let source = self.source();
-                let store = &self.context.stores.volumes;
+                let store = self.store(run).await?;
+                let source = self.source(store);
                 Ok(lineage::take_snapshot(store, &source.image, &source.snapshot).await?)
             }
             "write" => self.write(run).await,
-            "release" => self.release().await,
+            "release" => self.release(run).await,
             _ => seal_image::seal(&self.context, &self.image_id, run).await.map(drop),
         }
     }
@@ -149,7 +157,7 @@ impl Workflow for UploadVolume {
     async fn undo(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
         match step {
             "write" => self.discard(run).await,
-            "snapshot" => self.drop_snapshot().await,
+            "snapshot" => self.drop_snapshot(run).await,
             _ => Ok(()),
         }
     }

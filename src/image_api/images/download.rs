@@ -10,6 +10,7 @@ use super::find;
 use crate::block::{BlockImage, OpenMode};
 use crate::db::Image;
 use crate::http::App;
+use crate::http::conditions;
 use crate::http::range::{self, RangeError, Stretch};
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
@@ -25,13 +26,19 @@ use crate::workflows::names::parse_location;
     params(
         ("image_id" = String, Path, description = "UUID of the image"),
         ("Range" = Option<String>, Header, description = "One range: `bytes=0-1023`, `bytes=1024-`, `bytes=-512`"),
+        ("If-Range" = Option<String>, Header, description = "The range only of the bytes with this `ETag`; else all"),
+        ("If-None-Match" = Option<String>, Header, description = "Nothing when the bytes have one of these `ETag`s"),
     ),
     responses(
         (status = 200, description = "All bytes", content_type = "application/octet-stream",
-            headers(("Content-MD5" = String, description = "The checksum, in hexadecimal"))),
+            headers(
+                ("Content-MD5" = String, description = "The checksum, in hexadecimal"),
+                ("ETag" = String, description = "The checksum, in quotes"),
+            )),
         (status = 204, description = "The image has no bytes yet"),
         (status = 206, description = "The bytes of the range", content_type = "application/octet-stream",
             headers(("Content-Range" = String, description = "Which, and of how many"))),
+        (status = 304, description = "The client has these bytes"),
         (status = 400, description = "Several ranges, or a body", body = FaultBody),
         (status = 403, description = "The image is deactivated", body = FaultBody),
         (status = 404, description = "There is no such image", body = FaultBody),
@@ -58,7 +65,11 @@ pub async fn download(
     else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    let asked = asked(&headers, size)?;
+    let tag = image.checksum.as_ref().map(|checksum| format!("\"{checksum}\""));
+    if let Some(tag) = tag.as_ref().filter(|tag| conditions::has_already(&headers, tag)) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.clone())]).into_response());
+    }
+    let asked = if conditions::wants_range(&headers, tag.as_deref()) { asked(&headers, size)? } else { None };
     let source = open(&app, &image).await?;
 
     let stretch = asked.unwrap_or(Stretch { start: 0, end: size });
@@ -76,6 +87,9 @@ pub async fn download(
     if asked.is_some() {
         let range = format!("bytes {}-{}/{size}", stretch.start, stretch.end.saturating_sub(1));
         answer = answer.header(header::CONTENT_RANGE, range);
+    }
+    if let Some(tag) = tag {
+        answer = answer.header(header::ETAG, tag);
     }
     if let Some(checksum) = &image.checksum {
         // In hexadecimal, and of the whole image even with a range, as Glance has it.

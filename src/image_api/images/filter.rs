@@ -10,6 +10,7 @@ use crate::db::{ImageFilter, ImageNumber, Operator};
 use crate::http::Query;
 use crate::image_api::fault::{Fault, Result};
 use crate::image_api::request::Call;
+use crate::model::MemberStatus;
 
 /// Conditions of one list: each is a term of the query, and SQLite nests at most 1000.
 const MOST_CONDITIONS: usize = 200;
@@ -32,6 +33,10 @@ pub fn parse(query: &Query, call: &Call) -> Result<Option<ImageFilter>> {
     if !call.guard.is_admin() {
         filter.visible_to = Some(call.project_id().clone());
     }
+    filter.member_status = match query.last("member_status") {
+        None => Some(MemberStatus::Accepted),
+        Some(status) => status.parse().ok(),
+    };
     match query.last("visibility") {
         None => filter.community_of = Some(call.project_id().clone()),
         Some("all") => {}
@@ -57,7 +62,7 @@ fn check(query: &Query) -> Result<()> {
         return refuse("The \"changes-since\" filter is no longer available on v2.".to_owned());
     }
     let status = query.last("member_status").unwrap_or("accepted");
-    if !["pending", "accepted", "rejected", "all"].contains(&status) {
+    if status != "all" && status.parse::<MemberStatus>().is_err() {
         return refuse(format!("Invalid status: {status}"));
     }
     for (key, value) in [

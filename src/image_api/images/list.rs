@@ -2,7 +2,6 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
-use url::form_urlencoded;
 use utoipa::ToSchema;
 
 use super::{ImageView, filter, find};
@@ -10,7 +9,10 @@ use crate::db::{Direction, Page, SortKey};
 use crate::http::{App, Query, images};
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
+use crate::image_api::paging;
 use crate::image_api::request::Call;
+
+const PATH: &str = "/v2/images";
 
 #[derive(Serialize, ToSchema)]
 pub struct ImageList {
@@ -44,6 +46,8 @@ pub struct ImageList {
         ("size_max" = Option<i64>, Query, description = "At most; likewise min_ram_max, min_disk_max"),
         ("tag" = Option<Vec<String>>, Query, description = "All of these"),
         ("visibility" = Option<String>, Query, description = "`public`, `private`, `shared`, `community` or `all`"),
+        ("member_status" = Option<String>, Query,
+            description = "Of what is shared with the project: what it said to it, or `all`; `accepted` by default"),
         ("owner" = Option<String>, Query, description = "A project"),
         ("protected" = Option<bool>, Query, description = "`true` or `false`"),
         ("os_hidden" = Option<bool>, Query, description = "`true` or `false`, which is the default"),
@@ -64,10 +68,7 @@ pub async fn list(State(app): State<App>, call: Call, RawQuery(raw): RawQuery) -
     let query = Query::parse(&raw);
     let filter = filter::parse(&query, &call)?;
     let limits = &app.config.images;
-    let limit = match query.last("limit") {
-        None => i64::from(limits.limit_param_default),
-        Some(limit) => parse_limit(limit)?.min(i64::from(limits.api_limit_max)),
-    };
+    let limit = paging::limit(&query, limits)?;
     let mut page = Page {
         sort: parse_sort(&query)?,
         marker: query.last("marker").map(str::to_owned),
@@ -89,44 +90,21 @@ pub async fn list(State(app): State<App>, call: Call, RawQuery(raw): RawQuery) -
         None => Vec::new(),
     };
     let is_full = images.len() as i64 == limit;
-    images.retain(|image| call.guard.allows(rules::GET_IMAGE, &images::target(image)));
+    images.retain(|image| call.guard.allows(rules::GET_IMAGE, &images::target(image, call.project_id())));
 
-    let next = images.last().filter(|_| is_full).map(|last| link(&query, Some(last.id.as_str())));
+    let next =
+        images.last().filter(|_| is_full).map(|last| paging::link(PATH, &query, Some(last.id.as_str())));
     let show = |image| ImageView::new(image, limits.show_image_direct_url);
     Ok(Json(ImageList {
-        first: link(&query, None),
+        first: paging::link(PATH, &query, None),
         schema: "/v2/schemas/images",
         next,
         images: images.into_iter().map(show).collect(),
     }))
 }
 
-/// The same query with another marker. Glance keeps one value a key here, and so loses tags.
-fn link(query: &Query, marker: Option<&str>) -> String {
-    let mut pairs = form_urlencoded::Serializer::new(String::new());
-    pairs.extend_pairs(query.0.iter().filter(|(key, _)| key != "marker"));
-    if let Some(marker) = marker {
-        pairs.append_pair("marker", marker);
-    }
-    match pairs.finish() {
-        none if none.is_empty() => "/v2/images".to_owned(),
-        query => format!("/v2/images?{query}"),
-    }
-}
-
-fn parse_limit(text: &str) -> Result<i64> {
-    let text = text.trim();
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => (-1, digits),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
-        return Err(Fault::BadRequest("limit param must be an integer".to_owned()));
-    }
-    match sign * digits.parse().unwrap_or(i64::MAX) {
-        negative if negative < 0 => Err(Fault::BadRequest("limit param must be positive".to_owned())),
-        limit => Ok(limit),
-    }
+fn sort_key(text: &str) -> Result<&'static str> {
+    paging::sort_key(text, &SORT_KEYS.map(|key| (key, key)))
 }
 
 /// API name and column of what a list can be sorted by.
@@ -146,12 +124,12 @@ fn parse_sort(query: &Query) -> Result<Vec<SortKey>> {
             directions.push(if direction.is_empty() {
                 Direction::Descending
             } else {
-                sort_direction(direction)?
+                paging::direction(direction)?
             });
         }
     } else {
         keys = query.all("sort_key").map(sort_key).collect::<Result<_>>()?;
-        directions = query.all("sort_dir").map(sort_direction).collect::<Result<_>>()?;
+        directions = query.all("sort_dir").map(paging::direction).collect::<Result<_>>()?;
         if directions.len() > 1 && directions.len() != keys.len() {
             return Err(Fault::BadRequest(
                 "Number of sort dirs does not match the number of sort keys".to_owned(),
@@ -174,22 +152,4 @@ fn parse_sort(query: &Query) -> Result<Vec<SortKey>> {
         }
     }
     Ok(sort)
-}
-
-fn sort_key(text: &str) -> Result<&'static str> {
-    let key = text.trim();
-    SORT_KEYS.into_iter().find(|known| *known == key).ok_or_else(|| {
-        Fault::BadRequest(format!(
-            "Invalid sort key: {key}. It must be one of the following: {}.",
-            SORT_KEYS.join(", ")
-        ))
-    })
-}
-
-fn sort_direction(text: &str) -> Result<Direction> {
-    match text.trim() {
-        "asc" => Ok(Direction::Ascending),
-        "desc" => Ok(Direction::Descending),
-        other => Err(Fault::BadRequest(format!("Invalid sort direction: {other}"))),
-    }
 }

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::image_api::fault::{Fault, Result};
+use crate::image_api::schema::{self, UUID_PATTERN, integral, no_nul};
 
 /// Characters in a name, a tag, an owner or the name of a custom property.
 pub const MAX_LENGTH: usize = 255;
@@ -26,9 +27,6 @@ const STATUSES: &[&str] = &[
     "pending_delete",
     "deactivated",
 ];
-
-const ID_PATTERN: &str =
-    "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$";
 
 #[derive(Clone, Copy)]
 enum Holds {
@@ -121,24 +119,7 @@ pub fn check_custom_name(name: &str) -> Result<()> {
 /// Refuses a value that the schema does not allow, or no column takes.
 pub fn check(name: &str, value: &Value) -> Result<()> {
     let holds = base(name).map_or(Holds::Text, |property| property.holds);
-    if let Err((reason, place)) = holds.allows(value) {
-        return Err(Fault::BadRequest(format!(
-            "Provided object does not match schema 'image': {reason}\n\nOn instance['{name}']{place}"
-        )));
-    }
-    match value {
-        Value::String(text) => no_nul(text),
-        Value::Array(items) => items.iter().filter_map(Value::as_str).try_for_each(no_nul),
-        _ => Ok(()),
-    }
-}
-
-/// Glance takes NUL where MySQL does; PostgreSQL has no way to keep it.
-pub fn no_nul(text: &str) -> Result<()> {
-    if text.contains('\0') {
-        return Err(Fault::BadRequest("The character NUL is not allowed in texts.".to_owned()));
-    }
-    Ok(())
+    schema::check_within("image", &holds.schema(), value, &format!("['{name}']"))
 }
 
 /// `min_ram` or `min_disk`, in their bounds.
@@ -153,68 +134,10 @@ pub fn number(name: &str, value: &Value) -> Result<i64> {
     }
 }
 
-/// A JSON schema calls 1.0 an integer.
-fn integral(value: &Value) -> Option<i128> {
-    if let Some(number) = value.as_i64() {
-        return Some(number.into());
-    }
-    let number = value.as_f64()?;
-    (number.fract() == 0.0).then_some(number as i128)
-}
-
 impl Holds {
-    /// Else the reason, and where in the value.
-    fn allows(self, value: &Value) -> Result<(), (String, String)> {
-        let shown = || shown(value);
-        let refuse = |reason: String| Err((reason, String::new()));
-        let wrong_type = |types: &str| refuse(format!("{} is not of type {types}", shown()));
-        let text_of = |types: &str, max: usize| match value.as_str() {
-            None => wrong_type(types),
-            Some(text) if text.chars().count() > max => refuse(format!("{} is too long", shown())),
-            Some(_) => Ok(()),
-        };
-        let choice_of = |choices: &[&str], null: &str| match value.as_str() {
-            Some(text) if choices.contains(&text) => Ok(()),
-            _ => refuse(format!("{} is not one of [{null}'{}']", shown(), choices.join("', '"))),
-        };
-        match self {
-            Holds::TextOrNull(_) | Holds::ChoiceOrNull(_) | Holds::IntegerOrNull if value.is_null() => Ok(()),
-            Holds::Text => text_of("'string'", usize::MAX),
-            Holds::TextOrNull(max) => text_of("'null', 'string'", max),
-            Holds::Id => match value.as_str() {
-                None => wrong_type("'string'"),
-                Some(text) if super::view::parse_id(text).is_none() => {
-                    refuse(format!("{} does not match '{ID_PATTERN}'", shown()))
-                }
-                Some(_) => Ok(()),
-            },
-            Holds::Choice(_) if !value.is_string() => wrong_type("'string'"),
-            Holds::ChoiceOrNull(_) if !value.is_string() => wrong_type("'null', 'string'"),
-            Holds::Choice(choices) => choice_of(choices, ""),
-            Holds::ChoiceOrNull(choices) => choice_of(choices, "None, "),
-            Holds::Boolean if !value.is_boolean() => wrong_type("'boolean'"),
-            Holds::Integer if integral(value).is_none() => wrong_type("'integer'"),
-            Holds::IntegerOrNull if integral(value).is_none() => wrong_type("'null', 'integer'"),
-            Holds::Boolean | Holds::Integer | Holds::IntegerOrNull => Ok(()),
-            Holds::Locations if !value.is_array() => wrong_type("'array'"),
-            Holds::Locations => Ok(()),
-            Holds::Tags => {
-                let Some(tags) = value.as_array() else { return wrong_type("'array'") };
-                tags.iter().enumerate().try_for_each(|(i, tag)| {
-                    let reason = match tag.as_str() {
-                        None => "is not of type 'string'",
-                        Some(text) if text.chars().count() > MAX_LENGTH => "is too long",
-                        Some(_) => return Ok(()),
-                    };
-                    Err((format!("{} {reason}", self::shown(tag)), format!("[{i}]")))
-                })
-            }
-        }
-    }
-
     fn schema(self) -> Value {
         match self {
-            Holds::Id => json!({"type": "string", "pattern": ID_PATTERN}),
+            Holds::Id => json!({"type": "string", "pattern": UUID_PATTERN}),
             Holds::Text => json!({"type": "string"}),
             Holds::TextOrNull(max) => json!({"type": ["null", "string"], "maxLength": max}),
             Holds::Choice(choices) => json!({"type": "string", "enum": choices}),
@@ -236,28 +159,22 @@ impl Holds {
                     "properties": {
                         "url": {"type": "string", "maxLength": MAX_LENGTH},
                         "metadata": {"type": "object"},
+                        "validation_data": {
+                            "type": "object",
+                            "writeOnly": true,
+                            "additionalProperties": false,
+                            "properties": {
+                                "checksum": {"type": "string", "minLength": 32, "maxLength": 32},
+                                "os_hash_algo": {"type": "string", "maxLength": 64},
+                                "os_hash_value": {"type": "string", "maxLength": 128},
+                            },
+                            "required": ["os_hash_algo", "os_hash_value"],
+                        },
                     },
                     "required": ["url", "metadata"],
                 },
             }),
         }
-    }
-}
-
-/// A value in an error text as Python writes it, and never more than a line of it.
-fn shown(value: &Value) -> String {
-    let text = match value {
-        Value::Null => "None".to_owned(),
-        Value::Bool(true) => "True".to_owned(),
-        Value::Bool(false) => "False".to_owned(),
-        Value::String(text) => format!("'{text}'"),
-        Value::Array(_) => "[...]".to_owned(),
-        Value::Object(_) => "{...}".to_owned(),
-        Value::Number(number) => number.to_string(),
-    };
-    match text.char_indices().nth(300) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
     }
 }
 

@@ -55,7 +55,7 @@ pub async fn update(
     let mut image = find_to_change(&mut repository, &call, &id).await?;
     call.check_image(rules::MODIFY_IMAGE, &image)?;
     for visibility in changes.iter().filter_map(Change::visibility) {
-        check_visibility(&call, visibility, &images::target(&image))?;
+        check_visibility(&call, visibility, &images::target(&image, call.project_id()))?;
     }
     if !changes.is_empty() {
         let mut draft = Draft::new(image, &call);

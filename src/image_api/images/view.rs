@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::db::{self, Image, Repository};
+use crate::db::{Image, Repository};
 use crate::http::images;
 use crate::image_api::fault::{Fault, Result};
 use crate::image_api::request::Call;
@@ -90,7 +90,7 @@ pub async fn find(repository: &mut Repository, call: &Call, id: &str) -> Result<
         Some(id) => repository.image(&id).await?,
         None => None,
     };
-    visible(image, call).ok_or_else(|| not_found(id))
+    visible(repository, image, call).await?.ok_or_else(|| not_found(id))
 }
 
 /// As [`find`], and nobody else changes it before the transaction ends.
@@ -99,7 +99,7 @@ pub async fn find_to_change(repository: &mut Repository, call: &Call, id: &str) 
         Some(id) => repository.image_to_change(&id).await?,
         None => None,
     };
-    visible(image, call).ok_or_else(|| not_found(id))
+    visible(repository, image, call).await?.ok_or_else(|| not_found(id))
 }
 
 /// With hyphens only, as Glance compares texts; unlike there, case does not matter.
@@ -107,8 +107,13 @@ pub fn parse_id(text: &str) -> Option<ImageId> {
     ImageId::parse(text).filter(|_| text.len() == 36)
 }
 
-fn visible(image: Option<db::Image>, call: &Call) -> Option<db::Image> {
-    image.filter(|image| images::is_visible(image, &call.guard, call.project_id()))
+async fn visible(repository: &mut Repository, image: Option<Image>, call: &Call) -> Result<Option<Image>> {
+    Ok(match image {
+        Some(image) if images::is_visible(repository, &image, &call.guard, call.project_id()).await? => {
+            Some(image)
+        }
+        _ => None,
+    })
 }
 
 fn not_found(id: &str) -> Fault {

@@ -10,19 +10,16 @@ use super::super::request::{Body, Call};
 use super::extend_volume_completion::extend_volume_completion;
 use super::set_bootable::set_bootable;
 use super::update_readonly_flag::update_readonly_flag;
-use super::{attaching, extend, reimage, upload_image};
+use super::{attaching, extend, migrate, reimage, retype, upload_image};
 use crate::http::App;
 
 /// Actions that the real service has beside those that are dispatched below.
-const NOT_YET: [&str; 9] = [
-    "os-retype",
+const NOT_YET: [&str; 6] = [
     "os-set_image_metadata",
     "os-unset_image_metadata",
     "os-show_image_metadata",
     "os-reset_status",
     "os-force_delete",
-    "os-migrate_volume",
-    "os-migrate_volume_completion",
     "os-unmanage",
 ];
 
@@ -31,8 +28,9 @@ const NOT_YET: [&str; 9] = [
     description = "One action, named by the only key of the body: `os-extend` with `new_size` in GiB; `os-reserve`, \
         `os-unreserve`, `os-begin_detaching`, `os-roll_detaching`, `os-attach`, `os-detach`, `os-force_detach`, \
         `os-initialize_connection`, `os-terminate_connection`; `os-set_bootable`, `os-update_readonly_flag`; \
-        `os-extend_volume_completion`; `os-volume_upload_image` with `image_name` makes an image of it, and answers \
-        with that; `os-reimage` (3.68) with `image_id` gives it the bytes of an image.",
+        `os-extend_volume_completion`; `os-retype` with `new_type` and `migration_policy`; `os-migrate_volume` with \
+        `host` and `lock_volume`, and `os-migrate_volume_completion`; `os-volume_upload_image` with `image_name` makes \
+        an image of it, and answers with that; `os-reimage` (3.68) with `image_id` gives it the bytes of an image.",
     params(("volume_id" = String, Path)),
     request_body = Object,
     responses(
@@ -65,6 +63,9 @@ pub async fn action(
         "os-terminate_connection" => attaching::terminate_connection(&app, &call, &id, &body).await,
         "os-unreserve" => attaching::unreserve(&app, &call, &id).await,
         "os-update_readonly_flag" => update_readonly_flag(&app, &call, &id, &body).await,
+        "os-retype" => retype::retype(&app, &call, &id, &body).await,
+        "os-migrate_volume" => migrate::migrate(&app, &call, &id, &body).await,
+        "os-migrate_volume_completion" => migrate::complete(&app, &call, &id, &body).await,
         "revert" => Err(not_yet(&call, Microversion::REVERT, "revert")),
         "os-reimage" => reimage::reimage(&app, &call, &id, &body).await,
         "os-volume_upload_image" => upload_image::upload_image(&app, &call, &id, &body).await,

@@ -35,10 +35,12 @@ impl FromConverted {
     async fn cache(&self, run: &Run) -> Step {
         let (target, image) = (&self.target, &self.origin.image);
         let context = &target.context;
-        let Some(limits) = context.options.image_cache else { return Ok(()) };
+        let Some(limits) = target.making(run).await?.image_cache else { return Ok(()) };
+        let backend = target.backend(run).await?;
         // Several volumes of one image wait for the first one's copy.
-        let _lock = context.locks.lock(&format!("cache {image}")).await;
-        if !run.database.read().await?.cached_images_of(image).await?.is_empty() {
+        let _lock = context.locks.lock(&format!("cache {image} {}", backend.name)).await;
+        let kept = run.database.read().await?.cached_images_of(image).await?;
+        if kept.iter().any(|cached| *cached.backend == *backend.name) {
             return Ok(());
         }
         let room = target.row(run).await?.size.bytes();
@@ -50,15 +52,21 @@ impl FromConverted {
             source.close().await?;
             return Err(too_small(bytes));
         };
-        if !image_cache::make_room(context, limits, size, run).await? {
+        if !image_cache::make_room(context, backend, limits, size, run).await? {
             return source.close().await;
         }
         self.target.downloading(run).await?;
         let name = names::cached(&self.target.id);
         self.target.create_image(&name, size.bytes(), run).await?;
-        source.write(context, &name, true, run).await?;
-        lineage::take_snapshot(&context.stores.volumes, &name, names::IMAGE_SNAPSHOT).await?;
-        let cached = CachedImage { name, image_id: self.origin.image.clone(), size, used_at: run.now() };
+        source.write(&backend.store, &name, true, run).await?;
+        lineage::take_snapshot(&backend.store, &name, names::IMAGE_SNAPSHOT).await?;
+        let cached = CachedImage {
+            name,
+            image_id: self.origin.image.clone(),
+            backend: backend.name.to_string(),
+            size,
+            used_at: run.now(),
+        };
         let mut repository = run.transaction().await?;
         repository.add_cached_image(&cached).await?;
         Ok(repository.commit().await?)
@@ -66,16 +74,17 @@ impl FromConverted {
 
     async fn create(&self, run: &Run) -> Step {
         let context = &self.target.context;
-        let cached = match context.options.image_cache {
-            Some(_) => image_cache::find(&self.origin.image, run).await?,
+        let backend = self.target.backend(run).await?;
+        let cached = match context.making(backend).image_cache {
+            Some(_) => image_cache::find(&self.origin.image, backend, run).await?,
             None => None,
         };
         self.is_clone.store(cached.is_some(), Ordering::Relaxed);
         let Some(cached) = cached else { return self.target.create(run).await };
         self.is_whole.store(cached.size == self.target.row(run).await?.size, Ordering::Relaxed);
-        let path = image_cache::path(context, &cached);
+        let path = image_cache::path(backend, &cached);
         match self.target.clone_from(&path, run).await {
-            Err(_) if !self.is_there(&path).await? => {
+            Err(_) if !self.is_there(&path, run).await? => {
                 // Put out of use this very moment, or half so by a process that died.
                 image_cache::evict(context, &cached, run).await?;
                 Err(StepError::new(Cause::Transient, "The image is being cached anew.", path.image))
@@ -84,8 +93,8 @@ impl FromConverted {
         }
     }
 
-    async fn is_there(&self, path: &SnapshotPath) -> Result<bool, StepError> {
-        let store = &self.target.context.stores.volumes;
+    async fn is_there(&self, path: &SnapshotPath, run: &Run) -> Result<bool, StepError> {
+        let store = self.target.store(run).await?;
         let mode = OpenMode::Snapshot(path.snapshot.clone());
         match store.open(&path.image, mode).await.or_missing()? {
             Some(image) => Ok(image.close().await.map(|()| true)?),
@@ -105,7 +114,7 @@ impl FromConverted {
             source.close().await?;
             return Err(too_small(bytes));
         }
-        source.write(context, &self.target.name(), true, run).await
+        source.write(self.target.store(run).await?, &self.target.name(), true, run).await
     }
 
     /// Of a copy that did not come into the cache.
@@ -115,7 +124,10 @@ impl FromConverted {
         if kept.iter().any(|cached| cached.name == name) {
             return Ok(());
         }
-        let store = &self.target.context.stores.volumes;
+        if self.target.row(run).await?.host.is_none() {
+            return Ok(());
+        }
+        let store = self.target.store(run).await?;
         if let Some(image) = store.open(&name, OpenMode::ReadWrite).await.or_missing()? {
             let dropped = lineage::drop_snapshot(&*image, names::IMAGE_SNAPSHOT).await;
             image.close().await?;
@@ -140,7 +152,7 @@ impl Workflow for FromConverted {
             "cache" => self.cache(run).await,
             "create" => self.create(run).await,
             "download" => self.download(run).await,
-            "resize" if self.is_whole.load(Ordering::Relaxed) => Ok(()),
+            "resize" if self.is_whole.load(Ordering::Relaxed) => self.target.limit(run).await,
             "resize" => self.target.grow(run).await,
             other => Err(unknown_step(other)),
         }

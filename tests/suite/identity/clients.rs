@@ -1,5 +1,7 @@
 //! `openstack` and openstacksdk, as users have them, log in with the `clouds.yaml` of a first start.
 
+mod images;
+
 use std::path::PathBuf;
 use std::process::Command;
 

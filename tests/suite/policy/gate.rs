@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use pumice::identity::policy;
-use pumice::model::ImageStatus;
+use pumice::model::{ImageStatus, MemberStatus};
 use serde_json::{Value, json};
 
 use super::stage::{ADMIN, Api, OURS, PLAYERS, Player, Stage, THEIRS};
@@ -27,7 +27,7 @@ impl Route {
 }
 
 /// Actions that are there.
-const ACTIONS: [(&str, &str); 17] = [
+const ACTIONS: [(&str, &str); 20] = [
     ("/v3/volumes/{volume_id}/action", "os-attach"),
     ("/v3/volumes/{volume_id}/action", "os-begin_detaching"),
     ("/v3/volumes/{volume_id}/action", "os-detach"),
@@ -35,7 +35,10 @@ const ACTIONS: [(&str, &str); 17] = [
     ("/v3/volumes/{volume_id}/action", "os-extend_volume_completion"),
     ("/v3/volumes/{volume_id}/action", "os-force_detach"),
     ("/v3/volumes/{volume_id}/action", "os-initialize_connection"),
+    ("/v3/volumes/{volume_id}/action", "os-migrate_volume"),
+    ("/v3/volumes/{volume_id}/action", "os-migrate_volume_completion"),
     ("/v3/volumes/{volume_id}/action", "os-reserve"),
+    ("/v3/volumes/{volume_id}/action", "os-retype"),
     ("/v3/volumes/{volume_id}/action", "os-roll_detaching"),
     ("/v3/volumes/{volume_id}/action", "os-set_bootable"),
     ("/v3/volumes/{volume_id}/action", "os-terminate_connection"),
@@ -48,7 +51,7 @@ const ACTIONS: [(&str, &str); 17] = [
 ];
 
 /// Routes that tell everybody the same, or nothing: the real services ask no rule either.
-const OPEN: [&str; 15] = [
+const OPEN: [&str; 29] = [
     "GET /",
     "GET /versions",
     "GET /v2",
@@ -57,6 +60,20 @@ const OPEN: [&str; 15] = [
     "GET /v2/info/usage",
     "GET /v2/schemas/image",
     "GET /v2/schemas/images",
+    "GET /v2/schemas/member",
+    "GET /v2/schemas/members",
+    "GET /v2/schemas/metadefs/namespace",
+    "GET /v2/schemas/metadefs/namespaces",
+    "GET /v2/schemas/metadefs/object",
+    "GET /v2/schemas/metadefs/objects",
+    "GET /v2/schemas/metadefs/properties",
+    "GET /v2/schemas/metadefs/property",
+    "GET /v2/schemas/metadefs/resource_type",
+    "GET /v2/schemas/metadefs/resource_types",
+    "GET /v2/schemas/metadefs/tag",
+    "GET /v2/schemas/metadefs/tags",
+    "GET /v2/schemas/task",
+    "GET /v2/schemas/tasks",
     "GET /healthcheck",
     "GET /v3",
     "GET /v3/",
@@ -107,8 +124,26 @@ async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
         } else {
             ImageStatus::Active
         };
-        let id = stage.image(OURS, "private", status).await;
-        path = path.replace("{image_id}", id.as_str());
+        let is_shared = route.path.contains("/members");
+        let id = stage.image(OURS, if is_shared { "shared" } else { "private" }, status).await;
+        if is_shared {
+            stage.member(&id, THEIRS, MemberStatus::Pending).await;
+        }
+        path = path.replace("{image_id}", id.as_str()).replace("{member_id}", THEIRS);
+    }
+    if path.contains("{task_id}") {
+        let image = stage.image(OURS, "private", ImageStatus::Queued).await;
+        path = path.replace("{task_id}", stage.task(&image, OURS).await.as_str());
+    }
+    if path.contains("{namespace}") {
+        let namespace = stage.namespace(OURS, "private").await;
+        let tag = if route.method == "POST" { "new" } else { "t" };
+        path = path
+            .replace("{namespace}", &namespace)
+            .replace("{object}", "o")
+            .replace("{property}", "p")
+            .replace("{resource_type}", "r")
+            .replace("{tag}", tag);
     }
     if path.contains("{volume_id}") {
         let id = stage.volume(OURS).await;
@@ -151,7 +186,9 @@ async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
         .replace("{tag}", "t")
         .replace("{alias}", "os-availability-zone")
         .replace("{project_id}", OURS)
-        .replace("{quota_class_name}", "default");
+        .replace("{quota_class_name}", "default")
+        .replace("{host_name}", "pumice@directory")
+        .replace("{cluster_name}", "c");
     assert!(!path.contains('{'), "{} has a variable that this test does not know", route.line());
     if path.ends_with("/events") {
         return stage.open(route.api, player, &path).await.status().as_u16();
@@ -172,6 +209,8 @@ async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
     call.send().await.status.as_u16()
 }
 
+const TAG: &str = "/v2/metadefs/namespaces/{namespace}/tags/{tag}";
+
 async fn body(stage: &Stage, route: &Route) -> Option<(&'static str, Value)> {
     let json = |body| Some(("application/json", body));
     match (route.method.as_str(), route.path.as_str(), route.action) {
@@ -186,6 +225,18 @@ async fn body(stage: &Stage, route: &Route) -> Option<(&'static str, Value)> {
             json!([{"op": "replace", "path": "/name", "value": "another"}]),
         )),
         ("POST", "/v2/images", _) => json(json!({"name": "an image"})),
+        ("POST", "/v2/metadefs/namespaces", _) => json(json!({"namespace": stage.new_name()})),
+        ("PUT", "/v2/metadefs/namespaces/{namespace}", _) => json(json!({"namespace": stage.new_name()})),
+        ("POST", "/v2/metadefs/namespaces/{namespace}/tags", _) => json(json!({"tags": [{"name": "new"}]})),
+        ("POST" | "PUT", path, _) if path.contains("/properties") => {
+            json(json!({"name": "new", "title": "New", "type": "string"}))
+        }
+        ("POST" | "PUT", path, _) if path.contains("{namespace}") && path != TAG => {
+            json(json!({"name": "new"}))
+        }
+        ("PUT", TAG, _) => json(json!({"name": "new"})),
+        ("POST", "/v2/images/{image_id}/members", _) => json(json!({"member": stage.new_name()})),
+        ("PUT", "/v2/images/{image_id}/members/{member_id}", _) => json(json!({"status": "accepted"})),
         ("POST", "/v3/volumes", _) => json(json!({"volume": {"size": 1}})),
         ("POST", "/v3/snapshots", _) => {
             json(json!({"snapshot": {"volume_id": stage.volume(OURS).await.as_str()}}))
@@ -228,6 +279,18 @@ async fn body(stage: &Stage, route: &Route) -> Option<(&'static str, Value)> {
             let image = stage.image(OURS, "private", ImageStatus::Active).await;
             json(json!({"os-reimage": {"image_id": image.as_str()}}))
         }
+        ("POST", _, Some("os-retype")) => {
+            json(json!({"os-retype": {"new_type": stage.volume_type(true).await.as_str()}}))
+        }
+        ("POST", _, Some("os-migrate_volume")) => {
+            // To a place that lives.
+            stage.site.report().await;
+            json(json!({"os-migrate_volume": {"host": "pumice@directory"}}))
+        }
+        ("POST", _, Some("os-migrate_volume_completion")) => {
+            let new_volume = stage.volume(OURS).await;
+            json(json!({"os-migrate_volume_completion": {"new_volume": new_volume.as_str()}}))
+        }
         ("POST", "/v3/volumes/{volume_id}/action", Some(action)) if action != "os-extend" => {
             json(json!({action: {}}))
         }
@@ -239,6 +302,15 @@ async fn body(stage: &Stage, route: &Route) -> Option<(&'static str, Value)> {
         ("PUT", "/v3/snapshots/{snapshot_id}", _) => json(json!({"snapshot": {"name": "another"}})),
         ("PUT" | "POST", path, _) if path.ends_with("/metadata") => json(json!({"metadata": {"a": "b"}})),
         ("PUT", path, _) if path.ends_with("/metadata/{key}") => json(json!({"meta": {"k": "w"}})),
+        ("PUT", "/v3/clusters/enable" | "/v3/clusters/disable", _) => json(json!({"name": "c"})),
+        ("PUT", "/v3/os-services/disable-log-reason", _) => json(json!({
+            "host": "pumice@directory", "binary": "cinder-volume", "disabled_reason": "why"
+        })),
+        ("PUT", "/v3/os-services/enable" | "/v3/os-services/disable", _) => {
+            json(json!({"host": "pumice@directory", "binary": "cinder-volume"}))
+        }
+        ("PUT", path, _) if path.starts_with("/v3/os-services/") => json(json!({"host": "pumice@directory"})),
+        ("POST", "/v3/workers/cleanup", _) => json(json!({})),
         ("PUT", "/v3/os-quota-sets/{project_id}", _) => json(json!({"quota_set": {"backups": 11}})),
         ("PUT", "/v3/os-quota-class-sets/{quota_class_name}", _) => {
             json(json!({"quota_class_set": {"backups": 11}}))

@@ -3,6 +3,7 @@
 mod gate;
 mod hangup;
 mod language;
+mod members;
 mod quotas;
 mod sight;
 pub mod stage;

@@ -7,13 +7,17 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use pumice::config::Config;
-use pumice::db::{Attachment, DefaultVolumeType, Encryption, Image, QosSpecs, Snapshot, Volume, VolumeType};
+use pumice::db::{
+    Attachment, DefaultVolumeType, Encryption, Image, ImageMember, MetadefItem, MetadefNamespace, NewJob,
+    QosSpecs, Resource, Snapshot, Volume, VolumeType,
+};
 use pumice::http::App;
 use pumice::identity::{Authority, Caller};
 use pumice::jobs::{self, Origin, Task, VolumeSource};
 use pumice::model::{
     Access, AttachMode, AttachmentId, AttachmentStatus, Connection, EncryptionId, Gib, ImageId, ImageStatus,
-    JobId, ProjectId, QosSpecsId, SnapshotId, SnapshotStatus, UserId, VolumeId, VolumeStatus, VolumeTypeId,
+    JobId, MemberStatus, MetadefItemId, MetadefKind, MetadefNamespaceId, ProjectId, QosSpecsId, SnapshotId,
+    SnapshotStatus, UserId, VolumeId, VolumeStatus, VolumeTypeId,
 };
 use sqlx::types::Json;
 use tower::ServiceExt;
@@ -70,7 +74,9 @@ impl Stage {
             config.api.request_timeout = pumice::config::Seconds(1);
             change(config);
         });
-        Self { site: site.await }
+        let site = site.await;
+        site.report().await;
+        Self { site }
     }
 
     pub fn app(&self) -> &App {
@@ -123,6 +129,7 @@ impl Stage {
             previous_status: None,
             availability_zone: "nova".to_owned(),
             host: Some("pumice@directory#rbd".to_owned()),
+            migration_status: None,
             volume_type_id: of_type.id,
             volume_type_name: String::new(),
             bootable: false,
@@ -319,6 +326,73 @@ impl Stage {
         };
         let mut repository = self.app().database.begin().await.unwrap();
         repository.add_image(&image).await.unwrap();
+        repository.commit().await.unwrap();
+        id
+    }
+
+    /// Gives a `shared` image to a project.
+    pub async fn member(&self, image: &ImageId, project: &str, status: MemberStatus) {
+        let now = self.app().world.now();
+        let (image_id, member_id) = (image.clone(), ProjectId(project.to_owned()));
+        let member = ImageMember { image_id, member_id, status, created_at: now, updated_at: now };
+        let mut repository = self.app().database.begin().await.unwrap();
+        repository.add_image_member(&member).await.unwrap();
+        repository.commit().await.unwrap();
+    }
+
+    /// A namespace of metadata definitions with the object `o`, the property `p`, the tag `t` and the resource type `r`.
+    pub async fn namespace(&self, project: &str, visibility: &str) -> String {
+        let world = &self.app().world;
+        let now = world.now();
+        let namespace = MetadefNamespace {
+            id: MetadefNamespaceId::from(world.ids.random()),
+            name: self.new_name(),
+            display_name: None,
+            description: None,
+            visibility: visibility.to_owned(),
+            protected: false,
+            project_id: Some(ProjectId(project.to_owned())),
+            created_at: now,
+            updated_at: now,
+        };
+        let mut repository = self.app().database.begin().await.unwrap();
+        repository.add_metadef_namespace(&namespace).await.unwrap();
+        for (kind, name) in [
+            (MetadefKind::Object, "o"),
+            (MetadefKind::Property, "p"),
+            (MetadefKind::Tag, "t"),
+            (MetadefKind::ResourceType, "r"),
+        ] {
+            let item = MetadefItem {
+                id: MetadefItemId::from(world.ids.random()),
+                namespace_id: namespace.id.clone(),
+                kind,
+                name: name.to_owned(),
+                definition: Json(serde_json::Map::new()),
+                created_at: now,
+                updated_at: now,
+            };
+            repository.add_metadef_item(&item).await.unwrap();
+        }
+        repository.commit().await.unwrap();
+        namespace.name
+    }
+
+    /// An import of an image that nobody carries out.
+    pub async fn task(&self, image: &ImageId, project: &str) -> JobId {
+        let world = &self.app().world;
+        let id = JobId::from(world.ids.ordered());
+        let job = NewJob {
+            id: id.clone(),
+            kind: "import_image",
+            resource: Resource { kind: "image", id: image.to_string() },
+            source_id: None,
+            project_id: Some(ProjectId(project.to_owned())),
+            request_id: Some("req-1".to_owned()),
+            payload: serde_json::Value::Null,
+        };
+        let mut repository = self.app().database.begin().await.unwrap();
+        repository.enqueue(&job, world.now()).await.unwrap();
         repository.commit().await.unwrap();
         id
     }

@@ -2,6 +2,7 @@
 
 mod attaching;
 mod attachments;
+mod backends;
 mod bytes;
 mod hostile;
 mod lists;

@@ -34,7 +34,8 @@ async fn assert_holds(house: &House, volume: &VolumeId, bytes: &[u8]) {
 }
 
 async fn parent(house: &House, volume: &VolumeId) -> Option<Parent> {
-    let image = house.stores.volumes.open(&names::volume(volume), OpenMode::ReadOnly).await.unwrap();
+    let image =
+        house.stores.volumes.first().store.open(&names::volume(volume), OpenMode::ReadOnly).await.unwrap();
     let parent = image.parent().await.unwrap();
     image.close().await.unwrap();
     parent
@@ -202,7 +203,8 @@ async fn a_volume_becomes_an_image(store: StoreKind) {
 }
 
 async fn snapshots(house: &House, volume: &VolumeId) -> Vec<String> {
-    let image = house.stores.volumes.open(&names::volume(volume), OpenMode::ReadOnly).await.unwrap();
+    let image =
+        house.stores.volumes.first().store.open(&names::volume(volume), OpenMode::ReadOnly).await.unwrap();
     let snapshots = image.snapshots().await.unwrap();
     image.close().await.unwrap();
     snapshots.into_iter().map(|snapshot| snapshot.name).collect()

@@ -5,6 +5,7 @@ mod bytes;
 mod deletes;
 mod generic;
 mod imports;
+mod moves;
 mod seals;
 mod uploads;
 

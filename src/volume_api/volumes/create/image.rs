@@ -17,16 +17,21 @@ pub async fn find(
 ) -> Result<Image, Fault> {
     // Cinder asks the image service on the caller's behalf: its rules decide.
     let guard = Guard::new(&app.policies, Api::Image, call.context.caller.clone());
-    let visible = |image: &Image| images::may_get(image, &guard, &call.context.project_id);
+    let project = &call.context.project_id;
     let last = reference.rsplit('/').next().unwrap_or(reference);
     if let Some(id) = ImageId::parse(last)
-        && let Some(image) = repository.image(&id).await?.filter(&visible)
+        && let Some(image) = repository.image(&id).await?
+        && images::may_get(repository, &image, &guard, project).await?
     {
         return Ok(image);
     }
     let filter = ImageFilter { name: Some(vec![reference.to_owned()]), ..ImageFilter::default() };
-    let mut named = repository.images(&filter, &Page::default()).await?;
-    named.retain(visible);
+    let mut named = Vec::new();
+    for image in repository.images(&filter, &Page::default()).await? {
+        if images::may_get(repository, &image, &guard, project).await? {
+            named.push(image);
+        }
+    }
     if named.len() > 1 {
         return Err(Fault::Ambiguous(reference.to_owned()));
     }

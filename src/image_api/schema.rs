@@ -1,0 +1,289 @@
+//! Values against JSON schemas: the very ones that `/v2/schemas` shows.
+//!
+//! Of the language of schemas there is as much as those use.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use super::fault::{Fault, Result};
+
+/// The one pattern that schemas use.
+pub const UUID_PATTERN: &str =
+    "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$";
+
+/// What is wrong with a value, and where in it.
+struct Flaw {
+    depth: usize,
+    place: String,
+    reason: String,
+}
+
+/// Refuses a body that the schema does not allow, or no column takes.
+pub fn check(schema: &Value, body: &Value) -> Result<()> {
+    let name = schema["name"].as_str().unwrap_or_default();
+    check_within(name, schema, body, "")
+}
+
+/// Refuses a part of a body; `place` says which, as Python would look for it: `['name']`.
+pub fn check_within(name: &str, schema: &Value, value: &Value, place: &str) -> Result<()> {
+    let mut flaws = Vec::new();
+    Check { root: schema, flaws: &mut flaws }.schema(schema, value, 0, place);
+    // Of several the outermost is told, as Glance's library has it.
+    match flaws.into_iter().min_by_key(|flaw| flaw.depth) {
+        Some(Flaw { reason, place, .. }) => Err(Fault::BadRequest(format!(
+            "Provided object does not match schema '{name}': {reason}\n\nOn instance{place}"
+        ))),
+        None => no_nul_in(value),
+    }
+}
+
+/// Glance takes NUL where MySQL does; PostgreSQL has no way to keep it.
+pub fn no_nul(text: &str) -> Result<()> {
+    if text.contains('\0') {
+        return Err(Fault::BadRequest("The character NUL is not allowed in texts.".to_owned()));
+    }
+    Ok(())
+}
+
+fn no_nul_in(value: &Value) -> Result<()> {
+    match value {
+        Value::String(text) => no_nul(text),
+        Value::Array(items) => items.iter().try_for_each(no_nul_in),
+        Value::Object(fields) => {
+            fields.iter().try_for_each(|(key, value)| no_nul(key).and_then(|()| no_nul_in(value)))
+        }
+        _ => Ok(()),
+    }
+}
+
+struct Check<'a> {
+    /// What references begin at.
+    root: &'a Value,
+    flaws: &'a mut Vec<Flaw>,
+}
+
+impl Check<'_> {
+    fn schema(&mut self, schema: &Value, value: &Value, depth: usize, place: &str) {
+        for (keyword, rule) in schema.as_object().into_iter().flatten() {
+            if let Some(reason) = refused(keyword, rule, value) {
+                self.flaws.push(Flaw { depth, place: place.to_owned(), reason });
+            }
+            match (keyword.as_str(), value) {
+                ("$ref", _) => {
+                    let pointer = rule.as_str().and_then(|text| text.strip_prefix('#')).unwrap_or_default();
+                    if let Some(referred) = self.root.pointer(pointer) {
+                        self.schema(referred, value, depth, place);
+                    }
+                }
+                ("allOf", _) => {
+                    for part in rule.as_array().into_iter().flatten() {
+                        self.schema(part, value, depth, place);
+                    }
+                }
+                ("items", Value::Array(items)) => {
+                    for (i, item) in items.iter().enumerate() {
+                        self.schema(rule, item, depth + 1, &format!("{place}[{i}]"));
+                    }
+                }
+                ("properties", Value::Object(fields)) => {
+                    for (name, rule) in rule.as_object().into_iter().flatten() {
+                        if let Some(field) = fields.get(name) {
+                            self.schema(rule, field, depth + 1, &format!("{place}['{name}']"));
+                        }
+                    }
+                }
+                ("additionalProperties", Value::Object(fields)) => {
+                    self.strangers(schema, rule, fields, depth, place);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Fields that the schema does not name.
+    fn strangers(
+        &mut self,
+        schema: &Value,
+        rule: &Value,
+        fields: &Map<String, Value>,
+        depth: usize,
+        place: &str,
+    ) {
+        let strangers: Vec<_> =
+            fields.iter().filter(|(name, _)| schema["properties"].get(name.as_str()).is_none()).collect();
+        if *rule == Value::Bool(false) && !strangers.is_empty() {
+            let names: Vec<String> = strangers.iter().map(|(name, _)| format!("'{name}'")).collect();
+            let verb = if names.len() == 1 { "was" } else { "were" };
+            let names = shortened(&names.join(", ")).into_owned();
+            let reason = format!("Additional properties are not allowed ({names} {verb} unexpected)");
+            self.flaws.push(Flaw { depth, place: place.to_owned(), reason });
+        } else {
+            for (name, field) in strangers {
+                self.schema(rule, field, depth + 1, &format!("{place}['{name}']"));
+            }
+        }
+    }
+}
+
+/// What one keyword says against a value without looking into it.
+fn refused(keyword: &str, rule: &Value, value: &Value) -> Option<String> {
+    let reason = |is_fine: bool, reason: String| (!is_fine).then(|| format!("{} {reason}", shown(value)));
+    let most = || rule.as_u64().and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
+    match (keyword, value) {
+        ("type", _) => {
+            let types: Vec<&str> = match rule {
+                Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
+                one => one.as_str().into_iter().collect(),
+            };
+            let is_one = types.iter().any(|kind| is_of(value, kind));
+            reason(is_one, format!("is not of type '{}'", types.join("', '")))
+        }
+        ("enum", _) => {
+            let choices = rule.as_array()?;
+            let shown: Vec<_> = choices.iter().map(shown).collect();
+            reason(choices.contains(value), format!("is not one of [{}]", shown.join(", ")))
+        }
+        ("pattern", Value::String(text)) if rule == UUID_PATTERN => {
+            reason(is_uuid(text), format!("does not match '{UUID_PATTERN}'"))
+        }
+        ("maxLength", Value::String(text)) => {
+            reason(text.chars().count() <= most(), "is too long".to_owned())
+        }
+        ("minLength", Value::String(text)) => {
+            let least = usize::try_from(rule.as_u64()?).ok()?;
+            reason(text.chars().count() >= least, "is too short".to_owned())
+        }
+        ("minimum", Value::Number(number)) => {
+            let least = rule.as_f64()?;
+            reason(number.as_f64()? >= least, format!("is less than the minimum of {rule}"))
+        }
+        ("minItems", Value::Array(items)) => {
+            let least = rule.as_u64()?;
+            reason(items.len() as u64 >= least, "is too short".to_owned())
+        }
+        ("uniqueItems", Value::Array(items)) => {
+            let is_unique = items.iter().enumerate().all(|(i, item)| !items[..i].contains(item));
+            reason(is_unique || *rule == Value::Bool(false), "has non-unique elements".to_owned())
+        }
+        ("required", Value::Object(fields)) => {
+            let missing =
+                rule.as_array()?.iter().find(|name| !fields.contains_key(name.as_str().unwrap_or_default()));
+            missing.map(|name| format!("{} is a required property", shown(name)))
+        }
+        _ => None,
+    }
+}
+
+fn is_of(value: &Value, kind: &str) -> bool {
+    match kind {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "string" => value.is_string(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        "number" => value.is_number(),
+        "integer" => integral(value).is_some(),
+        _ => false,
+    }
+}
+
+/// A JSON schema calls 1.0 an integer.
+pub fn integral(value: &Value) -> Option<i128> {
+    if let Some(number) = value.as_i64() {
+        return Some(number.into());
+    }
+    let number = value.as_f64()?;
+    (number.fract() == 0.0).then_some(number as i128)
+}
+
+/// With hyphens only, as Glance compares texts; unlike there, case does not matter.
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()
+}
+
+/// A value in an error text as Python writes it, and never more than a line of it.
+fn shown(value: &Value) -> String {
+    let text = match value {
+        Value::Null => "None".to_owned(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::String(text) => format!("'{text}'"),
+        Value::Array(_) => "[...]".to_owned(),
+        Value::Object(_) => "{...}".to_owned(),
+        Value::Number(number) => number.to_string(),
+    };
+    shortened(&text).into_owned()
+}
+
+fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(300) {
+        Some((end, _)) => Cow::Owned(format!("{}...", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_value_fits_or_the_outermost_flaw_is_told() {
+        let schema = json!({
+            "name": "thing",
+            "properties": {
+                "name": {"type": "string", "maxLength": 3},
+                "kind": {"type": ["null", "string"], "enum": [null, "a", "b"]},
+                "count": {"$ref": "#/definitions/count"},
+                "list": {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": true},
+                "more": {
+                    "type": "object",
+                    "additionalProperties": {"type": "object", "required": ["x"], "properties": {"x": {"type": "number"}}},
+                },
+            },
+            "additionalProperties": false,
+            "definitions": {"count": {"allOf": [{"type": "integer", "minimum": 0}, {"default": 0}]}},
+            "required": ["name"],
+        });
+        let said = |body: Value| match check(&schema, &body) {
+            Ok(()) => String::new(),
+            Err(Fault::BadRequest(said)) => {
+                let said =
+                    said.strip_prefix("Provided object does not match schema 'thing': ").unwrap_or(&said);
+                said.replace("\n\nOn instance", " at ")
+            }
+            Err(other) => panic!("{other:?}"),
+        };
+        for fine in [
+            json!({"name": "abc"}),
+            json!({"name": "äöü", "kind": null, "count": 1.0, "list": ["a", "b"], "more": {}}),
+            json!({"name": "", "kind": "b", "count": 0, "more": {"p": {"x": 1.5, "y": 1}}}),
+        ] {
+            assert_eq!(said(fine.clone()), "", "{fine}");
+        }
+        for (body, expected) in [
+            (json!({}), "'name' is a required property at "),
+            (json!({"name": 5}), "5 is not of type 'string' at ['name']"),
+            (json!({"name": "abcd"}), "'abcd' is too long at ['name']"),
+            (json!({"name": "a", "kind": "c"}), "'c' is not one of [None, 'a', 'b'] at ['kind']"),
+            (json!({"name": "a", "count": -1}), "-1 is less than the minimum of 0 at ['count']"),
+            (json!({"name": "a", "count": 1.5}), "1.5 is not of type 'integer' at ['count']"),
+            (json!({"name": "a", "list": []}), "[...] is too short at ['list']"),
+            (json!({"name": "a", "list": ["b", "b"]}), "[...] has non-unique elements at ['list']"),
+            (json!({"name": "a", "list": ["b", true]}), "True is not of type 'string' at ['list'][1]"),
+            (json!({"name": "a", "more": {"p": {}}}), "'x' is a required property at ['more']['p']"),
+            (
+                json!({"name": "a", "more": {"p": {"x": "y"}}}),
+                "'y' is not of type 'number' at ['more']['p']['x']",
+            ),
+            (json!({"name": 5, "z": 1}), "Additional properties are not allowed ('z' was unexpected) at "),
+            (json!({"y": 1, "z": 1}), "Additional properties are not allowed ('y', 'z' were unexpected) at "),
+            (json!({"name": "a\0"}), "The character NUL is not allowed in texts."),
+            (json!({"name": "a", "more": {"\0": {"x": 1}}}), "The character NUL is not allowed in texts."),
+        ] {
+            assert_eq!(said(body.clone()), expected, "{body}");
+        }
+    }
+}

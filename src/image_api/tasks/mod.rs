@@ -1,0 +1,38 @@
+//! Tasks: what Glance calls the jobs that import images. Here they are rows of the queue, and are as they are there.
+
+pub(super) mod delete;
+pub(super) mod list;
+pub(super) mod of_image;
+pub(super) mod show;
+mod view;
+
+use super::fault::Result;
+use super::request::Call;
+use crate::db::{Job, JobFilter};
+use crate::identity::policy::{Target, image as rules};
+use crate::model::JobState;
+
+/// The kind of job that is a task.
+const KIND: &str = "import_image";
+
+/// Glance's name for a job's state; a job that was cancelled did not succeed.
+const STATUSES: [(&str, &[JobState]); 4] = [
+    ("pending", &[JobState::Queued]),
+    ("processing", &[JobState::Running]),
+    ("success", &[JobState::Done]),
+    ("failure", &[JobState::Failed, JobState::Cancelled]),
+];
+
+fn check(call: &Call) -> Result<()> {
+    call.check(rules::TASKS_API_ACCESS, &Target::new())
+}
+
+/// Tasks that the caller may know of: their own project's, or all.
+fn visible(call: &Call) -> JobFilter {
+    let project_id = (!call.guard.is_admin()).then(|| call.project_id().to_string());
+    JobFilter { kind: Some(KIND.to_owned()), project_id, ..JobFilter::default() }
+}
+
+fn is_visible(call: &Call, job: &Job) -> bool {
+    job.kind == KIND && (call.guard.is_admin() || job.project_id.as_ref() == Some(call.project_id()))
+}

@@ -1,0 +1,290 @@
+//! What images have beside their bytes.
+
+use std::collections::BTreeMap;
+
+use pumice::db::{
+    Database, DbError, Direction, Image, ImageFilter, ImageMember, MetadefItem, MetadefNamespace,
+    MetadefNamespaceFilter, Page, Repository, SortKey,
+};
+use pumice::model::{
+    ImageId, ImageStatus, MemberStatus, MetadefItemId, MetadefKind, MetadefNamespaceId, ProjectId, Timestamp,
+};
+use serde_json::{Map, Value, json};
+use sqlx::types::Json;
+
+use crate::house::DatabaseKind;
+
+on_both!(
+    members_see_what_is_shared_with_them,
+    members_go_with_their_image,
+    namespaces_hold_definitions,
+    namespaces_are_listed_by_who_asks_and_what_for,
+    definitions_page_in_every_order,
+);
+
+fn project(name: &str) -> ProjectId {
+    ProjectId(name.to_owned())
+}
+
+fn image(number: u128, visibility: &str) -> Image {
+    Image {
+        id: ImageId::from(uuid::Uuid::from_u128(number)),
+        project_id: Some(project("owner")),
+        name: Some(format!("{visibility} {number}")),
+        status: ImageStatus::Active,
+        previous_status: None,
+        visibility: visibility.to_owned(),
+        protected: false,
+        os_hidden: false,
+        container_format: None,
+        disk_format: None,
+        size: None,
+        virtual_size: None,
+        checksum: None,
+        os_hash_algo: None,
+        os_hash_value: None,
+        min_disk: 0,
+        min_ram: 0,
+        properties: Json(BTreeMap::new()),
+        tags: Json(BTreeMap::new()),
+        location: None,
+        created_at: Timestamp(number as i64),
+        updated_at: Timestamp(number as i64),
+    }
+}
+
+fn member(image: &Image, name: &str, status: MemberStatus) -> ImageMember {
+    let (created_at, updated_at) = (Timestamp(1), Timestamp(2));
+    ImageMember { image_id: image.id.clone(), member_id: project(name), status, created_at, updated_at }
+}
+
+async fn members_see_what_is_shared_with_them(database: Database) {
+    use MemberStatus::{Accepted, Pending, Rejected};
+    let mut repository = database.begin().await.unwrap();
+    for (number, (visibility, status)) in [
+        ("shared", None),
+        ("shared", Some(Pending)),
+        ("shared", Some(Accepted)),
+        ("shared", Some(Rejected)),
+        ("private", Some(Accepted)),
+        ("public", None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let image = image(number as u128, visibility);
+        repository.add_image(&image).await.unwrap();
+        if let Some(status) = status {
+            repository.add_image_member(&member(&image, "m", status)).await.unwrap();
+        }
+    }
+    for (who, status, expected) in [
+        ("m", Some(Accepted), &[5, 2][..]),
+        ("m", Some(Pending), &[5, 1]),
+        ("m", Some(Rejected), &[5, 3]),
+        ("m", None, &[5, 3, 2, 1]),
+        ("other", None, &[5]),
+        ("owner", Some(Accepted), &[5, 4, 3, 2, 1, 0]),
+    ] {
+        let filter =
+            ImageFilter { visible_to: Some(project(who)), member_status: status, ..ImageFilter::default() };
+        let found = repository.images(&filter, &Page::default()).await.unwrap();
+        let found: Vec<i64> = found.iter().map(|image| image.created_at.0).collect();
+        assert_eq!(found, expected, "{who} {status:?}");
+    }
+}
+
+async fn members_go_with_their_image(database: Database) {
+    let mut repository = database.begin().await.unwrap();
+    let image = image(1, "shared");
+    repository.add_image(&image).await.unwrap();
+    let one = member(&image, "one", MemberStatus::Pending);
+    let two = member(&image, "two", MemberStatus::Rejected);
+    repository.add_image_member(&two).await.unwrap();
+    repository.add_image_member(&one).await.unwrap();
+    assert_eq!(repository.image_members(&image.id).await.unwrap(), [one.clone(), two.clone()]);
+    assert_eq!(repository.count_image_members(&image.id).await.unwrap(), 2);
+    let (status, now) = (MemberStatus::Accepted, Timestamp(3));
+    assert!(repository.set_image_member_status(&image.id, &project("one"), status, now).await.unwrap());
+    assert!(!repository.set_image_member_status(&image.id, &project("none"), status, now).await.unwrap());
+    let found = repository.image_member(&image.id, &project("one")).await.unwrap();
+    assert_eq!(found, Some(ImageMember { status, updated_at: now, ..one }));
+    assert!(repository.remove_image_member(&image.id, &project("two")).await.unwrap());
+    assert!(!repository.remove_image_member(&image.id, &project("two")).await.unwrap());
+    repository.remove_image(&image.id).await.unwrap();
+    assert_eq!(repository.count_image_members(&image.id).await.unwrap(), 0);
+    repository.commit().await.unwrap();
+
+    let mut repository = database.begin().await.unwrap();
+    let orphan = repository.add_image_member(&two).await;
+    assert!(matches!(orphan, Err(DbError::Reference)), "{orphan:?}");
+    drop(repository);
+    let mut repository = database.begin().await.unwrap();
+    repository.add_image(&image).await.unwrap();
+    repository.add_image_member(&two).await.unwrap();
+    let again = repository.add_image_member(&two).await;
+    assert!(matches!(again, Err(DbError::Exists)), "{again:?}");
+}
+
+fn namespace(number: u128, name: &str, visibility: &str) -> MetadefNamespace {
+    MetadefNamespace {
+        id: MetadefNamespaceId::from(uuid::Uuid::from_u128(number)),
+        name: name.to_owned(),
+        display_name: Some("naïve \u{1F980}".to_owned()),
+        description: None,
+        visibility: visibility.to_owned(),
+        protected: true,
+        project_id: Some(project("owner")),
+        created_at: Timestamp(number as i64),
+        updated_at: Timestamp(number as i64),
+    }
+}
+
+fn item(
+    number: u128,
+    of: &MetadefNamespace,
+    kind: MetadefKind,
+    name: &str,
+    definition: Value,
+) -> MetadefItem {
+    let Value::Object(definition) = definition else { panic!("{definition} is no object") };
+    MetadefItem {
+        id: MetadefItemId::from(uuid::Uuid::from_u128(number)),
+        namespace_id: of.id.clone(),
+        kind,
+        name: name.to_owned(),
+        definition: Json(definition),
+        created_at: Timestamp(number as i64),
+        updated_at: Timestamp(number as i64),
+    }
+}
+
+async fn names(
+    repository: &mut Repository,
+    of: &MetadefNamespace,
+    kind: MetadefKind,
+    page: &Page,
+) -> Vec<String> {
+    let items = repository.metadef_items(std::slice::from_ref(&of.id), kind, page).await.unwrap();
+    items.into_iter().map(|item| item.name).collect()
+}
+
+async fn namespaces_hold_definitions(database: Database) {
+    use MetadefKind::{Object, Property, ResourceType, Tag};
+    let mut repository = database.begin().await.unwrap();
+    let mut space = namespace(1, "n", "public");
+    repository.add_metadef_namespace(&space).await.unwrap();
+    assert_eq!(repository.metadef_namespace("n").await.unwrap(), Some(space.clone()));
+    space.name = "other".to_owned();
+    space.display_name = None;
+    space.protected = false;
+    space.updated_at = Timestamp(9);
+    assert!(repository.update_metadef_namespace(&space).await.unwrap());
+    assert_eq!(repository.metadef_namespace("n").await.unwrap(), None);
+    assert_eq!(repository.metadef_namespace_to_change("other").await.unwrap(), Some(space.clone()));
+
+    let definition =
+        json!({"title": "T", "type": "integer", "minimum": 1.5, "enum": ["a", "é"], "default": null});
+    let mut property = item(1, &space, Property, "p", definition);
+    repository.add_metadef_item(&property).await.unwrap();
+    for (number, kind) in [(2, Object), (3, Tag), (4, ResourceType)] {
+        repository.add_metadef_item(&item(number, &space, kind, "p", json!({}))).await.unwrap();
+    }
+    let found = repository.metadef_item(&space.id, Property, "p").await.unwrap().unwrap();
+    assert_eq!(found, property);
+    property.name = "q".to_owned();
+    property.definition = Json(Map::new());
+    assert!(repository.update_metadef_item(&property).await.unwrap());
+    assert_eq!(names(&mut repository, &space, Property, &Page::default()).await, ["q"]);
+    let types = repository.metadef_resource_types().await.unwrap();
+    assert!(types.iter().any(|one| one.name == "p" && one.created_at == Timestamp(4)), "{types:?}");
+    assert!(types.iter().any(|one| one.name == "OS::Glance::Image"), "{types:?}");
+
+    repository.remove_metadef_items(&space.id, Tag).await.unwrap();
+    assert_eq!(names(&mut repository, &space, Tag, &Page::default()).await, [""; 0]);
+    assert!(repository.remove_metadef_item(&property.id).await.unwrap());
+    assert!(!repository.remove_metadef_item(&property.id).await.unwrap());
+    assert!(!repository.update_metadef_item(&property).await.unwrap());
+    repository.commit().await.unwrap();
+
+    let mut repository = database.begin().await.unwrap();
+    let again = repository.add_metadef_namespace(&namespace(2, "other", "public")).await;
+    assert!(matches!(again, Err(DbError::Exists)), "{again:?}");
+    drop(repository);
+    let mut repository = database.begin().await.unwrap();
+    let again = repository.add_metadef_item(&item(5, &space, Object, "p", json!({}))).await;
+    assert!(matches!(again, Err(DbError::Exists)), "{again:?}");
+    drop(repository);
+
+    let mut repository = database.begin().await.unwrap();
+    assert!(repository.remove_metadef_namespace(&space.id).await.unwrap());
+    assert!(!repository.remove_metadef_namespace(&space.id).await.unwrap());
+    assert_eq!(names(&mut repository, &space, Object, &Page::default()).await, [""; 0]);
+    let types = repository.metadef_resource_types().await.unwrap();
+    assert!(types.iter().any(|one| one.name == "p"), "a type outlives the namespace: {types:?}");
+}
+
+async fn namespaces_are_listed_by_who_asks_and_what_for(database: Database) {
+    let mut repository = database.begin().await.unwrap();
+    let public = namespace(1, "public", "public");
+    let private = namespace(2, "private", "private");
+    for space in [&public, &private] {
+        repository.add_metadef_namespace(space).await.unwrap();
+    }
+    for (number, space, name) in [(1, &public, "r"), (2, &private, "r"), (3, &private, "s")] {
+        let association = item(number, space, MetadefKind::ResourceType, name, json!({}));
+        repository.add_metadef_item(&association).await.unwrap();
+    }
+    // A tag is no resource type.
+    repository.add_metadef_item(&item(4, &public, MetadefKind::Tag, "s", json!({}))).await.unwrap();
+    let types = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+    for (visible_to, visibility, resource_types, expected) in [
+        (None, None, None, &["private", "public"][..]),
+        (Some("owner"), None, None, &["private", "public"]),
+        (Some("other"), None, None, &["public"]),
+        (None, Some("private"), None, &["private"]),
+        (Some("other"), Some("private"), None, &[]),
+        (None, None, types(&["r", "x"]), &["private", "public"]),
+        (None, None, types(&["s"]), &["private"]),
+        (Some("other"), Some("public"), types(&["s", "r"]), &["public"]),
+        (None, None, types(&[]), &[]),
+    ] {
+        let filter = MetadefNamespaceFilter {
+            visibility: visibility.map(str::to_owned),
+            visible_to: visible_to.map(project),
+            resource_types,
+        };
+        let found = repository.metadef_namespaces(&filter, &Page::default()).await.unwrap();
+        let found: Vec<String> = found.into_iter().map(|space| space.name).collect();
+        assert_eq!(found, expected, "{filter:?}");
+    }
+}
+
+async fn definitions_page_in_every_order(database: Database) {
+    let mut repository = database.begin().await.unwrap();
+    let space = namespace(1, "n", "public");
+    let other = namespace(2, "other", "public");
+    for space in [&space, &other] {
+        repository.add_metadef_namespace(space).await.unwrap();
+    }
+    for (number, name) in [(1, "c"), (2, "a"), (3, "d"), (4, "b")] {
+        repository.add_metadef_item(&item(number, &space, MetadefKind::Tag, name, json!({}))).await.unwrap();
+    }
+    repository.add_metadef_item(&item(5, &other, MetadefKind::Tag, "a", json!({}))).await.unwrap();
+    for (column, direction, expected) in [
+        ("name", Direction::Ascending, ["a", "b", "c", "d"]),
+        ("name", Direction::Descending, ["d", "c", "b", "a"]),
+        ("created_at", Direction::Ascending, ["c", "a", "d", "b"]),
+        ("updated_at", Direction::Descending, ["b", "d", "a", "c"]),
+    ] {
+        let mut found = Vec::new();
+        let mut page = Page { sort: vec![SortKey { column, direction }], limit: Some(3), ..Page::default() };
+        for _ in 0..2 {
+            let of = std::slice::from_ref(&space.id);
+            let items = repository.metadef_items(of, MetadefKind::Tag, &page).await.unwrap();
+            page.marker = items.last().map(|item| item.id.to_string());
+            found.extend(items.into_iter().map(|item| item.name));
+        }
+        assert_eq!(found, expected, "{column} {direction:?}");
+    }
+}

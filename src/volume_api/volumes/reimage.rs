@@ -59,11 +59,11 @@ pub async fn reimage(app: &App, call: &Call, id: &str, body: &Value) -> Result<R
 
 async fn find_image(repository: &mut Repository, app: &App, call: &Call, id: &str) -> Result<Image, Fault> {
     let guard = Guard::new(&app.policies, Api::Image, call.context.caller.clone());
-    let found = match ImageId::parse(id) {
-        Some(id) => repository.image(&id).await?,
-        None => None,
-    };
-    found
-        .filter(|image| images::may_get(image, &guard, &call.context.project_id))
-        .ok_or_else(|| Fault::Missing("Image", id.to_owned()))
+    if let Some(id) = ImageId::parse(id)
+        && let Some(image) = repository.image(&id).await?
+        && images::may_get(repository, &image, &guard, &call.context.project_id).await?
+    {
+        return Ok(image);
+    }
+    Err(Fault::Missing("Image", id.to_owned()))
 }

@@ -120,7 +120,7 @@ async fn check_image(
     volume: &Volume,
 ) -> Result<(), Fault> {
     let guard = Guard::new(&app.policies, Api::Image, call.context.caller.clone());
-    let target = images::target(image);
+    let target = images::target(image, &call.context.project_id);
     let visible = match image.visibility.as_str() {
         "public" => guard.allows(image_rules::PUBLICIZE_IMAGE, &target),
         "community" => guard.allows(image_rules::COMMUNITIZE_IMAGE, &target),

@@ -10,9 +10,20 @@ use crate::model::{Gib, ImageId, JobId, ProjectId, SnapshotId, VolumeId, VolumeT
 #[serde(rename_all = "snake_case")]
 pub enum VolumeSource {
     Empty,
-    Snapshot { snapshot_id: SnapshotId, volume_id: VolumeId },
-    Volume { volume_id: VolumeId },
-    Image { image_id: ImageId },
+    Snapshot {
+        snapshot_id: SnapshotId,
+        volume_id: VolumeId,
+    },
+    Volume {
+        volume_id: VolumeId,
+    },
+    Image {
+        image_id: ImageId,
+    },
+    /// What an image that is not raw holds.
+    Disk {
+        image_id: ImageId,
+    },
 }
 
 /// Where the bytes of an imported image come from.
@@ -45,6 +56,8 @@ pub enum Task {
     DeleteVolume { volume_id: VolumeId },
     /// `extending` to what it was, larger, or `error_extending`.
     ExtendVolume { volume_id: VolumeId, new_size: Gib },
+    /// `downloading` to `available` or `error`.
+    Reimage { volume_id: VolumeId, image_id: ImageId },
     /// `retyping` to what it was, of the new type, or of the old one when that failed.
     RetypeVolume { volume_id: VolumeId, volume_type_id: VolumeTypeId, from: String, to: Destination },
     /// To another place; its status is what it was, `migration_status` says how it ended.
@@ -56,6 +69,10 @@ pub enum Task {
     /// `saving` to `active`, or back to `queued`. Carried out by the request that brings the bytes; a worker
     /// that claims it finds no bytes and undoes it.
     UploadImage { image_id: ImageId },
+    /// The volume `uploading` to what it was; the image `saving` to `active`, or to no row.
+    UploadVolume { volume_id: VolumeId, image_id: ImageId },
+    /// Gives an image that is a clone of a volume bytes of its own; no status changes.
+    DetachImage { image_id: ImageId },
     /// `uploading` until an import, or back to `queued`. Carried out like an upload.
     StageImage { image_id: ImageId },
     /// `importing` to `active`, or back to `queued`. `inject`: the image is given the properties of
@@ -65,6 +82,11 @@ pub enum Task {
     SealImage { image_id: ImageId },
     /// `deleted` to no row, or back to what it was (in use).
     DeleteImage { image_id: ImageId },
+}
+
+/// What jobs that detach an image are about: not the image itself, for they may take hours and nobody need wait.
+pub fn parent_of(image: &ImageId) -> String {
+    format!("parent-of-{image}")
 }
 
 /// Who asked, for the job's row and the logs.
@@ -81,11 +103,14 @@ impl Task {
             Task::CreateVolume { .. } => "create_volume",
             Task::DeleteVolume { .. } => "delete_volume",
             Task::ExtendVolume { .. } => "extend_volume",
+            Task::Reimage { .. } => "reimage_volume",
             Task::RetypeVolume { .. } => "retype_volume",
             Task::MigrateVolume { .. } => "migrate_volume",
             Task::CreateSnapshot { .. } => "create_snapshot",
             Task::DeleteSnapshot { .. } => "delete_snapshot",
             Task::UploadImage { .. } => "upload_image",
+            Task::UploadVolume { .. } => "upload_volume",
+            Task::DetachImage { .. } => "detach_image",
             Task::StageImage { .. } => "stage_image",
             Task::ImportImage { .. } => "import_image",
             Task::SealImage { .. } => "seal_image",
@@ -98,16 +123,21 @@ impl Task {
             Task::CreateVolume { volume_id, .. }
             | Task::DeleteVolume { volume_id }
             | Task::ExtendVolume { volume_id, .. }
+            | Task::Reimage { volume_id, .. }
             | Task::RetypeVolume { volume_id, .. }
             | Task::MigrateVolume { volume_id, .. } => ("volume", volume_id.as_str()),
             Task::CreateSnapshot { snapshot_id, .. } | Task::DeleteSnapshot { snapshot_id, .. } => {
                 ("snapshot", snapshot_id.as_str())
             }
             Task::UploadImage { image_id }
+            | Task::UploadVolume { image_id, .. }
             | Task::StageImage { image_id }
             | Task::ImportImage { image_id, .. }
             | Task::SealImage { image_id }
             | Task::DeleteImage { image_id } => ("image", image_id.as_str()),
+            Task::DetachImage { image_id } => {
+                return Resource { kind: "image_parent", id: parent_of(image_id) };
+            }
         };
         Resource { kind, id: id.to_owned() }
     }
@@ -119,11 +149,14 @@ impl Task {
                 VolumeSource::Empty => None,
                 VolumeSource::Snapshot { snapshot_id, .. } => Some(snapshot_id.to_string()),
                 VolumeSource::Volume { volume_id } => Some(volume_id.to_string()),
-                VolumeSource::Image { image_id } => Some(image_id.to_string()),
+                VolumeSource::Image { image_id } | VolumeSource::Disk { image_id } => {
+                    Some(image_id.to_string())
+                }
             },
-            Task::CreateSnapshot { volume_id, .. } | Task::DeleteSnapshot { volume_id, .. } => {
-                Some(volume_id.to_string())
-            }
+            Task::Reimage { image_id, .. } => Some(image_id.to_string()),
+            Task::CreateSnapshot { volume_id, .. }
+            | Task::DeleteSnapshot { volume_id, .. }
+            | Task::UploadVolume { volume_id, .. } => Some(volume_id.to_string()),
             _ => None,
         }
     }

@@ -154,6 +154,7 @@ statuses! {
         /// An administrator works on it, or it is on its way to another place: nobody else touches it.
         Maintenance = "maintenance",
         Extending = "extending",
+        Uploading = "uploading",
         /// Gets another type.
         Retyping = "retyping",
         Deleting = "deleting",
@@ -173,13 +174,17 @@ impl VolumeStatus {
                 // Who waits for it may have reserved it already.
                 | (Creating | Downloading, Reserved | Attaching | InUse)
                 | (Available, Extending | Retyping | Deleting | Reserved | Attaching | InUse | Maintenance)
+                | (Available, Uploading | Downloading)
                 | (Reserved | Attaching, Available | Reserved | Attaching | InUse | Detaching | Deleting)
+                | (Reserved | Error, Downloading)
                 | (InUse, Available | Reserved | Attaching | Detaching | Extending | Retyping | Maintenance)
+                | (InUse, Uploading)
                 | (Detaching, Available | Reserved | Attaching | InUse)
                 | (Maintenance, Available | InUse | Deleting)
                 // Its attachments may come and go meanwhile.
                 | (Retyping, Available | Reserved | Attaching | InUse)
                 | (Extending, Available | Reserved | Attaching | InUse | ErrorExtending)
+                | (Uploading, Available | Reserved | Attaching | InUse)
                 // Open elsewhere: back to what it was.
                 | (Deleting, Available | Reserved | Attaching | InUse | Maintenance)
                 | (Deleting, Error | ErrorDeleting | ErrorExtending)

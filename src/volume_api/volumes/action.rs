@@ -10,19 +10,17 @@ use super::super::request::{Body, Call};
 use super::extend_volume_completion::extend_volume_completion;
 use super::set_bootable::set_bootable;
 use super::update_readonly_flag::update_readonly_flag;
-use super::{attaching, extend, migrate, retype};
+use super::{attaching, extend, migrate, reimage, retype, upload_image};
 use crate::http::App;
 
 /// Actions that the real service has beside those that are dispatched below.
-const NOT_YET: [&str; 8] = [
-    "os-volume_upload_image",
+const NOT_YET: [&str; 6] = [
     "os-set_image_metadata",
     "os-unset_image_metadata",
     "os-show_image_metadata",
     "os-reset_status",
     "os-force_delete",
     "os-unmanage",
-    "os-reimage",
 ];
 
 #[utoipa::path(
@@ -31,7 +29,8 @@ const NOT_YET: [&str; 8] = [
         `os-unreserve`, `os-begin_detaching`, `os-roll_detaching`, `os-attach`, `os-detach`, `os-force_detach`, \
         `os-initialize_connection`, `os-terminate_connection`; `os-set_bootable`, `os-update_readonly_flag`; \
         `os-extend_volume_completion`; `os-retype` with `new_type` and `migration_policy`; `os-migrate_volume` with \
-        `host` and `lock_volume`, and `os-migrate_volume_completion`.",
+        `host` and `lock_volume`, and `os-migrate_volume_completion`; `os-volume_upload_image` with `image_name` makes \
+        an image of it, and answers with that; `os-reimage` (3.68) with `image_id` gives it the bytes of an image.",
     params(("volume_id" = String, Path)),
     request_body = Object,
     responses(
@@ -68,7 +67,8 @@ pub async fn action(
         "os-migrate_volume" => migrate::migrate(&app, &call, &id, &body).await,
         "os-migrate_volume_completion" => migrate::complete(&app, &call, &id, &body).await,
         "revert" => Err(not_yet(&call, Microversion::REVERT, "revert")),
-        "os-reimage" => Err(not_yet(&call, Microversion::REIMAGE, "os-reimage")),
+        "os-reimage" => reimage::reimage(&app, &call, &id, &body).await,
+        "os-volume_upload_image" => upload_image::upload_image(&app, &call, &id, &body).await,
         known if NOT_YET.contains(&known) => Err(not_yet(&call, Microversion::MIN, known)),
         unknown => Err(Fault::NoSuchAction(unknown.to_owned())),
     }

@@ -74,7 +74,7 @@ async fn mark(
     let fits = match volume.status {
         Available | Error | ErrorExtending | ErrorDeleting | Creating | Downloading => true,
         Reserved | Attaching | Maintenance => force,
-        InUse | Detaching | Extending | Retyping | Deleting => false,
+        InUse | Detaching | Extending | Retyping | Uploading | Deleting => false,
     };
     if !fits
         || !repository

@@ -11,12 +11,14 @@ mod filter;
 mod list;
 mod metadata;
 mod migrate;
+mod reimage;
 mod retype;
 mod set_bootable;
 mod show;
 mod summary;
 mod update;
 mod update_readonly_flag;
+mod upload_image;
 mod view;
 
 use utoipa_axum::router::OpenApiRouter;

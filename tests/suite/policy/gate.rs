@@ -27,7 +27,7 @@ impl Route {
 }
 
 /// Actions that are there.
-const ACTIONS: [(&str, &str); 18] = [
+const ACTIONS: [(&str, &str); 20] = [
     ("/v3/volumes/{volume_id}/action", "os-attach"),
     ("/v3/volumes/{volume_id}/action", "os-begin_detaching"),
     ("/v3/volumes/{volume_id}/action", "os-detach"),
@@ -44,6 +44,8 @@ const ACTIONS: [(&str, &str); 18] = [
     ("/v3/volumes/{volume_id}/action", "os-terminate_connection"),
     ("/v3/volumes/{volume_id}/action", "os-unreserve"),
     ("/v3/volumes/{volume_id}/action", "os-update_readonly_flag"),
+    ("/v3/volumes/{volume_id}/action", "os-volume_upload_image"),
+    ("/v3/volumes/{volume_id}/action", "os-reimage"),
     ("/v3/types/{type_id}/action", "addProjectAccess"),
     ("/v3/types/{type_id}/action", "removeProjectAccess"),
 ];
@@ -269,6 +271,13 @@ async fn body(stage: &Stage, route: &Route) -> Option<(&'static str, Value)> {
         ("POST", _, Some("os-set_bootable")) => json(json!({"os-set_bootable": {"bootable": true}})),
         ("POST", _, Some("os-update_readonly_flag")) => {
             json(json!({"os-update_readonly_flag": {"readonly": true}}))
+        }
+        ("POST", _, Some("os-volume_upload_image")) => {
+            json(json!({"os-volume_upload_image": {"image_name": "of a volume"}}))
+        }
+        ("POST", _, Some("os-reimage")) => {
+            let image = stage.image(OURS, "private", ImageStatus::Active).await;
+            json(json!({"os-reimage": {"image_id": image.as_str()}}))
         }
         ("POST", _, Some("os-retype")) => {
             json(json!({"os-retype": {"new_type": stage.volume_type(true).await.as_str()}}))

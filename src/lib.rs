@@ -8,6 +8,7 @@
 //!   endpoint
 //! - [`http`]: wire habits shared by them: faults, request context, microversions, paging
 //! - [`identity`]: who asks, and what they may do; identity of our own, and tokens of Keystone
+//! - [`scheduler`]: which place a volume gets; a pure function
 //! - [`workflows`]: what a job does, a file each
 //! - [`jobs`]: the durable queue
 //! - [`transfer`]: how bytes move
@@ -30,6 +31,7 @@ pub mod image_api;
 pub mod jobs;
 pub mod model;
 pub mod pumice_api;
+pub mod scheduler;
 pub mod service;
 pub mod telemetry;
 pub mod transfer;

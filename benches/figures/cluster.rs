@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use pumice::block::rbd::{self, RbdOptions, RbdStore};
-use pumice::block::{BlockingPool, Stores};
+use pumice::block::{Backends, BlockingPool, Stores};
 
 pub const IMAGES: &str = "bench-images";
 pub const VOLUMES: &str = "bench-volumes";
@@ -104,7 +104,7 @@ impl Cluster {
         };
         Ok(Stores {
             images: std::sync::Arc::new(open(IMAGES)?),
-            volumes: std::sync::Arc::new(open(VOLUMES)?),
+            volumes: Backends::one("rbd", std::sync::Arc::new(open(VOLUMES)?)),
         })
     }
 }

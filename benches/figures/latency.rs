@@ -33,26 +33,26 @@ impl Direct {
 
     async fn create(&self) -> anyhow::Result<String> {
         let name = self.name();
-        self.stores.volumes.create(&name, bytes::GIB, 4 * MIB).await?;
+        self.stores.volumes.first().store.create(&name, bytes::GIB, 4 * MIB).await?;
         Ok(name)
     }
 
     async fn clone_image(&self, image: &str) -> anyhow::Result<String> {
         let name = self.name();
         let path = SnapshotPath { pool: IMAGES.into(), image: image.into(), snapshot: "snap".into() };
-        self.stores.volumes.clone_snapshot(&path, &name, None).await?;
+        self.stores.volumes.first().store.clone_snapshot(&path, &name, None).await?;
         Ok(name)
     }
 
     async fn snapshot(&self, volume: &str, snapshot: &str) -> anyhow::Result<()> {
-        let image = self.stores.volumes.open(volume, OpenMode::ReadWrite).await?;
+        let image = self.stores.volumes.first().store.open(volume, OpenMode::ReadWrite).await?;
         image.create_snapshot(snapshot).await?;
         image.protect_snapshot(snapshot).await?;
         Ok(image.close().await?)
     }
 
     async fn drop_snapshot(&self, volume: &str, snapshot: &str) -> anyhow::Result<()> {
-        let image = self.stores.volumes.open(volume, OpenMode::ReadWrite).await?;
+        let image = self.stores.volumes.first().store.open(volume, OpenMode::ReadWrite).await?;
         image.unprotect_snapshot(snapshot).await?;
         image.remove_snapshot(snapshot).await?;
         Ok(image.close().await?)
@@ -62,12 +62,12 @@ impl Direct {
         let name = self.name();
         self.snapshot(volume, &name).await?;
         let path = SnapshotPath { pool: VOLUMES.into(), image: volume.into(), snapshot: name.clone() };
-        self.stores.volumes.clone_snapshot(&path, &name, None).await?;
+        self.stores.volumes.first().store.clone_snapshot(&path, &name, None).await?;
         Ok((name.clone(), name))
     }
 
     async fn remove(&self, name: &str) -> anyhow::Result<()> {
-        Ok(self.stores.volumes.remove(name, &pumice::block::Progress::new()).await?)
+        Ok(self.stores.volumes.first().store.remove(name, &pumice::block::Progress::new()).await?)
     }
 }
 

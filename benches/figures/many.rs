@@ -20,7 +20,7 @@ const DELETED: f64 = 30.0;
 pub async fn measure(bench: &Bench, table: &mut Table) -> anyhow::Result<()> {
     let server = Server::start(bench, "many", &[]).await?;
     let client = server.client().looking_every(Duration::from_millis(10));
-    let volumes = bench.cluster.stores()?.volumes;
+    let volumes = bench.cluster.stores()?.volumes.first().store.clone();
     let world = World::real();
 
     // Connections and caches of both.

@@ -7,6 +7,7 @@
 //! Every method is asynchronous and bounded in time; implementations hand blocking work to [`pool`].
 //! Dropping a future never leaves half of a step behind that the step, run again, could not finish.
 
+mod backends;
 pub mod directory;
 mod error;
 mod pool;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use backends::{Backend, Backends};
 pub use error::{BlockError, ErrorKind, Missing, Result};
 pub use pool::{BlockingPool, Class};
 pub use progress::Progress;
@@ -150,11 +152,11 @@ pub trait BlockStore: Send + Sync + 'static {
     async fn monitors(&self) -> Result<Vec<Monitor>>;
 }
 
-/// The two places for bytes. They may be pools of one cluster; then volumes are cloned from images.
+/// The places for bytes. They may be pools of one cluster; then volumes are cloned from images.
 #[derive(Clone)]
 pub struct Stores {
     pub images: Arc<dyn BlockStore>,
-    pub volumes: Arc<dyn BlockStore>,
+    pub volumes: Backends,
 }
 
 /// One open image. All offsets and lengths are bytes; out of range is [`ErrorKind::Invalid`].

@@ -10,6 +10,7 @@ use figment::{Figment, Metadata, Profile, Provider};
 use super::{Config, ConfigError, Faults};
 
 const PREFIX: &str = "PUMICE_";
+const BACKENDS: &str = "backends";
 
 impl Config {
     /// Reads the file, if there is one, and the environment of this process.
@@ -101,9 +102,16 @@ fn from_variables(variables: impl IntoIterator<Item = (String, String)>, faults:
             continue;
         }
         let (section, option) = (section.to_ascii_lowercase(), option.to_ascii_lowercase());
+        // A backend's section has a name of its own in between.
+        let (backend, option) = match option.split_once("__") {
+            Some((name, option)) if section == BACKENDS => (Some(name.to_owned()), option.to_owned()),
+            _ => (None, option),
+        };
         let value = if is_text(&section, &option) {
             Value::from(text)
         } else if let Ok(number) = text.parse::<i64>() {
+            Value::from(number)
+        } else if let Ok(number) = text.parse::<f64>() {
             Value::from(number)
         } else if let Ok(truth) = text.parse::<bool>() {
             Value::from(truth)
@@ -113,10 +121,8 @@ fn from_variables(variables: impl IntoIterator<Item = (String, String)>, faults:
             faults.add(format!("{section}.{option}: {variable} must be a number, or true or false"));
             continue;
         };
-        let entry = sections.entry(section).or_insert_with(|| Value::from(Dict::new()));
-        if let Value::Dict(_, options) = entry {
-            options.insert(option, value);
-        }
+        let path: Vec<String> = [Some(section), backend, Some(option)].into_iter().flatten().collect();
+        insert(&mut sections, &path, value);
     }
     sections
 }
@@ -128,12 +134,26 @@ fn several(text: &str) -> Option<Value> {
     Value::serialize(table.remove("value")?).ok()
 }
 
+/// What is no section where one should be is refused later.
+fn insert(place: &mut Dict, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [option] => drop(place.insert(option.clone(), value)),
+        [section, rest @ ..] => {
+            let inner = place.entry(section.clone()).or_insert_with(|| Value::from(Dict::new()));
+            if let Value::Dict(_, inner) = inner {
+                insert(inner, rest, value);
+            }
+        }
+    }
+}
+
 /// A variable is only text: the option's default says what to take it for. An option that is unset by default
 /// is a text, and so is one that does not exist and will be refused.
 fn is_text(section: &str, option: &str) -> bool {
     let known = Config::sections()
         .into_iter()
-        .find(|s| s.name == section)
+        .find(|s| s.name.split('.').next() == Some(section))
         .and_then(|s| s.options.into_iter().find(|o| o.name == option || o.former_name == Some(option)));
     known.and_then(|o| o.default).is_none_or(|default| default.starts_with('"'))
 }

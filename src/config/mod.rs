@@ -4,6 +4,7 @@
 //! file a section; `docs/configuration.md` is made from the same lines (see [`reference()`]).
 
 mod api;
+mod backends;
 mod database;
 mod faults;
 mod identity;
@@ -25,6 +26,7 @@ mod volumes;
 use serde::{Deserialize, Serialize};
 
 pub use api::Api;
+pub use backends::{Backend, Backends};
 pub use database::Database;
 pub use faults::{ConfigError, Faults};
 pub use identity::Identity;
@@ -66,11 +68,25 @@ macro_rules! configuration {
                 let mut faults = Faults::default();
                 $(self.$section.check(&mut faults);)+
                 self.identity.check_listeners(&self.api, &mut faults);
+                self.backends.check_beside(self.volumes.backend_name(), &mut faults);
                 self.keystone_authtoken.check_for(self.identity.mode, &mut faults);
                 faults
             }
         }
     };
+}
+
+impl Config {
+    /// All backends by name, as it stands in the host of their volumes; that of `[volumes]` first.
+    pub fn all_backends(&self) -> impl Iterator<Item = (&str, Backend)> {
+        let others = self.backends.0.iter().map(|(name, backend)| (name.as_str(), backend.clone()));
+        std::iter::once((self.volumes.backend_name(), self.volumes.backend())).chain(others)
+    }
+
+    /// The backend of this name; that of `[volumes]` when there is no other.
+    pub fn backend(&self, name: &str) -> Backend {
+        self.backends.0.get(name).cloned().unwrap_or_else(|| self.volumes.backend())
+    }
 }
 
 configuration! {
@@ -81,6 +97,7 @@ configuration! {
     image_import_opts: ImageImport,
     inject_metadata_properties: InjectMetadata,
     volumes: Volumes,
+    backends: Backends,
     jobs: Jobs,
     limits: Limits,
     quotas: Quotas,

@@ -1,72 +1,27 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::backends::{Backend, backend_section, check_path};
 use super::faults::Faults;
-use super::section::section;
 use super::values::{CloneFormat, Seconds, StoreKind};
 
-section! {
-    /// Volumes and where their bytes lie. Options of Cinder and of its RBD driver have their names.
+backend_section! {
+    /// Volumes and where their bytes lie. Options of Cinder and of its RBD driver have their names. More places than
+    /// one: see `[backends.NAME]`.
     pub struct Volumes = "volumes" {
-        /// `directory`: files of this machine. `rbd`: a pool of a Ceph cluster.
-        pub store: StoreKind = StoreKind::Directory, "none";
-        /// Where the directory store keeps its files. Images and volumes in the same one can be cloned from
-        /// each other.
-        pub directory: PathBuf = "pumice-data/store".into(), "path";
-        /// The name of the cluster.
-        pub rbd_cluster_name: String = "ceph".into(), "none";
-        /// The pool for volumes, in either store.
-        pub rbd_pool: String = "rbd".into(), "none";
-        /// The cephx user, without `client.`. Unset: what librados takes, `admin`.
-        pub rbd_user: Option<String> = None, "none";
-        /// The cluster's configuration file. Unset: where librados looks for one, `/etc/ceph/ceph.conf` first.
-        pub rbd_ceph_conf: Option<PathBuf> = None, "path";
-        /// The libvirt secret with the user's key, as told to Nova. Unset: the cluster's fsid.
-        pub rbd_secret_uuid: Option<String> = None, "UUID";
-        /// Copy what a volume made from a snapshot shares with it, and cut the tie.
-        pub rbd_flatten_volume_from_snapshot: bool = false, "none";
-        /// Clones of clones of clones: at this depth the source is flattened before it is cloned once more.
-        /// 0 or less: a clone is a full copy.
-        pub rbd_max_clone_depth: i64 = 5, "clones";
-        /// Which clones are made: `auto` (what the cluster allows), `1` (of protected snapshots) or `2`.
-        pub rbd_default_clone_format: CloneFormat = CloneFormat::Auto, "none";
-        /// Size of the objects a new volume is cut into: a power of two from 1 to 32.
-        pub rbd_store_chunk_size: u64 = 4, "MiB";
-        /// How long a call to the cluster may take. Negative or 0: `operation_timeout` says so.
-        pub rados_connect_timeout: i64 = -1, "seconds";
-        /// How long a call to the store may take when `rados_connect_timeout` does not say: a cluster that
-        /// hangs gives an error then.
-        pub operation_timeout: Seconds = Seconds(60), "seconds";
-        /// How often connecting, and removing what is busy, is tried.
-        pub rados_connection_retries: u32 = 3, "tries";
-        /// The pause after the first try; it doubles from try to try.
-        pub rados_connection_interval: Seconds = Seconds(5), "seconds";
         /// For files that exist only during a conversion. None is made yet: only raw images become volumes.
         pub image_conversion_dir formerly "volume_tmp_dir": PathBuf = "pumice-data/conversion".into(), "path";
         /// The type of a volume when neither the request nor a default of its project says.
         pub default_volume_type: String = "__DEFAULT__".into(), "none";
-        /// The availability zone of every volume.
+        /// The availability zone of volumes, unless their backend is in another one.
         pub storage_availability_zone: String = "nova".into(), "none";
-        /// The name of this backend, as volume types ask for it and as it stands in a volume's host. Unset:
-        /// the name of the store, `directory` or `rbd`.
-        pub volume_backend_name: Option<String> = None, "none";
         /// Volumes or snapshots on a page, unless the request says less.
         pub osapi_max_limit: u32 = 1000, "items";
     }
 }
 
 impl Volumes {
-    /// How long one call to the store may take.
-    pub fn call_timeout(&self) -> Duration {
-        call_timeout(self.rados_connect_timeout, self.operation_timeout)
-    }
-
-    /// Size in bytes of the objects a new volume is cut into.
-    pub fn object_size(&self) -> u64 {
-        self.rbd_store_chunk_size << 20
-    }
-
-    /// The name of this backend, given or not.
+    /// Its name, as it stands in the host of its volumes.
     pub fn backend_name(&self) -> &str {
         match (&self.volume_backend_name, self.store) {
             (Some(name), _) => name,
@@ -75,32 +30,36 @@ impl Volumes {
         }
     }
 
+    /// The backend that this section describes.
+    pub fn backend(&self) -> Backend {
+        Backend {
+            store: self.store,
+            directory: self.directory.clone(),
+            rbd_cluster_name: self.rbd_cluster_name.clone(),
+            rbd_pool: self.rbd_pool.clone(),
+            rbd_user: self.rbd_user.clone(),
+            rbd_ceph_conf: self.rbd_ceph_conf.clone(),
+            rbd_secret_uuid: self.rbd_secret_uuid.clone(),
+            rbd_flatten_volume_from_snapshot: self.rbd_flatten_volume_from_snapshot,
+            rbd_max_clone_depth: self.rbd_max_clone_depth,
+            rbd_default_clone_format: self.rbd_default_clone_format,
+            rbd_store_chunk_size: self.rbd_store_chunk_size,
+            rados_connect_timeout: self.rados_connect_timeout,
+            operation_timeout: self.operation_timeout,
+            rados_connection_retries: self.rados_connection_retries,
+            rados_connection_interval: self.rados_connection_interval,
+            volume_backend_name: self.volume_backend_name.clone(),
+            backend_availability_zone: self.backend_availability_zone.clone(),
+            reserved_percentage: self.reserved_percentage,
+            max_over_subscription_ratio: self.max_over_subscription_ratio,
+        }
+    }
+
     pub(super) fn check(&self, faults: &mut Faults) {
-        check_pool(faults, "volumes.rbd_pool", &self.rbd_pool);
-        check_text(faults, "volumes.rbd_cluster_name", Some(&self.rbd_cluster_name));
-        check_text(faults, "volumes.rbd_user", self.rbd_user.as_deref());
-        check_text(faults, "volumes.rbd_secret_uuid", self.rbd_secret_uuid.as_deref());
+        self.backend().check("volumes", faults);
         check_text(faults, "volumes.default_volume_type", Some(&self.default_volume_type));
         check_text(faults, "volumes.storage_availability_zone", Some(&self.storage_availability_zone));
-        check_text(faults, "volumes.volume_backend_name", self.volume_backend_name.as_deref());
-        for (option, path) in [
-            ("volumes.directory", Some(&self.directory)),
-            ("volumes.rbd_ceph_conf", self.rbd_ceph_conf.as_ref()),
-            ("volumes.image_conversion_dir", Some(&self.image_conversion_dir)),
-        ] {
-            let empty = path.is_some_and(|path| path.as_os_str().is_empty());
-            faults.require(!empty, option, "must be a path", "empty");
-        }
-        check_chunk_size(faults, "volumes.rbd_store_chunk_size", self.rbd_store_chunk_size);
-        faults.require(self.operation_timeout.0 > 0, "volumes.operation_timeout", "must be at least 1", 0);
-        let retries = self.rados_connection_retries;
-        // The pause doubles: more tries than this would wait for days.
-        faults.require(
-            (1..=16).contains(&retries),
-            "volumes.rados_connection_retries",
-            "must be from 1 to 16",
-            retries,
-        );
+        check_path(faults, "volumes.image_conversion_dir", Some(&self.image_conversion_dir));
         faults.require(self.osapi_max_limit > 0, "volumes.osapi_max_limit", "must be at least 1", 0);
     }
 }

@@ -18,6 +18,7 @@ mod leftovers;
 mod metadefs;
 mod qos;
 pub mod quotas;
+mod services;
 mod snapshots;
 mod staged;
 mod volume_types;
@@ -38,10 +39,11 @@ pub use jobs::{Heartbeat, Job, JobFilter, JobOutcome, NewJob, Resource};
 pub use leftovers::Leftover;
 pub use metadefs::{MetadefItem, MetadefNamespace, MetadefNamespaceFilter, MetadefResourceType};
 pub use qos::{QosSpecs, QosSpecsFilter};
+pub use services::{HostUse, Service, ServiceFilter};
 pub use snapshots::{Snapshot, SnapshotFilter};
 pub use staged::Staged;
 pub use volume_types::{DefaultVolumeType, Specs, VolumeType};
-pub use volumes::{Volume, VolumeChange, VolumeFilter};
+pub use volumes::{Volume, VolumeChange, VolumeFilter, VolumeMove};
 
 /// Runs one expression on the repository's connection, whichever engine it speaks to.
 macro_rules! on {

@@ -33,6 +33,8 @@ pub struct Use {
     pub gigabytes: i64,
     /// GiB on top, of volumes that are being extended.
     pub growing: i64,
+    /// Only of another type yet: it counts for this one alone.
+    pub retyping: bool,
 }
 
 /// What a project has of images.
@@ -130,12 +132,15 @@ impl Repository {
     pub async fn usage(&mut self, project: &str) -> Result<Vec<Use>> {
         let sql = "SELECT 'volumes' AS what, t.name AS type_name, COUNT(*) AS count, \
             CAST(SUM(v.size) AS BIGINT) AS gigabytes, \
-            CAST(SUM(COALESCE(v.growing_to - v.size, 0)) AS BIGINT) AS growing \
+            CAST(SUM(COALESCE(v.growing_to - v.size, 0)) AS BIGINT) AS growing, FALSE AS retyping \
             FROM volumes v JOIN volume_types t ON t.id = v.volume_type_id WHERE v.project_id = $1 GROUP BY t.name \
             UNION ALL SELECT 'snapshots' AS what, t.name AS type_name, COUNT(*) AS count, \
-            CAST(SUM(s.size) AS BIGINT) AS gigabytes, CAST(0 AS BIGINT) AS growing \
+            CAST(SUM(s.size) AS BIGINT) AS gigabytes, CAST(0 AS BIGINT) AS growing, FALSE AS retyping \
             FROM snapshots s JOIN volumes v ON v.id = s.volume_id JOIN volume_types t ON t.id = v.volume_type_id \
-            WHERE s.project_id = $1 GROUP BY t.name";
+            WHERE s.project_id = $1 GROUP BY t.name \
+            UNION ALL SELECT 'volumes' AS what, t.name AS type_name, COUNT(*) AS count, \
+            CAST(SUM(v.size) AS BIGINT) AS gigabytes, CAST(0 AS BIGINT) AS growing, TRUE AS retyping \
+            FROM volumes v JOIN volume_types t ON t.id = v.retyping_to WHERE v.project_id = $1 GROUP BY t.name";
         Ok(on!(self, c => sqlx::query_as(sql).bind(project).fetch_all(c).await)?)
     }
 }

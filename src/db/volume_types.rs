@@ -29,6 +29,11 @@ impl VolumeType {
     pub fn spec(&self, key: &str) -> Option<&str> {
         self.extra_specs.get(key)?.as_deref()
     }
+
+    /// Whether several instances may attach a volume of this type at once.
+    pub fn is_multiattach(&self) -> bool {
+        self.spec("multiattach") == Some("<is> True")
+    }
 }
 
 /// The type of a project's volumes when the request does not say.
@@ -130,7 +135,7 @@ impl Repository {
 
     /// Whether a volume is of it.
     pub async fn volume_type_is_in_use(&mut self, id: &VolumeTypeId) -> Result<bool> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM volumes WHERE volume_type_id = $1)";
+        let sql = "SELECT EXISTS (SELECT 1 FROM volumes WHERE volume_type_id = $1 OR retyping_to = $1)";
         Ok(on!(self, c => sqlx::query_scalar(sql).bind(id).fetch_one(c).await)?)
     }
 

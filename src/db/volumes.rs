@@ -9,7 +9,8 @@ use super::error::{DbError, Result};
 use super::filter::{Conditions, Operator, Page, Value};
 use super::{Repository, bind_all, on};
 use crate::model::{
-    Gib, ImageId, ProjectId, SnapshotId, Timestamp, UserId, VolumeId, VolumeStatus, VolumeTypeId,
+    Gib, ImageId, MigrationStatus, ProjectId, SnapshotId, Timestamp, UserId, VolumeId, VolumeStatus,
+    VolumeTypeId,
 };
 
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -25,6 +26,8 @@ pub struct Volume {
     pub availability_zone: String,
     /// `<host>@<backend>#<pool>`
     pub host: Option<String>,
+    #[sqlx(default)]
+    pub migration_status: Option<MigrationStatus>,
     pub volume_type_id: VolumeTypeId,
     /// The name of that type, read with the row.
     #[sqlx(default)]
@@ -44,7 +47,7 @@ pub struct Volume {
 }
 
 const COLUMNS: &str = "id, project_id, user_id, name, description, size, status, previous_status, \
-    availability_zone, host, volume_type_id, \
+    availability_zone, host, migration_status, volume_type_id, \
     (SELECT t.name FROM volume_types t WHERE t.id = volumes.volume_type_id) AS volume_type_name, bootable, \
     multiattach, snapshot_id, source_volume_id, image_id, metadata, admin_metadata, image_metadata, created_at, \
     updated_at";
@@ -55,6 +58,26 @@ pub struct VolumeChange {
     pub size: Option<Gib>,
     /// What it is being extended to, which counts from now on. Any other change ends that.
     pub growing_to: Option<Gib>,
+}
+
+impl Volume {
+    /// Its bytes are on the way to another place.
+    pub fn is_migrating(&self) -> bool {
+        self.migration_status.is_some_and(MigrationStatus::is_under_way)
+    }
+}
+
+/// A volume that lies elsewhere from now on, or is of another type.
+#[derive(Clone, Debug)]
+pub struct VolumeMove {
+    /// What it must be still.
+    pub status: VolumeStatus,
+    /// When it was last changed, which must be so still.
+    pub seen: Timestamp,
+    pub host: String,
+    pub availability_zone: String,
+    pub volume_type_id: Option<VolumeTypeId>,
+    pub multiattach: Option<bool>,
 }
 
 /// Which volumes a list holds; `None` is no condition.
@@ -157,6 +180,12 @@ impl Repository {
             bind_all!(sqlx::query_scalar(AssertSqlSafe(sql)), &conditions.values).fetch_one(c).await)?)
     }
 
+    /// The GiB of all volumes, by their host.
+    pub async fn provisioned(&mut self) -> Result<Vec<(String, i64)>> {
+        let sql = "SELECT host, CAST(SUM(size) AS BIGINT) FROM volumes WHERE host IS NOT NULL GROUP BY host";
+        Ok(on!(self, c => sqlx::query_as(sql).fetch_all(c).await)?)
+    }
+
     /// Writes what a user may change: name, description, metadata, whether it boots. `false`: no such row.
     pub async fn update_volume(&mut self, volume: &Volume) -> Result<bool> {
         let sql = "UPDATE volumes SET name = $2, description = $3, metadata = $4, bootable = $5, updated_at = $6 \
@@ -210,6 +239,42 @@ impl Repository {
             .bind(now)
             .bind(change.size)
             .bind(change.growing_to)
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(rows == 1)
+    }
+
+    pub async fn set_migration_status(
+        &mut self,
+        id: &VolumeId,
+        status: Option<MigrationStatus>,
+    ) -> Result<()> {
+        let sql = "UPDATE volumes SET migration_status = $2 WHERE id = $1";
+        on!(self, c => sqlx::query(sql).bind(id).bind(status).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// The type it is to have, for which it counts from now on; or none.
+    pub async fn set_retyping_to(&mut self, id: &VolumeId, of: Option<&VolumeTypeId>) -> Result<()> {
+        let sql = "UPDATE volumes SET retyping_to = $2 WHERE id = $1";
+        on!(self, c => sqlx::query(sql).bind(id).bind(of).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Compare and swap: `false` when somebody was at the volume meanwhile.
+    pub async fn move_volume(&mut self, id: &VolumeId, change: &VolumeMove, now: Timestamp) -> Result<bool> {
+        let sql = "UPDATE volumes SET host = $4, availability_zone = $5, \
+            volume_type_id = COALESCE($6, volume_type_id), multiattach = COALESCE($7, multiattach), retyping_to = NULL, \
+            updated_at = $8 \
+            WHERE id = $1 AND status = $2 AND COALESCE(updated_at, created_at) = $3";
+        let rows = on!(self, c => sqlx::query(sql)
+            .bind(id)
+            .bind(change.status)
+            .bind(change.seen)
+            .bind(&change.host)
+            .bind(&change.availability_zone)
+            .bind(&change.volume_type_id)
+            .bind(change.multiattach)
+            .bind(now)
             .execute(c).await.map(|done| done.rows_affected()))?;
         Ok(rows == 1)
     }

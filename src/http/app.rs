@@ -13,6 +13,7 @@ use crate::identity::Authority;
 use crate::identity::policy::Policies;
 use crate::jobs::Keeper;
 use crate::model::{JobId, World};
+use crate::scheduler::Place;
 use crate::web::Web;
 
 /// Shared by all requests; cheap to clone.
@@ -22,6 +23,8 @@ pub struct App {
     pub database: Database,
     pub world: World,
     pub stores: Stores,
+    /// Where volumes can be put.
+    pub places: Arc<[Place]>,
     /// Says who asks.
     pub authority: Authority,
     pub policies: Arc<Policies>,

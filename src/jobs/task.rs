@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::db::{NewJob, Resource};
-use crate::model::{Gib, ImageId, JobId, ProjectId, SnapshotId, VolumeId};
+use crate::model::{Gib, ImageId, JobId, ProjectId, SnapshotId, VolumeId, VolumeTypeId};
 
 /// Where a new volume's bytes come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,16 @@ pub enum ImportSource {
     },
 }
 
+/// Where a volume is to lie from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Destination {
+    /// `<host>@<backend>#<pool>`, and its availability zone. It may be where it lies now.
+    Place { host: String, zone: String },
+    /// There is no such place. The text is for the user.
+    Nowhere { why: String },
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
@@ -35,6 +45,10 @@ pub enum Task {
     DeleteVolume { volume_id: VolumeId },
     /// `extending` to what it was, larger, or `error_extending`.
     ExtendVolume { volume_id: VolumeId, new_size: Gib },
+    /// `retyping` to what it was, of the new type, or of the old one when that failed.
+    RetypeVolume { volume_id: VolumeId, volume_type_id: VolumeTypeId, from: String, to: Destination },
+    /// To another place; its status is what it was, `migration_status` says how it ended.
+    MigrateVolume { volume_id: VolumeId, from: String, to: Destination },
     /// `creating` to `available` or `error`.
     CreateSnapshot { snapshot_id: SnapshotId, volume_id: VolumeId },
     /// `deleting` to no row, back to `available` (in use), or `error_deleting`.
@@ -67,6 +81,8 @@ impl Task {
             Task::CreateVolume { .. } => "create_volume",
             Task::DeleteVolume { .. } => "delete_volume",
             Task::ExtendVolume { .. } => "extend_volume",
+            Task::RetypeVolume { .. } => "retype_volume",
+            Task::MigrateVolume { .. } => "migrate_volume",
             Task::CreateSnapshot { .. } => "create_snapshot",
             Task::DeleteSnapshot { .. } => "delete_snapshot",
             Task::UploadImage { .. } => "upload_image",
@@ -81,7 +97,9 @@ impl Task {
         let (kind, id) = match self {
             Task::CreateVolume { volume_id, .. }
             | Task::DeleteVolume { volume_id }
-            | Task::ExtendVolume { volume_id, .. } => ("volume", volume_id.as_str()),
+            | Task::ExtendVolume { volume_id, .. }
+            | Task::RetypeVolume { volume_id, .. }
+            | Task::MigrateVolume { volume_id, .. } => ("volume", volume_id.as_str()),
             Task::CreateSnapshot { snapshot_id, .. } | Task::DeleteSnapshot { snapshot_id, .. } => {
                 ("snapshot", snapshot_id.as_str())
             }

@@ -1,6 +1,7 @@
 //! What things are: identifiers, sizes, statuses and which change into which. No I/O.
 
 mod connection;
+mod host;
 mod id;
 mod scope;
 mod size;
@@ -8,6 +9,7 @@ mod status;
 mod world;
 
 pub use connection::{Access, Connection};
+pub use host::Host;
 pub use id::{
     ApplicationCredentialId, AttachmentId, DomainId, EncryptionId, ImageId, JobId, MetadefItemId,
     MetadefNamespaceId, ProjectId, QosSpecsId, RoleId, SnapshotId, UserId, VolumeId, VolumeTypeId,
@@ -15,7 +17,7 @@ pub use id::{
 pub use scope::Scope;
 pub use size::{GIB, Gib, MIB};
 pub use status::{
-    AttachMode, AttachmentStatus, Cause, ImageStatus, JobState, MemberStatus, MetadefKind, SnapshotStatus,
-    UnknownStatus, VolumeStatus,
+    AttachMode, AttachmentStatus, Cause, ImageStatus, JobState, MemberStatus, MetadefKind, MigrationStatus,
+    SnapshotStatus, UnknownStatus, VolumeStatus,
 };
 pub use world::{Clock, Ids, RandomIds, SystemClock, Timestamp, World};

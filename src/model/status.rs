@@ -151,9 +151,11 @@ statuses! {
         Attaching = "attaching",
         InUse = "in-use",
         Detaching = "detaching",
-        /// An administrator works on it: nobody else touches it.
+        /// An administrator works on it, or it is on its way to another place: nobody else touches it.
         Maintenance = "maintenance",
         Extending = "extending",
+        /// Gets another type.
+        Retyping = "retyping",
         Deleting = "deleting",
         Error = "error",
         ErrorDeleting = "error_deleting",
@@ -170,12 +172,13 @@ impl VolumeStatus {
                 | (Creating | Downloading, Available | Error | Deleting)
                 // Who waits for it may have reserved it already.
                 | (Creating | Downloading, Reserved | Attaching | InUse)
-                | (Available, Extending | Deleting | Reserved | Attaching | InUse | Maintenance)
+                | (Available, Extending | Retyping | Deleting | Reserved | Attaching | InUse | Maintenance)
                 | (Reserved | Attaching, Available | Reserved | Attaching | InUse | Detaching | Deleting)
-                | (InUse, Available | Reserved | Attaching | Detaching | Extending | Maintenance)
+                | (InUse, Available | Reserved | Attaching | Detaching | Extending | Retyping | Maintenance)
                 | (Detaching, Available | Reserved | Attaching | InUse)
                 | (Maintenance, Available | InUse | Deleting)
                 // Its attachments may come and go meanwhile.
+                | (Retyping, Available | Reserved | Attaching | InUse)
                 | (Extending, Available | Reserved | Attaching | InUse | ErrorExtending)
                 // Open elsewhere: back to what it was.
                 | (Deleting, Available | Reserved | Attaching | InUse | Maintenance)
@@ -232,6 +235,25 @@ statuses! {
     AttachMode, "mode" {
         Rw = "rw",
         Ro = "ro",
+    }
+}
+
+statuses! {
+    /// How far a volume is on its way to another place (Block Storage API v3, `migration_status`).
+    MigrationStatus, "migration" {
+        /// Asked for.
+        Starting = "starting",
+        /// Its bytes are on the way.
+        Migrating = "migrating",
+        Success = "success",
+        /// It is where it was.
+        Error = "error",
+    }
+}
+
+impl MigrationStatus {
+    pub fn is_under_way(self) -> bool {
+        matches!(self, MigrationStatus::Starting | MigrationStatus::Migrating)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use futures::future::try_join_all;
 use serde::Serialize;
 
 use crate::http::App;
@@ -30,11 +31,19 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
     let (database, images, volumes) = tokio::join!(
         ready("database", async { app.database.check().await.map_err(|e| chain(&e)) }),
         ready("images", async { app.stores.images.fsid().await.map(drop).map_err(|e| chain(&e)) }),
-        ready("volumes", async { app.stores.volumes.fsid().await.map(drop).map_err(|e| chain(&e)) }),
+        ready("volumes", volumes(&app)),
     );
     let all = [database, images, volumes].iter().all(|answer| *answer == "ok");
     let status = if all { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, axum::Json(Readiness { database, images, volumes })).into_response()
+}
+
+/// Where one backend is gone there are volumes that cannot be reached.
+async fn volumes(app: &App) -> Result<(), String> {
+    let asked = app.stores.volumes.iter().map(async |backend| {
+        backend.store.fsid().await.map(drop).map_err(|error| format!("{}: {}", backend.name, chain(&error)))
+    });
+    try_join_all(asked).await.map(drop)
 }
 
 async fn ready(what: &'static str, check: impl Future<Output = Result<(), String>>) -> &'static str {

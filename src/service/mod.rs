@@ -3,6 +3,7 @@
 mod clouds;
 mod health;
 mod listen;
+mod places;
 mod reachable;
 mod routes;
 mod stores;
@@ -28,13 +29,16 @@ use crate::jobs::{Faults, Keeper, Options, Worker};
 use crate::model::{ProjectId, UserId, VolumeTypeId, World};
 use crate::telemetry::metrics::Metrics;
 use crate::web::{self, Web};
-use crate::workflows::{self, Sweeper};
+use crate::workflows::{self, Making, Reporter, Sweeper};
 
 pub use listen::Listeners;
 pub use reachable::reachable;
 
 /// How often what is kept for clones is looked after.
 const SWEEP: Duration = Duration::from_secs(30);
+
+/// How often the process says that it is alive. After a minute without a word it counts as dead.
+const REPORT: Duration = Duration::from_secs(10);
 
 /// Everything a process runs, ready to be started.
 pub struct Service {
@@ -92,10 +96,16 @@ impl Service {
         let owner = world.ids.random().to_string();
         let (lease, heartbeat) = (config.jobs.lease.into(), config.jobs.heartbeat.into());
         let keeper = Keeper::new(database.clone(), world.clone(), owner, lease, heartbeat);
+        let making = config.all_backends().map(|(name, backend)| {
+            let making = Making {
+                object_size: backend.object_size(),
+                flatten_from_snapshot: backend.rbd_flatten_volume_from_snapshot,
+                max_clone_depth: backend.rbd_max_clone_depth,
+            };
+            (name.to_owned(), making)
+        });
         let options = workflows::Options {
-            volume_object_size: config.volumes.object_size(),
-            flatten_volume_from_snapshot: config.volumes.rbd_flatten_volume_from_snapshot,
-            max_clone_depth: config.volumes.rbd_max_clone_depth,
+            making: making.collect(),
             intake: workflows::Intake::from(&config.images),
             imports: workflows::Imports::from(&config),
         };
@@ -125,7 +135,9 @@ impl Service {
         );
         worker.take_over().await?;
         let authority = authority(&config, &database, &world).await?;
-        let app = App { config: Arc::new(config), database, world, stores, authority, policies, web, keeper };
+        let places = places::places(&config, &stores.volumes);
+        let config = Arc::new(config);
+        let app = App { config, database, world, stores, places, authority, policies, web, keeper };
         Ok(Self { app, context, worker })
     }
 
@@ -137,6 +149,11 @@ impl Service {
     pub fn sweeper(&self) -> Sweeper {
         let days = self.app.config.jobs.keep_finished_days;
         Sweeper::new(self.context.clone(), self.app.database.clone(), self.app.world.clone(), days)
+    }
+
+    pub fn reporter(&self) -> Reporter {
+        let App { stores, places, database, world, .. } = &self.app;
+        Reporter::new(stores.volumes.clone(), places.clone(), database.clone(), world.clone())
     }
 
     /// Starts what works in the background; it ends some time after `stop`, when `tasks` is empty.
@@ -159,6 +176,7 @@ impl Service {
         });
         tasks.spawn(async move { keeper.run(last).await });
         tasks.spawn(self.sweeper().run(SWEEP, stop.clone()));
+        tasks.spawn(self.reporter().run(REPORT, stop.clone()));
     }
 
     /// Serves until `stop`, then lets requests and jobs under way end, for a bounded time.

@@ -11,8 +11,8 @@ use anyhow::Context;
 
 use crate::block::directory::Directory;
 use crate::block::rbd::{self, RbdOptions};
-use crate::block::{BlockStore, BlockingPool, Stores};
-use crate::config::{self, Config, DatabaseKind, StoreKind};
+use crate::block::{Backends, BlockStore, BlockingPool, Stores};
+use crate::config::{self, Backend, Config, DatabaseKind, StoreKind};
 
 /// Makes the folders for embedded storage, and the file of the database, so that a first start needs nothing.
 pub(super) fn make_folders(config: &Config) -> anyhow::Result<()> {
@@ -34,8 +34,8 @@ pub(super) fn make_folders(config: &Config) -> anyhow::Result<()> {
     if config.images.store == StoreKind::Directory {
         folders.push(config.images.directory.clone());
     }
-    if config.volumes.store == StoreKind::Directory {
-        folders.push(config.volumes.directory.clone());
+    for (_, backend) in config.all_backends().filter(|(_, backend)| backend.store == StoreKind::Directory) {
+        folders.push(backend.directory);
     }
     for folder in folders {
         fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
@@ -53,12 +53,14 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Stores> {
         }
         StoreKind::Rbd => rbd::open(images_options(config), threads.clone()).map(as_store)?,
     };
-    let volumes = match config.volumes.store {
-        StoreKind::Directory => {
-            directory(&mut directories, &config.volumes.directory, &config.volumes.rbd_pool, &threads)?
-        }
-        StoreKind::Rbd => rbd::open(volumes_options(config), threads).map(as_store)?,
+    let mut open = |backend: &Backend| match backend.store {
+        StoreKind::Directory => directory(&mut directories, &backend.directory, &backend.rbd_pool, &threads),
+        StoreKind::Rbd => Ok(as_store(rbd::open(volumes_options(backend), threads.clone())?)),
     };
+    let mut volumes = Backends::one(config.volumes.backend_name(), open(&config.volumes.backend())?);
+    for (name, backend) in &config.backends.0 {
+        volumes = volumes.and(name, open(backend)?);
+    }
     Ok(Stores { images, volumes })
 }
 
@@ -90,40 +92,33 @@ fn threads(config: &Config) -> BlockingPool {
     BlockingPool::new(workers + 16, 16, config.jobs.concurrent_flatten_operations as usize, 16)
 }
 
+/// What the cluster of images has no options for is as that of `[volumes]` says.
 fn images_options(config: &Config) -> RbdOptions {
     let images = &config.images;
     RbdOptions {
         conf: images.rbd_store_ceph_conf.clone(),
-        cluster_name: config.volumes.rbd_cluster_name.clone(),
         user: images.rbd_store_user.clone(),
+        pool: images.rbd_store_pool.clone(),
         connect_timeout: images.rados_connect_timeout,
         operation_timeout: images.call_timeout().as_secs(),
-        ..shared_options(config, &images.rbd_store_pool)
+        ..volumes_options(&config.volumes.backend())
     }
 }
 
-fn volumes_options(config: &Config) -> RbdOptions {
-    let volumes = &config.volumes;
+fn volumes_options(backend: &Backend) -> RbdOptions {
     RbdOptions {
-        conf: volumes.rbd_ceph_conf.clone(),
-        user: volumes.rbd_user.clone(),
-        connect_timeout: volumes.rados_connect_timeout,
-        operation_timeout: volumes.call_timeout().as_secs(),
-        ..shared_options(config, &volumes.rbd_pool)
-    }
-}
-
-fn shared_options(config: &Config, pool: &str) -> RbdOptions {
-    let volumes = &config.volumes;
-    RbdOptions {
-        cluster_name: volumes.rbd_cluster_name.clone(),
-        retries: volumes.rados_connection_retries,
-        retry_interval: volumes.rados_connection_interval.0,
-        clone_format: match volumes.rbd_default_clone_format {
+        conf: backend.rbd_ceph_conf.clone(),
+        cluster_name: backend.rbd_cluster_name.clone(),
+        user: backend.rbd_user.clone(),
+        connect_timeout: backend.rados_connect_timeout,
+        operation_timeout: backend.call_timeout().as_secs(),
+        retries: backend.rados_connection_retries,
+        retry_interval: backend.rados_connection_interval.0,
+        clone_format: match backend.rbd_default_clone_format {
             config::CloneFormat::Auto => rbd::CloneFormat::Auto,
             config::CloneFormat::One => rbd::CloneFormat::V1,
             config::CloneFormat::Two => rbd::CloneFormat::V2,
         },
-        ..RbdOptions::new(pool)
+        ..RbdOptions::new(&backend.rbd_pool)
     }
 }

@@ -19,6 +19,7 @@
 //! `in_flight × chunk` to copy. How many transfers run at once, and so how many digest threads there are,
 //! is the caller's to bound.
 
+mod compare;
 mod copy;
 mod digest;
 mod error;
@@ -29,6 +30,7 @@ mod send;
 mod unpack;
 mod zero;
 
+pub use compare::same;
 pub use copy::{CopyOptions, copy};
 pub use digest::{Algorithm, DigestError, Digests, UnknownAlgorithm};
 pub use error::TransferError;

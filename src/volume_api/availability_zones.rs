@@ -1,5 +1,7 @@
 //! `GET /os-availability-zone`
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -7,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::fault::{Fault, answer};
+use super::placement;
 use super::request::Call;
 use crate::http::App;
 
@@ -15,7 +18,7 @@ use crate::http::App;
 pub struct Zones<'a> {
     #[serde(rename = "availabilityZoneInfo")]
     #[schema(value_type = Vec<Zone>)]
-    zones: [Zone<'a>; 1],
+    zones: Vec<Zone<'a>>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -38,6 +41,12 @@ pub struct Availability {
     responses((status = 200, body = Zones)),
 )]
 pub async fn list(State(app): State<App>, _: Call) -> Result<Response, Fault> {
-    let name = &app.config.volumes.storage_availability_zone;
-    Ok(answer(StatusCode::OK, &Zones { zones: [Zone { name, state: Availability { available: true } }] }))
+    let mut repository = app.database.read().await?;
+    let pools = placement::pools(&mut repository, &app).await?;
+    let mut zones: BTreeMap<&str, bool> = BTreeMap::new();
+    for pool in &pools {
+        *zones.entry(&pool.zone).or_default() |= pool.is_enabled;
+    }
+    let zones = zones.into_iter().map(|(name, available)| Zone { name, state: Availability { available } });
+    Ok(answer(StatusCode::OK, &Zones { zones: zones.collect() }))
 }

@@ -7,8 +7,7 @@ use serde_json::{Map, Value};
 
 use super::fault::Fault;
 use super::schema::check_name;
-use crate::block::{BlockStore, Monitor};
-use crate::config::Config;
+use crate::block::{Backend, Monitor};
 use crate::db::{Repository, Specs, Volume};
 use crate::http::App;
 use crate::model::{Access, AttachMode, Connection};
@@ -16,32 +15,39 @@ use crate::workflows::names;
 
 /// What the cluster says of itself. It is asked before a transaction begins.
 pub struct Cluster {
+    backend: Backend,
     monitors: Vec<Monitor>,
     fsid: String,
 }
 
 impl Cluster {
     /// `purpose`: what a client is told when there is no answer.
-    pub async fn ask(app: &App, purpose: &'static str) -> Result<Self, Fault> {
-        let store: &dyn BlockStore = &*app.stores.volumes;
+    pub async fn ask(app: &App, volume: &Volume, purpose: &'static str) -> Result<Self, Fault> {
+        let found = app.stores.volumes.of(volume.host.as_deref());
+        let backend = found.ok_or_else(|| Fault::internal("the volume's backend is not configured"))?.clone();
+        let store = &backend.store;
         let silent = |error| Fault::Store(purpose, Box::new(error));
         let monitors = store.monitors().await.map_err(silent)?;
         if monitors.is_empty() {
             return Err(Fault::NotAttachable);
         }
         let fsid = store.fsid().await.map_err(silent)?;
-        Ok(Self { monitors, fsid })
+        Ok(Self { backend, monitors, fsid })
     }
 
     /// The way to this volume.
     pub async fn connection(
         &self,
         repository: &mut Repository,
-        config: &Config,
+        app: &App,
         volume: &Volume,
         mode: AttachMode,
     ) -> Result<Connection, Fault> {
-        let options = &config.volumes;
+        let now_in = app.stores.volumes.of(volume.host.as_deref());
+        if now_in.is_none_or(|now_in| now_in.name != self.backend.name) {
+            return Err(Fault::InvalidVolume(format!("Volume {} has moved to another place.", volume.id)));
+        }
+        let options = app.config.backend(&self.backend.name);
         let volume_type = repository.volume_type(volume.volume_type_id.as_str()).await?;
         let qos = match volume_type.as_ref().and_then(|volume_type| volume_type.qos_specs_id.as_ref()) {
             Some(id) => repository.qos_specs(id).await?,
@@ -51,14 +57,14 @@ impl Cluster {
         let cacheable =
             volume_type.is_some_and(|volume_type| volume_type.spec("cacheable") == Some("<is> True"));
         Ok(Connection {
-            name: format!("{}/{}", options.rbd_pool, names::volume(&volume.id)),
+            name: format!("{}/{}", self.backend.store.pool(), names::volume(&volume.id)),
             hosts: self.monitors.iter().map(|monitor| monitor.host.clone()).collect(),
             ports: self.monitors.iter().map(|monitor| monitor.port.to_string()).collect(),
-            cluster_name: options.rbd_cluster_name.clone(),
+            cluster_name: options.rbd_cluster_name,
             auth_enabled: options.rbd_user.is_some(),
-            auth_username: options.rbd_user.clone(),
+            auth_username: options.rbd_user,
             secret_type: "ceph".to_owned(),
-            secret_uuid: options.rbd_secret_uuid.clone().unwrap_or_else(|| self.fsid.clone()),
+            secret_uuid: options.rbd_secret_uuid.unwrap_or_else(|| self.fsid.clone()),
             volume_id: volume.id.to_string(),
             discard: true,
             qos_specs: qos.map(|qos| for_size(&qos.specs, volume.size.get())),

@@ -15,16 +15,22 @@ impl Microversion {
     pub const MAX: Self = Self(71);
 
     pub const BOOTABLE_FILTER: Self = Self(2);
+    pub const CLUSTERS: Self = Self(7);
     pub const SUMMARY: Self = Self(12);
     pub const GROUPS: Self = Self(13);
     pub const GROUP_SNAPSHOTS: Self = Self(14);
     pub const ETAGS: Self = Self(15);
+    pub const MIGRATE_TO_CLUSTER: Self = Self(16);
     pub const PROVIDER_ID: Self = Self(21);
     pub const SNAPSHOT_METADATA_FILTER: Self = Self(22);
     pub const FORCED_DELETE: Self = Self(23);
+    pub const WORKERS_CLEANUP: Self = Self(24);
+    pub const REPLICATION_CLUSTERS: Self = Self(26);
     pub const ATTACHMENTS: Self = Self(27);
+    pub const POOL_FILTERS: Self = Self(28);
     pub const SNAPSHOT_SORT_BY_NAME: Self = Self(30);
     pub const STRICT_FILTERS: Self = Self(31);
+    pub const POOL_TYPE_FILTER: Self = Self(35);
     pub const SUMMARY_METADATA: Self = Self(36);
     pub const LIMITS_OF_PROJECT: Self = Self(39);
     pub const REVERT: Self = Self(40);
@@ -34,6 +40,7 @@ impl Microversion {
     pub const COUNT: Self = Self(45);
     pub const FROM_BACKUP: Self = Self(47);
     pub const SHARED_TARGETS: Self = Self(48);
+    pub const BACKEND_STATE: Self = Self(49);
     pub const TYPE_FILTERS: Self = Self(52);
     pub const STRICT_BODIES: Self = Self(53);
     pub const ATTACHMENT_MODE: Self = Self(54);

@@ -5,27 +5,34 @@
 
 mod attachments;
 mod availability_zones;
+mod capabilities;
+mod clusters;
 mod connection;
 mod default_types;
 mod extensions;
 mod fault;
 mod filters;
 mod front;
+mod hosts;
 mod limits;
 mod links;
 mod metadata;
 mod microversion;
 mod paging;
+mod placement;
+mod pools;
 mod python;
 mod qos_specs;
 mod quota_classes;
 mod quotas;
 mod request;
 mod schema;
+mod services;
 mod snapshots;
 mod types;
 mod versions;
 mod volumes;
+mod workers;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -92,4 +99,10 @@ fn authenticated() -> OpenApiRouter<App> {
         .merge(qos_specs::router())
         .merge(quotas::router())
         .merge(quota_classes::router())
+        .merge(services::router())
+        .merge(hosts::router())
+        .merge(clusters::router())
+        .routes(routes!(pools::list))
+        .routes(routes!(capabilities::show))
+        .routes(routes!(workers::cleanup))
 }

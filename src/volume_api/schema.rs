@@ -2,7 +2,7 @@
 //!
 //! A handler reads the fields in the schema's order and asks for strangers last: the first fault is answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -230,6 +230,17 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// What hosts are called; `more` are the characters that may be in this one beside the usual ones.
+    pub fn host_name(&self, key: &str, more: &str) -> Result<Option<&'a str>, Fault> {
+        let Given::Value(text) = self.string(key)? else { return Ok(None) };
+        check_length(key, text, 1)?;
+        if text.chars().all(|c| c.is_ascii_alphanumeric() || "-._#@:/+".contains(c) || more.contains(c)) {
+            return Ok(Some(text));
+        }
+        let more: String = more.chars().flat_map(|c| ['\\', '\\', c]).collect();
+        Err(refused_text(key, text, &format!("does not match '^[a-zA-Z0-9-._#@:/+{more}]*$'")))
+    }
+
     /// One of these texts.
     pub fn one_of(&self, key: &str, choices: &[&str]) -> Result<Option<&'a str>, Fault> {
         match self.fields.get(key) {
@@ -346,6 +357,15 @@ impl<'a> Object<'a> {
         Ok(given)
     }
 
+    /// A text of any length.
+    pub fn any_text(&self, key: &str) -> Result<Option<&'a str>, Fault> {
+        match self.fields.get(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(refused(Some(key), other, not_of_type(other, &["string"]))),
+        }
+    }
+
     /// A UUID, or null.
     pub fn uuid(&self, key: &str) -> Result<Given<&'a str>, Fault> {
         match self.fields.get(key) {
@@ -354,6 +374,21 @@ impl<'a> Object<'a> {
             Some(Value::String(text)) if uuid::Uuid::try_parse(text).is_ok() => Ok(Given::Value(text)),
             Some(other) => Err(refused_by_all(key, other)),
         }
+    }
+
+    /// One UUID, or a list of different ones.
+    pub fn uuids(&self, key: &str) -> Result<Option<BTreeSet<String>>, Fault> {
+        let Some(value) = self.fields.get(key) else { return Ok(None) };
+        let all: Option<Vec<&str>> = match value {
+            Value::String(text) => Some(vec![text]),
+            Value::Array(items) => items.iter().map(Value::as_str).collect(),
+            _ => None,
+        };
+        let refused = || refused_by_all(key, value);
+        let all = all.ok_or_else(refused)?;
+        let found: BTreeSet<String> = all.iter().map(|text| (*text).to_owned()).collect();
+        let good = found.len() == all.len() && all.iter().all(|text| uuid::Uuid::try_parse(text).is_ok());
+        if good { Ok(Some(found)) } else { Err(refused()) }
     }
 
     /// A UUID, and not null.

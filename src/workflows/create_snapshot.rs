@@ -31,13 +31,14 @@ impl Workflow for CreateSnapshot {
         &["snapshot"]
     }
 
-    async fn run(&self, _: &'static str, _: &Run) -> Result<(), StepError> {
+    async fn run(&self, _: &'static str, run: &Run) -> Result<(), StepError> {
+        let store = self.context.store_of(&self.volume_id, run).await?;
         let (volume, snapshot) = (names::volume(&self.volume_id), names::snapshot(&self.id));
-        Ok(lineage::take_snapshot(&self.context.stores.volumes, &volume, &snapshot).await?)
+        Ok(lineage::take_snapshot(store, &volume, &snapshot).await?)
     }
 
-    async fn undo(&self, _: &'static str, _: &Run) -> Result<(), StepError> {
-        let store = &self.context.stores.volumes;
+    async fn undo(&self, _: &'static str, run: &Run) -> Result<(), StepError> {
+        let store = self.context.store_of(&self.volume_id, run).await?;
         let volume = names::volume(&self.volume_id);
         let Some(image) = store.open(&volume, OpenMode::ReadWrite).await.or_missing()? else { return Ok(()) };
         let dropped = lineage::drop_snapshot(&*image, &names::snapshot(&self.id)).await;

@@ -3,11 +3,13 @@
 //! All four end the same way: the image on the pool has the volume's size, and the row is `available`, or the image
 //! is gone and the row is `error`.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
-use super::{Context, lineage, names, seal_image};
-use crate::block::{BlockError, ErrorKind, Missing, OpenMode, Progress, SnapshotPath};
+use super::{Context, Making, in_one_cluster, lineage, names, qos, seal_image};
+use crate::block::{Backend, BlockError, BlockStore, ErrorKind, Missing, OpenMode, Progress, SnapshotPath};
 use crate::db::{self, Repository, Volume, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
 use crate::model::{ImageId, SnapshotId, VolumeId, VolumeStatus};
@@ -42,12 +44,29 @@ impl Target {
             .await
     }
 
+    /// Where it is to lie.
+    async fn backend(&self, run: &Run) -> Result<&Backend, StepError> {
+        let row = self.row(run).await?;
+        if row.host.is_none() {
+            return Err(StepError::fatal("Could not find any available weighted backend."));
+        }
+        self.context.backend(row)
+    }
+
+    async fn store(&self, run: &Run) -> Result<&Arc<dyn BlockStore>, StepError> {
+        Ok(&self.backend(run).await?.store)
+    }
+
+    async fn making(&self, run: &Run) -> Result<&Making, StepError> {
+        Ok(self.context.making(self.backend(run).await?))
+    }
+
     async fn create(&self, run: &Run) -> Step {
         let size = self.row(run).await?.size.bytes();
-        let object_size = self.context.options.volume_object_size;
-        let store = &self.context.stores.volumes;
+        let object_size = self.making(run).await?.object_size;
+        let store = self.store(run).await?;
         match store.create(&self.name(), size, object_size).await {
-            Err(error) if error.kind == ErrorKind::Exists && !self.can_be_opened().await? => {
+            Err(error) if error.kind == ErrorKind::Exists && !self.can_be_opened(store).await? => {
                 self.remove(run).await?;
                 done_before(store.create(&self.name(), size, object_size).await)
             }
@@ -55,10 +74,25 @@ impl Target {
         }
     }
 
+    /// The limits of its type.
+    async fn settings(&self, run: &Run) -> Result<qos::Settings, StepError> {
+        let row = self.row(run).await?;
+        Ok(qos::settings(&mut run.database.read().await?, &row.volume_type_id, row.size).await?)
+    }
+
+    /// Sets the limits of one that came with none. Where there are none it is not even opened.
+    async fn limit(&self, run: &Run) -> Step {
+        let settings = self.settings(run).await?;
+        if settings.is_empty() {
+            return Ok(());
+        }
+        Ok(qos::apply_to(self.store(run).await?, &self.name(), &settings).await?)
+    }
+
     async fn clone_from(&self, parent: &SnapshotPath, run: &Run) -> Step {
-        let store = &self.context.stores.volumes;
+        let store = self.store(run).await?;
         match store.clone_snapshot(parent, &self.name(), None).await {
-            Err(error) if error.kind == ErrorKind::Exists && !self.is_clone_of(parent).await? => {
+            Err(error) if error.kind == ErrorKind::Exists && !self.is_clone_of(store, parent).await? => {
                 self.remove(run).await?;
                 done_before(store.clone_snapshot(parent, &self.name(), None).await)
             }
@@ -67,8 +101,8 @@ impl Target {
     }
 
     /// A process that dies in the middle of making an image leaves its name taken, but nothing behind it.
-    async fn can_be_opened(&self) -> Result<bool, StepError> {
-        let opened = self.context.stores.volumes.open(&self.name(), OpenMode::ReadOnly).await.or_missing()?;
+    async fn can_be_opened(&self, store: &Arc<dyn BlockStore>) -> Result<bool, StepError> {
+        let opened = store.open(&self.name(), OpenMode::ReadOnly).await.or_missing()?;
         if let Some(image) = &opened {
             image.close().await?;
         }
@@ -76,10 +110,13 @@ impl Target {
     }
 
     /// Or a clone that is tied to nothing, or of which the parent knows nothing.
-    async fn is_clone_of(&self, parent: &SnapshotPath) -> Result<bool, StepError> {
-        let stores = &self.context.stores;
+    async fn is_clone_of(
+        &self,
+        store: &Arc<dyn BlockStore>,
+        parent: &SnapshotPath,
+    ) -> Result<bool, StepError> {
         let name = self.name();
-        let Some(image) = stores.volumes.open(&name, OpenMode::ReadOnly).await.or_missing()? else {
+        let Some(image) = store.open(&name, OpenMode::ReadOnly).await.or_missing()? else {
             return Ok(false);
         };
         let found = image.parent().await;
@@ -87,11 +124,11 @@ impl Target {
         if found?.is_none_or(|found| found.path != *parent) {
             return Ok(false);
         }
-        let Some(store) = self.context.store_of(&parent.pool) else { return Ok(false) };
-        let source = store.open(&parent.image, OpenMode::ReadOnly).await?;
+        let Some(of_parent) = self.context.pool_beside(store, &parent.pool).await? else { return Ok(false) };
+        let source = of_parent.open(&parent.image, OpenMode::ReadOnly).await?;
         let children = source.children().await;
         source.close().await?;
-        let pool = stores.volumes.pool();
+        let pool = store.pool();
         match children {
             // One of them is half made, this one perhaps, or the parent's user may not name them: it is made again.
             Err(error) if matches!(error.kind, ErrorKind::Busy | ErrorKind::HasChildren) => Ok(false),
@@ -99,27 +136,25 @@ impl Target {
         }
     }
 
-    /// Makes it as large as the row says; never smaller than its source.
+    /// Makes it as large as the row says, never smaller than its source, and gives it the limits of its type.
     async fn grow(&self, run: &Run) -> Step {
         let wanted = self.row(run).await?.size.bytes();
-        let image = self.context.stores.volumes.open(&self.name(), OpenMode::ReadWrite).await?;
+        let settings = self.settings(run).await?;
+        let image = self.store(run).await?.open(&self.name(), OpenMode::ReadWrite).await?;
         let grown = match image.size().await {
             Ok(size) if size < wanted => image.resize(wanted, &Progress::new()).await,
             Ok(_) => Ok(()),
             Err(error) => Err(error),
         };
+        let limited = qos::apply(&*image, &settings).await;
         image.close().await?;
-        Ok(grown?)
+        Ok(grown.and(limited)?)
     }
 
     /// Copies a snapshot's bytes into it. No temporary file: both ends are stores.
-    async fn fill_from(&self, source: &SnapshotPath, run: &Run) -> Step {
-        let store = self
-            .context
-            .store_of(&source.pool)
-            .ok_or_else(|| StepError::fatal("The source lies in a pool that is not configured."))?;
+    async fn fill_from(&self, store: &Arc<dyn BlockStore>, source: &SnapshotPath, run: &Run) -> Step {
         let from = store.open(&source.image, OpenMode::Snapshot(source.snapshot.clone())).await?;
-        let to = self.context.stores.volumes.open(&self.name(), OpenMode::ReadWrite).await?;
+        let to = self.store(run).await?.open(&self.name(), OpenMode::ReadWrite).await?;
         let chunk = from.object_size().max(to.object_size());
         let options = CopyOptions { chunk, ..CopyOptions::default() };
         let copied = copy(from.clone(), to.clone(), options, &run.progress).await;
@@ -130,7 +165,10 @@ impl Target {
     }
 
     async fn remove(&self, run: &Run) -> Step {
-        lineage::clear(&self.context.stores.volumes, &self.name(), run).await
+        if self.row(run).await?.host.is_none() {
+            return Ok(());
+        }
+        lineage::clear(self.store(run).await?, &self.name(), run).await
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
@@ -186,7 +224,10 @@ impl Workflow for Empty {
 
     async fn run(&self, step: &'static str, run: &Run) -> Step {
         match step {
-            "create" => self.target.create(run).await,
+            "create" => {
+                self.target.create(run).await?;
+                self.target.limit(run).await
+            }
             other => Err(unknown_step(other)),
         }
     }
@@ -204,41 +245,62 @@ impl Workflow for Empty {
     }
 }
 
+/// The snapshot of a volume that another one gets its bytes from.
+struct Source {
+    store: Arc<dyn BlockStore>,
+    path: SnapshotPath,
+    /// The bytes are copied, not shared: that is how it was wanted, or it is another cluster.
+    is_copied: bool,
+}
+
+impl Source {
+    async fn find(target: &Target, of: &VolumeId, snapshot: String, run: &Run) -> Result<Self, StepError> {
+        let store = target.context.store_of(of, run).await?.clone();
+        let path = SnapshotPath { pool: store.pool().to_owned(), image: names::volume(of), snapshot };
+        let is_copied = !in_one_cluster(&store, target.store(run).await?).await?;
+        Ok(Self { store, path, is_copied })
+    }
+}
+
+/// A copy-on-write clone of a snapshot; in another cluster a copy.
 pub(super) struct FromSnapshot {
     target: Target,
-    snapshot: SnapshotPath,
+    snapshot: SnapshotId,
+    of: VolumeId,
+    source: OnceCell<Source>,
 }
 
 impl FromSnapshot {
     pub(super) fn new(context: Context, id: VolumeId, snapshot: SnapshotId, of: VolumeId) -> Self {
-        let snapshot = SnapshotPath {
-            pool: context.stores.volumes.pool().to_owned(),
-            image: names::volume(&of),
-            snapshot: names::snapshot(&snapshot),
-        };
-        Self { target: Target::new(context, id), snapshot }
+        Self { target: Target::new(context, id), snapshot, of, source: OnceCell::new() }
+    }
+
+    async fn source(&self, run: &Run) -> Result<&Source, StepError> {
+        let snapshot = names::snapshot(&self.snapshot);
+        self.source.get_or_try_init(|| Source::find(&self.target, &self.of, snapshot, run)).await
     }
 }
 
 #[async_trait]
 impl Workflow for FromSnapshot {
     fn steps(&self) -> &'static [&'static str] {
-        if self.target.context.options.flatten_volume_from_snapshot {
-            &["clone", "resize", "flatten"]
-        } else {
-            &["clone", "resize"]
-        }
+        &["clone", "copy", "resize", "flatten"]
     }
 
     async fn run(&self, step: &'static str, run: &Run) -> Step {
         let target = &self.target;
+        let source = self.source(run).await?;
         match step {
-            "clone" => target.clone_from(&self.snapshot, run).await,
+            "clone" if source.is_copied => target.create(run).await,
+            "clone" => target.clone_from(&source.path, run).await,
+            "copy" if source.is_copied => target.fill_from(&source.store, &source.path, run).await,
+            "copy" => Ok(()),
             "resize" => target.grow(run).await,
-            "flatten" => {
-                let store = &target.context.stores.volumes;
+            "flatten" if !source.is_copied && target.making(run).await?.flatten_from_snapshot => {
+                let store = target.store(run).await?;
                 Ok(lineage::flatten(&target.context, store, &target.name(), &run.progress).await?)
             }
+            "flatten" => Ok(()),
             other => Err(unknown_step(other)),
         }
     }
@@ -262,22 +324,34 @@ impl Workflow for FromSnapshot {
 /// A copy-on-write clone of a volume, through a snapshot of its own.
 ///
 /// Where the source is as many clones deep as `rbd_max_clone_depth` allows, the *source* is flattened first. That is
-/// long, has progress, and keeps nobody else waiting.
+/// long, has progress, and keeps nobody else waiting. Where that says 0 or less, or in another cluster, it is a full
+/// copy, read from the snapshot so that it is of one moment.
 pub(super) struct FromVolume {
     target: Target,
-    source: SnapshotPath,
+    of: VolumeId,
+    source: OnceCell<Source>,
 }
 
 impl FromVolume {
     pub(super) fn new(context: Context, id: VolumeId, source: VolumeId) -> Self {
-        let source = own_snapshot(&context, &id, &source);
-        Self { target: Target::new(context, id), source }
+        Self { target: Target::new(context, id), of: source, source: OnceCell::new() }
     }
 
-    async fn flatten_source(&self, run: &Run) -> Step {
+    async fn source(&self, run: &Run) -> Result<&Source, StepError> {
+        self.source
+            .get_or_try_init(|| async {
+                let snapshot = names::clone_snapshot(&self.target.id);
+                let source = Source::find(&self.target, &self.of, snapshot, run).await?;
+                let copies = self.target.making(run).await?.max_clone_depth <= 0;
+                Ok(Source { is_copied: source.is_copied || copies, ..source })
+            })
+            .await
+    }
+
+    async fn flatten_source(&self, source: &Source, run: &Run) -> Step {
         let context = &self.target.context;
-        let (store, image) = (&context.stores.volumes, &self.source.image);
-        let deepest = context.options.max_clone_depth;
+        let (store, image) = (&source.store, &source.path.image);
+        let deepest = self.target.making(run).await?.max_clone_depth;
         if lineage::depth(store, image, deepest).await? < deepest {
             return Ok(());
         }
@@ -293,15 +367,26 @@ impl FromVolume {
 #[async_trait]
 impl Workflow for FromVolume {
     fn steps(&self) -> &'static [&'static str] {
-        &["flatten_source", "snapshot", "clone", "resize"]
+        &["flatten_source", "snapshot", "clone", "copy", "resize", "drop_snapshot"]
     }
 
     async fn run(&self, step: &'static str, run: &Run) -> Step {
+        let target = &self.target;
+        let source = self.source(run).await?;
         match step {
-            "flatten_source" => self.flatten_source(run).await,
-            "snapshot" => take_snapshot(&self.target.context, &self.source).await,
-            "clone" => self.target.clone_from(&self.source, run).await,
-            "resize" => self.target.grow(run).await,
+            "flatten_source" if source.is_copied => Ok(()),
+            "flatten_source" => self.flatten_source(source, run).await,
+            "snapshot" => {
+                Ok(lineage::take_snapshot(&source.store, &source.path.image, &source.path.snapshot).await?)
+            }
+            "clone" if source.is_copied => target.create(run).await,
+            "clone" => target.clone_from(&source.path, run).await,
+            "copy" if source.is_copied => target.fill_from(&source.store, &source.path, run).await,
+            "resize" if !source.is_copied => target.grow(run).await,
+            "resize" => target.limit(run).await,
+            // A clone hangs on its snapshot.
+            "drop_snapshot" if source.is_copied => give_back_snapshot(source).await,
+            "copy" | "drop_snapshot" => Ok(()),
             other => Err(unknown_step(other)),
         }
     }
@@ -309,7 +394,9 @@ impl Workflow for FromVolume {
     async fn undo(&self, step: &'static str, run: &Run) -> Step {
         match step {
             "clone" => self.target.remove(run).await,
-            "snapshot" => give_back_snapshot(&self.target.context, &self.source).await,
+            "snapshot" if self.target.row(run).await?.host.is_some() => {
+                give_back_snapshot(self.source(run).await?).await
+            }
             _ => Ok(()),
         }
     }
@@ -323,70 +410,10 @@ impl Workflow for FromVolume {
     }
 }
 
-/// A full copy of a volume (`rbd_max_clone_depth` of 0 or less), read from a snapshot so that it is of one moment.
-pub(super) struct CopyOfVolume {
-    target: Target,
-    source: SnapshotPath,
-}
-
-impl CopyOfVolume {
-    pub(super) fn new(context: Context, id: VolumeId, source: VolumeId) -> Self {
-        let source = own_snapshot(&context, &id, &source);
-        Self { target: Target::new(context, id), source }
-    }
-}
-
-#[async_trait]
-impl Workflow for CopyOfVolume {
-    fn steps(&self) -> &'static [&'static str] {
-        &["create", "snapshot", "copy", "drop_snapshot"]
-    }
-
-    async fn run(&self, step: &'static str, run: &Run) -> Step {
-        match step {
-            "create" => self.target.create(run).await,
-            "snapshot" => take_snapshot(&self.target.context, &self.source).await,
-            "copy" => self.target.fill_from(&self.source, run).await,
-            "drop_snapshot" => give_back_snapshot(&self.target.context, &self.source).await,
-            other => Err(unknown_step(other)),
-        }
-    }
-
-    async fn undo(&self, step: &'static str, run: &Run) -> Step {
-        match step {
-            "create" => self.target.remove(run).await,
-            "snapshot" => give_back_snapshot(&self.target.context, &self.source).await,
-            _ => Ok(()),
-        }
-    }
-
-    async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
-        self.target.finish(repository, run).await
-    }
-
-    async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
-        self.target.fail(repository, run).await
-    }
-}
-
-fn own_snapshot(context: &Context, id: &VolumeId, source: &VolumeId) -> SnapshotPath {
-    SnapshotPath {
-        pool: context.stores.volumes.pool().to_owned(),
-        image: names::volume(source),
-        snapshot: names::clone_snapshot(id),
-    }
-}
-
-async fn take_snapshot(context: &Context, path: &SnapshotPath) -> Step {
-    Ok(lineage::take_snapshot(&context.stores.volumes, &path.image, &path.snapshot).await?)
-}
-
-async fn give_back_snapshot(context: &Context, path: &SnapshotPath) -> Step {
-    let Some(image) = context.stores.volumes.open(&path.image, OpenMode::ReadWrite).await.or_missing()?
-    else {
-        return Ok(());
-    };
-    let dropped = lineage::drop_snapshot(&*image, &path.snapshot).await;
+async fn give_back_snapshot(source: &Source) -> Step {
+    let image = source.store.open(&source.path.image, OpenMode::ReadWrite).await.or_missing()?;
+    let Some(image) = image else { return Ok(()) };
+    let dropped = lineage::drop_snapshot(&*image, &source.path.snapshot).await;
     image.close().await?;
     Ok(dropped?)
 }
@@ -398,8 +425,8 @@ pub(super) struct FromImage {
     location: OnceCell<Location>,
 }
 
-#[derive(Clone)]
 struct Location {
+    store: Arc<dyn BlockStore>,
     path: SnapshotPath,
     clones: bool,
     /// Of the image, in bytes.
@@ -425,13 +452,19 @@ impl FromImage {
                 let location = names::parse_location(&text).ok_or_else(|| {
                     StepError::fatal("The image has no bytes in a store that is configured.")
                 })?;
+                let (fsid, pool) = (location.fsid, location.pool);
+                let store =
+                    self.target.context.pool_of(fsid, pool).await?.ok_or_else(|| {
+                        StepError::fatal("The image lies in a pool that is not configured.")
+                    })?;
                 Ok(Location {
+                    store: store.clone(),
                     path: SnapshotPath {
                         pool: location.pool.to_owned(),
                         image: location.image.to_owned(),
                         snapshot: location.snapshot.to_owned(),
                     },
-                    clones: self.target.context.stores.volumes.fsid().await? == location.fsid,
+                    clones: self.target.store(run).await?.fsid().await? == location.fsid,
                     size,
                 })
             })
@@ -457,14 +490,16 @@ impl Workflow for FromImage {
                 let change = VolumeChange::default();
                 repository.change_volume(&self.target.id, from, to, &change, run.now()).await?;
                 repository.commit().await?;
-                self.target.fill_from(&location.path, run).await
+                self.target.fill_from(&location.store, &location.path, run).await
             }
             "resize" if location.clones => match location.size {
                 // An open costs half as much as the clone did.
-                Some(size) if size == self.target.row(run).await?.size.bytes() => Ok(()),
+                Some(size) if size == self.target.row(run).await?.size.bytes() => {
+                    self.target.limit(run).await
+                }
                 _ => self.target.grow(run).await,
             },
-            "resize" => Ok(()),
+            "resize" => self.target.limit(run).await,
             other => Err(unknown_step(other)),
         }
     }

@@ -36,8 +36,8 @@ impl DeleteImage {
 
     /// Also after a crash, when the step before finds nothing: the trash tells.
     async fn purge(&self) -> Result<(), StepError> {
-        let pool = self.context.stores.images.pool();
-        let rest = lineage::reap(&self.context, pool, self.id.as_str()).await?;
+        let store = &self.context.stores.images;
+        let rest = lineage::reap(&self.context, store, self.id.as_str()).await?;
         self.is_kept.store(rest == lineage::Rest::Needed, Ordering::Relaxed);
         Ok(())
     }

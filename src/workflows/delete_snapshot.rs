@@ -1,9 +1,11 @@
 //! A snapshot of a volume goes. Where the pool's clone format ties clones to it, they are made independent first.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::{Context, lineage, names};
-use crate::block::{BlockImage, ErrorKind, Missing, OpenMode};
+use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode};
 use crate::db::{self, Repository};
 use crate::jobs::{Cause, Run, StepError, Workflow};
 use crate::model::{SnapshotId, SnapshotStatus, VolumeId};
@@ -20,14 +22,20 @@ impl DeleteSnapshot {
     }
 
     /// With clone format 1, and in the directory store, a snapshot with clones cannot go: each is flattened.
-    async fn unprotect(&self, image: &dyn BlockImage, run: &Run) -> Result<(), StepError> {
+    async fn unprotect(
+        &self,
+        store: &Arc<dyn BlockStore>,
+        image: &dyn BlockImage,
+        run: &Run,
+    ) -> Result<(), StepError> {
         let name = names::snapshot(&self.id);
         match image.unprotect_snapshot(&name).await.or_missing() {
             Err(error) if error.kind == ErrorKind::HasChildren => {}
             other => return Ok(other.map(drop)?),
         }
         for child in image.children().await?.into_iter().filter(|child| child.snapshot == name) {
-            let Some(store) = self.context.store_of(&child.pool).filter(|_| !child.in_trash) else {
+            let beside = self.context.pool_beside(store, &child.pool).await?;
+            let Some(store) = beside.filter(|_| !child.in_trash) else {
                 return Err(StepError::in_use(format!("{}/{} is a clone of it.", child.pool, child.image)));
             };
             lineage::flatten(&self.context, store, &child.image, &run.progress).await?;
@@ -44,11 +52,11 @@ impl Workflow for DeleteSnapshot {
     }
 
     async fn run(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
-        let store = &self.context.stores.volumes;
+        let store = self.context.store_of(&self.volume_id, run).await?;
         let volume = names::volume(&self.volume_id);
         let Some(image) = store.open(&volume, OpenMode::ReadWrite).await.or_missing()? else { return Ok(()) };
         let done = match step {
-            "unprotect" => self.unprotect(&*image, run).await,
+            "unprotect" => self.unprotect(store, &*image, run).await,
             _ => {
                 let removed = image.remove_snapshot(&names::snapshot(&self.id)).await.or_missing();
                 removed.map(drop).map_err(StepError::from)
@@ -59,11 +67,11 @@ impl Workflow for DeleteSnapshot {
     }
 
     /// Nothing is brought back; a snapshot that stays is protected again, so that volumes can be made from it.
-    async fn undo(&self, step: &'static str, _: &Run) -> Result<(), StepError> {
+    async fn undo(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
         if step != "unprotect" {
             return Ok(());
         }
-        let store = &self.context.stores.volumes;
+        let store = self.context.store_of(&self.volume_id, run).await?;
         let volume = names::volume(&self.volume_id);
         let Some(image) = store.open(&volume, OpenMode::ReadWrite).await.or_missing()? else { return Ok(()) };
         let protected = image.protect_snapshot(&names::snapshot(&self.id)).await.or_missing();

@@ -1,12 +1,12 @@
 //! A volume and its bytes go. Whatever clones still read from stays on the pool, under another name, and goes with
 //! the last of them: no order of deletes leaves anything behind.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use super::{Context, lineage, names};
-use crate::block::{BlockImage, ErrorKind, Missing, OpenMode, SnapshotPath};
+use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
 use crate::db::{self, Leftover, Repository, Volume, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
 use crate::model::{VolumeId, VolumeStatus};
@@ -24,8 +24,8 @@ struct Notes {
     parent: Option<SnapshotPath>,
     /// It was removed, and so never kept for clones.
     is_removed: bool,
-    /// It is kept under another name for its clones.
-    is_kept: bool,
+    /// The pool in which it is kept under another name, for its clones.
+    kept_in: Option<String>,
 }
 
 impl DeleteVolume {
@@ -38,10 +38,11 @@ impl DeleteVolume {
     }
 
     async fn remove(&self, run: &Run) -> Result<(), StepError> {
-        let store = &self.context.stores.volumes;
+        let Some(row) = self.row(run).await? else { return Ok(()) };
+        let store = &self.context.backend(&row)?.store;
         let name = self.name();
         let _lock = self.context.locks.lock(&name).await;
-        if self.was_made_empty(run).await? {
+        if was_made_empty(&row) {
             // It hangs on nothing, and mostly nothing hangs on it. Opening it to see that costs more than all the
             // rest of its removal.
             match store.remove(&name, &run.progress).await.or_missing() {
@@ -63,10 +64,10 @@ impl DeleteVolume {
             store.remove(&name, &run.progress).await.or_missing()?;
             return Ok(());
         };
-        let looked = self.look_at(&*image).await;
+        let looked = self.look_at(store, &*image).await;
         image.close().await?;
         match looked? {
-            lineage::Rest::Needed => self.set_aside(&name).await,
+            lineage::Rest::Needed => set_aside(store, &name).await,
             lineage::Rest::Gone => match store.remove(&name, &run.progress).await.or_missing() {
                 Ok(found) => {
                     self.notes().is_removed |= found.is_some();
@@ -74,7 +75,7 @@ impl DeleteVolume {
                 }
                 // With clone format 2 a removed snapshot lives on while clones need it, and it cannot be seen.
                 Err(error) if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren) => {
-                    self.set_aside(&name).await
+                    set_aside(store, &name).await
                 }
                 Err(error) => {
                     if error.kind == ErrorKind::NoSpace {
@@ -86,15 +87,16 @@ impl DeleteVolume {
         }
     }
 
-    async fn was_made_empty(&self, run: &Run) -> Result<bool, StepError> {
-        let row = run.database.read().await?.volume(&self.id).await?;
-        Ok(row.is_some_and(|row| {
-            row.snapshot_id.is_none() && row.source_volume_id.is_none() && row.image_id.is_none()
-        }))
+    async fn row(&self, run: &Run) -> db::Result<Option<Volume>> {
+        run.database.read().await?.volume(&self.id).await
     }
 
     /// Notes the parent and drops the snapshots that were not the user's and that nothing hangs on.
-    async fn look_at(&self, image: &dyn BlockImage) -> Result<lineage::Rest, StepError> {
+    async fn look_at(
+        &self,
+        store: &Arc<dyn BlockStore>,
+        image: &dyn BlockImage,
+    ) -> Result<lineage::Rest, StepError> {
         let parent = image.parent().await?.map(|parent| parent.path);
         self.notes().parent = parent;
         let snapshots = image.snapshots().await?;
@@ -105,54 +107,60 @@ impl DeleteVolume {
                 snapshot.name
             )));
         }
-        Ok(lineage::drop_unneeded(&self.context.stores.volumes, image).await?)
-    }
-
-    async fn set_aside(&self, name: &str) -> Result<(), StepError> {
-        self.context.stores.volumes.rename(name, &names::deleted(name)).await.or_missing()?;
-        Ok(())
+        Ok(lineage::drop_unneeded(store, image).await?)
     }
 
     /// Lets go of what the image hung on.
     async fn release(&self, run: &Run) -> Result<(), StepError> {
+        let Some(row) = self.row(run).await? else { return Ok(()) };
+        let store = &self.context.backend(&row)?.store;
         // Kept for clones: it still hangs there, unless the last clone went in this very moment.
         if !self.notes().is_removed {
-            let pool = self.context.stores.volumes.pool();
-            let rest = lineage::reap(&self.context, pool, &self.name()).await?;
-            self.notes().is_kept = rest == lineage::Rest::Needed;
+            let rest = lineage::reap(&self.context, store, &self.name()).await?;
             if rest == lineage::Rest::Needed {
+                self.notes().kept_in = Some(store.pool().to_owned());
                 return Ok(());
             }
         }
         let noted = self.notes().parent.clone();
-        let row = run.database.read().await?.volume(&self.id).await?;
-        for parent in [noted, row.and_then(|row| self.parent_by_row(&row))].iter().flatten() {
-            lineage::release(&self.context, parent).await?;
+        let by_row = self.parent_by_row(&row, run).await?;
+        for parent in [noted, by_row].iter().flatten() {
+            lineage::release(&self.context, store, parent).await?;
         }
         Ok(())
     }
 
-    fn parent_by_row(&self, row: &Volume) -> Option<SnapshotPath> {
-        let stores = &self.context.stores;
-        match (&row.source_volume_id, &row.image_id) {
-            (Some(source), _) => Some(SnapshotPath {
-                pool: stores.volumes.pool().to_owned(),
+    async fn parent_by_row(&self, row: &Volume, run: &Run) -> Result<Option<SnapshotPath>, StepError> {
+        if let Some(source) = &row.source_volume_id {
+            // A source that is gone was where its clones are made.
+            let source_row = run.database.read().await?.volume(source).await?;
+            let backend = self.context.backend(source_row.as_ref().unwrap_or(row))?;
+            return Ok(Some(SnapshotPath {
+                pool: backend.store.pool().to_owned(),
                 image: names::volume(source),
                 snapshot: names::clone_snapshot(&self.id),
-            }),
-            (None, Some(image)) => Some(SnapshotPath {
-                pool: stores.images.pool().to_owned(),
-                image: image.to_string(),
-                snapshot: names::IMAGE_SNAPSHOT.to_owned(),
-            }),
-            (None, None) => None,
+            }));
         }
+        Ok(row.image_id.as_ref().map(|image| SnapshotPath {
+            pool: self.context.stores.images.pool().to_owned(),
+            image: image.to_string(),
+            snapshot: names::IMAGE_SNAPSHOT.to_owned(),
+        }))
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
         // Each change is a single assignment: a panic leaves nothing half made.
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn was_made_empty(row: &Volume) -> bool {
+    row.snapshot_id.is_none() && row.source_volume_id.is_none() && row.image_id.is_none()
+}
+
+async fn set_aside(store: &Arc<dyn BlockStore>, name: &str) -> Result<(), StepError> {
+    store.rename(name, &names::deleted(name)).await.or_missing()?;
+    Ok(())
 }
 
 #[async_trait]
@@ -174,8 +182,8 @@ impl Workflow for DeleteVolume {
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
-        if self.notes().is_kept {
-            let pool = self.context.stores.volumes.pool().to_owned();
+        let kept_in = self.notes().kept_in.clone();
+        if let Some(pool) = kept_in {
             let leftover = Leftover { pool, name: names::deleted(&self.name()) };
             repository.add_leftover(&leftover, run.now()).await?;
         }

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 
-use super::{Context, names};
+use super::{Context, names, qos};
 use crate::block::{OpenMode, Progress};
 use crate::db::{self, Repository, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
@@ -19,6 +19,13 @@ impl ExtendVolume {
     pub(super) fn new(context: Context, id: VolumeId, size: Gib) -> Self {
         Self { context, id, size }
     }
+
+    /// Limits grow with the volume.
+    async fn settings(&self, run: &Run) -> Result<qos::Settings, StepError> {
+        let mut repository = run.database.read().await?;
+        let Some(row) = repository.volume(&self.id).await? else { return Ok(qos::Settings::new()) };
+        Ok(qos::settings(&mut repository, &row.volume_type_id, self.size).await?)
+    }
 }
 
 #[async_trait]
@@ -27,15 +34,18 @@ impl Workflow for ExtendVolume {
         &["resize"]
     }
 
-    async fn run(&self, _: &'static str, _: &Run) -> Result<(), StepError> {
-        let image = self.context.stores.volumes.open(&names::volume(&self.id), OpenMode::ReadWrite).await?;
+    async fn run(&self, _: &'static str, run: &Run) -> Result<(), StepError> {
+        let store = self.context.store_of(&self.id, run).await?;
+        let settings = self.settings(run).await?;
+        let image = store.open(&names::volume(&self.id), OpenMode::ReadWrite).await?;
         let resized = match image.size().await {
             Ok(size) if size < self.size.bytes() => image.resize(self.size.bytes(), &Progress::new()).await,
             Ok(_) => Ok(()),
             Err(error) => Err(error),
         };
+        let limited = qos::apply(&*image, &settings).await;
         image.close().await?;
-        Ok(resized?)
+        Ok(resized.and(limited)?)
     }
 
     async fn undo(&self, _: &'static str, _: &Run) -> Result<(), StepError> {

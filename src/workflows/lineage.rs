@@ -9,13 +9,15 @@
 
 use std::sync::Arc;
 
-use super::{Context, intake, names};
+use super::{Context, intake, is_one_place, names};
 use crate::block::{
-    BlockError, BlockImage, BlockStore, Child, ErrorKind, Missing, OpenMode, Parent, Progress, Result,
-    SnapshotPath,
+    BlockError, BlockImage, BlockStore, Child, ErrorKind, Missing, OpenMode, Parent, Progress, SnapshotPath,
 };
-use crate::db::Leftover;
+use crate::db::{Database, Leftover};
 use crate::jobs::{Run, StepError};
+use crate::model::VolumeId;
+
+type Result<T, E = BlockError> = std::result::Result<T, E>;
 
 /// How deep a chain is followed at the most: it ends by itself, unless the pool's data are damaged.
 const DEEPEST: usize = 1000;
@@ -29,12 +31,16 @@ pub(super) enum Rest {
 }
 
 /// Removes what `parent`, whose clone is gone, was kept for: its clone snapshot, then the image itself when it was
-/// deleted and nothing else needs it, then the same for the image that one hangs on.
-pub(super) async fn release(context: &Context, parent: &SnapshotPath) -> Result<()> {
+/// deleted and nothing else needs it, then the same for the image that one hangs on. The clone was in `from`.
+pub(super) async fn release(
+    context: &Context,
+    from: &Arc<dyn BlockStore>,
+    parent: &SnapshotPath,
+) -> Result<()> {
     let mut next = Some(parent.clone());
     for _ in 0..DEEPEST {
         let Some(parent) = next else { return Ok(()) };
-        let Some(store) = context.store_of(&parent.pool) else { return Ok(()) };
+        let Some(store) = context.pool_beside(from, &parent.pool).await? else { return Ok(()) };
         let _lock = context.locks.lock(live_name(&parent.image)).await;
         if names::is_clone_snapshot(&parent.snapshot) {
             let live = live_name(&parent.image);
@@ -48,16 +54,52 @@ pub(super) async fn release(context: &Context, parent: &SnapshotPath) -> Result<
 }
 
 /// Removes a deleted image, if nothing needs it any more, and all that was kept for its sake.
-pub(super) async fn reap(context: &Context, pool: &str, name: &str) -> Result<Rest> {
-    let Some(store) = context.store_of(pool) else { return Ok(Rest::Needed) };
+pub(super) async fn reap(context: &Context, store: &Arc<dyn BlockStore>, name: &str) -> Result<Rest> {
     let (rest, parent) = {
         let _lock = context.locks.lock(live_name(name)).await;
         remove_if_deleted(store, name).await?
     };
     if let Some(parent) = parent {
-        release(context, &parent).await?;
+        release(context, store, &parent).await?;
     }
     Ok(rest)
+}
+
+/// Takes away the copy of a volume that lies elsewhere by now. Clones may need it still: then it stays under the name of
+/// a deleted one.
+pub(super) async fn remove_copy(
+    context: &Context,
+    store: &Arc<dyn BlockStore>,
+    id: &VolumeId,
+    database: &Database,
+) -> Result<Rest, StepError> {
+    let name = names::volume(id);
+    let aside = names::deleted(&name);
+    {
+        let _lock = context.locks.lock(&name).await;
+        let renamed = match store.rename(&name, &aside).await.or_missing() {
+            // One that it left before is still needed.
+            Err(error) if error.kind == ErrorKind::Exists => return Ok(Rest::Needed),
+            renamed => renamed?.is_some(),
+        };
+        // It may have come back at this very moment.
+        if renamed && is_at_home(context, store, id, database).await? {
+            store.rename(&aside, &name).await?;
+            return Ok(Rest::Needed);
+        }
+    }
+    Ok(reap(context, store, &name).await?)
+}
+
+/// Whether the volume lies in this store, or may be on its way there.
+pub(super) async fn is_at_home(
+    context: &Context,
+    store: &Arc<dyn BlockStore>,
+    id: &VolumeId,
+    database: &Database,
+) -> Result<bool, StepError> {
+    let Some(row) = database.read().await?.volume(id).await? else { return Ok(false) };
+    Ok(row.is_migrating() || is_one_place(&context.backend(&row)?.store, store).await?)
 }
 
 /// Takes away an image that was never finished. Whom a cluster takes for its user may be a process that died, for half
@@ -213,7 +255,7 @@ pub(super) async fn flatten(
     image.close().await?;
     flattened?;
     match parent {
-        Some(parent) if !has_clones => release(context, &parent.path).await,
+        Some(parent) if !has_clones => release(context, store, &parent.path).await,
         _ => Ok(()),
     }
 }

@@ -14,20 +14,27 @@ mod import_image;
 mod intake;
 mod lineage;
 mod locks;
+mod move_volume;
 pub mod names;
+mod qos;
+mod reporter;
 mod seal_image;
 mod sweeper;
 mod upload_image;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::block::{BlockStore, Stores};
-use crate::jobs::{StepError, Task, VolumeSource, Workflow};
+use crate::block::{self, Backend, BlockStore, Stores};
+use crate::db::Volume;
+use crate::jobs::{Run, StepError, Task, VolumeSource, Workflow};
+use crate::model::VolumeId;
 use crate::transfer::TransferError;
 use crate::web::Web;
 
 pub use import_image::{FAILED, IMPORTING_TO, Imports};
 pub use intake::Intake;
+pub use reporter::Reporter;
 pub use sweeper::Sweeper;
 pub use upload_image::{Arrival, Upload, UploadError, upload_image};
 
@@ -42,15 +49,34 @@ pub struct Context {
 
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Object size of new volumes, in bytes.
-    pub volume_object_size: u64,
-    /// `rbd_flatten_volume_from_snapshot`
-    pub flatten_volume_from_snapshot: bool,
-    /// `rbd_max_clone_depth`
-    pub max_clone_depth: i64,
+    /// By the name of the backend.
+    pub making: HashMap<String, Making>,
     pub intake: Intake,
     pub imports: Imports,
 }
+
+/// How volumes are made in a backend.
+#[derive(Clone, Copy, Debug)]
+pub struct Making {
+    /// Of new volumes, in bytes.
+    pub object_size: u64,
+    /// `rbd_flatten_volume_from_snapshot`
+    pub flatten_from_snapshot: bool,
+    /// `rbd_max_clone_depth`
+    pub max_clone_depth: i64,
+}
+
+/// What the configuration says about them.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// By the name of the backend.
+    pub making: HashMap<String, Making>,
+    pub intake: Intake,
+    pub imports: Imports,
+}
+
+/// As a backend makes them that says nothing about it.
+const MAKING: Making = Making { object_size: 4 << 20, flatten_from_snapshot: false, max_clone_depth: 5 };
 
 impl Context {
     pub fn new(stores: Stores, options: Options, web: Web) -> Self {
@@ -66,11 +92,8 @@ impl Context {
                 VolumeSource::Snapshot { snapshot_id, volume_id: of } => {
                     Box::new(create_volume::FromSnapshot::new(context, volume_id, snapshot_id, of))
                 }
-                VolumeSource::Volume { volume_id: source } if context.options.max_clone_depth > 0 => {
-                    Box::new(create_volume::FromVolume::new(context, volume_id, source))
-                }
                 VolumeSource::Volume { volume_id: source } => {
-                    Box::new(create_volume::CopyOfVolume::new(context, volume_id, source))
+                    Box::new(create_volume::FromVolume::new(context, volume_id, source))
                 }
                 VolumeSource::Image { image_id } => {
                     Box::new(create_volume::FromImage::new(context, volume_id, image_id))
@@ -81,6 +104,13 @@ impl Context {
             }
             Task::ExtendVolume { volume_id, new_size } => {
                 Box::new(extend_volume::ExtendVolume::new(context, volume_id, new_size))
+            }
+            Task::RetypeVolume { volume_id, volume_type_id, from, to } => {
+                let new_type = Some(volume_type_id);
+                Box::new(move_volume::MoveVolume::new(context, volume_id, new_type, from, to))
+            }
+            Task::MigrateVolume { volume_id, from, to } => {
+                Box::new(move_volume::MoveVolume::new(context, volume_id, None, from, to))
             }
             Task::CreateSnapshot { snapshot_id, volume_id } => {
                 Box::new(create_snapshot::CreateSnapshot::new(context, snapshot_id, volume_id))
@@ -102,10 +132,67 @@ impl Context {
         }
     }
 
-    /// The store that is this pool, if it is one of ours.
-    fn store_of(&self, pool: &str) -> Option<&Arc<dyn BlockStore>> {
-        [&self.stores.volumes, &self.stores.images].into_iter().find(|store| store.pool() == pool)
+    /// Where a volume lies, as its row says.
+    fn backend(&self, volume: &Volume) -> Result<&Backend, StepError> {
+        self.stores
+            .volumes
+            .of(volume.host.as_deref())
+            .ok_or_else(|| StepError::fatal("The volume lies in a backend that is not configured."))
     }
+
+    /// Likewise, of a volume of which only the id is known.
+    async fn backend_of(&self, volume: &VolumeId, run: &Run) -> Result<&Backend, StepError> {
+        let row = run.database.read().await?.volume(volume).await?;
+        self.backend(&row.ok_or_else(|| StepError::fatal("The volume is not there any more."))?)
+    }
+
+    async fn store_of(&self, volume: &VolumeId, run: &Run) -> Result<&Arc<dyn BlockStore>, StepError> {
+        Ok(&self.backend_of(volume, run).await?.store)
+    }
+
+    fn making(&self, backend: &Backend) -> &Making {
+        self.options.making.get(&*backend.name).unwrap_or(&MAKING)
+    }
+
+    fn all_stores(&self) -> impl Iterator<Item = &Arc<dyn BlockStore>> {
+        let Stores { images, volumes } = &self.stores;
+        volumes.iter().map(|backend| &backend.store).chain([images])
+    }
+
+    /// The store that is this pool of this cluster, if it is one of ours.
+    async fn pool_of(&self, fsid: &str, pool: &str) -> block::Result<Option<&Arc<dyn BlockStore>>> {
+        let mut unknown = None;
+        for store in self.all_stores().filter(|store| store.pool() == pool) {
+            match store.fsid().await {
+                Ok(found) if found == fsid => return Ok(Some(store)),
+                Ok(_) => {}
+                Err(error) => unknown = Some(error),
+            }
+        }
+        unknown.map_or(Ok(None), Err)
+    }
+
+    /// Likewise, of the cluster that this store is in.
+    async fn pool_beside<'a>(
+        &'a self,
+        store: &'a Arc<dyn BlockStore>,
+        pool: &str,
+    ) -> block::Result<Option<&'a Arc<dyn BlockStore>>> {
+        if store.pool() == pool {
+            return Ok(Some(store));
+        }
+        self.pool_of(&store.fsid().await?, pool).await
+    }
+}
+
+/// Whether both are one pool of one cluster.
+async fn is_one_place(one: &Arc<dyn BlockStore>, other: &Arc<dyn BlockStore>) -> block::Result<bool> {
+    Ok(one.pool() == other.pool() && in_one_cluster(one, other).await?)
+}
+
+/// Whether one can clone from the other.
+async fn in_one_cluster(one: &Arc<dyn BlockStore>, other: &Arc<dyn BlockStore>) -> block::Result<bool> {
+    Ok(Arc::ptr_eq(one, other) || one.fsid().await? == other.fsid().await?)
 }
 
 impl From<TransferError> for StepError {

@@ -12,6 +12,11 @@ pub fn volume(id: &VolumeId) -> String {
     format!("volume-{id}")
 }
 
+/// The volume that has an image of this name, deleted ones aside.
+pub fn volume_of(image: &str) -> Option<VolumeId> {
+    VolumeId::parse(image.strip_prefix("volume-")?)
+}
+
 pub fn snapshot(id: &SnapshotId) -> String {
     format!("snapshot-{id}")
 }
@@ -96,5 +101,8 @@ mod tests {
         assert!(!is_clone_snapshot("snapshot-00000000-0000-0000-0000-000000000000"));
         assert!(is_backup_snapshot("backup.1.snap.1700000000.0"));
         assert!(is_deleted(&deleted(&volume(&id))));
+        assert_eq!(volume_of(&volume(&id)), Some(id.clone()));
+        assert_eq!(volume_of(&deleted(&volume(&id))), None);
+        assert_eq!(volume_of("an image"), None);
     }
 }

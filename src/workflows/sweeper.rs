@@ -2,12 +2,14 @@
 //!
 //! Takes no input, may run at any time and as often as one likes; the table `leftovers` says where to look.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, lineage};
-use crate::db::Database;
+use super::{Context, lineage, names};
+use crate::block::BlockStore;
+use crate::db::{Database, Leftover};
 use crate::jobs::{StepError, chain};
 use crate::model::World;
 
@@ -45,11 +47,11 @@ impl Sweeper {
         let mut needed = 0;
         for leftover in leftovers {
             // One that cannot be looked at now does not keep the others.
-            let rest = lineage::reap(&self.context, &leftover.pool, &leftover.name).await;
-            let is_gone = rest.unwrap_or_else(|error| {
-                tracing::warn!(%error, leftover.name, "a leftover was not looked after");
-                lineage::Rest::Needed
-            }) == lineage::Rest::Gone;
+            let is_gone = self.reap(&leftover).await.unwrap_or_else(|error| {
+                let StepError { message, detail, .. } = error;
+                tracing::warn!(error = message, detail, leftover.name, "a leftover was not looked after");
+                false
+            });
             if is_gone {
                 let mut repository = self.database.begin().await?;
                 repository.remove_leftover(&leftover).await?;
@@ -59,6 +61,26 @@ impl Sweeper {
             }
         }
         Ok(needed)
+    }
+
+    /// Pools of several clusters may have one name: it is gone when it is in none of them. A pool that is not
+    /// configured any more may be so again.
+    async fn reap(&self, leftover: &Leftover) -> Result<bool, StepError> {
+        let mut rests = Vec::new();
+        for store in self.context.all_stores().filter(|store| store.pool() == leftover.pool) {
+            rests.push(self.reap_in(store, &leftover.name).await?);
+        }
+        Ok(!rests.is_empty() && rests.iter().all(|rest| *rest == lineage::Rest::Gone))
+    }
+
+    /// What has the name of a volume is what the volume left when it moved, or one that was never finished.
+    async fn reap_in(&self, store: &Arc<dyn BlockStore>, name: &str) -> Result<lineage::Rest, StepError> {
+        match names::volume_of(name) {
+            Some(id) if !lineage::is_at_home(&self.context, store, &id, &self.database).await? => {
+                lineage::remove_copy(&self.context, store, &id, &self.database).await
+            }
+            _ => Ok(lineage::reap(&self.context, store, name).await?),
+        }
     }
 
     async fn forget(&self) -> crate::db::Result<()> {

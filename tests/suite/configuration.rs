@@ -35,7 +35,7 @@ fn nothing_needs_to_be_configured() {
     assert_eq!(config, Config::default());
     assert_eq!(config.database.url.kind(), DatabaseKind::Sqlite);
     assert_eq!(config.images.object_size(), 8 << 20);
-    assert_eq!(config.volumes.object_size(), 4 << 20);
+    assert_eq!(config.volumes.backend().object_size(), 4 << 20);
     assert!(config.api.listen.ip().is_loopback());
 }
 
@@ -74,6 +74,42 @@ fn a_variable_is_taken_for_what_its_option_is() {
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.api.image_listen.unwrap().port(), 9292);
     assert_eq!(config.images.rbd_store_user, None);
+}
+
+#[test]
+fn a_backend_has_a_section_of_its_own_in_the_file_and_in_the_environment() {
+    let file = "[backends.fast]\nstore = \"rbd\"\nrbd_pool = \"nvme\"\n[backends.archive]\n";
+    let variables = [
+        ("PUMICE_BACKENDS__FAST__RBD_USER", "007"),
+        ("PUMICE_BACKENDS__FAST__RBD_MAX_CLONE_DEPTH", "2"),
+        ("PUMICE_BACKENDS__COLD__RBD_POOL", "tape"),
+    ];
+    let config = load(file, &variables).unwrap();
+    let names: Vec<_> =
+        config.all_backends().map(|(name, backend)| (name.to_owned(), backend.rbd_pool)).collect();
+    let expected = [("directory", "rbd"), ("archive", "rbd"), ("cold", "tape"), ("fast", "nvme")]
+        .map(|(n, p)| (n.into(), p.into()));
+    assert_eq!(names, expected);
+    let fast = &config.backends.0["fast"];
+    assert_eq!(
+        (fast.store, fast.rbd_user.as_deref(), fast.rbd_max_clone_depth),
+        (StoreKind::Rbd, Some("007"), 2)
+    );
+}
+
+#[test]
+fn a_backend_is_refused_under_its_name() {
+    let file = "[volumes]\nvolume_backend_name = \"fast\"\n[backends.fast]\nrbd_pool = \"../etc\"\n[backends.\"a@b\"]\n";
+    let faults = refused(file, &[]);
+    let options: Vec<_> = faults.lines().filter_map(|line| line.split(':').next()).collect();
+    assert_eq!(options, ["backends.a@b", "backends.fast.rbd_pool", "backends.fast"], "{faults}");
+    let unknown = refused("[backends.fast]\nrbd_pol = \"x\"\n", &[]);
+    assert!(
+        unknown.starts_with("backends.fast.rbd_pol: there is no such option; there are store, "),
+        "{unknown}"
+    );
+    let no_section = refused("[backends]\nfast = 1\n", &[]);
+    assert!(no_section.starts_with("backends.fast: must be a section with options"), "{no_section}");
 }
 
 #[test]
@@ -248,7 +284,8 @@ fn the_reference_knows_every_option_and_says_something_about_each() {
     }
     let refusal = refused("no_such_section = 1\n", &[]);
     let known = refusal.split("there are ").nth(1).unwrap().trim_end_matches(" (in pumice.toml)");
-    let described: Vec<_> = Config::sections().iter().map(|section| section.name).collect();
+    let described: Vec<_> =
+        Config::sections().iter().filter_map(|section| section.name.split('.').next()).collect();
     assert_eq!(known, described.join(", "));
 }
 
@@ -320,7 +357,10 @@ fn every_example_loads() {
         assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
         seen.insert(path.file_name().unwrap().to_str().unwrap().to_owned());
     }
-    assert_eq!(seen, ["ceph.toml", "directory.toml", "postgresql.toml"].map(String::from).into());
+    assert_eq!(
+        seen,
+        ["backends.toml", "ceph.toml", "directory.toml", "postgresql.toml"].map(String::from).into()
+    );
 
     let ceph = Config::load_with(Some(&root().join("examples/ceph.toml")), []).unwrap();
     assert_eq!((ceph.images.store, ceph.volumes.store), (StoreKind::Rbd, StoreKind::Rbd));

@@ -220,7 +220,7 @@ async fn assert_volumes(place: &Place, server: Server, world: &World) -> Server 
 
 async fn assert_bytes(stores: &Stores, volume: &Value, world: &World) {
     let name = format!("volume-{}", volume["id"].as_str().unwrap());
-    let image = stores.volumes.open(&name, OpenMode::ReadOnly).await.unwrap();
+    let image = stores.volumes.first().store.open(&name, OpenMode::ReadOnly).await.unwrap();
     let size = image.size().await.unwrap();
     assert_eq!(size, volume["size"].as_u64().unwrap() << 30, "{volume:#}");
     let found = image.read(0, LENGTH as u64).await.unwrap();

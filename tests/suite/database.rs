@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use pumice::db::{
     Attachment, AttachmentFilter, Database, DbError, DefaultVolumeType, Direction, Encryption, Heartbeat,
-    Image, ImageChange, JobOutcome, Operator, Options, Page, QosSpecs, QosSpecsFilter, Repository, Snapshot,
-    SnapshotFilter, SortKey, Staged, Volume, VolumeChange, VolumeFilter, VolumeType,
+    Image, ImageChange, JobOutcome, Operator, Options, Page, QosSpecs, QosSpecsFilter, Repository, Service,
+    ServiceFilter, Snapshot, SnapshotFilter, SortKey, Staged, Volume, VolumeChange, VolumeFilter, VolumeMove,
+    VolumeType,
 };
 use pumice::jobs::{self, Origin, Task, VolumeSource};
 use pumice::model::{
     Access, AttachMode, AttachmentId, AttachmentStatus, Cause, Connection, EncryptionId, Gib, ImageId,
-    ImageStatus, JobId, JobState, ProjectId, QosSpecsId, SnapshotId, SnapshotStatus, Timestamp, UserId,
-    VolumeId, VolumeStatus, VolumeTypeId, World,
+    ImageStatus, JobId, JobState, MigrationStatus, ProjectId, QosSpecsId, SnapshotId, SnapshotStatus,
+    Timestamp, UserId, VolumeId, VolumeStatus, VolumeTypeId, World,
 };
 use sqlx::types::Json;
 
@@ -55,6 +56,9 @@ on_both!(
     jobs_on_one_resource_take_turns,
     a_lost_lease_writes_nothing,
     concurrent_claims_share_the_queue,
+    services_say_what_they_are_and_keep_what_was_said_of_them,
+    a_host_is_counted_project_by_project,
+    a_volume_moves_only_as_it_was_seen,
 );
 
 #[tokio::test]
@@ -105,6 +109,7 @@ fn volume(number: u128, of_type: &VolumeTypeId) -> Volume {
         previous_status: None,
         availability_zone: "nova".into(),
         host: None,
+        migration_status: None,
         volume_type_id: of_type.clone(),
         volume_type_name: String::new(),
         bootable: false,
@@ -735,4 +740,85 @@ async fn a_newer_schema_is_refused() {
         let database = Database::open(&options).await.unwrap();
         assert!(matches!(database.migrate().await, Err(DbError::Newer)), "{kind:?}");
     }
+}
+
+async fn services_say_what_they_are_and_keep_what_was_said_of_them(database: Database) {
+    let mut repository = database.begin().await.unwrap();
+    for host in ["pumice@b", "pumice@a", "pumice"] {
+        let binary = if host.contains('@') { Service::VOLUME } else { Service::SCHEDULER };
+        repository.see_service(&Service::seen(host, binary, "nova", Timestamp(1))).await.unwrap();
+    }
+    let mut service = repository.service("pumice@a", Service::VOLUME).await.unwrap().unwrap();
+    assert_eq!((service.id, service.seen_at), (2, Timestamp(1)));
+    service.disabled = true;
+    service.disabled_reason = Some("why".into());
+    service.updated_at = Some(Timestamp(2));
+    assert!(repository.update_service(&service).await.unwrap());
+    let seen =
+        Service { free_bytes: Some(5), ..Service::seen("pumice@a", Service::VOLUME, "moon", Timestamp(3)) };
+    repository.see_service(&seen).await.unwrap();
+    let expected = Service { zone: "moon".into(), free_bytes: Some(5), seen_at: Timestamp(3), ..service };
+    assert_eq!(repository.service("pumice@a", Service::VOLUME).await.unwrap(), Some(expected));
+    assert_eq!(repository.service("pumice@a", Service::SCHEDULER).await.unwrap(), None);
+    let mut hosts = async |filter: ServiceFilter| -> Vec<String> {
+        let found = repository.services(&filter).await.unwrap();
+        found.into_iter().map(|service| service.host).collect()
+    };
+    assert_eq!(hosts(ServiceFilter::default()).await, ["pumice", "pumice@a", "pumice@b"]);
+    let of_host = ServiceFilter { host: Some("pumice".into()), ..ServiceFilter::default() };
+    assert_eq!(hosts(of_host).await.len(), 3);
+    let enabled = ServiceFilter { disabled: Some(false), ..ServiceFilter::default() };
+    assert_eq!(hosts(enabled).await, ["pumice", "pumice@b"]);
+}
+
+async fn a_host_is_counted_project_by_project(database: Database) {
+    let of_type = volume_type(&database).await;
+    let volumes: Vec<Volume> = [("p", "h@a#x"), ("p", "h@a"), ("q", "h@a#y"), ("q", "h@ab#x")]
+        .into_iter()
+        .enumerate()
+        .map(|(number, (project, host))| Volume {
+            project_id: ProjectId(project.into()),
+            host: Some(host.into()),
+            size: Gib::new(number as i64 + 1).unwrap(),
+            ..volume(number as u128 + 1, &of_type)
+        })
+        .collect();
+    add(&database, &volumes).await;
+    let mut repository = database.begin().await.unwrap();
+    let found = repository.use_of_host("h@a").await.unwrap();
+    let found: Vec<_> = found
+        .iter()
+        .map(|used| {
+            (used.project_id.as_str(), used.volumes, used.gigabytes, used.snapshots, used.snapshot_gigabytes)
+        })
+        .collect();
+    assert_eq!(found, [("p", 2, 3, 0, 0), ("q", 1, 3, 0, 0)]);
+    let mut provisioned = repository.provisioned().await.unwrap();
+    provisioned.sort();
+    let expected = [("h@a", 2), ("h@a#x", 1), ("h@a#y", 3), ("h@ab#x", 4)];
+    assert_eq!(provisioned, expected.map(|(host, gib)| (host.to_owned(), gib)));
+}
+
+async fn a_volume_moves_only_as_it_was_seen(database: Database) {
+    let of_type = volume_type(&database).await;
+    let row = volume(1, &of_type);
+    add(&database, std::slice::from_ref(&row)).await;
+    let mut repository = database.begin().await.unwrap();
+    let change = VolumeMove {
+        status: VolumeStatus::Available,
+        seen: row.created_at,
+        host: "h@b#x".into(),
+        availability_zone: "moon".into(),
+        volume_type_id: None,
+        multiattach: None,
+    };
+    let other = VolumeMove { status: VolumeStatus::InUse, ..change.clone() };
+    assert!(!repository.move_volume(&row.id, &other, Timestamp(5)).await.unwrap());
+    repository.set_migration_status(&row.id, Some(MigrationStatus::Migrating)).await.unwrap();
+    assert!(repository.move_volume(&row.id, &change, Timestamp(5)).await.unwrap());
+    // By now it was changed at another moment.
+    assert!(!repository.move_volume(&row.id, &change, Timestamp(6)).await.unwrap());
+    let found = repository.volume(&row.id).await.unwrap().unwrap();
+    assert_eq!((found.host.as_deref(), found.availability_zone.as_str()), (Some("h@b#x"), "moon"));
+    assert_eq!((found.migration_status, found.volume_type_id), (Some(MigrationStatus::Migrating), of_type));
 }

@@ -73,7 +73,14 @@ async fn deleting_a_volume_makes_room_in_a_full_pool() {
     assert_eq!(status, StatusCode::ACCEPTED);
     server.settle().await;
     let id = volume["volume"]["id"].as_str().unwrap();
-    let image = place.stores().volumes.open(&format!("volume-{id}"), OpenMode::ReadWrite).await.unwrap();
+    let image = place
+        .stores()
+        .volumes
+        .first()
+        .store
+        .open(&format!("volume-{id}"), OpenMode::ReadWrite)
+        .await
+        .unwrap();
     pools::limit(&place.pools.volumes, MIB);
     fill(&*image).await;
     image.close().await.unwrap();

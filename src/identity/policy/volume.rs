@@ -107,4 +107,20 @@ rules! {
     QUOTA_CLASSES_GET = "volume_extension:quota_classes:get": ADMIN;
     QUOTA_CLASSES_UPDATE = "volume_extension:quota_classes:update": ADMIN;
     USED_LIMITS = "limits_extension:used_limits": READER;
+
+    SERVICES_INDEX = "volume_extension:services:index": ADMIN;
+    SERVICES_UPDATE = "volume_extension:services:update": ADMIN;
+    FREEZE_HOST = "volume:freeze_host": ADMIN;
+    THAW_HOST = "volume:thaw_host": ADMIN;
+    FAILOVER_HOST = "volume:failover_host": ADMIN;
+    HOSTS = "volume_extension:hosts": ADMIN;
+    POOLS = "scheduler_extension:scheduler_stats:get_pools": ADMIN;
+    CAPABILITIES = "volume_extension:capabilities": ADMIN;
+    CLUSTERS_GET = "clusters:get": ADMIN;
+    CLUSTERS_GET_ALL = "clusters:get_all": ADMIN;
+    CLUSTERS_UPDATE = "clusters:update": ADMIN;
+    WORKERS_CLEANUP = "workers:cleanup": ADMIN;
+    RETYPE = "volume:retype": MEMBER;
+    MIGRATE = "volume_extension:volume_admin_actions:migrate_volume": ADMIN;
+    MIGRATE_COMPLETION = "volume_extension:volume_admin_actions:migrate_volume_completion": ADMIN;
 }

@@ -38,7 +38,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
             let volume = volumes::find(&mut repository, &call, wanted.volume_id).await?;
             check(&mut repository, &call, &volume, &wanted).await?;
             drop(repository);
-            Some(Cluster::ask(&app, "Unable to create attachment for volume.").await?)
+            Some(Cluster::ask(&app, &volume, "Unable to create attachment for volume.").await?)
         }
         None => None,
     };

@@ -128,7 +128,7 @@ async fn connect(
 ) -> Result<(), Fault> {
     // What was said when it was made counts more than what the host says.
     let mode = attachment.mode.or(connector.mode()).unwrap_or(AttachMode::Rw);
-    let connection = cluster.connection(repository, &app.config, volume, mode).await?;
+    let connection = cluster.connection(repository, app, volume, mode).await?;
     attachment.status = AttachmentStatus::Attaching;
     attachment.host = Some(connector.host().to_owned());
     attachment.mountpoint = Some(connector.mountpoint().to_owned());

@@ -46,12 +46,13 @@ pub async fn update(
             other => other.map(Connector::new).ok_or(Fault::Malformed)?,
         }
     })?;
-    {
+    let volume = {
         let mut repository = app.database.read().await?;
         let (attachment, volume) = find(&mut repository, &call, &id).await?;
         check(&mut repository, &call, &attachment, &volume).await?;
-    }
-    let cluster = Cluster::ask(&app, "Unable to update the attachment.").await?;
+        volume
+    };
+    let cluster = Cluster::ask(&app, &volume, "Unable to update the attachment.").await?;
 
     let mut repository = app.database.begin().await?;
     let (mut attachment, volume) = find_to_change(&mut repository, &call, &id).await?;

@@ -104,7 +104,13 @@ impl Account {
         project: &str,
         config: &config::Quotas,
     ) -> db::Result<()> {
-        for Use { what, type_name, count, gigabytes, growing } in repository.usage(project).await? {
+        for Use { what, type_name, count, gigabytes, growing, retyping } in repository.usage(project).await? {
+            if retyping {
+                for (what, more) in [("volumes", count), ("gigabytes", gigabytes)] {
+                    *self.promised.entry(of_type(what, &type_name)).or_default() += more;
+                }
+                continue;
+            }
             self.add(&what, &type_name, count, 0);
             if what == "volumes" || !config.no_snapshot_gb_quota {
                 self.add("gigabytes", &type_name, gigabytes, growing);

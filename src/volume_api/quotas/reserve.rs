@@ -12,6 +12,8 @@ struct More {
     volumes: i64,
     snapshots: i64,
     gigabytes: i64,
+    /// Of the type, and not of all types.
+    only_of_type: bool,
 }
 
 /// A new volume.
@@ -55,6 +57,19 @@ pub async fn extension(
     check(account, repository, config, project, &volume.volume_type_name, more).await
 }
 
+/// This volume as one of another type. All types together are used as before.
+pub async fn retype(
+    repository: &mut Repository,
+    config: &Config,
+    volume: &Volume,
+    type_name: &str,
+) -> Result<(), Fault> {
+    let project = &volume.project_id;
+    let account = Account::limits(repository, project.as_str()).await?;
+    let more = More { volumes: 1, gigabytes: volume.size.get(), only_of_type: true, ..More::default() };
+    check(account, repository, config, project, type_name, more).await
+}
+
 fn check_size(account: &Account, config: &Config, size: Gib) -> Result<(), Fault> {
     let most = i64::try_from(config.limits.max_volume_size).unwrap_or(i64::MAX);
     let name = "per_volume_gigabytes".to_owned();
@@ -78,14 +93,18 @@ async fn check(
         ("snapshots", more.snapshots, quotas.quota_snapshots),
         ("volumes", more.volumes, quotas.quota_volumes),
     ];
+    let only_of_type = more.only_of_type;
     let limited: Vec<(&str, String, i64, i64)> = asked
         .into_iter()
         .filter(|(_, more, _)| *more > 0)
         .flat_map(|(what, more, default)| {
             let total = Resource { name: what.to_owned(), default };
             let typed = Resource { name: of_type(what, type_name), default: -1 };
-            [total, typed].map(|resource| (what, account.limit(&resource), resource.name, more))
+            [Some(total).filter(|_| !only_of_type), Some(typed)].map(|resource| {
+                resource.map(|resource| (what, account.limit(&resource), resource.name, more))
+            })
         })
+        .flatten()
         .filter(|(_, limit, ..)| *limit >= 0)
         .map(|(what, limit, name, more)| (what, name, limit, more))
         .collect();

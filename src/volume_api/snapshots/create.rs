@@ -10,6 +10,7 @@ use sqlx::types::Json;
 
 use super::super::fault::{Fault, answer};
 use super::super::microversion::Microversion;
+use super::super::placement;
 use super::super::quotas::reserve;
 use super::super::request::{Body, Call};
 use super::super::schema::Object;
@@ -46,6 +47,10 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
         ));
     }
     call.check(rules::CREATE_SNAPSHOT, &volumes::target(&volume))?;
+    placement::check_not_frozen(&mut repository, &app, volume.host.as_deref()).await?;
+    if volume.is_migrating() {
+        return Err(Fault::InvalidVolume("Snapshot cannot be created while volume is migrating.".to_owned()));
+    }
     let statuses: &[VolumeStatus] = if in_use_too || wanted.force == Some(true) {
         &[VolumeStatus::Available, VolumeStatus::InUse]
     } else {

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::super::fault::{Fault, empty};
+use super::super::placement;
 use super::super::request::Call;
 use super::{find_to_change, target};
 use crate::db::{Repository, Snapshot};
@@ -28,6 +29,9 @@ pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) 
     let mut repository = app.database.begin().await?;
     let snapshot = find_to_change(&mut repository, &call, &id).await?;
     call.check(rules::DELETE_SNAPSHOT, &target(&snapshot))?;
+    let volume = repository.volume(&snapshot.volume_id).await?;
+    let host = volume.and_then(|volume| volume.host);
+    placement::check_not_frozen(&mut repository, &app, host.as_deref()).await?;
     if !mark_deleting(&mut repository, &app, &call, &snapshot).await? {
         return Err(Fault::InvalidSnapshot(
             "Snapshot status must be available or error and must not be part of a group.".to_owned(),

@@ -113,15 +113,15 @@ pub async fn default(repository: &mut Repository, call: &Call, config: &Config) 
         .ok_or_else(|| Fault::internal("the default volume type is missing"))
 }
 
-/// Whether several instances may attach a volume of this type at once.
-pub fn is_multiattach(volume_type: &VolumeType) -> bool {
-    volume_type.spec("multiattach") == Some(YES)
+/// The availability zones that the type is for, if it is not for all.
+pub fn zones(volume_type: &VolumeType) -> Option<Vec<&str>> {
+    let list = volume_type.spec("RESKEY:availability_zones")?;
+    Some(list.split(',').filter(|zone| !zone.is_empty()).map(str::trim).collect())
 }
 
 /// A type may be for some availability zones only.
 pub fn check_zone(volume_type: &VolumeType, zone: &str) -> Result<(), Fault> {
-    let Some(list) = volume_type.spec("RESKEY:availability_zones") else { return Ok(()) };
-    let zones: Vec<&str> = list.split(',').filter(|zone| !zone.is_empty()).map(str::trim).collect();
+    let Some(zones) = zones(volume_type) else { return Ok(()) };
     if zones.contains(&zone) {
         return Ok(());
     }

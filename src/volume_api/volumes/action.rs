@@ -10,20 +10,17 @@ use super::super::request::{Body, Call};
 use super::extend_volume_completion::extend_volume_completion;
 use super::set_bootable::set_bootable;
 use super::update_readonly_flag::update_readonly_flag;
-use super::{attaching, extend};
+use super::{attaching, extend, migrate, retype};
 use crate::http::App;
 
 /// Actions that the real service has beside those that are dispatched below.
-const NOT_YET: [&str; 11] = [
-    "os-retype",
+const NOT_YET: [&str; 8] = [
     "os-volume_upload_image",
     "os-set_image_metadata",
     "os-unset_image_metadata",
     "os-show_image_metadata",
     "os-reset_status",
     "os-force_delete",
-    "os-migrate_volume",
-    "os-migrate_volume_completion",
     "os-unmanage",
     "os-reimage",
 ];
@@ -33,7 +30,8 @@ const NOT_YET: [&str; 11] = [
     description = "One action, named by the only key of the body: `os-extend` with `new_size` in GiB; `os-reserve`, \
         `os-unreserve`, `os-begin_detaching`, `os-roll_detaching`, `os-attach`, `os-detach`, `os-force_detach`, \
         `os-initialize_connection`, `os-terminate_connection`; `os-set_bootable`, `os-update_readonly_flag`; \
-        `os-extend_volume_completion`.",
+        `os-extend_volume_completion`; `os-retype` with `new_type` and `migration_policy`; `os-migrate_volume` with \
+        `host` and `lock_volume`, and `os-migrate_volume_completion`.",
     params(("volume_id" = String, Path)),
     request_body = Object,
     responses(
@@ -66,6 +64,9 @@ pub async fn action(
         "os-terminate_connection" => attaching::terminate_connection(&app, &call, &id, &body).await,
         "os-unreserve" => attaching::unreserve(&app, &call, &id).await,
         "os-update_readonly_flag" => update_readonly_flag(&app, &call, &id, &body).await,
+        "os-retype" => retype::retype(&app, &call, &id, &body).await,
+        "os-migrate_volume" => migrate::migrate(&app, &call, &id, &body).await,
+        "os-migrate_volume_completion" => migrate::complete(&app, &call, &id, &body).await,
         "revert" => Err(not_yet(&call, Microversion::REVERT, "revert")),
         "os-reimage" => Err(not_yet(&call, Microversion::REIMAGE, "os-reimage")),
         known if NOT_YET.contains(&known) => Err(not_yet(&call, Microversion::MIN, known)),

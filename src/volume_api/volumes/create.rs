@@ -11,18 +11,20 @@ use sqlx::types::Json;
 
 use super::super::fault::{Fault, answer};
 use super::super::microversion::Microversion;
+use super::super::placement::{self, HINTS, Hints};
 use super::super::quotas::reserve;
 use super::super::request::{Body, Call};
 use super::super::schema::Object;
 use super::super::types;
 use super::attached::Attached;
 use super::view::{One, Place, View};
-use crate::config::{Config, Limits};
+use crate::config::Limits;
 use crate::db::Volume;
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};
 use crate::model::{Gib, VolumeId, VolumeStatus};
+use crate::scheduler::Request;
 use std::collections::BTreeMap;
 
 use source::Source;
@@ -76,12 +78,9 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
             None => types::default(&mut repository, &call, &app.config).await?,
         },
     };
-    let zone = &app.config.volumes.storage_availability_zone;
-    types::check_zone(&volume_type, zone)?;
-    if let Some(asked) = wanted.availability_zone.filter(|asked| asked != zone) {
-        return Err(Fault::AvailabilityZone(asked));
-    }
-    let multiattach = types::is_multiattach(&volume_type);
+    let zone = zone(&app, &source, wanted.availability_zone)?;
+    types::check_zone(&volume_type, &zone)?;
+    let multiattach = volume_type.is_multiattach();
     if multiattach {
         call.check_own(rules::MULTIATTACH)?;
     }
@@ -90,6 +89,19 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
         return Err(Fault::NotImplemented("The encryption of volumes".to_owned()));
     }
     types::check_size(&volume_type, size)?;
+    let hints = wanted.hints.hosts(&mut repository, &app).await?;
+    // One in a backend that is not configured any more shares its place with nobody.
+    let beside = source.host().map(|host| placement::place_of(&app, host).unwrap_or_default());
+    let request = Request {
+        size: size.get(),
+        zone: Some(&zone),
+        specs: Some(&volume_type.extra_specs),
+        beside: beside.as_deref(),
+        lies_in: None,
+        hints: hints.borrowed(),
+    };
+    // Nowhere: it will be in error, as the real service has it.
+    let host = placement::choose(&mut repository, &app, &request).await?;
     let project = &call.context.project_id;
     reserve::volume(&mut repository, &app.config, project, &volume_type.name, size).await?;
 
@@ -102,8 +114,9 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
         size,
         status: VolumeStatus::Creating,
         previous_status: None,
-        availability_zone: zone.clone(),
-        host: Some(host(&app.config)),
+        availability_zone: zone,
+        host,
+        migration_status: None,
         volume_type_id: volume_type.id,
         volume_type_name: volume_type.name,
         bootable: source.is_bootable(),
@@ -126,6 +139,22 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
     Ok(answer(StatusCode::ACCEPTED, &One { volume }))
 }
 
+/// The zone asked for, or that of the source, or everybody's.
+fn zone(app: &App, source: &Source, asked: Option<String>) -> Result<String, Fault> {
+    let of_source = source.zone();
+    let usual = || app.config.volumes.storage_availability_zone.clone();
+    let zone = asked.or_else(|| of_source.map(|(zone, _)| zone.to_owned())).unwrap_or_else(usual);
+    if app.places.iter().all(|place| place.zone != zone) {
+        return Err(Fault::AvailabilityZone(zone));
+    }
+    match of_source {
+        Some((other, what)) if other != zone => {
+            Err(Fault::InvalidInput(format!("Volume must be in the same availability zone as the {what}")))
+        }
+        _ => Ok(zone),
+    }
+}
+
 /// What the body says.
 struct Wanted {
     name: Option<String>,
@@ -142,6 +171,7 @@ struct Wanted {
     image: Option<String>,
     group_id: Option<String>,
     backup_id: Option<String>,
+    hints: Hints,
 }
 
 const FIELDS: [&str; 16] = [
@@ -163,17 +193,15 @@ const FIELDS: [&str; 16] = [
     "backup_id",
 ];
 
-const HINTS: &str = "OS-SCH-HNT:scheduler_hints";
-
 impl Wanted {
     fn read(body: &Value, version: Microversion, limits: &Limits) -> Result<Self, Fault> {
         let body = Object::body(body)?;
         let volume = body.object("volume")?;
         let wanted = volume.map(|volume| Self::read_volume(&volume, version, limits)).transpose()?;
-        body.object_or(HINTS, &["object", "null"])?;
+        let hints = Hints::read(&body)?;
         body.require("volume")?;
         body.only(&["volume", HINTS])?;
-        wanted.ok_or(Fault::Malformed)
+        Ok(Self { hints, ..wanted.ok_or(Fault::Malformed)? })
     }
 
     fn read_volume(volume: &Object<'_>, version: Microversion, limits: &Limits) -> Result<Self, Fault> {
@@ -215,11 +243,7 @@ impl Wanted {
             image: image_id.or(image_ref).value().map(owned),
             group_id: consistency_group.or(group_id),
             backup_id,
+            hints: Hints::default(),
         })
     }
-}
-
-/// As the real service names the place of a volume: `<host>@<backend>#<pool>`.
-fn host(config: &Config) -> String {
-    format!("pumice@{}#{}", config.volumes.backend_name(), config.volumes.rbd_pool)
 }

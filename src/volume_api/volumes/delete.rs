@@ -7,6 +7,7 @@ use axum::response::Response;
 use super::super::fault::{Fault, empty};
 use super::super::microversion::Microversion;
 use super::super::paging::flag;
+use super::super::placement;
 use super::super::request::Call;
 use super::super::snapshots;
 use super::{find_to_change, target};
@@ -43,6 +44,10 @@ pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) 
     if force && volume.status == VolumeStatus::Deleting {
         return Ok(empty(StatusCode::ACCEPTED));
     }
+    placement::check_not_frozen(&mut repository, &app, volume.host.as_deref()).await?;
+    if volume.is_migrating() {
+        return Err(refused());
+    }
     if cascade {
         delete_snapshots(&mut repository, &app, &call, &volume).await?;
     } else if repository.count_snapshots(&of_volume(&volume)).await? > 0 {
@@ -69,7 +74,7 @@ async fn mark(
     let fits = match volume.status {
         Available | Error | ErrorExtending | ErrorDeleting | Creating | Downloading => true,
         Reserved | Attaching | Maintenance => force,
-        InUse | Detaching | Extending | Deleting => false,
+        InUse | Detaching | Extending | Retyping | Deleting => false,
     };
     if !fits
         || !repository

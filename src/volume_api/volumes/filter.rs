@@ -61,12 +61,13 @@ fn add(filter: &mut VolumeFilter, call: &Call, key: &str, value: &str) -> Result
         "project_id" => text_of(filter, "project_id"),
         "user_id" => text_of(filter, "user_id"),
         "host" => text_of(filter, "host"),
+        "migration_status" => text_of(filter, "migration_status"),
         "volume_type_id" => text_of(filter, "volume_type_id"),
         "snapshot_id" => text_of(filter, "snapshot_id"),
         "source_volid" => text_of(filter, "source_volume_id"),
         "description" | "display_description" => text_of(filter, "description"),
         "glance_metadata" => return Err(Fault::NotImplemented("The filter glance_metadata".to_owned())),
-        // No volume is in a group or migrates; and what is no column at all finds nothing either.
+        // No volume is in a group; and what is no column at all finds nothing either.
         _ => match_nothing(filter),
     }
     Ok(())

@@ -10,6 +10,8 @@ mod extend_volume_completion;
 mod filter;
 mod list;
 mod metadata;
+mod migrate;
+mod retype;
 mod set_bootable;
 mod show;
 mod summary;

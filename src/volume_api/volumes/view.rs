@@ -12,6 +12,7 @@ use super::super::request::{Call, Moment};
 use super::attached::Attached;
 use crate::db;
 use crate::identity::policy::volume as rules;
+use crate::model::MigrationStatus;
 
 /// Where a view stands: in a list's detail and a show there is more than in the answers to writes.
 #[derive(Clone, Copy)]
@@ -169,6 +170,7 @@ impl<'a> View<'a> {
             Place::Read(extensions) => extensions,
             Place::Write => Extensions::default(),
         };
+        let migration_status = volume.migration_status.map(MigrationStatus::as_str);
         Self {
             id: volume.id.as_str(),
             status: volume.status.as_str(),
@@ -190,7 +192,7 @@ impl<'a> View<'a> {
             consistencygroup_id: None,
             multiattach: volume.multiattach,
             attachments: attached.of(volume).iter().map(|one| Attachment::new(one, shows_host)).collect(),
-            migration_status: is_admin.then_some(None),
+            migration_status: is_admin.then_some(migration_status),
             group_id: since(Microversion::GROUPS).then_some(None),
             provider_id: (is_admin && since(Microversion::PROVIDER_ID)).then_some(None),
             shared_targets: since(Microversion::SHARED_TARGETS).then_some(false),
@@ -199,7 +201,7 @@ impl<'a> View<'a> {
             volume_type_id: since(Microversion::TYPE_ID).then_some(volume.volume_type_id.as_str()),
             consumes_quota: since(Microversion::CONSUMES_QUOTA).then_some(true),
             tenant_id: shown.tenant.then_some(volume.project_id.as_str()),
-            migstat: shown.mig_status.then_some(None),
+            migstat: shown.mig_status.then_some(migration_status),
             name_id: shown.mig_status.then_some(None),
             volume_image_metadata: volume
                 .image_metadata

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use database::DatabaseKind;
-pub use store::StoreKind;
+pub use store::{StoreKind, ceph_and_directory};
 
 /// Nothing here takes longer, however slow the machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -58,6 +58,16 @@ impl House {
     pub async fn with(
         store: StoreKind,
         database: DatabaseKind,
+        config: Config,
+        faults: Arc<dyn Faults>,
+    ) -> Self {
+        Self::on(store.make().await, database, config, faults).await
+    }
+
+    /// On stores of the test's own.
+    pub async fn on(
+        (stores, keep_stores): (Stores, store::Keep),
+        database: DatabaseKind,
         mut config: Config,
         faults: Arc<dyn Faults>,
     ) -> Self {
@@ -66,7 +76,6 @@ impl House {
         config.jobs.lease = pumice::config::Seconds(2);
         config.jobs.heartbeat = pumice::config::Seconds(1);
         let (database, keep_database) = database.make().await;
-        let (stores, keep_stores) = store.make().await;
         let mut house = Self {
             database,
             stores,
@@ -249,7 +258,8 @@ impl House {
             status: VolumeStatus::Creating,
             previous_status: None,
             availability_zone: "nova".into(),
-            host: None,
+            host: Some("pumice@directory#volumes".into()),
+            migration_status: None,
             volume_type_id: of_type.id,
             volume_type_name: String::new(),
             bootable: false,
@@ -444,7 +454,7 @@ impl House {
 
     pub async fn write(&self, volume: &VolumeId, offset: u64, bytes: &[u8]) {
         let name = workflows::names::volume(volume);
-        let image = self.stores.volumes.open(&name, OpenMode::ReadWrite).await.unwrap();
+        let image = self.stores.volumes.first().store.open(&name, OpenMode::ReadWrite).await.unwrap();
         image.write(offset, Bytes::copy_from_slice(bytes)).await.unwrap();
         image.flush().await.unwrap();
         image.close().await.unwrap();
@@ -452,7 +462,7 @@ impl House {
 
     pub async fn read(&self, volume: &VolumeId, offset: u64, length: u64) -> Bytes {
         let name = workflows::names::volume(volume);
-        let image = self.stores.volumes.open(&name, OpenMode::ReadOnly).await.unwrap();
+        let image = self.stores.volumes.first().store.open(&name, OpenMode::ReadOnly).await.unwrap();
         let bytes = image.read(offset, length).await.unwrap();
         image.close().await.unwrap();
         bytes
@@ -498,7 +508,7 @@ impl House {
     /// All names on the pools and in their trash that bear an id of ours.
     pub async fn on_pools(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for store in [&self.stores.images, &self.stores.volumes] {
+        for store in self.stores.volumes.iter().map(|backend| &backend.store).chain([&self.stores.images]) {
             for name in names_of(store).await {
                 if self.ids.lock().unwrap().iter().any(|id| name.contains(id.as_str())) {
                     found.push(format!("{}/{name}", store.pool()));

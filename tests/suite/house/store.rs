@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pumice::block::directory::Directory;
 use pumice::block::rbd::{self, CloneFormat, RbdOptions};
-use pumice::block::{BlockStore, BlockingPool, Stores};
+use pumice::block::{Backends, BlockStore, BlockingPool, Stores};
 use tempfile::TempDir;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +33,8 @@ impl StoreKind {
             StoreKind::Directory => {
                 let folder = tempfile::tempdir().unwrap();
                 let root = Directory::open(folder.path(), BlockingPool::default()).unwrap();
-                let stores =
-                    Stores { images: root.pool("images").unwrap(), volumes: root.pool("volumes").unwrap() };
-                (stores, Some(folder))
+                let pool = |name: &str| -> Arc<dyn BlockStore> { root.pool(name).unwrap() };
+                (two_backends(pool), Some(folder))
             }
             StoreKind::RbdV1 => (on_ceph(CloneFormat::V1), None),
             StoreKind::RbdV2 => (on_ceph(CloneFormat::V2), None),
@@ -44,9 +43,25 @@ impl StoreKind {
 }
 
 fn on_ceph(clone_format: CloneFormat) -> Stores {
-    let pool = |name: &str| -> Arc<dyn BlockStore> {
-        let options = RbdOptions { conf: Some(ceph_conf()), clone_format, ..RbdOptions::new(name) };
-        Arc::new(rbd::open(options, BlockingPool::default()).unwrap())
-    };
-    Stores { images: pool("images"), volumes: pool("volumes") }
+    two_backends(|name| ceph_pool(name, clone_format))
+}
+
+fn ceph_pool(name: &str, clone_format: CloneFormat) -> Arc<dyn BlockStore> {
+    let options = RbdOptions { conf: Some(ceph_conf()), clone_format, ..RbdOptions::new(name) };
+    Arc::new(rbd::open(options, BlockingPool::default()).unwrap())
+}
+
+/// The first backend has the name that the default configuration gives it; volumes go to the second when a test says so.
+fn two_backends(pool: impl Fn(&str) -> Arc<dyn BlockStore>) -> Stores {
+    let volumes = Backends::one("directory", pool("volumes")).and("second", pool("backups"));
+    Stores { images: pool("images"), volumes }
+}
+
+/// The first backend on the cluster, the second in a folder.
+pub fn ceph_and_directory() -> (Stores, Keep) {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Directory::open(folder.path(), BlockingPool::default()).unwrap();
+    let volumes = Backends::one("directory", ceph_pool("volumes", CloneFormat::V2))
+        .and("second", root.pool("volumes").unwrap());
+    (Stores { images: ceph_pool("images", CloneFormat::V2), volumes }, Some(folder))
 }

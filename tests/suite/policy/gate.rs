@@ -27,7 +27,7 @@ impl Route {
 }
 
 /// Actions that are there.
-const ACTIONS: [(&str, &str); 15] = [
+const ACTIONS: [(&str, &str); 18] = [
     ("/v3/volumes/{volume_id}/action", "os-attach"),
     ("/v3/volumes/{volume_id}/action", "os-begin_detaching"),
     ("/v3/volumes/{volume_id}/action", "os-detach"),
@@ -35,7 +35,10 @@ const ACTIONS: [(&str, &str); 15] = [
     ("/v3/volumes/{volume_id}/action", "os-extend_volume_completion"),
     ("/v3/volumes/{volume_id}/action", "os-force_detach"),
     ("/v3/volumes/{volume_id}/action", "os-initialize_connection"),
+    ("/v3/volumes/{volume_id}/action", "os-migrate_volume"),
+    ("/v3/volumes/{volume_id}/action", "os-migrate_volume_completion"),
     ("/v3/volumes/{volume_id}/action", "os-reserve"),
+    ("/v3/volumes/{volume_id}/action", "os-retype"),
     ("/v3/volumes/{volume_id}/action", "os-roll_detaching"),
     ("/v3/volumes/{volume_id}/action", "os-set_bootable"),
     ("/v3/volumes/{volume_id}/action", "os-terminate_connection"),
@@ -181,7 +184,9 @@ async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
         .replace("{tag}", "t")
         .replace("{alias}", "os-availability-zone")
         .replace("{project_id}", OURS)
-        .replace("{quota_class_name}", "default");
+        .replace("{quota_class_name}", "default")
+        .replace("{host_name}", "pumice@directory")
+        .replace("{cluster_name}", "c");
     assert!(!path.contains('{'), "{} has a variable that this test does not know", route.line());
     if path.ends_with("/events") {
         return stage.open(route.api, player, &path).await.status().as_u16();
@@ -266,6 +271,18 @@ async fn body(stage: &Stage, route: &Route) -> Option<(&'static str, Value)> {
         ("POST", _, Some("os-update_readonly_flag")) => {
             json(json!({"os-update_readonly_flag": {"readonly": true}}))
         }
+        ("POST", _, Some("os-retype")) => {
+            json(json!({"os-retype": {"new_type": stage.volume_type(true).await.as_str()}}))
+        }
+        ("POST", _, Some("os-migrate_volume")) => {
+            // To a place that lives.
+            stage.site.report().await;
+            json(json!({"os-migrate_volume": {"host": "pumice@directory"}}))
+        }
+        ("POST", _, Some("os-migrate_volume_completion")) => {
+            let new_volume = stage.volume(OURS).await;
+            json(json!({"os-migrate_volume_completion": {"new_volume": new_volume.as_str()}}))
+        }
         ("POST", "/v3/volumes/{volume_id}/action", Some(action)) if action != "os-extend" => {
             json(json!({action: {}}))
         }
@@ -277,6 +294,15 @@ async fn body(stage: &Stage, route: &Route) -> Option<(&'static str, Value)> {
         ("PUT", "/v3/snapshots/{snapshot_id}", _) => json(json!({"snapshot": {"name": "another"}})),
         ("PUT" | "POST", path, _) if path.ends_with("/metadata") => json(json!({"metadata": {"a": "b"}})),
         ("PUT", path, _) if path.ends_with("/metadata/{key}") => json(json!({"meta": {"k": "w"}})),
+        ("PUT", "/v3/clusters/enable" | "/v3/clusters/disable", _) => json(json!({"name": "c"})),
+        ("PUT", "/v3/os-services/disable-log-reason", _) => json(json!({
+            "host": "pumice@directory", "binary": "cinder-volume", "disabled_reason": "why"
+        })),
+        ("PUT", "/v3/os-services/enable" | "/v3/os-services/disable", _) => {
+            json(json!({"host": "pumice@directory", "binary": "cinder-volume"}))
+        }
+        ("PUT", path, _) if path.starts_with("/v3/os-services/") => json(json!({"host": "pumice@directory"})),
+        ("POST", "/v3/workers/cleanup", _) => json(json!({})),
         ("PUT", "/v3/os-quota-sets/{project_id}", _) => json(json!({"quota_set": {"backups": 11}})),
         ("PUT", "/v3/os-quota-class-sets/{quota_class_name}", _) => {
             json(json!({"quota_class_set": {"backups": 11}}))

@@ -74,7 +74,9 @@ impl Stage {
             config.api.request_timeout = pumice::config::Seconds(1);
             change(config);
         });
-        Self { site: site.await }
+        let site = site.await;
+        site.report().await;
+        Self { site }
     }
 
     pub fn app(&self) -> &App {
@@ -127,6 +129,7 @@ impl Stage {
             previous_status: None,
             availability_zone: "nova".to_owned(),
             host: Some("pumice@directory#rbd".to_owned()),
+            migration_status: None,
             volume_type_id: of_type.id,
             volume_type_name: String::new(),
             bootable: false,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pumice::block::directory::Directory;
 use pumice::block::rbd::{self, RbdOptions};
-use pumice::block::{BlockStore, BlockingPool, Stores};
+use pumice::block::{Backends, BlockStore, BlockingPool, Stores};
 use pumice::db::{Database, ImageFilter, Options, Page, SnapshotFilter, VolumeFilter};
 use reqwest::{Body, Method, StatusCode};
 use serde_json::Value;
@@ -146,7 +146,8 @@ impl Place {
         let format = match self.store {
             StoreKind::Directory => {
                 let root = Directory::open(self.directory(), BlockingPool::default()).unwrap();
-                return Stores { images: root.pool(images).unwrap(), volumes: root.pool(volumes).unwrap() };
+                let volumes = Backends::one("directory", root.pool(volumes).unwrap());
+                return Stores { images: root.pool(images).unwrap(), volumes };
             }
             StoreKind::RbdV1 => rbd::CloneFormat::V1,
             StoreKind::RbdV2 => rbd::CloneFormat::V2,
@@ -156,7 +157,7 @@ impl Place {
                 RbdOptions { conf: Some(ceph_conf()), clone_format: format, ..RbdOptions::new(name) };
             std::sync::Arc::new(rbd::open(options, BlockingPool::default()).unwrap())
         };
-        Stores { images: pool(images), volumes: pool(volumes) }
+        Stores { images: pool(images), volumes: Backends::one("rbd", pool(volumes)) }
     }
 
     async fn database(&self) -> Database {
@@ -185,7 +186,7 @@ impl Place {
         drop(rows);
         database.close().await;
         let stores = self.stores();
-        for store in [&stores.images, &stores.volumes] {
+        for store in [&stores.images, &stores.volumes.first().store] {
             assert_eq!(store.list().await.unwrap(), Vec::<String>::new(), "in pool {}", store.pool());
             assert_eq!(store.trash_list().await.unwrap(), [], "in the trash of pool {}", store.pool());
         }

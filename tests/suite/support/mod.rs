@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use futures::Stream;
 use http_body_util::BodyExt;
 use pumice::block::directory::Directory;
-use pumice::block::{BlockingPool, Stores};
+use pumice::block::{Backends, BlockingPool, Stores};
 use pumice::config::{Config, DatabaseUrl, IdentityMode};
 use pumice::http::App;
 use pumice::jobs::NoFaults;
@@ -93,15 +93,23 @@ impl Site {
         let database = open_database(&config).await.unwrap();
         database.migrate().await.unwrap();
         let directory = Directory::open(folder.path().join("store"), BlockingPool::new(2, 1, 1, 2)).unwrap();
-        let stores = stores.unwrap_or_else(|| Stores {
-            images: directory.pool(&config.images.rbd_store_pool).unwrap(),
-            volumes: directory.pool(&config.volumes.rbd_pool).unwrap(),
-        });
+        let pool = |name: &str| directory.pool(name).unwrap();
+        let mut volumes = Backends::one("directory", pool(&config.volumes.rbd_pool));
+        for (name, backend) in &config.backends.0 {
+            volumes = volumes.and(name, pool(&backend.rbd_pool));
+        }
+        let own = Stores { images: pool(&config.images.rbd_store_pool), volumes };
+        let stores = stores.unwrap_or(own);
         let clock = Arc::new(StepClock(AtomicI64::new(1_795_348_046_970_525)));
         let world = World { clock: clock.clone(), ids: Arc::new(CountedIds(AtomicU64::new(1))) };
         let service = Service::assemble(config, database, stores, world, Arc::new(NoFaults)).await.unwrap();
         let routes = service.routes(None);
         Self { clock, service, routes, _folder: folder }
+    }
+
+    /// The process says that it is alive.
+    pub async fn report(&self) {
+        self.service.reporter().report().await.unwrap();
     }
 
     /// Lets time go by.

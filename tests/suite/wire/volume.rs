@@ -2,6 +2,7 @@
 
 mod attaching;
 mod attachments;
+mod backends;
 mod hostile;
 mod lists;
 mod qos_specs;

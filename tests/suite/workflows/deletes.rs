@@ -133,7 +133,7 @@ async fn clones_too_deep_flatten_their_source(store: StoreKind) {
     }
     // The sixth clone's source was five clones deep: it stands on its own now.
     let name = names::volume(&chain[5]);
-    let image = house.stores.volumes.open(&name, OpenMode::ReadOnly).await.unwrap();
+    let image = house.stores.volumes.first().store.open(&name, OpenMode::ReadOnly).await.unwrap();
     assert_eq!(image.parent().await.unwrap(), None);
     image.close().await.unwrap();
     house.assert_nothing_is_left().await;
@@ -167,7 +167,8 @@ async fn a_volume_open_elsewhere_stays(store: StoreKind) {
     config.jobs.max_attempts = 3;
     let mut house = House::with(store, DatabaseKind::Sqlite, config, Arc::new(NoFaults)).await;
     let volume = house.volume(VolumeSource::Empty, 1).await;
-    let user = house.stores.volumes.open(&names::volume(&volume), OpenMode::ReadWrite).await.unwrap();
+    let user =
+        house.stores.volumes.first().store.open(&names::volume(&volume), OpenMode::ReadWrite).await.unwrap();
     user.write(0, bytes::Bytes::from_static(b"mine")).await.unwrap();
     assert!(house.delete_volume(&volume).await);
     house.settle().await;
@@ -185,7 +186,7 @@ async fn a_volume_whose_image_is_gone_can_be_deleted(store: StoreKind) {
     let mut house = house(store).await;
     let volume = house.volume(VolumeSource::Empty, 1).await;
     let progress = pumice::block::Progress::new();
-    house.stores.volumes.remove(&names::volume(&volume), &progress).await.unwrap();
+    house.stores.volumes.first().store.remove(&names::volume(&volume), &progress).await.unwrap();
     assert!(house.delete_volume(&volume).await);
     house.settle().await;
     assert_eq!(house.volume_status(&volume).await, None);
@@ -196,7 +197,8 @@ async fn a_volume_whose_image_is_gone_can_be_deleted(store: StoreKind) {
 async fn backup_snapshots_go_first(store: StoreKind) {
     let mut house = house(store).await;
     let volume = house.volume(VolumeSource::Empty, 1).await;
-    let image = house.stores.volumes.open(&names::volume(&volume), OpenMode::ReadWrite).await.unwrap();
+    let image =
+        house.stores.volumes.first().store.open(&names::volume(&volume), OpenMode::ReadWrite).await.unwrap();
     image.create_snapshot("backup.0f4c.snap.1700000000.12").await.unwrap();
     image.close().await.unwrap();
     drop(image);
@@ -208,14 +210,14 @@ async fn a_foreign_snapshot_is_not_destroyed(store: StoreKind) {
     let mut house = house(store).await;
     let volume = house.volume(VolumeSource::Empty, 1).await;
     let name = names::volume(&volume);
-    let image = house.stores.volumes.open(&name, OpenMode::ReadWrite).await.unwrap();
+    let image = house.stores.volumes.first().store.open(&name, OpenMode::ReadWrite).await.unwrap();
     image.create_snapshot("by-hand").await.unwrap();
     image.close().await.unwrap();
     drop(image);
     assert!(house.delete_volume(&volume).await);
     house.settle().await;
     assert_eq!(house.volume_status(&volume).await, Some(VolumeStatus::Available));
-    let image = house.stores.volumes.open(&name, OpenMode::ReadWrite).await.unwrap();
+    let image = house.stores.volumes.first().store.open(&name, OpenMode::ReadWrite).await.unwrap();
     image.remove_snapshot("by-hand").await.unwrap();
     image.close().await.unwrap();
     drop(image);

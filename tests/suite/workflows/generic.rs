@@ -9,6 +9,7 @@ use pumice::config::Config;
 use pumice::jobs::{Fault, Faults, ImportSource, Moment, NoFaults, Run, VolumeSource};
 
 use super::imports::{packed, serve};
+use super::moves::SECOND;
 use super::{on_every_store, pattern};
 use crate::house::{DatabaseKind, House, StoreKind};
 
@@ -32,6 +33,8 @@ enum Ask {
     DeleteVolumeWithClone,
     DeleteClone,
     ExtendVolume,
+    MigrateVolume,
+    RetypeVolume,
     CreateSnapshot,
     DeleteSnapshot,
     DeleteSnapshotWithClone,
@@ -48,16 +51,20 @@ const IMPORT: &[&str] = &["fetch", "unpack", "inspect", "store", "snapshot"];
 
 const CASES: &[Case] = &[
     Case { kind: "create_volume", steps: &["create"], ask: Ask::CreateEmpty },
-    Case { kind: "create_volume", steps: &["clone", "resize"], ask: Ask::CreateFromSnapshot },
-    Case { kind: "create_volume", steps: &["clone", "resize", "flatten"], ask: Ask::CreateFlat },
     Case {
         kind: "create_volume",
-        steps: &["flatten_source", "snapshot", "clone", "resize"],
+        steps: &["clone", "copy", "resize", "flatten"],
+        ask: Ask::CreateFromSnapshot,
+    },
+    Case { kind: "create_volume", steps: &["clone", "copy", "resize", "flatten"], ask: Ask::CreateFlat },
+    Case {
+        kind: "create_volume",
+        steps: &["flatten_source", "snapshot", "clone", "copy", "resize", "drop_snapshot"],
         ask: Ask::CreateFromVolume,
     },
     Case {
         kind: "create_volume",
-        steps: &["create", "snapshot", "copy", "drop_snapshot"],
+        steps: &["flatten_source", "snapshot", "clone", "copy", "resize", "drop_snapshot"],
         ask: Ask::CopyVolume,
     },
     Case { kind: "create_volume", steps: &["clone", "download", "resize"], ask: Ask::CreateFromImage },
@@ -65,6 +72,16 @@ const CASES: &[Case] = &[
     Case { kind: "delete_volume", steps: &["remove", "release"], ask: Ask::DeleteVolumeWithClone },
     Case { kind: "delete_volume", steps: &["remove", "release"], ask: Ask::DeleteClone },
     Case { kind: "extend_volume", steps: &["resize"], ask: Ask::ExtendVolume },
+    Case {
+        kind: "migrate_volume",
+        steps: &["create", "copy", "prove", "limit", "switch", "leave"],
+        ask: Ask::MigrateVolume,
+    },
+    Case {
+        kind: "retype_volume",
+        steps: &["create", "copy", "prove", "limit", "switch", "leave"],
+        ask: Ask::RetypeVolume,
+    },
     Case { kind: "create_snapshot", steps: &["snapshot"], ask: Ask::CreateSnapshot },
     Case { kind: "delete_snapshot", steps: &["unprotect", "remove"], ask: Ask::DeleteSnapshot },
     Case { kind: "delete_snapshot", steps: &["unprotect", "remove"], ask: Ask::DeleteSnapshotWithClone },
@@ -207,6 +224,18 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
             let volume = house.volume(VolumeSource::Empty, 1).await;
             plan.arm();
             house.extend_volume(&volume, 3).await;
+        }
+        Ask::MigrateVolume => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            house.write(&volume, 4096, &pattern(10_000, 9)).await;
+            plan.arm();
+            house.migrate(&volume, SECOND).await;
+        }
+        Ask::RetypeVolume => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            let of = house.limited_type(&[("total_iops_sec", "100")]).await;
+            plan.arm();
+            house.retype(&volume, &of, house.here()).await;
         }
         Ask::CreateSnapshot => {
             let volume = house.volume(VolumeSource::Empty, 1).await;

@@ -4,6 +4,7 @@ mod attachments;
 mod deletes;
 mod generic;
 mod imports;
+mod moves;
 mod seals;
 mod uploads;
 

@@ -28,11 +28,11 @@ pub async fn initialize_connection(
         // The real service takes a text, and then fails.
         connector.map(Connector::new).ok_or(Fault::Malformed)?
     })?;
-    allowed(&mut app.database.read().await?, call, id).await?;
-    let cluster = Cluster::ask(app, "Unable to fetch connection information from backend.").await?;
+    let volume = allowed(&mut app.database.read().await?, call, id).await?;
+    let cluster = Cluster::ask(app, &volume, "Unable to fetch connection information from backend.").await?;
     let mut repository = app.database.read().await?;
     let volume = allowed(&mut repository, call, id).await?;
-    let connection = cluster.connection(&mut repository, &app.config, &volume, access_mode(&volume)).await?;
+    let connection = cluster.connection(&mut repository, app, &volume, access_mode(&volume)).await?;
     let access = Access { connection, enforce_multipath: connector.enforce_multipath() };
     Ok(answer(StatusCode::OK, &json!({ "connection_info": Nested::from(&access) })))
 }

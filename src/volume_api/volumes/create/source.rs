@@ -84,6 +84,10 @@ impl Source {
                     "Originating source volume status must be one of 'available, in-use' values".to_owned(),
                 ))
             }
+            // It may lie in another cluster by the time that its turn comes.
+            Source::Volume(volume) if volume.is_migrating() => {
+                Err(Fault::InvalidVolume("Originating source volume is migrating.".to_owned()))
+            }
             _ => Ok(()),
         }
     }
@@ -148,6 +152,17 @@ impl Source {
 
     pub fn image_id(&self) -> Option<ImageId> {
         if let Source::Image(image) = self { Some(image.id.clone()) } else { None }
+    }
+
+    /// Where the new volume is to lie: where its source does, whose bytes it shares.
+    pub fn host(&self) -> Option<&str> {
+        self.origin().and_then(|volume| volume.host.as_deref())
+    }
+
+    /// The zone of its source, and what kind that is.
+    pub fn zone(&self) -> Option<(&str, &'static str)> {
+        let what = if matches!(self, Source::Snapshot(_)) { "snapshot" } else { "source volume" };
+        self.origin().map(|volume| (volume.availability_zone.as_str(), what))
     }
 
     pub fn into_task(self) -> VolumeSource {

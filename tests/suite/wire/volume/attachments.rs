@@ -116,7 +116,7 @@ async fn a_host_is_told_how_to_reach_the_volume() {
         json!({"host": "compute-1", "mountpoint": "/dev/vdb", "ip": "10.0.0.2", "multipath": false});
     let told = site.update_attachment(&id, connector).await.expect(200);
     let time = attachment_of(&told)["attached_at"].as_str().unwrap().to_owned();
-    let monitor = site.app().stores.volumes.monitors().await.unwrap().remove(0);
+    let monitor = site.app().stores.volumes.first().store.monitors().await.unwrap().remove(0);
     let data = format!(
         concat!(
             r#""name":"volumes/volume-{}","hosts":["{}"],"ports":["{}"],"cluster_name":"ceph","#,
@@ -193,7 +193,7 @@ async fn what_the_volume_and_its_type_say_is_passed_on() {
     // A volume that is marked so is never attached for writing.
     assert_eq!((&attachment["attach_mode"], &info["access_mode"]), (&json!("ro"), &json!("ro")));
     assert_eq!((&info["auth_enabled"], &info["auth_username"]), (&json!(false), &json!(null)));
-    let fsid = site.app().stores.volumes.fsid().await.unwrap();
+    let fsid = site.app().stores.volumes.first().store.fsid().await.unwrap();
     assert_eq!(info["secret_uuid"], json!(fsid));
     assert_eq!(attachment["instance"], json!(null));
 }
@@ -372,7 +372,7 @@ async fn two_hosts_do_not_have_one_volume() {
     assert_eq!(site.status(&volume).await, Available);
     // The attachments were rows: the cluster holds nothing of them.
     let name = format!("volume-{volume}");
-    assert!(site.app().stores.volumes.open(&name, OpenMode::ReadOnly).await.is_err());
+    assert!(site.app().stores.volumes.first().store.open(&name, OpenMode::ReadOnly).await.is_err());
 }
 
 #[tokio::test]

@@ -420,11 +420,11 @@ async fn actions_that_are_not_there_say_so() {
     let unknown = site.post(&path, json!({"os-nosuch": null})).await;
     let hint = "Verify the request body and Content-Type header and try again.";
     assert_refused(&unknown, &format!("There is no such action: os-nosuch. {hint}"));
-    for body in [json!({}), json!({"os-extend": {}, "os-retype": {}}), json!([]), json!("os-extend")] {
+    for body in [json!({}), json!({"os-extend": {}, "os-unmanage": {}}), json!([]), json!("os-extend")] {
         assert_refused(&site.post(&path, body).await, "Malformed request body");
     }
-    let later = site.post(&path, json!({"os-retype": {}})).await.expect(501);
-    let message = "The action os-retype is not implemented.";
+    let later = site.post(&path, json!({"os-unmanage": null})).await.expect(501);
+    let message = "The action os-unmanage is not implemented.";
     assert_eq!(later.text(), fault("notImplemented", 501, message));
     for (version, status) in [(39, 404), (40, 501)] {
         let revert = site.volume("POST", &path).version(version).json(&json!({"revert": {}}));

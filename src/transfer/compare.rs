@@ -1,0 +1,87 @@
+//! Whether one image holds the same bytes as another.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::block::{self, BlockImage, Extent, Progress};
+
+use super::DEFAULT_IN_FLIGHT;
+use super::error::TransferError;
+use super::in_flight::InFlight;
+use super::pieces::{Piece, Pieces};
+
+/// Reads all that either of them holds, in steps of `chunk`. They must not change meanwhile. `progress` counts the
+/// bytes that both were read of.
+pub async fn same(
+    one: Arc<dyn BlockImage>,
+    other: Arc<dyn BlockImage>,
+    chunk: u64,
+    progress: &Progress,
+) -> Result<bool, TransferError> {
+    let size = one.size().await?;
+    if size != other.size().await? {
+        return Ok(false);
+    }
+    let ranges = held_by_either(size, one.allocated().await?, other.allocated().await?, chunk);
+    let goes_on = |keep: bool| if keep { Ok(()) } else { Err(TransferError::Cancelled) };
+    goes_on(progress.report(0, ranges.iter().map(|range| range.end - range.start).sum()))?;
+    let mut pairs = InFlight::new(other.name(), DEFAULT_IN_FLIGHT);
+    let started = async {
+        for range in ranges {
+            pairs.room().await?;
+            goes_on(!progress.is_cancelled())?;
+            let (one, other, progress) = (one.clone(), other.clone(), progress.clone());
+            pairs.start(async move {
+                let length = range.end - range.start;
+                let differs = is_different(&*one, &*other, range).await?;
+                // The answer is asked for before each piece.
+                let _ = progress.advance(length);
+                Ok(u64::from(differs))
+            });
+        }
+        Ok::<(), TransferError>(())
+    };
+    let started = started.await;
+    let settled = pairs.settle().await;
+    started?;
+    Ok(settled? == 0)
+}
+
+/// Where one of them holds something: all that the first does, and what the second does in its holes.
+fn held_by_either(size: u64, one: Vec<Extent>, other: Vec<Extent>, chunk: u64) -> Vec<Range<u64>> {
+    let mut ranges = Vec::new();
+    for piece in Pieces::new(0..size, one, chunk) {
+        match piece {
+            Piece::Data(range) => ranges.push(range),
+            Piece::Hole(hole) => {
+                let inside = Pieces::new(hole, other.clone(), chunk);
+                ranges.extend(inside.filter_map(|piece| match piece {
+                    Piece::Data(range) => Some(range),
+                    Piece::Hole(_) => None,
+                }));
+            }
+        }
+    }
+    ranges
+}
+
+async fn is_different(
+    one: &dyn BlockImage,
+    other: &dyn BlockImage,
+    range: Range<u64>,
+) -> block::Result<bool> {
+    let length = range.end - range.start;
+    Ok(one.read(range.start, length).await? != other.read(range.start, length).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_either_holds_is_looked_at_once() {
+        let extent = |offset, length| Extent { offset, length };
+        let found = held_by_either(100, vec![extent(10, 10)], vec![extent(0, 15), extent(50, 5)], 16);
+        assert_eq!(found, [0..10, 10..16, 16..20, 50..55]);
+    }
+}

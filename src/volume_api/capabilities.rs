@@ -1,0 +1,68 @@
+//! `GET /capabilities/{host_name}`
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::fault::{Fault, answer};
+use super::placement;
+use super::request::Call;
+use crate::http::App;
+use crate::identity::policy::volume as rules;
+use crate::model::Host;
+
+/// What extra specs every backend may be asked for, in the words of the real service: key, title, description.
+const PROPERTIES: [(&str, &str, &str); 4] = [
+    ("thin_provisioning", "Thin Provisioning", "Sets thin provisioning."),
+    ("compression", "Compression", "Enables compression."),
+    ("qos", "QoS", "Enables QoS."),
+    ("replication_enabled", "Replication", "Enables replication."),
+];
+
+#[utoipa::path(
+    get, path = "/v3/capabilities/{host_name}", tag = "backends", operation_id = "show_capabilities",
+    description = "What a backend is and can be asked for: `<host>@<backend>`, or with its pool.",
+    params(("host_name" = String, Path)),
+    responses(
+        (status = 200, body = Object),
+        (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such backend"),
+    ),
+)]
+pub async fn show(State(app): State<App>, call: Call, Path(name): Path<String>) -> Result<Response, Fault> {
+    call.check_own(rules::CAPABILITIES)?;
+    let asked = Host::parse(&name);
+    let pools = placement::pools(&mut app.database.read().await?, &app).await?;
+    let found = pools.iter().find(|pool| {
+        let place = Host::parse(&pool.host);
+        place.host == asked.host
+            && [(asked.backend, place.backend), (asked.pool, place.pool)]
+                .iter()
+                .all(|(asked, is)| asked.is_empty() || asked == is)
+    });
+    let Some(pool) = found else { return Err(Fault::NoSuch(format!("Can't find service: {name}"))) };
+    let properties: serde_json::Map<String, Value> = PROPERTIES
+        .iter()
+        .map(|(key, title, description)| {
+            let property = json!({"title": title, "description": description, "type": "boolean"});
+            ((*key).to_owned(), property)
+        })
+        .collect();
+    let Host { host, backend, .. } = Host::parse(&pool.host);
+    let known = |key: &str| pool.capabilities.get(key).cloned().unwrap_or_default();
+    let view = json!({
+        "namespace": format!("OS::Storage::Capabilities::{host}@{backend}"),
+        "vendor_name": known("vendor_name"),
+        "volume_backend_name": known("volume_backend_name"),
+        "pool_name": null,
+        "driver_version": known("driver_version"),
+        "storage_protocol": known("storage_protocol"),
+        "display_name": null,
+        "description": null,
+        "visibility": null,
+        "replication_targets": [],
+        "properties": properties,
+    });
+    Ok(answer(StatusCode::OK, &view))
+}

@@ -1,0 +1,257 @@
+//! A volume gets another type, another place, or both.
+//!
+//! In another place it is a full copy, which is compared with the old one before the volume changes over to it. Only then
+//! does the old one go: for clones that read from it, it stays as that of a deleted volume does.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use super::{Context, is_one_place, lineage, names, qos};
+use crate::block::{Backend, BlockStore, OpenMode};
+use crate::db::{self, Leftover, Repository, Volume, VolumeChange, VolumeMove};
+use crate::jobs::{Cause, Destination, Run, StepError, Workflow};
+use crate::model::{MigrationStatus, Timestamp, VolumeId, VolumeStatus, VolumeTypeId};
+use crate::telemetry::metrics::{self, Direction};
+use crate::transfer::{CopyOptions, copy, same};
+
+type Step = Result<(), StepError>;
+
+pub(super) struct MoveVolume {
+    context: Context,
+    id: VolumeId,
+    /// Without one it keeps its own.
+    new_type: Option<VolumeTypeId>,
+    from: String,
+    to: Destination,
+    /// When the row was changed last before the copy began: another change means that somebody was at the volume.
+    seen: Mutex<Option<Timestamp>>,
+}
+
+/// The two places, when they are not one.
+struct Way<'a> {
+    from: &'a Arc<dyn BlockStore>,
+    to: &'a Backend,
+}
+
+impl MoveVolume {
+    pub(super) fn new(
+        context: Context,
+        id: VolumeId,
+        new_type: Option<VolumeTypeId>,
+        from: String,
+        to: Destination,
+    ) -> Self {
+        Self { context, id, new_type, from, to, seen: Mutex::default() }
+    }
+
+    fn name(&self) -> String {
+        names::volume(&self.id)
+    }
+
+    async fn row(&self, run: &Run) -> Result<Volume, StepError> {
+        let row = run.database.read().await?.volume(&self.id).await?;
+        row.ok_or_else(|| StepError::fatal("The volume is not there any more."))
+    }
+
+    /// It is what it should become: an earlier run came as far as that.
+    fn is_done(&self, row: &Volume) -> bool {
+        let Destination::Place { host, .. } = &self.to else { return false };
+        row.host.as_ref() == Some(host) && self.new_type.as_ref().is_none_or(|of| *of == row.volume_type_id)
+    }
+
+    fn destination(&self) -> Result<(&str, &str), StepError> {
+        match &self.to {
+            Destination::Place { host, zone } => Ok((host, zone)),
+            Destination::Nowhere { why } => Err(StepError::fatal(why)),
+        }
+    }
+
+    fn backend(&self, host: &str) -> Result<&Backend, StepError> {
+        let backend = self.context.stores.volumes.of(Some(host));
+        backend.ok_or_else(|| StepError::fatal("The volume lies in a backend that is not configured."))
+    }
+
+    /// `None` when it stays where it is. Two backends can be one pool.
+    async fn way(&self) -> Result<Option<Way<'_>>, StepError> {
+        let (host, _) = self.destination()?;
+        let (from, to) = (self.backend(&self.from)?, self.backend(host)?);
+        let stays = is_one_place(&from.store, &to.store).await?;
+        Ok((!stays).then_some(Way { from: &from.store, to }))
+    }
+
+    /// What an earlier run left of a copy goes: it may hold what the source holds no more.
+    async fn create(&self, run: &Run) -> Step {
+        let (host, _) = self.destination()?;
+        let way = self.way().await?;
+        let mut repository = run.transaction().await?;
+        if host != self.from {
+            repository.set_migration_status(&self.id, Some(MigrationStatus::Migrating)).await?;
+        }
+        let row = repository.volume(&self.id).await?;
+        repository.commit().await?;
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) =
+            row.map(|row| row.updated_at.unwrap_or(row.created_at));
+        let Some(Way { from, to }) = way else { return Ok(()) };
+        lineage::clear(&to.store, &self.name(), run).await?;
+        let source = from.open(&self.name(), OpenMode::ReadOnly).await?;
+        let size = source.size().await;
+        source.close().await?;
+        Ok(to.store.create(&self.name(), size?, self.context.making(to).object_size).await?)
+    }
+
+    async fn copy(&self, run: &Run) -> Step {
+        let Some(Way { from, to }) = self.way().await? else { return Ok(()) };
+        let source = from.open(&self.name(), OpenMode::ReadOnly).await?;
+        let target = to.store.open(&self.name(), OpenMode::ReadWrite).await?;
+        let chunk = source.object_size().max(target.object_size());
+        let options = CopyOptions { chunk, ..CopyOptions::default() };
+        let copied = copy(source.clone(), target.clone(), options, &run.progress).await;
+        target.close().await?;
+        source.close().await?;
+        metrics::transferred(Direction::Copy, copied?);
+        Ok(())
+    }
+
+    async fn prove(&self, run: &Run) -> Step {
+        let Some(Way { from, to }) = self.way().await? else { return Ok(()) };
+        let source = from.open(&self.name(), OpenMode::ReadOnly).await?;
+        let copy = to.store.open(&self.name(), OpenMode::ReadOnly).await?;
+        let chunk = source.object_size().max(copy.object_size());
+        let proved = same(source.clone(), copy.clone(), chunk, &run.progress).await;
+        copy.close().await?;
+        source.close().await?;
+        if proved? { Ok(()) } else { Err(StepError::fatal("The copy is not the same as the volume.")) }
+    }
+
+    /// Gives the image in `store` the limits of a type.
+    async fn limit(&self, store: &Arc<dyn BlockStore>, of: &VolumeTypeId, row: &Volume, run: &Run) -> Step {
+        let settings = qos::settings(&mut run.database.read().await?, of, row.size).await?;
+        Ok(qos::apply_to(store, &self.name(), &settings).await?)
+    }
+
+    /// From now on the volume is what it should become, and the old copy waits to be taken away.
+    async fn switch(&self, row: &Volume, run: &Run) -> Step {
+        let (host, zone) = self.destination()?;
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let way = self.way().await?;
+        let mut repository = run.transaction().await?;
+        let is_multiattach = match &self.new_type {
+            Some(of) => repository.volume_type(of.as_str()).await?.map(|of| of.is_multiattach()),
+            None => None,
+        };
+        let change = VolumeMove {
+            status: row.status,
+            seen: seen.unwrap_or(row.created_at),
+            host: host.to_owned(),
+            availability_zone: zone.to_owned(),
+            volume_type_id: self.new_type.clone(),
+            multiattach: is_multiattach,
+        };
+        if !repository.move_volume(&self.id, &change, run.now()).await? {
+            return Err(StepError::in_use("The volume was changed while it was copied."));
+        }
+        if host != self.from {
+            repository.set_migration_status(&self.id, Some(MigrationStatus::Success)).await?;
+        }
+        if let Some(way) = way {
+            repository.add_leftover(&self.old_copy(way.from), run.now()).await?;
+        }
+        repository.commit().await?;
+        Ok(())
+    }
+
+    fn old_copy(&self, store: &Arc<dyn BlockStore>) -> Leftover {
+        Leftover { pool: store.pool().to_owned(), name: self.name() }
+    }
+
+    /// What cannot go now, the sweeper tries again.
+    async fn leave(&self, run: &Run) -> Step {
+        let Some(Way { from, .. }) = self.way().await? else { return Ok(()) };
+        match lineage::remove_copy(&self.context, from, &self.id, &run.database).await {
+            Ok(lineage::Rest::Gone) => {
+                let mut repository = run.transaction().await?;
+                repository.remove_leftover(&self.old_copy(from)).await?;
+                repository.commit().await?;
+            }
+            Ok(lineage::Rest::Needed) => {}
+            Err(error) => {
+                tracing::warn!(error = %error.message, detail = %error.detail, volume.id = %self.id,
+                    "the old copy of a volume is still there");
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(&self, repository: &mut Repository, run: &Run, is_done: bool) -> db::Result<()> {
+        let Some(row) = repository.volume_to_change(&self.id).await? else { return Ok(()) };
+        if row.is_migrating() {
+            // To where it was already there is nothing to do.
+            let ended = if is_done { MigrationStatus::Success } else { MigrationStatus::Error };
+            repository.set_migration_status(&self.id, Some(ended)).await?;
+        }
+        if self.new_type.is_some() {
+            repository.set_retyping_to(&self.id, None).await?;
+        }
+        if !matches!(row.status, VolumeStatus::Retyping | VolumeStatus::Maintenance) {
+            return Ok(());
+        }
+        // Its attachments may have come and gone meanwhile.
+        let back = repository.status_by_attachments(&self.id).await?;
+        repository.change_volume(&self.id, row.status, back, &VolumeChange::default(), run.now()).await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Workflow for MoveVolume {
+    fn steps(&self) -> &'static [&'static str] {
+        &["create", "copy", "prove", "limit", "switch", "leave"]
+    }
+
+    async fn run(&self, step: &'static str, run: &Run) -> Step {
+        let row = self.row(run).await?;
+        match step {
+            "leave" => self.leave(run).await,
+            _ if self.is_done(&row) => Ok(()),
+            "create" => self.create(run).await,
+            "copy" => self.copy(run).await,
+            "prove" => self.prove(run).await,
+            "limit" => {
+                let (host, _) = self.destination()?;
+                let of = self.new_type.as_ref().unwrap_or(&row.volume_type_id);
+                self.limit(&self.backend(host)?.store, of, &row, run).await
+            }
+            _ => self.switch(&row, run).await,
+        }
+    }
+
+    /// Once the volume has changed over, that stays; only the old copy may still be there.
+    async fn undo(&self, step: &'static str, run: &Run) -> Step {
+        let row = self.row(run).await?;
+        if self.is_done(&row) {
+            return if step == "leave" { self.leave(run).await } else { Ok(()) };
+        }
+        if matches!(self.to, Destination::Nowhere { .. }) {
+            return Ok(());
+        }
+        match (step, self.way().await?) {
+            ("create", Some(way)) => lineage::clear(&way.to.store, &self.name(), run).await,
+            ("limit", None) => {
+                let store = &self.backend(&self.from)?.store;
+                self.limit(store, &row.volume_type_id, &row, run).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
+        self.end(repository, run, true).await
+    }
+
+    async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
+        let row = repository.volume(&self.id).await?;
+        let is_done = row.is_some_and(|row| self.is_done(&row));
+        self.end(repository, run, is_done).await
+    }
+}

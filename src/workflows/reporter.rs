@@ -1,0 +1,83 @@
+//! Says that this process is alive, and how much room there is in the places for volumes: the scheduler and the
+//! administrators go by it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::block::{Backends, PoolStatistics};
+use crate::db::{self, Database, Service};
+use crate::jobs::chain;
+use crate::model::{Host, World};
+use crate::scheduler::Place;
+
+pub struct Reporter {
+    backends: Backends,
+    places: Arc<[Place]>,
+    database: Database,
+    world: World,
+}
+
+impl Reporter {
+    pub fn new(backends: Backends, places: Arc<[Place]>, database: Database, world: World) -> Self {
+        Self { backends, places, database, world }
+    }
+
+    pub async fn run(self, every: Duration, stop: CancellationToken) {
+        loop {
+            if let Err(error) = self.report().await {
+                tracing::warn!(error = %chain(&error), "no sign of life was given");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(every) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Once. A store that does not answer keeps the others from nothing but the time it takes.
+    pub async fn report(&self) -> db::Result<()> {
+        let asked = self.places.iter().map(async |place| (place, self.look_at(place).await));
+        let found = futures::future::join_all(asked).await;
+        let now = self.world.now();
+        let mut repository = self.database.begin().await?;
+        let provisioned = repository.provisioned().await?;
+        for (place, statistics) in &found {
+            let bytes = |count: fn(&PoolStatistics) -> u64| {
+                statistics.as_ref().map(|statistics| i64::try_from(count(statistics)).unwrap_or(i64::MAX))
+            };
+            let lies_there = |host: &str| {
+                self.backends.of(Some(host)).is_some_and(|backend| *backend.name == *place.backend)
+            };
+            let service = Service {
+                answers: statistics.is_some(),
+                total_bytes: bytes(|statistics| statistics.total_bytes),
+                free_bytes: bytes(|statistics| statistics.available_bytes),
+                provisioned: provisioned
+                    .iter()
+                    .filter(|(host, _)| lies_there(host))
+                    .map(|(_, gib)| gib)
+                    .sum(),
+                ..Service::seen(place.service(), Service::VOLUME, &place.zone, now)
+            };
+            repository.see_service(&service).await?;
+        }
+        if let Some(first) = self.places.first() {
+            let scheduler = Service::seen(Host::OURS, Service::SCHEDULER, &first.zone, now);
+            repository.see_service(&scheduler).await?;
+        }
+        repository.commit().await
+    }
+
+    async fn look_at(&self, place: &Place) -> Option<PoolStatistics> {
+        let backend = self.backends.named(&place.backend)?;
+        match backend.store.statistics().await {
+            Ok(statistics) => Some(statistics),
+            Err(error) => {
+                tracing::warn!(backend.name = %backend.name, %error, "a place for volumes does not answer");
+                None
+            }
+        }
+    }
+}

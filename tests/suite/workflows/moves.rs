@@ -1,0 +1,212 @@
+//! Volumes that get another place or another type.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pumice::block::{Backend, OpenMode};
+use pumice::config::Config;
+use pumice::db::{QosSpecs, VolumeType};
+use pumice::jobs::{self, Destination, NoFaults, Origin, Task, VolumeSource};
+use pumice::model::{MigrationStatus, QosSpecsId, VolumeId, VolumeStatus, VolumeTypeId};
+use pumice::workflows::names;
+use sqlx::types::Json;
+
+use super::{house, on_every_store, pattern};
+use crate::house::{DatabaseKind, House, StoreKind};
+
+/// The backends of every house.
+pub const FIRST: &str = "directory";
+pub const SECOND: &str = "second";
+
+impl House {
+    fn backend(&self, name: &str) -> &Backend {
+        self.stores.volumes.named(name).unwrap()
+    }
+
+    fn place(&self, name: &str) -> String {
+        format!("pumice@{name}#{}", self.backend(name).store.pool())
+    }
+
+    /// Asks for it, as the API does.
+    pub async fn migrate(&self, id: &VolumeId, to: &str) {
+        let mut repository = self.database.begin().await.unwrap();
+        let row = repository.volume(id).await.unwrap().unwrap();
+        repository.set_migration_status(id, Some(MigrationStatus::Starting)).await.unwrap();
+        let to = Destination::Place { host: self.place(to), zone: "nova".into() };
+        let task = Task::MigrateVolume { volume_id: id.clone(), from: row.host.unwrap(), to };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+    }
+
+    /// Likewise; `to` is where the volume lies in the end.
+    pub async fn retype(&self, id: &VolumeId, of: &VolumeTypeId, to: Destination) {
+        let mut repository = self.database.begin().await.unwrap();
+        let row = repository.volume(id).await.unwrap().unwrap();
+        let change = pumice::db::VolumeChange::default();
+        let now = self.world.now();
+        assert!(
+            repository.change_volume(id, row.status, VolumeStatus::Retyping, &change, now).await.unwrap()
+        );
+        repository.set_retyping_to(id, Some(of)).await.unwrap();
+        let from = row.host.unwrap();
+        let task = Task::RetypeVolume { volume_id: id.clone(), volume_type_id: of.clone(), from, to };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+    }
+
+    pub fn here(&self) -> Destination {
+        Destination::Place { host: self.place(FIRST), zone: "nova".into() }
+    }
+
+    /// A type with these limits at the back end.
+    pub async fn limited_type(&self, specs: &[(&str, &str)]) -> VolumeTypeId {
+        let id = VolumeTypeId::from(self.world.ids.random());
+        let specs = QosSpecs {
+            id: QosSpecsId::from(self.world.ids.random()),
+            name: format!("limits of {id}"),
+            consumer: "both".into(),
+            specs: Json(specs.iter().map(|(key, text)| ((*key).into(), Some((*text).into()))).collect()),
+            created_at: self.world.now(),
+            updated_at: None,
+        };
+        let of_type = VolumeType {
+            id: id.clone(),
+            name: id.to_string(),
+            description: None,
+            is_public: true,
+            extra_specs: Json(BTreeMap::new()),
+            qos_specs_id: Some(specs.id.clone()),
+            created_at: self.world.now(),
+            updated_at: None,
+        };
+        let mut repository = self.database.begin().await.unwrap();
+        repository.add_qos_specs(&specs).await.unwrap();
+        repository.add_volume_type(&of_type).await.unwrap();
+        repository.commit().await.unwrap();
+        id
+    }
+
+    async fn row(&self, id: &VolumeId) -> pumice::db::Volume {
+        self.database.read().await.unwrap().volume(id).await.unwrap().unwrap()
+    }
+
+    /// What librbd is told to limit.
+    async fn limits(&self, id: &VolumeId) -> Vec<(String, String)> {
+        let image = self.backend(FIRST).store.open(&names::volume(id), OpenMode::ReadOnly).await.unwrap();
+        let metadata = image.metadata().await.unwrap();
+        image.close().await.unwrap();
+        metadata.into_iter().filter(|(key, _)| key.starts_with("conf_rbd_qos_")).collect()
+    }
+
+    async fn assert_lies_in(&self, name: &str, id: &VolumeId, at: u64, bytes: &[u8]) {
+        assert_eq!(self.row(id).await.host, Some(self.place(name)), "{:?}", self.last_job(id).await);
+        let image = self.backend(name).store.open(&names::volume(id), OpenMode::ReadOnly).await.unwrap();
+        assert_eq!(image.size().await.unwrap(), 1 << 30);
+        assert_eq!(image.read(at, bytes.len() as u64).await.unwrap(), bytes);
+        image.close().await.unwrap();
+    }
+}
+
+/// There and back: bytes and all, and nothing stays behind.
+async fn a_volume_moves_with_its_bytes(store: StoreKind) {
+    moves_with_its_bytes(house(store).await).await;
+}
+
+async fn moves_with_its_bytes(mut house: House) {
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let bytes = pattern(9_000_000, 7);
+    house.write(&volume, 3_000_000, &bytes).await;
+    for name in [SECOND, FIRST] {
+        house.migrate(&volume, name).await;
+        house.settle().await;
+        house.assert_lies_in(name, &volume, 3_000_000, &bytes).await;
+        let row = house.row(&volume).await;
+        assert_eq!(
+            (row.status, row.migration_status),
+            (VolumeStatus::Available, Some(MigrationStatus::Success))
+        );
+        let place = format!("{}/{}", house.backend(name).store.pool(), names::volume(&volume));
+        assert_eq!(house.on_pools().await, [place]);
+    }
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// Clones go on reading from where it was.
+async fn what_clones_read_from_stays_until_they_go(store: StoreKind) {
+    let mut house = house(store).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let bytes = pattern(50_000, 8);
+    house.write(&volume, 8_192, &bytes).await;
+    let clone = house.clone_of(&volume).await;
+    house.migrate(&volume, SECOND).await;
+    house.settle().await;
+    house.assert_lies_in(SECOND, &volume, 8_192, &bytes).await;
+    assert_eq!(house.read(&clone, 8_192, 50_000).await, bytes);
+    // The clone goes its own way.
+    house.migrate(&clone, SECOND).await;
+    house.settle().await;
+    house.assert_lies_in(SECOND, &clone, 8_192, &bytes).await;
+    house.sweeper().sweep().await.unwrap();
+    let pool = house.backend(SECOND).store.pool();
+    let mut expected = [&volume, &clone].map(|id| format!("{pool}/{}", names::volume(id)));
+    expected.sort();
+    let mut found = house.on_pools().await;
+    found.sort();
+    assert_eq!(found, expected);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+async fn a_retype_in_place_changes_the_limits_and_an_extend_keeps_them(store: StoreKind) {
+    let mut house = house(store).await;
+    let volume = house.volume(VolumeSource::Empty, 2).await;
+    assert_eq!(house.limits(&volume).await, []);
+    let first = house.limited_type(&[("total_iops_sec_per_gb", "100"), ("read_bytes_sec_max", "7")]).await;
+    house.retype(&volume, &first, house.here()).await;
+    house.settle().await;
+    let limit = |key: &str, value: &str| (format!("conf_rbd_qos_{key}"), value.to_owned());
+    assert_eq!(house.limits(&volume).await, [limit("iops_limit", "200"), limit("read_bps_burst", "7")]);
+    let row = house.row(&volume).await;
+    assert_eq!((row.status, &row.volume_type_id), (VolumeStatus::Available, &first));
+    house.extend_volume(&volume, 5).await;
+    house.settle().await;
+    assert_eq!(house.limits(&volume).await, [limit("iops_limit", "500"), limit("read_bps_burst", "7")]);
+    let second = house.limited_type(&[("total_iops_sec_max", "9")]).await;
+    house.retype(&volume, &second, house.here()).await;
+    house.settle().await;
+    assert_eq!(house.limits(&volume).await, [limit("iops_burst", "9")]);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+async fn a_retype_to_nowhere_leaves_it_as_it_was(store: StoreKind) {
+    let mut house = house(store).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let before = house.row(&volume).await;
+    let of = house.limited_type(&[("total_iops_sec", "1")]).await;
+    house.retype(&volume, &of, Destination::Nowhere { why: "There is no such place.".into() }).await;
+    house.settle().await;
+    let row = house.row(&volume).await;
+    assert_eq!((row.status, row.volume_type_id), (VolumeStatus::Available, before.volume_type_id));
+    assert_eq!(house.last_job(&volume).await.unwrap().error.as_deref(), Some("There is no such place."));
+    assert_eq!(house.limits(&volume).await, []);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+on_every_store!(
+    a_volume_moves_with_its_bytes,
+    what_clones_read_from_stays_until_they_go,
+    a_retype_in_place_changes_the_limits_and_an_extend_keeps_them,
+    a_retype_to_nowhere_leaves_it_as_it_was,
+);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_moves_between_ceph_and_a_directory() {
+    let stores = crate::house::ceph_and_directory();
+    moves_with_its_bytes(
+        House::on(stores, DatabaseKind::Sqlite, Config::default(), Arc::new(NoFaults)).await,
+    )
+    .await;
+}

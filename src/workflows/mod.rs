@@ -47,6 +47,7 @@ pub struct Context {
     locks: Arc<locks::Locks>,
 }
 
+/// What the configuration says about them.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// By the name of the backend.
@@ -64,15 +65,6 @@ pub struct Making {
     pub flatten_from_snapshot: bool,
     /// `rbd_max_clone_depth`
     pub max_clone_depth: i64,
-}
-
-/// What the configuration says about them.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// By the name of the backend.
-    pub making: HashMap<String, Making>,
-    pub intake: Intake,
-    pub imports: Imports,
 }
 
 /// As a backend makes them that says nothing about it.

@@ -42,7 +42,6 @@ pub enum Fault {
         accept_patch: Option<&'static str>,
     },
     RangeNotSatisfiable(String),
-    NotImplemented(String),
     Internal(anyhow::Error),
     Unavailable {
         said: String,
@@ -112,7 +111,6 @@ impl Fault {
             Fault::RangeNotSatisfiable(said) => {
                 detailed(StatusCode::RANGE_NOT_SATISFIABLE, "The Range requested is not available.", said)
             }
-            Fault::NotImplemented(said) => plain(StatusCode::NOT_IMPLEMENTED, said),
             Fault::Internal(_) => plain(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "The server has either erred or is incapable of performing the requested operation.",

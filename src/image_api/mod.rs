@@ -77,7 +77,7 @@ fn authenticated() -> OpenApiRouter<App> {
         .routes(routes!(actions::reactivate::reactivate))
         .routes(routes!(info::import::import))
         .routes(routes!(info::usage::usage))
-        .routes(routes!(tasks::list::list, tasks::create::create))
+        .routes(routes!(tasks::list::list))
         .routes(routes!(tasks::show::show, tasks::delete::delete))
         .merge(metadefs::endpoints())
         .merge(schemas::endpoints())

@@ -1,6 +1,5 @@
 //! Tasks: what Glance calls the jobs that import images. Here they are rows of the queue, and are as they are there.
 
-pub(super) mod create;
 pub(super) mod delete;
 pub(super) mod list;
 pub(super) mod of_image;

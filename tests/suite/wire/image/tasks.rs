@@ -150,33 +150,3 @@ async fn tasks_are_filtered_and_paged() {
     assert!(missing["message"].as_str().unwrap().starts_with("Could not find task zz"), "{missing}");
     get(&site, "/v2/images/zz/tasks").await.expect(404);
 }
-
-#[tokio::test]
-async fn what_glance_refuses_to_make_a_task_of() {
-    let site = Site::new().await;
-    let schema = |said: &str| format!("Provided object does not match schema 'task': {said}");
-    let import =
-        |from: &str| json!({"type": "import", "input": {"import_from": from, "image_properties": {}}});
-    let unfiltered = |from: &str| format!("URI for legacy import task does not pass filtering: {from}");
-    for (body, status, said) in [
-        (json!([]), 400, "Task 'type' is required".to_owned()),
-        (json!({"type": "import"}), 400, "Task 'input' is required".to_owned()),
-        (
-            json!({"type": "foo", "input": {}}),
-            400,
-            schema("'foo' is not one of ['import', 'api_image_import', 'location_import']"),
-        ),
-        (json!({"type": "import", "input": 5}), 400, schema("5 is not of type 'null', 'object'")),
-        (json!({"type": "import", "input": null}), 400, "Invalid location: None".to_owned()),
-        (json!({"type": "import", "input": {}}), 400, "Invalid location: None".to_owned()),
-        (import("file:///etc/passwd"), 400, "File based imports are not allowed.".to_owned()),
-        (import("x"), 400, "The given uri is not valid.".to_owned()),
-        (import("http://127.0.0.1:9/x"), 400, unfiltered("http://127.0.0.1:9/x")),
-        (json!({"type": "location_import", "input": {}}), 501, "Images are imported by POST".to_owned()),
-    ] {
-        let call = site.request("POST", "/image/v2/tasks").header("accept", "application/json");
-        let answer = call.json(&body).send().await.expect(status).json();
-        assert!(answer["message"].as_str().unwrap().starts_with(&said), "{body}: {answer}");
-    }
-    assert_eq!(ids(&site, "").await, [""; 0]);
-}

@@ -217,6 +217,9 @@ pub trait BlockImage: Send + Sync + 'static {
     /// opened anew (librbd does not refresh parents): that must stay as long.
     async fn flatten(&self, progress: &Progress) -> Result<()>;
 
+    /// Whether somebody has it open for writing, this handle aside.
+    async fn is_open_elsewhere(&self) -> Result<bool>;
+
     /// Text kept with the image.
     async fn metadata(&self) -> Result<BTreeMap<String, String>>;
     async fn set_metadata(&self, key: &str, value: &str) -> Result<()>;

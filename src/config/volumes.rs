@@ -17,6 +17,8 @@ backend_section! {
         pub default_volume_type: String = "__DEFAULT__".into(), "none";
         /// The availability zone of volumes, unless their backend is in another one.
         pub storage_availability_zone: String = "nova".into(), "none";
+        /// How long messages to users are kept.
+        pub message_ttl: Seconds = Seconds(2_592_000), "seconds";
         /// Volumes or snapshots on a page, unless the request says less.
         pub osapi_max_limit: u32 = 1000, "items";
     }
@@ -30,6 +32,11 @@ impl Volumes {
             (None, StoreKind::Directory) => "directory",
             (None, StoreKind::Rbd) => "rbd",
         }
+    }
+
+    /// How many seconds messages to users are kept.
+    pub fn message_lifetime(&self) -> i64 {
+        i64::try_from(self.message_ttl.0).unwrap_or(i64::MAX)
     }
 
     /// The backend that this section describes.
@@ -65,6 +72,7 @@ impl Volumes {
         check_text(faults, "volumes.default_volume_type", Some(&self.default_volume_type));
         check_text(faults, "volumes.storage_availability_zone", Some(&self.storage_availability_zone));
         check_path(faults, "volumes.image_conversion_dir", Some(&self.image_conversion_dir));
+        faults.require(self.message_ttl.0 > 0, "volumes.message_ttl", "must be at least 1", 0);
         faults.require(self.osapi_max_limit > 0, "volumes.osapi_max_limit", "must be at least 1", 0);
     }
 }

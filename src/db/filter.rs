@@ -112,6 +112,25 @@ impl Conditions {
         }
     }
 
+    /// The text somewhere in it, whatever the case; `%` and `_` stand for others as in SQL.
+    pub(super) fn like(&mut self, column: &str, text: &str) {
+        let pattern = self.bind(Value::Text(format!("%{}%", text.replace('\\', "\\\\"))));
+        self.push(format!("LOWER(CAST({column} AS TEXT)) LIKE LOWER({pattern}) ESCAPE '\\'"));
+    }
+
+    /// `<host>@<backend>#<pool>`, or only the first of them.
+    pub(super) fn host(&mut self, column: &str, host: &str) {
+        let escaped = host.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+        let mut alternatives = vec![format!("{column} = {}", self.bind(Value::Text(host.to_owned())))];
+        for separator in ["@", "#"] {
+            if !host.contains('#') && !host.contains(separator) {
+                let pattern = self.bind(Value::Text(format!("{escaped}{separator}%")));
+                alternatives.push(format!("{column} LIKE {pattern} ESCAPE '\\'"));
+            }
+        }
+        self.push(format!("({})", alternatives.join(" OR ")));
+    }
+
     /// After the marker's row in the order of `sort`, by comparing with that row itself.
     /// Rows without a value come first, as in both engines when told so.
     fn after_marker(&mut self, table: &str, sort: &[SortKey], marker: &str) {

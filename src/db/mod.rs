@@ -16,12 +16,14 @@ mod image_members;
 mod images;
 mod jobs;
 mod leftovers;
+mod messages;
 mod metadefs;
 mod qos;
 pub mod quotas;
 mod services;
 mod snapshots;
 mod staged;
+mod transfers;
 mod volume_types;
 mod volumes;
 
@@ -39,13 +41,15 @@ pub use image_members::ImageMember;
 pub use images::{Image, ImageChange, ImageFilter, ImageNumber};
 pub use jobs::{Heartbeat, Job, JobFilter, JobOutcome, NewJob, Resource};
 pub use leftovers::Leftover;
+pub use messages::{Message, MessageFilter};
 pub use metadefs::{MetadefItem, MetadefNamespace, MetadefNamespaceFilter, MetadefResourceType};
 pub use qos::{QosSpecs, QosSpecsFilter};
 pub use services::{HostUse, Service, ServiceFilter};
 pub use snapshots::{Snapshot, SnapshotFilter};
 pub use staged::Staged;
+pub use transfers::{Transfer, TransferFilter};
 pub use volume_types::{DefaultVolumeType, Specs, VolumeType};
-pub use volumes::{Volume, VolumeChange, VolumeFilter, VolumeMove};
+pub use volumes::{Volume, VolumeChange, VolumeFilter, VolumeMove, VolumeReset};
 
 /// Runs one expression on the repository's connection, whichever engine it speaks to.
 macro_rules! on {

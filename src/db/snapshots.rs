@@ -22,13 +22,15 @@ pub struct Snapshot {
     pub size: Gib,
     pub status: SnapshotStatus,
     pub previous_status: Option<SnapshotStatus>,
+    /// `NN%`, where someone said so.
+    pub progress: Option<String>,
     pub metadata: Json<BTreeMap<String, String>>,
     pub created_at: Timestamp,
     pub updated_at: Option<Timestamp>,
 }
 
 const COLUMNS: &str = "id, volume_id, project_id, user_id, name, description, size, status, previous_status, \
-    metadata, created_at, updated_at";
+    progress, metadata, created_at, updated_at";
 
 /// Which snapshots a list holds; `None` is no condition.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +43,10 @@ pub struct SnapshotFilter {
     /// Column (`size`, `created_at`, `updated_at`), comparison, value.
     pub numbers: Vec<(&'static str, Operator, i64)>,
     pub metadata: Vec<(String, String)>,
+    /// Texts that columns contain, for admins; the database's names.
+    pub likes: Vec<(&'static str, String)>,
+    /// Texts equal in other columns, for admins; the database's names.
+    pub texts: Vec<(&'static str, String)>,
 }
 
 impl SnapshotFilter {
@@ -55,6 +61,12 @@ impl SnapshotFilter {
             conditions.compare(column, *operator, Value::Integer(*number));
         }
         conditions.json("metadata", &self.metadata);
+        for (column, text) in &self.likes {
+            conditions.like(column, text);
+        }
+        for (column, text) in &self.texts {
+            conditions.compare(column, Operator::Equal, Value::Text(text.clone()));
+        }
         conditions
     }
 }
@@ -62,8 +74,8 @@ impl SnapshotFilter {
 impl Repository {
     pub async fn add_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
         let sql = "INSERT INTO snapshots (id, volume_id, project_id, user_id, name, description, size, status, \
-            previous_status, metadata, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
-            $11, $12)";
+            previous_status, progress, metadata, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, \
+            $9, $10, $11, $12, $13)";
         on!(self, c => sqlx::query(sql)
             .bind(&snapshot.id)
             .bind(&snapshot.volume_id)
@@ -74,6 +86,7 @@ impl Repository {
             .bind(snapshot.size)
             .bind(snapshot.status)
             .bind(snapshot.previous_status)
+            .bind(&snapshot.progress)
             .bind(&snapshot.metadata)
             .bind(snapshot.created_at)
             .bind(snapshot.updated_at)
@@ -90,6 +103,13 @@ impl Repository {
     pub async fn snapshot_to_change(&mut self, id: &SnapshotId) -> Result<Option<Snapshot>> {
         let sql = format!("SELECT {COLUMNS} FROM snapshots WHERE id = $1{}", self.lock());
         Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
+    }
+
+    /// All of a volume, and nobody else changes them before the transaction ends.
+    pub async fn snapshots_to_change(&mut self, of: &VolumeId) -> Result<Vec<Snapshot>> {
+        let lock = self.lock();
+        let sql = format!("SELECT {COLUMNS} FROM snapshots WHERE volume_id = $1 ORDER BY id{lock}");
+        Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(of).fetch_all(c).await)?)
     }
 
     pub async fn snapshots(&mut self, filter: &SnapshotFilter, page: &Page) -> Result<Vec<Snapshot>> {
@@ -133,7 +153,7 @@ impl Repository {
         if !from.may_become(to) {
             return Err(DbError::Transition { what: "snapshot", from: from.as_str(), to: to.as_str() });
         }
-        let sql = "UPDATE snapshots SET previous_status = status, status = $3, updated_at = $4 \
+        let sql = "UPDATE snapshots SET previous_status = status, status = $3, progress = NULL, updated_at = $4 \
             WHERE id = $1 AND status = $2";
         let rows = on!(self, c => sqlx::query(sql)
             .bind(id)
@@ -142,6 +162,29 @@ impl Repository {
             .bind(now)
             .execute(c).await.map(|done| done.rows_affected()))?;
         Ok(rows == 1)
+    }
+
+    /// What an administrator says it is, whatever it was and whatever works on it.
+    pub async fn reset_snapshot(
+        &mut self,
+        id: &SnapshotId,
+        status: SnapshotStatus,
+        now: Timestamp,
+    ) -> Result<()> {
+        let sql = "UPDATE snapshots SET previous_status = status, status = $2, updated_at = $3 WHERE id = $1";
+        on!(self, c => sqlx::query(sql).bind(id).bind(status).bind(now).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    pub async fn set_snapshot_progress(
+        &mut self,
+        id: &SnapshotId,
+        progress: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        let sql = "UPDATE snapshots SET progress = $2, updated_at = $3 WHERE id = $1";
+        on!(self, c => sqlx::query(sql).bind(id).bind(progress).bind(now).execute(c).await.map(drop))?;
+        Ok(())
     }
 
     /// Removes the row. `false`: there was none.

@@ -49,8 +49,8 @@ pub struct Volume {
 const COLUMNS: &str = "id, project_id, user_id, name, description, size, status, previous_status, \
     availability_zone, host, migration_status, volume_type_id, \
     (SELECT t.name FROM volume_types t WHERE t.id = volumes.volume_type_id) AS volume_type_name, bootable, \
-    multiattach, snapshot_id, source_volume_id, image_id, metadata, admin_metadata, image_metadata, created_at, \
-    updated_at";
+    multiattach, snapshot_id, source_volume_id, image_id, metadata, admin_metadata, image_metadata, \
+    created_at, updated_at";
 
 /// What a change of status brings with it; `None` keeps what is there.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +58,13 @@ pub struct VolumeChange {
     pub size: Option<Gib>,
     /// What it is being extended to, which counts from now on. Any other change ends that.
     pub growing_to: Option<Gib>,
+}
+
+/// What an administrator says a volume is; `None` keeps what is there.
+#[derive(Clone, Debug, Default)]
+pub struct VolumeReset {
+    pub status: Option<VolumeStatus>,
+    pub migration_status: Option<Option<MigrationStatus>>,
 }
 
 impl Volume {
@@ -93,6 +100,12 @@ pub struct VolumeFilter {
     /// Column (`size`, `created_at`, `updated_at`), comparison, value.
     pub numbers: Vec<(&'static str, Operator, i64)>,
     pub metadata: Vec<(String, String)>,
+    pub image_metadata: Vec<(String, String)>,
+    pub host: Option<String>,
+    /// Columns that hold nothing.
+    pub nulls: Vec<&'static str>,
+    /// Texts that columns contain, for admins; the database's names.
+    pub likes: Vec<(&'static str, String)>,
     /// Texts equal in other columns, for admins; the database's names.
     pub texts: Vec<(&'static str, String)>,
 }
@@ -114,6 +127,16 @@ impl VolumeFilter {
             conditions.compare(column, *operator, Value::Integer(*number));
         }
         conditions.json("metadata", &self.metadata);
+        conditions.json("image_metadata", &self.image_metadata);
+        if let Some(host) = &self.host {
+            conditions.host("host", host);
+        }
+        for column in &self.nulls {
+            conditions.push(format!("{column} IS NULL"));
+        }
+        for (column, text) in &self.likes {
+            conditions.like(column, text);
+        }
         for (column, text) in &self.texts {
             conditions.compare(column, Operator::Equal, Value::Text(text.clone()));
         }
@@ -125,8 +148,9 @@ impl Repository {
     pub async fn add_volume(&mut self, volume: &Volume) -> Result<()> {
         let sql = "INSERT INTO volumes (id, project_id, user_id, name, description, size, status, \
             previous_status, availability_zone, host, volume_type_id, bootable, multiattach, snapshot_id, \
-            source_volume_id, image_id, metadata, admin_metadata, image_metadata, created_at, updated_at) VALUES \
-            ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
+            source_volume_id, image_id, metadata, admin_metadata, image_metadata, created_at, \
+            updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
+            $19, $20, $21)";
         on!(self, c => sqlx::query(sql)
             .bind(&volume.id)
             .bind(&volume.project_id)
@@ -186,10 +210,11 @@ impl Repository {
         Ok(on!(self, c => sqlx::query_as(sql).fetch_all(c).await)?)
     }
 
-    /// Writes what a user may change: name, description, metadata, whether it boots. `false`: no such row.
+    /// Writes what a user may change: name, description, metadata of its own and of the image, whether it boots.
+    /// `false`: no such row.
     pub async fn update_volume(&mut self, volume: &Volume) -> Result<bool> {
-        let sql = "UPDATE volumes SET name = $2, description = $3, metadata = $4, bootable = $5, updated_at = $6 \
-            WHERE id = $1";
+        let sql = "UPDATE volumes SET name = $2, description = $3, metadata = $4, bootable = $5, updated_at = $6, \
+            image_metadata = $7 WHERE id = $1";
         let rows = on!(self, c => sqlx::query(sql)
             .bind(&volume.id)
             .bind(&volume.name)
@@ -197,6 +222,7 @@ impl Repository {
             .bind(&volume.metadata)
             .bind(volume.bootable)
             .bind(volume.updated_at)
+            .bind(&volume.image_metadata)
             .execute(c).await.map(|done| done.rows_affected()))?;
         Ok(rows == 1)
     }
@@ -252,6 +278,20 @@ impl Repository {
             .bind(change.growing_to)
             .execute(c).await.map(|done| done.rows_affected()))?;
         Ok(rows == 1)
+    }
+
+    /// What an administrator says it is, whatever it was and whatever works on it.
+    pub async fn reset_volume(&mut self, id: &VolumeId, reset: &VolumeReset, now: Timestamp) -> Result<()> {
+        if let Some(status) = reset.status {
+            let sql = "UPDATE volumes SET previous_status = status, status = $2, growing_to = NULL, \
+                updated_at = $3 WHERE id = $1";
+            on!(self, c => sqlx::query(sql).bind(id).bind(status).bind(now).execute(c).await.map(drop))?;
+        }
+        if let Some(status) = reset.migration_status {
+            let sql = "UPDATE volumes SET migration_status = $2, updated_at = $3 WHERE id = $1";
+            on!(self, c => sqlx::query(sql).bind(id).bind(status).bind(now).execute(c).await.map(drop))?;
+        }
+        Ok(())
     }
 
     pub async fn set_migration_status(

@@ -58,6 +58,16 @@ pub enum Task {
     ExtendVolume { volume_id: VolumeId, new_size: Gib },
     /// `downloading` to `available` or `error`.
     Reimage { volume_id: VolumeId, image_id: ImageId },
+    /// `reverting` to `available` or `error`; the snapshot `restoring` to `available`.
+    RevertVolume { volume_id: VolumeId, snapshot_id: SnapshotId },
+    /// `managing` to `available` or `error_managing`; an image of this name becomes the volume's.
+    ManageVolume { volume_id: VolumeId, source: String },
+    /// `unmanaging` to no row; the image stays.
+    UnmanageVolume { volume_id: VolumeId },
+    /// `creating` to `available` or `error`; a snapshot of this name becomes this one.
+    ManageSnapshot { snapshot_id: SnapshotId, volume_id: VolumeId, source: String, was_protected: bool },
+    /// `unmanaging` to no row; the snapshot stays on the pool.
+    UnmanageSnapshot { snapshot_id: SnapshotId, volume_id: VolumeId },
     /// `retyping` to what it was, of the new type, or of the old one when that failed.
     RetypeVolume { volume_id: VolumeId, volume_type_id: VolumeTypeId, from: String, to: Destination },
     /// To another place; its status is what it was, `migration_status` says how it ended.
@@ -104,6 +114,11 @@ impl Task {
             Task::DeleteVolume { .. } => "delete_volume",
             Task::ExtendVolume { .. } => "extend_volume",
             Task::Reimage { .. } => "reimage_volume",
+            Task::RevertVolume { .. } => "revert_volume",
+            Task::ManageVolume { .. } => "manage_volume",
+            Task::UnmanageVolume { .. } => "unmanage_volume",
+            Task::ManageSnapshot { .. } => "manage_snapshot",
+            Task::UnmanageSnapshot { .. } => "unmanage_snapshot",
             Task::RetypeVolume { .. } => "retype_volume",
             Task::MigrateVolume { .. } => "migrate_volume",
             Task::CreateSnapshot { .. } => "create_snapshot",
@@ -124,11 +139,15 @@ impl Task {
             | Task::DeleteVolume { volume_id }
             | Task::ExtendVolume { volume_id, .. }
             | Task::Reimage { volume_id, .. }
+            | Task::RevertVolume { volume_id, .. }
+            | Task::ManageVolume { volume_id, .. }
+            | Task::UnmanageVolume { volume_id }
             | Task::RetypeVolume { volume_id, .. }
             | Task::MigrateVolume { volume_id, .. } => ("volume", volume_id.as_str()),
-            Task::CreateSnapshot { snapshot_id, .. } | Task::DeleteSnapshot { snapshot_id, .. } => {
-                ("snapshot", snapshot_id.as_str())
-            }
+            Task::CreateSnapshot { snapshot_id, .. }
+            | Task::DeleteSnapshot { snapshot_id, .. }
+            | Task::ManageSnapshot { snapshot_id, .. }
+            | Task::UnmanageSnapshot { snapshot_id, .. } => ("snapshot", snapshot_id.as_str()),
             Task::UploadImage { image_id }
             | Task::UploadVolume { image_id, .. }
             | Task::StageImage { image_id }
@@ -156,7 +175,10 @@ impl Task {
             Task::Reimage { image_id, .. } => Some(image_id.to_string()),
             Task::CreateSnapshot { volume_id, .. }
             | Task::DeleteSnapshot { volume_id, .. }
+            | Task::ManageSnapshot { volume_id, .. }
+            | Task::UnmanageSnapshot { volume_id, .. }
             | Task::UploadVolume { volume_id, .. } => Some(volume_id.to_string()),
+            Task::RevertVolume { snapshot_id, .. } => Some(snapshot_id.to_string()),
             _ => None,
         }
     }

@@ -10,8 +10,8 @@ use tracing::Instrument;
 
 use super::faults::{Fault, Faults, Moment};
 use super::{Cause, Keeper, Run, StepError, Task, Workflow, chain};
-use crate::db::{self, Database, DbError, Job, JobOutcome};
-use crate::model::World;
+use crate::db::{self, Database, DbError, Job, JobOutcome, Message};
+use crate::model::{Event, MessageId, World};
 use crate::telemetry::metrics;
 
 #[derive(Clone, Debug)]
@@ -184,7 +184,7 @@ impl Worker {
             }
         };
         match self.backward(&*workflow, run).await? {
-            Ok(()) => Ok(self.fail(&*workflow, run, cause).await),
+            Ok(()) => Ok(self.fail(&*workflow, job, run, cause).await),
             Err(failure) => {
                 tracing::warn!(error = %failure.message, detail = %failure.detail, "undoing failed, tried again later");
                 Ok(self.requeue(job, run, &failure).await)
@@ -258,14 +258,37 @@ impl Worker {
         Ok(())
     }
 
-    async fn fail(&self, workflow: &dyn Workflow, run: &Run, cause: Cause) -> db::Result<()> {
+    async fn fail(&self, workflow: &dyn Workflow, job: &Job, run: &Run, cause: Cause) -> db::Result<()> {
         let outcome = if cause == Cause::Cancelled { JobOutcome::Cancelled } else { JobOutcome::Failed };
         let mut repository = run.transaction().await?;
         workflow.fail(&mut repository, run, cause).await?;
+        if cause != Cause::Cancelled
+            && let Some(message) = workflow.complaint(cause).and_then(|event| self.message(job, event))
+        {
+            repository.add_message(&message).await?;
+        }
         repository.finish_job(&run.id, &outcome, None, run.now()).await?;
         repository.commit().await?;
         count(run, if cause == Cause::Cancelled { "cancelled" } else { "failed" });
         Ok(())
+    }
+
+    /// To the project that asked for the job; the service's own jobs have none.
+    fn message(&self, job: &Job, event: Event) -> Option<Message> {
+        let resource_type = match job.resource_type.as_str() {
+            "snapshot" => "VOLUME_SNAPSHOT",
+            _ => "VOLUME",
+        };
+        Some(Message {
+            id: MessageId::from(self.world.ids.random()),
+            project_id: job.project_id.clone()?,
+            request_id: job.request_id.clone(),
+            resource_type: resource_type.to_owned(),
+            resource_uuid: Some(job.resource_id.clone()),
+            event_id: event.id(resource_type),
+            message_level: "ERROR".to_owned(),
+            created_at: self.world.now(),
+        })
     }
 
     async fn end(&self, run: &Run, outcome: JobOutcome, error: Option<(&str, &str)>) -> db::Result<()> {

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::Run;
 use crate::block::{BlockError, ErrorKind};
 use crate::db::{self, DbError, Repository};
-use crate::model::Cause;
+use crate::model::{Cause, Event};
 
 /// Why a step did not succeed.
 #[derive(Clone, Debug)]
@@ -104,6 +104,11 @@ pub trait Workflow: Send + Sync {
 
     /// Brings the rows to their final state, in the transaction that ends the job.
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()>;
+
+    /// What its user is told when it failed; not when they cancelled it themselves.
+    fn complaint(&self, _: Cause) -> Option<Event> {
+        None
+    }
 
     /// Likewise when the job failed or was cancelled, after everything was undone.
     async fn fail(&self, repository: &mut Repository, run: &Run, cause: Cause) -> db::Result<()>;

@@ -52,6 +52,10 @@ uuid_ids! {
     VolumeTypeId;
     /// QoS specs of volume types.
     QosSpecsId;
+    /// The offer of a volume to another project.
+    TransferId;
+    /// A message to a user.
+    MessageId;
     /// The encryption of a volume type.
     EncryptionId;
     /// A namespace of metadata definitions.

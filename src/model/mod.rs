@@ -1,6 +1,7 @@
 //! What things are: identifiers, sizes, statuses and which change into which. No I/O.
 
 mod connection;
+mod event;
 mod host;
 mod id;
 mod scope;
@@ -9,10 +10,12 @@ mod status;
 mod world;
 
 pub use connection::{Access, Connection};
+pub use event::{Action, Detail, Event};
 pub use host::Host;
 pub use id::{
-    ApplicationCredentialId, AttachmentId, DomainId, EncryptionId, ImageId, JobId, MetadefItemId,
-    MetadefNamespaceId, ProjectId, QosSpecsId, RoleId, SnapshotId, UserId, VolumeId, VolumeTypeId,
+    ApplicationCredentialId, AttachmentId, DomainId, EncryptionId, ImageId, JobId, MessageId, MetadefItemId,
+    MetadefNamespaceId, ProjectId, QosSpecsId, RoleId, SnapshotId, TransferId, UserId, VolumeId,
+    VolumeTypeId,
 };
 pub use scope::Scope;
 pub use size::{GIB, Gib, MIB};

@@ -154,48 +154,86 @@ statuses! {
         /// An administrator works on it, or it is on its way to another place: nobody else touches it.
         Maintenance = "maintenance",
         Extending = "extending",
-        Uploading = "uploading",
         /// Gets another type.
         Retyping = "retyping",
         Deleting = "deleting",
         Error = "error",
         ErrorDeleting = "error_deleting",
         ErrorExtending = "error_extending",
+        AwaitingTransfer = "awaiting-transfer",
+        Uploading = "uploading",
+        BackingUp = "backing-up",
+        ErrorBackingUp = "error_backing-up",
+        RestoringBackup = "restoring-backup",
+        ErrorRestoring = "error_restoring",
+        Managing = "managing",
+        ErrorManaging = "error_managing",
+        ErrorManagingDeleting = "error_managing_deleting",
+        Unmanaging = "unmanaging",
+        ErrorUnmanaging = "error_unmanaging",
+        Reverting = "reverting",
     }
 }
 
 impl VolumeStatus {
     pub fn may_become(self, next: Self) -> bool {
         use VolumeStatus::*;
-        matches!(
-            (self, next),
-            (Creating, Downloading)
-                | (Creating | Downloading, Available | Error | Deleting)
-                // Who waits for it may have reserved it already.
-                | (Creating | Downloading, Reserved | Attaching | InUse)
-                | (Available, Extending | Retyping | Deleting | Reserved | Attaching | InUse | Maintenance)
-                | (Available, Uploading | Downloading)
-                | (Reserved | Attaching, Available | Reserved | Attaching | InUse | Detaching | Deleting)
-                | (Reserved | Error, Downloading)
-                | (InUse, Available | Reserved | Attaching | Detaching | Extending | Retyping | Maintenance)
-                | (InUse, Uploading)
-                | (Detaching, Available | Reserved | Attaching | InUse)
-                | (Maintenance, Available | InUse | Deleting)
-                // Its attachments may come and go meanwhile.
-                | (Retyping, Available | Reserved | Attaching | InUse)
-                | (Extending, Available | Reserved | Attaching | InUse | ErrorExtending)
-                | (Uploading, Available | Reserved | Attaching | InUse)
-                // Open elsewhere: back to what it was.
-                | (Deleting, Available | Reserved | Attaching | InUse | Maintenance)
-                | (Deleting, Error | ErrorDeleting | ErrorExtending)
-                | (Error | ErrorDeleting | ErrorExtending, Deleting)
-        ) && self != next
+        match (self, next) {
+            // An administrator may have anything deleted that no instance has.
+            (from, Deleting) => !matches!(from, InUse | Detaching | Deleting),
+            // Open elsewhere: back to what it was.
+            (Deleting | ErrorManagingDeleting, back) => back.is_settled() && back != Detaching,
+            (from, to) => {
+                from != to
+                    && matches!(
+                        (from, to),
+                        (Creating, Downloading)
+                    | (Creating | Downloading, Available | Error)
+                    // Who waits for it may have reserved it already.
+                    | (Creating | Downloading, Reserved | Attaching | InUse)
+                    | (Available, Extending | Retyping | Reserved | Attaching | InUse | Maintenance)
+                    | (Available, AwaitingTransfer | Reverting | Unmanaging | Uploading | Downloading)
+                     | (Reserved | Error, Downloading)
+                     | (InUse, Uploading)
+                    | (Reserved | Attaching, Available | Reserved | Attaching | InUse | Detaching)
+                    | (InUse, Available | Reserved | Attaching | Detaching | Extending | Retyping | Maintenance)
+                    | (Detaching, Available | Reserved | Attaching | InUse)
+                    | (Maintenance, Available | InUse)
+                    // Its attachments may come and go meanwhile.
+                    | (Extending, Available | Reserved | Attaching | InUse | ErrorExtending)
+                    | (AwaitingTransfer, Available)
+                    | (Uploading, Available | Reserved | Attaching | InUse)
+                     | (BackingUp, Available | InUse)
+                    | (Retyping, Available | Reserved | Attaching | InUse)
+                    | (RestoringBackup, Available | ErrorRestoring)
+                    | (Reverting, Available | Error)
+                    | (Managing, Available | ErrorManaging)
+                    | (ErrorManaging, ErrorManagingDeleting)
+                    | (Error | ErrorRestoring | ErrorExtending, Unmanaging)
+                    | (Unmanaging, Available | Error | ErrorRestoring | ErrorExtending | ErrorUnmanaging)
+                    )
+            }
+        }
     }
 
     /// No job works on it: it stays as it is until someone asks.
     pub fn is_settled(self) -> bool {
         use VolumeStatus::*;
-        matches!(self, Maintenance | Error | ErrorDeleting | ErrorExtending) || self.follows_attachments()
+        !matches!(
+            self,
+            Creating
+                | Downloading
+                | Extending
+                | Deleting
+                | Uploading
+                | Retyping
+                | BackingUp
+                | RestoringBackup
+                | Managing
+                | ErrorManagingDeleting
+                | Unmanaging
+                | Reverting
+        )
     }
 
     /// Nothing but its attachments says what it is.
@@ -250,6 +288,8 @@ statuses! {
         Starting = "starting",
         /// Its bytes are on the way.
         Migrating = "migrating",
+        /// An administrator says so; no move of ours is ever in it.
+        Completing = "completing",
         Success = "success",
         /// It is where it was.
         Error = "error",
@@ -258,7 +298,7 @@ statuses! {
 
 impl MigrationStatus {
     pub fn is_under_way(self) -> bool {
-        matches!(self, MigrationStatus::Starting | MigrationStatus::Migrating)
+        matches!(self, MigrationStatus::Starting | MigrationStatus::Migrating | MigrationStatus::Completing)
     }
 }
 
@@ -270,23 +310,37 @@ statuses! {
         Deleting = "deleting",
         Error = "error",
         ErrorDeleting = "error_deleting",
+        /// An administrator says so; a snapshot that is gone has no row.
+        Deleted = "deleted",
+        Updating = "updating",
+        Unmanaging = "unmanaging",
+        BackingUp = "backing-up",
+        /// Its volume is being given its bytes.
+        Restoring = "restoring",
     }
 }
 
 impl SnapshotStatus {
     pub fn may_become(self, next: Self) -> bool {
         use SnapshotStatus::*;
-        matches!(
-            (self, next),
-            (Creating, Available | Error | Deleting)
-                | (Available | Error | ErrorDeleting, Deleting)
-                | (Deleting, Available | Error | ErrorDeleting)
-        )
+        match (self, next) {
+            // An administrator may have anything deleted.
+            (from, Deleting) => from != Deleting,
+            (Deleting, back) => back.is_settled(),
+            (from, to) => matches!(
+                (from, to),
+                (Creating, Available | Error)
+                    | (Available, Restoring | Unmanaging)
+                    | (Error, Unmanaging)
+                    | (Unmanaging, Available | Error | ErrorDeleting)
+                    | (Restoring | BackingUp, Available | Error)
+            ),
+        }
     }
 
     pub fn is_settled(self) -> bool {
         use SnapshotStatus::*;
-        matches!(self, Available | Error | ErrorDeleting)
+        !matches!(self, Creating | Deleting | Unmanaging | BackingUp | Restoring)
     }
 }
 

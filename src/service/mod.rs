@@ -148,8 +148,12 @@ impl Service {
     }
 
     pub fn sweeper(&self) -> Sweeper {
-        let days = self.app.config.jobs.keep_finished_days;
-        Sweeper::new(self.context.clone(), self.app.database.clone(), self.app.world.clone(), days)
+        let config = &self.app.config;
+        let keep = workflows::Keep {
+            finished_days: config.jobs.keep_finished_days,
+            messages: config.volumes.message_lifetime(),
+        };
+        Sweeper::new(self.context.clone(), self.app.database.clone(), self.app.world.clone(), keep)
     }
 
     pub fn reporter(&self) -> Reporter {

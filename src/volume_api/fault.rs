@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::block::BlockError;
 use crate::db::DbError;
 use crate::identity::policy::Rule;
 use crate::jobs::chain;
@@ -42,6 +43,8 @@ pub enum Fault {
     InvalidVolumeType(String),
     #[error("Invalid qos specs: {0}")]
     InvalidQosSpecs(String),
+    #[error("Invalid auth key: {0}")]
+    InvalidAuthKey(String),
     #[error("Invalid attaching mode '{mode}' for volume {volume}.")]
     AttachMode { mode: AttachMode, volume: VolumeId },
     #[error("Availability zone '{0}' is invalid.")]
@@ -74,6 +77,9 @@ pub enum Fault {
     /// The text says what is there already.
     #[error("{0}")]
     Exists(String),
+    /// The text says what stands against it.
+    #[error("{0}")]
+    Stands(String),
     #[error("VolumeLimitExceeded: Maximum number of volumes allowed ({limit}) exceeded for quota '{name}'.")]
     TooManyVolumes { name: String, limit: i64 },
     #[error(
@@ -101,6 +107,8 @@ pub enum Fault {
     Store(&'static str, #[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("The database did not answer. Please try again later.")]
     Unavailable(#[source] DbError),
+    #[error("The storage did not answer. Please try again later.")]
+    StorageUnavailable(#[source] BlockError),
     #[error("The server has either erred or is incapable of performing the requested operation.")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -124,6 +132,7 @@ impl Fault {
             | InvalidSnapshot(_)
             | InvalidVolumeType(_)
             | InvalidQosSpecs(_)
+            | InvalidAuthKey(_)
             | AttachMode { .. }
             | AvailabilityZone(_) => (StatusCode::BAD_REQUEST, "badRequest"),
             Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
@@ -131,7 +140,7 @@ impl Fault {
                 (StatusCode::NOT_FOUND, "itemNotFound")
             }
             UnsupportedVersion(_) => (StatusCode::NOT_ACCEPTABLE, "computeFault"),
-            Ambiguous(_) | Exists(_) | Conflict(_) | InUseByServer(_) => {
+            Ambiguous(_) | Exists(_) | Conflict(_) | Stands(_) | InUseByServer(_) => {
                 (StatusCode::CONFLICT, "conflictingRequest")
             }
             TooManyVolumes { .. }
@@ -141,7 +150,7 @@ impl Fault {
             | TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "overLimit"),
             MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "badMediaType"),
             NotImplemented(_) | NotAttachable => (StatusCode::NOT_IMPLEMENTED, "notImplemented"),
-            Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "serviceUnavailable"),
+            Unavailable(_) | StorageUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "serviceUnavailable"),
             Internal(_) | Store(..) => (StatusCode::INTERNAL_SERVER_ERROR, "computeFault"),
         }
     }
@@ -156,6 +165,12 @@ impl From<DbError> for Fault {
     }
 }
 
+impl From<BlockError> for Fault {
+    fn from(error: BlockError) -> Self {
+        if error.is_transient() { Fault::StorageUnavailable(error) } else { Fault::internal(error) }
+    }
+}
+
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let (status, name) = self.status_and_name();
@@ -165,6 +180,9 @@ impl IntoResponse for Fault {
             }
             Fault::Unavailable(source) => {
                 tracing::warn!(error = %chain(source), "a volume request found no database");
+            }
+            Fault::StorageUnavailable(source) => {
+                tracing::warn!(error = %source, "a volume request found no storage");
             }
             _ => {}
         }

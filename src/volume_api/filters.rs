@@ -11,6 +11,35 @@ use super::python;
 use super::request::Call;
 use crate::db::Operator;
 
+/// What everybody may filter each list by, as it is told them.
+pub const OF_EVERYBODY: [(&str, &[&str]); 6] = [
+    ("volume", VOLUME),
+    ("snapshot", SNAPSHOT),
+    ("attachment", ATTACHMENT),
+    ("message", MESSAGE),
+    ("pool", &["name", "volume_type"]),
+    ("volume_type", VOLUME_TYPE),
+];
+
+pub const VOLUME: &[&str] = &[
+    "name",
+    "status",
+    "metadata",
+    "bootable",
+    "migration_status",
+    "availability_zone",
+    "group_id",
+    "size",
+    "created_at",
+    "updated_at",
+    "consumes_quota",
+];
+pub const SNAPSHOT: &[&str] =
+    &["name", "status", "volume_id", "metadata", "availability_zone", "consumes_quota"];
+pub const ATTACHMENT: &[&str] = &["volume_id", "status", "instance_id", "attach_status"];
+pub const MESSAGE: &[&str] = &["resource_uuid", "resource_type", "event_id", "request_id", "message_level"];
+pub const VOLUME_TYPE: &[&str] = &["is_public", "extra_specs"];
+
 /// The filters of a request that its caller may use: what non-administrators may not is dropped below 3.31 and
 /// refused from then on.
 pub fn allowed<'a>(call: &'a Call, everybodys: &[&str]) -> Result<Vec<(&'a str, &'a str)>, Fault> {

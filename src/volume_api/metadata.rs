@@ -54,6 +54,12 @@ pub struct All<'a> {
     metadata: &'a BTreeMap<String, String>,
 }
 
+impl<'a> All<'a> {
+    pub fn of(metadata: &'a BTreeMap<String, String>) -> Self {
+        Self { metadata }
+    }
+}
+
 #[derive(Serialize, ToSchema)]
 #[schema(as = MetadataItem)]
 pub struct Item<'a> {

@@ -16,11 +16,18 @@ impl Microversion {
 
     pub const UPLOAD_IMAGE_PARAMS: Self = Self(1);
     pub const BOOTABLE_FILTER: Self = Self(2);
+    pub const MESSAGES: Self = Self(3);
+    pub const GLANCE_METADATA_FILTER: Self = Self(4);
+    pub const MESSAGE_PAGES: Self = Self(5);
+    pub const MANAGEABLE: Self = Self(8);
+    pub const GROUP_FILTER: Self = Self(10);
     pub const CLUSTERS: Self = Self(7);
     pub const SUMMARY: Self = Self(12);
     pub const GROUPS: Self = Self(13);
     pub const GROUP_SNAPSHOTS: Self = Self(14);
     pub const ETAGS: Self = Self(15);
+    pub const MANAGE_CLUSTER: Self = Self(16);
+    pub const MANAGEABLE_CLUSTER: Self = Self(17);
     pub const MIGRATE_TO_CLUSTER: Self = Self(16);
     pub const PROVIDER_ID: Self = Self(21);
     pub const SNAPSHOT_METADATA_FILTER: Self = Self(22);
@@ -31,6 +38,7 @@ impl Microversion {
     pub const POOL_FILTERS: Self = Self(28);
     pub const SNAPSHOT_SORT_BY_NAME: Self = Self(30);
     pub const STRICT_FILTERS: Self = Self(31);
+    pub const RESOURCE_FILTERS: Self = Self(33);
     pub const POOL_TYPE_FILTER: Self = Self(35);
     pub const SUMMARY_METADATA: Self = Self(36);
     pub const LIMITS_OF_PROJECT: Self = Self(39);
@@ -45,6 +53,10 @@ impl Microversion {
     pub const TYPE_FILTERS: Self = Self(52);
     pub const STRICT_BODIES: Self = Self(53);
     pub const ATTACHMENT_MODE: Self = Self(54);
+    pub const TRANSFER_SNAPSHOTS: Self = Self(55);
+    pub const TRANSFER_HISTORY: Self = Self(57);
+    pub const TRANSFER_PAGES: Self = Self(59);
+    pub const TIME_FILTERS: Self = Self(60);
     pub const CLUSTER_NAME: Self = Self(61);
     pub const DEFAULT_TYPES: Self = Self(62);
     pub const TYPE_ID: Self = Self(63);

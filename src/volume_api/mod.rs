@@ -16,6 +16,10 @@ mod front;
 mod hosts;
 mod limits;
 mod links;
+mod manageable;
+mod manageable_snapshots;
+mod manageable_volumes;
+mod messages;
 mod metadata;
 mod microversion;
 mod paging;
@@ -26,9 +30,12 @@ mod qos_specs;
 mod quota_classes;
 mod quotas;
 mod request;
+mod resource_filters;
 mod schema;
 mod services;
 mod snapshots;
+mod transfers;
+mod twins;
 mod types;
 mod versions;
 mod volumes;
@@ -91,9 +98,14 @@ fn authenticated() -> OpenApiRouter<App> {
         .routes(routes!(extensions::list))
         .routes(routes!(extensions::show))
         .routes(routes!(limits::show))
+        .routes(routes!(resource_filters::list))
         .merge(volumes::router())
         .merge(snapshots::router())
         .merge(attachments::router())
+        .merge(transfers::router())
+        .merge(messages::router())
+        .merge(manageable_volumes::router())
+        .merge(manageable_snapshots::router())
         .merge(types::router())
         .merge(default_types::router())
         .merge(qos_specs::router())

@@ -51,6 +51,20 @@ pub fn repr_text(text: &str) -> String {
     out
 }
 
+/// `repr()` of a tuple of two texts or more.
+pub fn tuple(texts: &[&str]) -> String {
+    format!("({})", joined(texts))
+}
+
+/// `repr()` of a list of texts.
+pub fn list(texts: &[&str]) -> String {
+    format!("[{}]", joined(texts))
+}
+
+fn joined(texts: &[&str]) -> String {
+    texts.iter().map(|text| repr_text(text)).collect::<Vec<_>>().join(", ")
+}
+
 /// What oslo takes for a truth value in a query.
 pub fn boolean(text: &str) -> Option<bool> {
     match text.trim().to_ascii_lowercase().as_str() {

@@ -43,13 +43,16 @@ pub struct Texts {
     punctuation: &'static str,
     pattern: &'static str,
     nullable: bool,
+    /// Texts of as many bytes as the real service's columns hold; otherwise they have at most 255 characters.
+    long: bool,
 }
 
 const METADATA: Texts =
-    Texts { punctuation: "-_:. /", pattern: "'^[a-zA-Z0-9-_:. /]{1,255}$'", nullable: false };
+    Texts { punctuation: "-_:. /", pattern: "'^[a-zA-Z0-9-_:. /]{1,255}$'", nullable: false, long: false };
+const IMAGE_METADATA: Texts = Texts { long: true, ..METADATA };
 /// Specs under keys that hold no space or slash.
 pub const SIMPLE_SPECS: Texts =
-    Texts { punctuation: "-_:.", pattern: "'^[a-zA-Z0-9-_:.]{1,255}$'", nullable: true };
+    Texts { punctuation: "-_:.", pattern: "'^[a-zA-Z0-9-_:.]{1,255}$'", nullable: true, long: false };
 pub const SPECS: Texts = Texts { nullable: true, ..METADATA };
 
 impl Texts {
@@ -154,7 +157,8 @@ impl<'a> Object<'a> {
         }
     }
 
-    fn string(&self, key: &str) -> Result<Given<&'a str>, Fault> {
+    /// A text of any length, or null.
+    pub fn string(&self, key: &str) -> Result<Given<&'a str>, Fault> {
         match self.fields.get(key) {
             None => Ok(Given::Absent),
             Some(Value::Null) => Ok(Given::Null),
@@ -230,6 +234,24 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Likewise, or null.
+    pub fn trimmed_name_or_null(&self, key: &str) -> Result<Option<&'a str>, Fault> {
+        match self.fields.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(other) => self.trimmed_name(key).map_err(|_| refused_by_all(key, other)),
+        }
+    }
+
+    /// A text or a whole number, as a text.
+    pub fn text_or_integer(&self, key: &str) -> Result<Option<String>, Fault> {
+        match self.fields.get(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(Value::Number(number)) if !number.is_f64() => Ok(Some(number.to_string())),
+            Some(other) => Err(refused(Some(key), other, not_of_type(other, &["string", "integer"]))),
+        }
+    }
+
     /// What hosts are called; `more` are the characters that may be in this one beside the usual ones.
     pub fn host_name(&self, key: &str, more: &str) -> Result<Option<&'a str>, Fault> {
         let Given::Value(text) = self.string(key)? else { return Ok(None) };
@@ -292,6 +314,7 @@ impl<'a> Object<'a> {
         let mut specs = Specs::new();
         for (name, value) in self.fields.iter().filter(|(name, _)| kind.is_key(name)) {
             let text = match value {
+                Value::String(text) if kind.long => check_bytes(name, text).map(|()| Some(text.clone()))?,
                 Value::String(text) => check_length(name, text, 0).map(|()| Some(text.clone()))?,
                 Value::Null if kind.nullable => None,
                 other => return Err(refused(Some(name), other, not_of_type(other, kind.types()))),
@@ -355,6 +378,16 @@ impl<'a> Object<'a> {
             return Err(refused_text(key, text, "does not match '^[printable characters]*$'"));
         }
         Ok(given)
+    }
+
+    /// An object or a text.
+    pub fn object_or_text(&self, key: &str) -> Result<Option<&'a Value>, Fault> {
+        match self.fields.get(key) {
+            Some(other) if !other.is_object() && !other.is_string() => {
+                Err(refused(Some(key), other, not_of_type(other, &["object", "string"])))
+            }
+            given => Ok(given),
+        }
     }
 
     /// A text of any length.
@@ -488,6 +521,13 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Metadata of images: longer texts under keys of the same form.
+    pub fn image_metadata(&self, key: &str) -> Result<Option<BTreeMap<String, String>>, Fault> {
+        let Some(value) = self.fields.get(key) else { return Ok(None) };
+        let specs = Object::new(Some(key), value)?.all_specs(&IMAGE_METADATA)?;
+        Ok(Some(specs.into_iter().filter_map(|(name, text)| Some((name, text?))).collect()))
+    }
+
     /// Metadata: texts under well-formed keys, as many as the limits allow.
     pub fn metadata(
         &self,
@@ -510,6 +550,11 @@ impl<'a> Object<'a> {
         check_count(metadata.len(), limits)?;
         Ok(Given::Value(metadata))
     }
+}
+
+/// Likewise, of a thing that may have more than that already.
+pub fn check_growth(before: usize, after: usize, limits: &Limits) -> Result<(), Fault> {
+    if after > before { check_count(after, limits) } else { Ok(()) }
 }
 
 /// Whether a thing may have so many metadata items.
@@ -539,6 +584,13 @@ fn check_length(path: &str, text: &str, least: usize) -> Result<(), Fault> {
     } else {
         Ok(())
     }
+}
+
+fn check_bytes(path: &str, text: &str) -> Result<(), Fault> {
+    if text.len() > usize::from(u16::MAX) {
+        return Err(refused_text(path, text, "is not a 'mysql_text'"));
+    }
+    Ok(())
 }
 
 fn refused_name(complaint: &str) -> Fault {

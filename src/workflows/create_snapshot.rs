@@ -6,7 +6,7 @@ use super::{Context, lineage, names};
 use crate::block::{Missing, OpenMode};
 use crate::db::{self, Repository};
 use crate::jobs::{Cause, Run, StepError, Workflow};
-use crate::model::{SnapshotId, SnapshotStatus, VolumeId};
+use crate::model::{Action, Detail, Event, SnapshotId, SnapshotStatus, VolumeId};
 
 pub(super) struct CreateSnapshot {
     context: Context,
@@ -52,5 +52,9 @@ impl Workflow for CreateSnapshot {
 
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
         self.leave(repository, run, SnapshotStatus::Error).await
+    }
+
+    fn complaint(&self, _: Cause) -> Option<Event> {
+        Some(Event::new(Action::CreateSnapshot, Detail::SnapshotCreate))
     }
 }

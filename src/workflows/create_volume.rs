@@ -15,7 +15,7 @@ use super::{Context, Making, in_one_cluster, lineage, names, qos};
 use crate::block::{Backend, BlockError, BlockStore, ErrorKind, Missing, OpenMode, Progress, SnapshotPath};
 use crate::db::{self, Repository, Volume, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
-use crate::model::{ImageId, SnapshotId, VolumeId, VolumeStatus};
+use crate::model::{Action, Detail, Event, ImageId, SnapshotId, VolumeId, VolumeStatus};
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{CopyOptions, copy};
 
@@ -260,6 +260,10 @@ impl Workflow for Empty {
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
         self.target.fail(repository, run).await
     }
+
+    fn complaint(&self, _: Cause) -> Option<Event> {
+        Some(Event::new(Action::CreateVolume, Detail::StoreCreate))
+    }
 }
 
 /// The snapshot of a volume that another one gets its bytes from.
@@ -335,6 +339,10 @@ impl Workflow for FromSnapshot {
 
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
         self.target.fail(repository, run).await
+    }
+
+    fn complaint(&self, _: Cause) -> Option<Event> {
+        Some(Event::new(Action::CreateVolume, Detail::StoreCreate))
     }
 }
 
@@ -425,6 +433,10 @@ impl Workflow for FromVolume {
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
         self.target.fail(repository, run).await
     }
+
+    fn complaint(&self, _: Cause) -> Option<Event> {
+        Some(Event::new(Action::CreateVolume, Detail::StoreCreate))
+    }
 }
 
 async fn give_back_snapshot(source: &Source) -> Step {
@@ -489,5 +501,9 @@ impl Workflow for FromImage {
 
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
         self.target.fail(repository, run).await
+    }
+
+    fn complaint(&self, _: Cause) -> Option<Event> {
+        Some(Event::new(Action::CopyImageToVolume, Detail::Unknown))
     }
 }

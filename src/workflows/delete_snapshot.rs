@@ -8,7 +8,7 @@ use super::{Context, lineage, names};
 use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode};
 use crate::db::{self, Repository};
 use crate::jobs::{Cause, Run, StepError, Workflow};
-use crate::model::{SnapshotId, SnapshotStatus, VolumeId};
+use crate::model::{Action, Detail, Event, SnapshotId, SnapshotStatus, VolumeId};
 
 pub(super) struct DeleteSnapshot {
     context: Context,
@@ -72,12 +72,8 @@ impl Workflow for DeleteSnapshot {
             return Ok(());
         }
         let store = self.context.store_of(&self.volume_id, run).await?;
-        let volume = names::volume(&self.volume_id);
-        let Some(image) = store.open(&volume, OpenMode::ReadWrite).await.or_missing()? else { return Ok(()) };
-        let protected = image.protect_snapshot(&names::snapshot(&self.id)).await.or_missing();
-        image.close().await?;
-        protected?;
-        Ok(())
+        let (volume, snapshot) = (names::volume(&self.volume_id), names::snapshot(&self.id));
+        Ok(lineage::protect_again(store, &volume, &snapshot).await?)
     }
 
     async fn finish(&self, repository: &mut Repository, _: &Run) -> db::Result<()> {
@@ -89,5 +85,10 @@ impl Workflow for DeleteSnapshot {
         let back = if cause.is_refusal() { SnapshotStatus::Available } else { SnapshotStatus::ErrorDeleting };
         repository.change_snapshot(&self.id, SnapshotStatus::Deleting, back, run.now()).await?;
         Ok(())
+    }
+
+    fn complaint(&self, cause: Cause) -> Option<Event> {
+        let detail = if cause.is_refusal() { Detail::SnapshotBusy } else { Detail::SnapshotDelete };
+        Some(Event::new(Action::DeleteSnapshot, detail))
     }
 }

@@ -201,8 +201,12 @@ impl Workflow for DeleteVolume {
             Some(_) if cause.is_refusal() => VolumeStatus::Error,
             _ => VolumeStatus::ErrorDeleting,
         };
-        let change = VolumeChange::default();
-        repository.change_volume(&self.id, VolumeStatus::Deleting, back, &change, run.now()).await?;
+        let (now, change) = (run.now(), VolumeChange::default());
+        for from in [VolumeStatus::Deleting, VolumeStatus::ErrorManagingDeleting] {
+            if repository.change_volume(&self.id, from, back, &change, now).await? {
+                break;
+            }
+        }
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use super::{Context, names, qos};
 use crate::block::{OpenMode, Progress};
 use crate::db::{self, Repository, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
-use crate::model::{Gib, VolumeId, VolumeStatus};
+use crate::model::{Action, Detail, Event, Gib, VolumeId, VolumeStatus};
 
 pub(super) struct ExtendVolume {
     context: Context,
@@ -65,5 +65,9 @@ impl Workflow for ExtendVolume {
         let (from, to) = (VolumeStatus::Extending, VolumeStatus::ErrorExtending);
         repository.change_volume(&self.id, from, to, &VolumeChange::default(), run.now()).await?;
         Ok(())
+    }
+
+    fn complaint(&self, _: Cause) -> Option<Event> {
+        Some(Event::new(Action::ExtendVolume, Detail::StoreExtend))
     }
 }

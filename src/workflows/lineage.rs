@@ -205,6 +205,14 @@ async fn take_whole(image: &dyn BlockImage, snapshot: &str) -> Result<()> {
     image.protect_snapshot(snapshot).await
 }
 
+/// For a snapshot that stays after all, so that volumes can be made from it.
+pub(super) async fn protect_again(store: &Arc<dyn BlockStore>, image: &str, snapshot: &str) -> Result<()> {
+    let Some(image) = store.open(image, OpenMode::ReadWrite).await.or_missing()? else { return Ok(()) };
+    let protected = image.protect_snapshot(snapshot).await.or_missing();
+    image.close().await?;
+    protected.map(drop)
+}
+
 /// Unprotects and removes a snapshot that may be gone already.
 pub(super) async fn drop_snapshot(image: &dyn BlockImage, snapshot: &str) -> Result<()> {
     image.unprotect_snapshot(snapshot).await.or_missing()?;

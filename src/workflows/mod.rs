@@ -15,14 +15,20 @@ mod import_image;
 mod intake;
 mod lineage;
 mod locks;
+mod manage_snapshot;
+mod manage_volume;
+pub mod manageable;
 mod move_volume;
 pub mod names;
 mod origin;
 mod qos;
 mod reimage;
 mod reporter;
+mod revert_volume;
 mod seal_image;
 mod sweeper;
+mod unmanage_snapshot;
+mod unmanage_volume;
 mod upload_image;
 mod upload_volume;
 
@@ -40,7 +46,7 @@ pub use image_cache::Limits as CacheLimits;
 pub use import_image::{FAILED, IMPORTING_TO, Imports};
 pub use intake::Intake;
 pub use reporter::Reporter;
-pub use sweeper::Sweeper;
+pub use sweeper::{Keep, Sweeper};
 pub use upload_image::{Arrival, Upload, UploadError, upload_image};
 
 /// What workflows need beside their job.
@@ -107,6 +113,20 @@ impl Context {
             }
             Task::ExtendVolume { volume_id, new_size } => {
                 Box::new(extend_volume::ExtendVolume::new(context, volume_id, new_size))
+            }
+            Task::RevertVolume { volume_id, snapshot_id } => {
+                Box::new(revert_volume::RevertVolume::new(context, volume_id, snapshot_id))
+            }
+            Task::ManageVolume { volume_id, source } => {
+                Box::new(manage_volume::ManageVolume::new(context, volume_id, source))
+            }
+            Task::UnmanageVolume { volume_id } => Box::new(unmanage_volume::UnmanageVolume::new(volume_id)),
+            Task::ManageSnapshot { snapshot_id, volume_id, source, was_protected } => {
+                let source = manage_snapshot::Source { name: source, is_protected: was_protected };
+                Box::new(manage_snapshot::ManageSnapshot::new(context, snapshot_id, volume_id, source))
+            }
+            Task::UnmanageSnapshot { snapshot_id, volume_id } => {
+                Box::new(unmanage_snapshot::UnmanageSnapshot::new(context, snapshot_id, volume_id))
             }
             Task::RetypeVolume { volume_id, volume_type_id, from, to } => {
                 let new_type = Some(volume_type_id);

@@ -12,13 +12,29 @@ pub fn volume(id: &VolumeId) -> String {
     format!("volume-{id}")
 }
 
-/// The volume that has an image of this name, deleted ones aside.
-pub fn volume_of(image: &str) -> Option<VolumeId> {
-    VolumeId::parse(image.strip_prefix("volume-")?)
-}
-
 pub fn snapshot(id: &SnapshotId) -> String {
     format!("snapshot-{id}")
+}
+
+/// The volume that an image is by its name.
+pub fn volume_of(image: &str) -> Option<VolumeId> {
+    VolumeId::parse(image.strip_prefix("volume-")?).filter(|id| volume(id) == image)
+}
+
+/// The snapshot that one on the pool is by its name.
+pub fn snapshot_of(name: &str) -> Option<SnapshotId> {
+    SnapshotId::parse(name.strip_prefix("snapshot-")?).filter(|id| snapshot(id) == name)
+}
+
+/// What a snapshot is needed for that is nobody's.
+pub fn needed_for(snapshot: &str) -> Option<&'static str> {
+    if is_clone_snapshot(snapshot) {
+        Some("used for clone snap")
+    } else if is_backup_snapshot(snapshot) {
+        Some("used for volume backup")
+    } else {
+        None
+    }
 }
 
 /// Of a source volume, taken for one clone: named by that clone.
@@ -112,6 +128,12 @@ mod tests {
         assert!(is_backup_snapshot("backup.1.snap.1700000000.0"));
         assert!(is_deleted(&deleted(&volume(&id))));
         assert_eq!(volume_of(&volume(&id)), Some(id.clone()));
+        for other in [deleted(&volume(&id)), clone_snapshot(&id), id.to_string(), volume(&id).to_uppercase()]
+        {
+            assert_eq!(volume_of(&other), None, "{other}");
+        }
+        assert_eq!(needed_for(&clone_snapshot(&id)), Some("used for clone snap"));
+        assert_eq!(needed_for("by-hand"), None);
         assert_eq!(volume_of(&deleted(&volume(&id))), None);
         assert_eq!(volume_of("an image"), None);
     }

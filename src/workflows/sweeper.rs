@@ -17,13 +17,21 @@ pub struct Sweeper {
     context: Context,
     database: Database,
     world: World,
-    /// Days that finished jobs are kept; 0: for ever.
-    keep_finished_days: i64,
+    keep: Keep,
+}
+
+/// How long what is over can still be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// Days, of finished jobs; 0: for ever.
+    pub finished_days: u32,
+    /// Seconds, of messages to users.
+    pub messages: i64,
 }
 
 impl Sweeper {
-    pub fn new(context: Context, database: Database, world: World, keep_finished_days: u32) -> Self {
-        Self { context, database, world, keep_finished_days: i64::from(keep_finished_days) }
+    pub fn new(context: Context, database: Database, world: World, keep: Keep) -> Self {
+        Self { context, database, world, keep }
     }
 
     pub async fn run(self, every: Duration, stop: CancellationToken) {
@@ -32,7 +40,7 @@ impl Sweeper {
                 tracing::warn!(error = %error.message, detail = %error.detail, "leftovers were not looked after");
             }
             if let Err(error) = self.forget().await {
-                tracing::warn!(error = %chain(&error), "old jobs were not forgotten");
+                tracing::warn!(error = %chain(&error), "old jobs and messages were not forgotten");
             }
             tokio::select! {
                 () = tokio::time::sleep(every) => {}
@@ -83,16 +91,22 @@ impl Sweeper {
         }
     }
 
-    async fn forget(&self) -> crate::db::Result<()> {
-        if self.keep_finished_days == 0 {
-            return Ok(());
-        }
-        let before = self.world.now().plus_seconds(-self.keep_finished_days * 86_400);
+    /// Removes jobs and messages that nobody has to be able to read any more.
+    pub async fn forget(&self) -> crate::db::Result<()> {
+        let now = self.world.now();
         let mut repository = self.database.begin().await?;
-        let count = repository.forget_jobs(before).await?;
+        let jobs = match i64::from(self.keep.finished_days) {
+            0 => 0,
+            days => repository.forget_jobs(now.plus_seconds(-days * 86_400)).await?,
+        };
+        let messages = repository.forget_messages(now.plus_seconds(-self.keep.messages)).await?;
         repository.commit().await?;
-        if count > 0 {
-            tracing::info!(job.count = count, "old jobs were forgotten");
+        if jobs > 0 || messages > 0 {
+            tracing::info!(
+                job.count = jobs,
+                message.count = messages,
+                "old jobs and messages were forgotten"
+            );
         }
         Ok(())
     }

@@ -223,6 +223,79 @@ async fn volume_types_and_qos_specs() {
     place.assert_empty(server).await;
 }
 
+/// A command of `cinder` in the version that knows it, as the project that the service takes everybody for.
+async fn cinder_at(server: &Server, version: &str, arguments: &[&str]) -> String {
+    let project = pumice::config::Config::default().identity.project_id;
+    let mut command = client("cinder");
+    command.args(["--os-auth-type", "noauth", "--os-user-id", "u", "--os-project-id", &project]);
+    command.args(["--os-endpoint", &format!("{}/volume/v3", server.url)]);
+    command.args(["--os-volume-api-version", version]).args(arguments);
+    answer(command, server).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_with_volumes_besides() {
+    let place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    let server = place.start();
+    let api = "/volume/v3";
+    let volume = openstack(&server, api, &["volume", "create", "--size", "1", "v"]).await;
+    let volume = text(&volume, "id").to_owned();
+    server.settle().await;
+    let snapshot = openstack(&server, api, &["volume", "snapshot", "create", "--volume", &volume, "s"]).await;
+    let snapshot = text(&snapshot, "id").to_owned();
+    server.settle().await;
+
+    quiet(&server, &["volume", "set", "--image-property", "os_type=linux", &volume]).await;
+    quiet(&server, &["volume", "set", "--image-property", "os_distro=debian", &volume]).await;
+    quiet(&server, &["volume", "unset", "--image-property", "os_type", &volume]).await;
+    let shown = openstack(&server, api, &["volume", "show", &volume]).await;
+    assert_eq!(shown["volume_image_metadata"], serde_json::json!({"os_distro": "debian"}));
+
+    quiet(&server, &["volume", "revert", &snapshot]).await;
+    server.settle().await;
+    quiet(&server, &["volume", "snapshot", "set", "--state", "error", &snapshot]).await;
+    let shown = openstack(&server, api, &["volume", "snapshot", "show", &snapshot]).await;
+    assert_eq!(text(&shown, "status"), "error");
+    quiet(&server, &["volume", "set", "--state", "error", &volume]).await;
+    let shown = openstack(&server, api, &["volume", "show", &volume]).await;
+    assert_eq!(text(&shown, "status"), "error");
+    quiet(&server, &["volume", "set", "--state", "available", &volume]).await;
+    quiet(&server, &["volume", "snapshot", "delete", "--force", &snapshot]).await;
+    server.settle().await;
+
+    let request = ["volume", "transfer", "request", "create", "--name", "t", &volume];
+    let offered = openstack(&server, api, &request).await;
+    let (transfer, key) = (text(&offered, "id").to_owned(), text(&offered, "auth_key").to_owned());
+    let listed = openstack(&server, api, &["volume", "transfer", "request", "list"]).await;
+    assert_eq!(text(&listed[0], "Name"), "t");
+    quiet(&server, &["volume", "transfer", "request", "delete", &transfer]).await;
+    let offered = openstack(&server, api, &request).await;
+    assert_ne!(text(&offered, "auth_key"), key);
+    let (transfer, key) = (text(&offered, "id"), text(&offered, "auth_key"));
+    let accept = ["volume", "transfer", "request", "accept", "--auth-key", key, transfer];
+    openstack(&server, api, &accept).await;
+    let shown = openstack(&server, api, &["volume", "show", &volume]).await;
+    assert_eq!(text(&shown, "status"), "available");
+
+    let filters = cinder_at(&server, "3.71", &["list-filters", "--resource", "snapshot"]).await;
+    assert!(row(&filters, "snapshot")[1].contains("volume_id"), "{filters}");
+    assert_eq!(openstack(&server, api, &["volume", "message", "list"]).await, serde_json::json!([]));
+
+    cinder_at(&server, "3.71", &["unmanage", &volume]).await;
+    server.settle().await;
+    let host = "pumice@directory";
+    let name = format!("volume-{volume}");
+    let listed = cinder_at(&server, "3.71", &["manageable-list", "--detailed", "True", host]).await;
+    assert!(listed.contains(&name) && listed.contains("True"), "{listed}");
+    cinder_at(&server, "3.71", &["manage", "--id-type", "source-name", "--name", "again", host, &name]).await;
+    server.settle().await;
+    let listed = openstack(&server, api, &["volume", "list"]).await;
+    assert_eq!((text(&listed[0], "Name"), text(&listed[0], "Status")), ("again", "available"));
+    quiet(&server, &["volume", "delete", "--force", text(&listed[0], "ID")]).await;
+    server.settle().await;
+    place.assert_empty(server).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn images_are_staged_and_imported() {
     let place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use pumice::db::{
     Attachment, AttachmentFilter, CachedImage, Database, DbError, DefaultVolumeType, Direction, Encryption,
-    Heartbeat, Image, ImageChange, JobOutcome, Operator, Options, Page, QosSpecs, QosSpecsFilter, Repository,
-    Service, ServiceFilter, Snapshot, SnapshotFilter, SortKey, Staged, Volume, VolumeChange, VolumeFilter,
-    VolumeMove, VolumeType,
+    Heartbeat, Image, ImageChange, JobOutcome, Message, MessageFilter, Operator, Options, Page, QosSpecs,
+    QosSpecsFilter, Repository, Service, ServiceFilter, Snapshot, SnapshotFilter, SortKey, Staged, Transfer,
+    TransferFilter, Volume, VolumeChange, VolumeFilter, VolumeMove, VolumeReset, VolumeType,
 };
 use pumice::jobs::{self, Origin, Task, VolumeSource};
 use pumice::model::{
     Access, AttachMode, AttachmentId, AttachmentStatus, Cause, Connection, EncryptionId, Gib, ImageId,
-    ImageStatus, JobId, JobState, MigrationStatus, ProjectId, QosSpecsId, SnapshotId, SnapshotStatus,
-    Timestamp, UserId, VolumeId, VolumeStatus, VolumeTypeId, World,
+    ImageStatus, JobId, JobState, MessageId, MigrationStatus, ProjectId, QosSpecsId, SnapshotId,
+    SnapshotStatus, Timestamp, TransferId, UserId, VolumeId, VolumeStatus, VolumeTypeId, World,
 };
 use sqlx::types::Json;
 
@@ -45,6 +45,10 @@ on_both!(
     rows_come_back_as_they_went,
     lists_filter_sort_and_page,
     a_status_changes_once,
+    what_an_administrator_says_is_written,
+    lists_find_parts_of_texts,
+    transfers_go_with_their_volume,
+    messages_are_listed_and_forgotten,
     what_is_not_committed_never_happened,
     snapshots_hold_their_volume,
     attachments_say_what_a_volume_is,
@@ -149,6 +153,123 @@ async fn rows_come_back_as_they_went(database: Database) {
     assert_eq!(format!("{found:?}"), format!("{row:?}"));
     let mut repository = database.begin().await.unwrap();
     assert!(matches!(repository.add_volume(&row).await, Err(DbError::Exists)));
+}
+
+async fn what_an_administrator_says_is_written(database: Database) {
+    let of_type = volume_type(&database).await;
+    let row = volume(1, &of_type);
+    add(&database, std::slice::from_ref(&row)).await;
+    let mut repository = database.begin().await.unwrap();
+    let reset = VolumeReset {
+        status: Some(VolumeStatus::Retyping),
+        migration_status: Some(Some(MigrationStatus::Migrating)),
+    };
+    repository.reset_volume(&row.id, &reset, Timestamp(2)).await.unwrap();
+    let found = repository.volume(&row.id).await.unwrap().unwrap();
+    assert_eq!(
+        (found.status, found.previous_status),
+        (VolumeStatus::Retyping, Some(VolumeStatus::Available))
+    );
+    assert_eq!((found.is_migrating(), found.updated_at), (true, Some(Timestamp(2))));
+    let reset = VolumeReset { status: None, migration_status: Some(None) };
+    repository.reset_volume(&row.id, &reset, Timestamp(3)).await.unwrap();
+    let found = repository.volume(&row.id).await.unwrap().unwrap();
+    assert_eq!((found.status, found.migration_status), (VolumeStatus::Retyping, None));
+}
+
+async fn lists_find_parts_of_texts(database: Database) {
+    let of_type = volume_type(&database).await;
+    let mut volumes: Vec<Volume> = (1..=4).map(|number| volume(number, &of_type)).collect();
+    volumes[0].name = Some("Web-Server".into());
+    volumes[1].name = Some("a\\b".into());
+    volumes[2].image_metadata = Some(Json(BTreeMap::from([("os".into(), "linux".into())])));
+    for (row, host) in volumes.iter_mut().zip(["one@a#p", "one@b#p", "one_@a#p", "onex@a#p"]) {
+        row.host = Some(host.into());
+    }
+    add(&database, &volumes).await;
+    let mut repository = database.read().await.unwrap();
+    let mut count = async |filter: VolumeFilter| repository.count_volumes(&filter).await.unwrap();
+    for (text, found) in [("web", 1), ("b-s", 1), ("w_b", 1), ("\\", 1), ("\\b", 1), ("x", 0), ("%", 2)] {
+        let filter = VolumeFilter { likes: vec![("name", text.into())], ..VolumeFilter::default() };
+        assert_eq!(count(filter).await, found, "{text}");
+    }
+    for (host, found) in [("one", 2), ("one@a", 1), ("one@a#p", 1), ("one_", 1), ("on%", 0), ("one@", 0)] {
+        let filter = VolumeFilter { host: Some(host.into()), ..VolumeFilter::default() };
+        assert_eq!(count(filter).await, found, "{host}");
+    }
+    let image_metadata = vec![("os".into(), "linux".into())];
+    assert_eq!(count(VolumeFilter { image_metadata, ..VolumeFilter::default() }).await, 1);
+    assert_eq!(count(VolumeFilter { nulls: vec!["name"], ..VolumeFilter::default() }).await, 2);
+}
+
+async fn transfers_go_with_their_volume(database: Database) {
+    let of_type = volume_type(&database).await;
+    let row = volume(1, &of_type);
+    add(&database, std::slice::from_ref(&row)).await;
+    let mut repository = database.begin().await.unwrap();
+    let transfers: Vec<Transfer> = (1..=2)
+        .map(|number| Transfer {
+            id: TransferId::from(uuid::Uuid::from_u128(number)),
+            volume_id: row.id.clone(),
+            source_project_id: ProjectId("p".into()),
+            name: Some(format!("t{number}")),
+            salt: "s".into(),
+            key_hash: "h".into(),
+            no_snapshots: number == 2,
+            created_at: Timestamp(number as i64),
+        })
+        .collect();
+    for transfer in &transfers {
+        repository.add_transfer(transfer).await.unwrap();
+    }
+    let of_other = TransferFilter { source_project_id: Some("q".into()), ..TransferFilter::default() };
+    assert!(repository.transfers(&of_other, &Page::default()).await.unwrap().is_empty());
+    let without = TransferFilter { no_snapshots: Some(true), ..TransferFilter::default() };
+    assert_eq!(repository.transfers(&without, &Page::default()).await.unwrap(), transfers[1..]);
+    let (project, user) = (ProjectId("q".into()), UserId("v".into()));
+    // Not while it does not await one; the offers end either way.
+    assert!(!repository.give_volume(&row.id, &project, &user, Timestamp(3)).await.unwrap());
+    assert_eq!(repository.transfer(&transfers[0].id).await.unwrap(), None);
+    repository.add_transfer(&transfers[0]).await.unwrap();
+    let (from, to) = (VolumeStatus::Available, VolumeStatus::AwaitingTransfer);
+    assert!(
+        repository.change_volume(&row.id, from, to, &VolumeChange::default(), Timestamp(4)).await.unwrap()
+    );
+    assert!(repository.give_volume(&row.id, &project, &user, Timestamp(5)).await.unwrap());
+    let found = repository.volume(&row.id).await.unwrap().unwrap();
+    assert_eq!((found.project_id, found.user_id, found.status), (project, user, VolumeStatus::Available));
+    repository.add_transfer(&transfers[0]).await.unwrap();
+    repository.remove_volume(&row.id).await.unwrap();
+    assert_eq!(repository.transfer(&transfers[0].id).await.unwrap(), None);
+}
+
+async fn messages_are_listed_and_forgotten(database: Database) {
+    let mut repository = database.begin().await.unwrap();
+    let messages: Vec<Message> = (1..=3)
+        .map(|number| Message {
+            id: MessageId::from(uuid::Uuid::from_u128(number)),
+            project_id: ProjectId(if number == 3 { "q" } else { "p" }.into()),
+            request_id: None,
+            resource_type: "VOLUME".into(),
+            resource_uuid: Some(number.to_string()),
+            event_id: format!("VOLUME_VOLUME_00{number}_001"),
+            message_level: "ERROR".into(),
+            created_at: Timestamp(number as i64),
+        })
+        .collect();
+    for message in &messages {
+        repository.add_message(message).await.unwrap();
+    }
+    assert_eq!(repository.message(&messages[0].id).await.unwrap().as_ref(), Some(&messages[0]));
+    let of_project = MessageFilter { project_id: Some("p".into()), ..MessageFilter::default() };
+    let found = repository.messages(&of_project, &Page::default()).await.unwrap();
+    assert_eq!(found, [messages[1].clone(), messages[0].clone()]);
+    let like = MessageFilter { likes: vec![("event_id", "_002_".into())], ..MessageFilter::default() };
+    assert_eq!(repository.messages(&like, &Page::default()).await.unwrap(), messages[1..2]);
+    assert_eq!(repository.forget_messages(Timestamp(2)).await.unwrap(), 1);
+    repository.remove_message(&messages[1].id).await.unwrap();
+    let left = repository.messages(&MessageFilter::default(), &Page::default()).await.unwrap();
+    assert_eq!(left, messages[2..]);
 }
 
 async fn lists_filter_sort_and_page(database: Database) {
@@ -352,6 +473,7 @@ async fn snapshots_hold_their_volume(database: Database) {
         size: row.size,
         status: SnapshotStatus::Available,
         previous_status: None,
+        progress: None,
         metadata: Json(BTreeMap::new()),
         created_at: Timestamp(1),
         updated_at: None,

@@ -306,6 +306,10 @@ impl BlockImage for Fake {
         unused()
     }
 
+    async fn is_open_elsewhere(&self) -> Result<bool> {
+        unused()
+    }
+
     async fn metadata(&self) -> Result<BTreeMap<String, String>> {
         unused()
     }

@@ -236,6 +236,12 @@ impl BlockImage for Handle {
         self.change(Class::Heavy, "flatten", move |image| image.flatten(&progress)).await
     }
 
+    async fn is_open_elsewhere(&self) -> Result<bool> {
+        let own = usize::from(self.writable);
+        let is_open = move |image: &Arc<Image>| Ok(image.writers.load(Ordering::SeqCst) > own);
+        self.run(Class::Control, "count writers", is_open).await
+    }
+
     async fn metadata(&self) -> Result<BTreeMap<String, String>> {
         self.run(Class::Control, "metadata", |image| Ok(image.state()?.header.metadata.clone())).await
     }

@@ -388,6 +388,13 @@ impl BlockImage for RbdImage {
         .await
     }
 
+    async fn is_open_elsewhere(&self) -> Result<bool> {
+        // A handle that writes watches the image itself.
+        let own = usize::from(self.writable);
+        let is_open = move |handle: &Handle| Ok(list::watchers(handle)? > own);
+        self.short(Class::Control, "list watchers", is_open).await
+    }
+
     async fn metadata(&self) -> Result<BTreeMap<String, String>> {
         self.short(Class::Control, "read metadata", list::metadata).await
     }

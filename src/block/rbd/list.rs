@@ -2,7 +2,7 @@
 //!
 //! Functions: `rbd_list2`, `rbd_trash_get`, `rbd_trash_list`, `rbd_snap_list`, `rbd_snap_is_protected`,
 //! `rbd_snap_get_namespace_type`, `rbd_snap_get_trash_namespace`, `rbd_snap_set_by_id`, `rbd_list_children3`,
-//! `rbd_get_parent`, `rbd_get_overlap`, `rbd_metadata_list`, `rbd_diff_iterate2`.
+//! `rbd_get_parent`, `rbd_get_overlap`, `rbd_metadata_list`, `rbd_diff_iterate2`, `rbd_watchers_list`.
 
 #![allow(unsafe_code)]
 
@@ -96,6 +96,19 @@ pub(super) fn trash_name(pool: &Pool, id: &CStr) -> Outcome<String> {
         let name = text(entry.assume_init_ref().name);
         sys::rbd_trash_get_cleanup(entry.as_mut_ptr());
         Ok(name)
+    }
+}
+
+/// How many handles have the image open for writing, this one among them.
+pub(super) fn watchers(image: &Handle) -> Outcome<usize> {
+    let raw = image.raw();
+    // SAFETY: the image is open; `rbd_watchers_list` keeps the promise of `sized`, and its entries are cleaned up once.
+    unsafe {
+        let mut entries =
+            sized("rbd_watchers_list", 8, |entries, count| sys::rbd_watchers_list(raw, entries, count))?;
+        let count = entries.len();
+        sys::rbd_watchers_list_cleanup(entries.as_mut_ptr(), count);
+        Ok(count)
     }
 }
 

@@ -78,6 +78,13 @@ pub(super) struct rbd_trash_image_info_t {
     pub deferment_end_time: libc::time_t,
 }
 
+#[repr(C)]
+pub(super) struct rbd_image_watcher_t {
+    pub addr: *mut c_char,
+    pub id: i64,
+    pub cookie: u64,
+}
+
 #[link(name = "rados")]
 unsafe extern "C" {
     pub(super) fn rados_set_pool_full_try(io: rados_ioctx_t);
@@ -203,6 +210,13 @@ unsafe extern "C" {
         found: diff_fn,
         arg: *mut c_void,
     ) -> c_int;
+
+    pub(super) fn rbd_watchers_list(
+        image: rbd_image_t,
+        watchers: *mut rbd_image_watcher_t,
+        count: *mut usize,
+    ) -> c_int;
+    pub(super) fn rbd_watchers_list_cleanup(watchers: *mut rbd_image_watcher_t, count: usize);
 
     pub(super) fn rbd_snap_list(
         image: rbd_image_t,

@@ -27,6 +27,9 @@ rules! {
     UPDATE = "volume:update": MEMBER;
     DELETE = "volume:delete": MEMBER;
     FORCE_DELETE = "volume:force_delete": ADMIN;
+    ADMIN_FORCE_DELETE = "volume_extension:volume_admin_actions:force_delete": ADMIN;
+    RESET_STATUS = "volume_extension:volume_admin_actions:reset_status": ADMIN;
+    REVERT = "volume:revert_to_snapshot": MEMBER;
     EXTEND = "volume:extend": MEMBER;
     EXTEND_ATTACHED = "volume:extend_attached_volume": MEMBER;
     UPLOAD_IMAGE = "volume_extension:volume_actions:upload_image": MEMBER;
@@ -49,6 +52,10 @@ rules! {
     MIG_STATUS_ATTRIBUTE = "volume_extension:volume_mig_status_attribute": ADMIN;
     IMAGE_METADATA_SHOW = "volume_extension:volume_image_metadata:show": READER;
 
+    IMAGE_METADATA_SET = "volume_extension:volume_image_metadata:set": MEMBER;
+    IMAGE_METADATA_REMOVE = "volume_extension:volume_image_metadata:remove": MEMBER;
+    ENCRYPTION_METADATA = "volume_extension:volume_encryption_metadata": READER;
+
     ATTACHMENT_CREATE = "volume:attachment_create": MEMBER;
     ATTACHMENT_UPDATE = "volume:attachment_update": MEMBER;
     ATTACHMENT_DELETE = "volume:attachment_delete": MEMBER;
@@ -66,10 +73,30 @@ rules! {
     GET_SNAPSHOT = "volume:get_snapshot": READER;
     UPDATE_SNAPSHOT = "volume:update_snapshot": MEMBER;
     DELETE_SNAPSHOT = "volume:delete_snapshot": MEMBER;
+    SNAPSHOT_RESET_STATUS = "volume_extension:snapshot_admin_actions:reset_status": ADMIN;
+    SNAPSHOT_FORCE_DELETE = "volume_extension:snapshot_admin_actions:force_delete": ADMIN;
+    SNAPSHOT_UPDATE_STATUS = "snapshot_extension:snapshot_actions:update_snapshot_status": MEMBER;
     EXTENDED_SNAPSHOT_ATTRIBUTES = "volume_extension:extended_snapshot_attributes": READER;
     GET_SNAPSHOT_METADATA = "volume:get_snapshot_metadata": READER;
     UPDATE_SNAPSHOT_METADATA = "volume:update_snapshot_metadata": MEMBER;
     DELETE_SNAPSHOT_METADATA = "volume:delete_snapshot_metadata": MEMBER;
+
+    LIST_MANAGEABLE_VOLUMES = "volume_extension:list_manageable": ADMIN;
+    MANAGE_VOLUME = "volume_extension:volume_manage": ADMIN;
+    UNMANAGE_VOLUME = "volume_extension:volume_unmanage": ADMIN;
+    LIST_MANAGEABLE_SNAPSHOTS = "snapshot_extension:list_manageable": ADMIN;
+    MANAGE_SNAPSHOT = "snapshot_extension:snapshot_manage": ADMIN;
+    UNMANAGE_SNAPSHOT = "snapshot_extension:snapshot_unmanage": ADMIN;
+
+    GET_ALL_TRANSFERS = "volume:get_all_transfers": READER;
+    CREATE_TRANSFER = "volume:create_transfer": MEMBER;
+    GET_TRANSFER = "volume:get_transfer": READER;
+    ACCEPT_TRANSFER = "volume:accept_transfer": MEMBER;
+    DELETE_TRANSFER = "volume:delete_transfer": MEMBER;
+
+    GET_ALL_MESSAGES = "message:get_all": READER;
+    GET_MESSAGE = "message:get": READER;
+    DELETE_MESSAGE = "message:delete": MEMBER;
 
     TYPE_GET = "volume_extension:type_get": READER;
     TYPE_GET_ALL = "volume_extension:type_get_all": READER;

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::super::fault::{Fault, answer};
-use super::super::filters::{allowed, texts};
+use super::super::filters::{self, allowed, texts};
 use super::super::microversion::Microversion;
 use super::super::paging::{Paging, flag};
 use super::super::request::Call;
@@ -77,15 +77,12 @@ fn column(key: &str) -> Option<&'static str> {
     })
 }
 
-/// What everybody may filter by.
-const EVERYBODYS: [&str; 4] = ["volume_id", "status", "instance_id", "attach_status"];
-
 fn filter(call: &Call) -> Result<AttachmentFilter, Fault> {
     let mut filter = AttachmentFilter::default();
     if !(call.guard.is_admin() && flag(&call.query, "all_tenants")?) {
         filter.project_id = Some(call.context.project_id.to_string());
     }
-    for (key, value) in allowed(call, &EVERYBODYS)? {
+    for (key, value) in allowed(call, filters::ATTACHMENT)? {
         match key {
             // Decides about the project, which was looked at before.
             "all_tenants" => {}

@@ -2,7 +2,7 @@
 
 use super::account::{Account, Resource, of_type};
 use crate::config::Config;
-use crate::db::{Repository, Volume};
+use crate::db::{Repository, Snapshot, Volume};
 use crate::model::{Gib, ProjectId};
 use crate::volume_api::fault::Fault;
 
@@ -41,6 +41,22 @@ pub async fn snapshot(
     let gigabytes = if config.quotas.no_snapshot_gb_quota { 0 } else { volume.size.get() };
     let more = More { snapshots: 1, gigabytes, ..More::default() };
     check(account, repository, config, project, &volume.volume_type_name, more).await
+}
+
+/// Snapshots of a volume of this type that were another project's.
+pub async fn snapshots(
+    repository: &mut Repository,
+    config: &Config,
+    project: &ProjectId,
+    type_name: &str,
+    snapshots: &[Snapshot],
+) -> Result<(), Fault> {
+    let account = Account::limits(repository, project.as_str()).await?;
+    let size: i64 = snapshots.iter().map(|snapshot| snapshot.size.get()).sum();
+    let gigabytes = if config.quotas.no_snapshot_gb_quota { 0 } else { size };
+    let count = i64::try_from(snapshots.len()).unwrap_or(i64::MAX);
+    let more = More { snapshots: count, gigabytes, ..More::default() };
+    check(account, repository, config, project, type_name, more).await
 }
 
 /// This volume with another size. It is its own project that pays, whoever asks.

@@ -1,28 +1,38 @@
 //! `POST /snapshots/{snapshot_id}/action`
 
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use axum::response::Response;
 
 use super::super::fault::Fault;
-use super::super::microversion::Microversion;
 use super::super::request::{Body, Call};
-use super::super::volumes::{not_yet, only_key};
-
-/// Actions that the real service has.
-const NOT_YET: [&str; 4] = ["os-reset_status", "os-update_snapshot_status", "os-force_delete", "os-unmanage"];
+use super::super::volumes::only_key;
+use super::{delete, reset_status, unmanage, update_status};
+use crate::http::App;
 
 #[utoipa::path(
     post, path = "/v3/snapshots/{snapshot_id}/action", tag = "snapshots", operation_id = "act_on_snapshot",
+    description = "One action, named by the only key of the body: `os-update_snapshot_status` with `status` and \
+        `progress`; for administrators `os-reset_status` with `status`, `os-force_delete` and `os-unmanage`.",
     params(("snapshot_id" = String, Path)),
     request_body = Object,
     responses(
-        (status = 400, description = "No such action"),
-        (status = 501, description = "An action that is not implemented"),
+        (status = 202, description = "It is done, or will be"),
+        (status = 400, description = "No such action, or the snapshot's status forbids it"),
+        (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such snapshot"),
     ),
 )]
-pub async fn action(call: Call, Path(_): Path<String>, Body(body): Body) -> Result<Response, Fault> {
+pub async fn action(
+    State(app): State<App>,
+    call: Call,
+    Path(id): Path<String>,
+    Body(body): Body,
+) -> Result<Response, Fault> {
     match only_key(&body)? {
-        known if NOT_YET.contains(&known) => Err(not_yet(&call, Microversion::MIN, known)),
+        "os-reset_status" => reset_status::reset_status(&app, &call, &id, &body).await,
+        "os-update_snapshot_status" => update_status::update_status(&app, &call, &id, &body).await,
+        "os-force_delete" => delete::force_delete(&app, &call, &id).await,
+        "os-unmanage" => unmanage::unmanage(&app, &call, &id).await,
         unknown => Err(Fault::NoSuchAction(unknown.to_owned())),
     }
 }

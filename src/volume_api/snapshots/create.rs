@@ -17,7 +17,7 @@ use super::super::schema::Object;
 use super::super::volumes;
 use super::view::{Depth, One, View};
 use crate::config::Limits;
-use crate::db::Snapshot;
+use crate::db::{Snapshot, Volume};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};
@@ -48,23 +48,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
     }
     call.check(rules::CREATE_SNAPSHOT, &volumes::target(&volume))?;
     placement::check_not_frozen(&mut repository, &app, volume.host.as_deref()).await?;
-    if volume.is_migrating() {
-        return Err(Fault::InvalidVolume("Snapshot cannot be created while volume is migrating.".to_owned()));
-    }
-    let statuses: &[VolumeStatus] = if in_use_too || wanted.force == Some(true) {
-        &[VolumeStatus::Available, VolumeStatus::InUse]
-    } else {
-        &[VolumeStatus::Available]
-    };
-    if !statuses.contains(&volume.status) {
-        let names: Vec<&str> = statuses.iter().map(|status| status.as_str()).collect();
-        return Err(Fault::InvalidVolume(format!(
-            "Volume {} status must be {}, but current status is: {}.",
-            volume.id,
-            names.join(", "),
-            volume.status
-        )));
-    }
+    check_volume(&volume, in_use_too || wanted.force == Some(true))?;
     reserve::snapshot(&mut repository, &app.config, &call.context.project_id, &volume).await?;
 
     let snapshot = Snapshot {
@@ -77,6 +61,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
         size: volume.size,
         status: SnapshotStatus::Creating,
         previous_status: None,
+        progress: None,
         metadata: Json(wanted.metadata),
         created_at: app.world.now(),
         updated_at: None,
@@ -87,6 +72,33 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
     jobs::enqueue(&mut repository, &app.world, task, &call.context.origin()).await?;
     repository.commit().await?;
     Ok(answer(StatusCode::ACCEPTED, &One { snapshot: View::new(&snapshot, &call, Depth::Write) }))
+}
+
+/// Whether a volume in this state may get a snapshot.
+pub fn check_volume(volume: &Volume, in_use_too: bool) -> Result<(), Fault> {
+    let forbids = match volume.status {
+        VolumeStatus::Maintenance => {
+            Some("The snapshot cannot be created when the volume is in maintenance mode.")
+        }
+        _ if volume.is_migrating() => Some("Snapshot cannot be created while volume is migrating."),
+        VolumeStatus::Error => Some("The snapshot cannot be created when the volume is in error status."),
+        _ => None,
+    };
+    if let Some(refusal) = forbids {
+        return Err(Fault::InvalidVolume(refusal.to_owned()));
+    }
+    let statuses: &[VolumeStatus] =
+        if in_use_too { &[VolumeStatus::Available, VolumeStatus::InUse] } else { &[VolumeStatus::Available] };
+    if !statuses.contains(&volume.status) {
+        let names: Vec<&str> = statuses.iter().map(|status| status.as_str()).collect();
+        return Err(Fault::InvalidVolume(format!(
+            "Volume {} status must be {}, but current status is: {}.",
+            volume.id,
+            names.join(", "),
+            volume.status
+        )));
+    }
+    Ok(())
 }
 
 /// What the body says.

@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::super::fault::{Fault, empty};
+use super::super::fault::{Fault, empty, empty_json};
 use super::super::placement;
 use super::super::request::Call;
 use super::{find_to_change, target};
@@ -32,13 +32,31 @@ pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) 
     let volume = repository.volume(&snapshot.volume_id).await?;
     let host = volume.and_then(|volume| volume.host);
     placement::check_not_frozen(&mut repository, &app, host.as_deref()).await?;
-    if !mark_deleting(&mut repository, &app, &call, &snapshot).await? {
-        return Err(Fault::InvalidSnapshot(
-            "Snapshot status must be available or error and must not be part of a group.".to_owned(),
-        ));
+    if !mark_deleting(&mut repository, &app, &call, &snapshot, false).await? {
+        return Err(refused());
     }
     repository.commit().await?;
     Ok(empty(StatusCode::ACCEPTED))
+}
+
+pub fn refused() -> Fault {
+    Fault::InvalidSnapshot(
+        "Snapshot status must be available or error and must not be part of a group.".to_owned(),
+    )
+}
+
+/// `os-force_delete`: whatever its status.
+pub async fn force_delete(app: &App, call: &Call, id: &str) -> Result<Response, Fault> {
+    let mut repository = app.database.begin().await?;
+    let snapshot = find_to_change(&mut repository, call, id).await?;
+    call.check(rules::SNAPSHOT_FORCE_DELETE, &target(&snapshot))?;
+    call.check(rules::DELETE_SNAPSHOT, &target(&snapshot))?;
+    // One that goes already has its job.
+    if snapshot.status != SnapshotStatus::Deleting {
+        mark_deleting(&mut repository, app, call, &snapshot, true).await?;
+        repository.commit().await?;
+    }
+    Ok(empty_json(StatusCode::ACCEPTED))
 }
 
 /// To `deleting`, with the job that ends it. `false`: its status forbids that.
@@ -47,6 +65,7 @@ pub async fn mark_deleting(
     app: &App,
     call: &Call,
     snapshot: &Snapshot,
+    force: bool,
 ) -> Result<bool, Fault> {
     use SnapshotStatus::*;
     let now = app.world.now();
@@ -57,6 +76,8 @@ pub async fn mark_deleting(
         Error => &[Error],
         ErrorDeleting => &[ErrorDeleting],
         Deleting => return Ok(false),
+        other if force => &[other],
+        Deleted | Updating | Unmanaging | BackingUp | Restoring => return Ok(false),
     };
     for &from in tries {
         if repository.change_snapshot(&snapshot.id, from, Deleting, now).await? {

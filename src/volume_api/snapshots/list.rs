@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::super::fault::{Fault, answer};
-use super::super::filters::{allowed, pairs, texts};
+use super::super::filters::{self, allowed, pairs, texts};
 use super::super::microversion::Microversion;
 use super::super::paging::{Paging, flag, wants_count};
 use super::super::request::Call;
@@ -85,16 +85,26 @@ fn column(key: &str, version: Microversion) -> Option<&'static str> {
     })
 }
 
-/// What everybody may filter by.
-const EVERYBODYS: [&str; 6] =
-    ["name", "status", "volume_id", "metadata", "availability_zone", "consumes_quota"];
+/// A column of texts by the name that requests know it by.
+fn text_column(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "id" => "id",
+        "name" | "display_name" => "name",
+        "description" | "display_description" => "description",
+        "status" => "status",
+        "volume_id" => "volume_id",
+        "user_id" => "user_id",
+        "project_id" => "project_id",
+        _ => return None,
+    })
+}
 
 fn filter(app: &App, call: &Call) -> Result<SnapshotFilter, Fault> {
     let mut filter = SnapshotFilter::default();
     if !(call.guard.is_admin() && flag(&call.query, "all_tenants")?) {
         filter.project_id = Some(call.context.project_id.to_string());
     }
-    for (key, value) in allowed(call, &EVERYBODYS)? {
+    for (key, value) in allowed(call, filters::SNAPSHOT)? {
         let fits = match key {
             "all_tenants" => true,
             "name" | "display_name" => {
@@ -118,6 +128,7 @@ fn filter(app: &App, call: &Call) -> Result<SnapshotFilter, Fault> {
             "metadata" => pairs(value).map(|pairs| filter.metadata.extend(pairs)).is_some(),
             // Of their volumes, which are all in the one there is.
             "availability_zone" => value == app.config.volumes.storage_availability_zone,
+            "consumes_quota" | "use_quota" if call.version < Microversion::CONSUMES_QUOTA => true,
             "consumes_quota" | "use_quota" => flag(&call.query, key)?,
             "project_id" => match &filter.project_id {
                 Some(project) => project == value,
@@ -126,8 +137,15 @@ fn filter(app: &App, call: &Call) -> Result<SnapshotFilter, Fault> {
                     true
                 }
             },
-            // What is no column finds nothing.
-            _ => false,
+            _ => match key.strip_suffix('~') {
+                Some(key) => {
+                    text_column(key).map(|column| filter.likes.push((column, value.to_owned()))).is_some()
+                }
+                // What is no column finds nothing.
+                None => {
+                    text_column(key).map(|column| filter.texts.push((column, value.to_owned()))).is_some()
+                }
+            },
         };
         if !fits {
             filter.id = Some(Vec::new());

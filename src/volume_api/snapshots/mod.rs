@@ -5,9 +5,12 @@ mod create;
 mod delete;
 mod list;
 mod metadata;
+mod reset_status;
 mod show;
+mod unmanage;
 mod update;
-mod view;
+mod update_status;
+pub mod view;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -19,6 +22,7 @@ use crate::http::App;
 use crate::identity::policy::{Target, volume as rules};
 use crate::model::SnapshotId;
 
+pub use create::check_volume;
 pub use delete::mark_deleting;
 
 /// A snapshot as rules see it.

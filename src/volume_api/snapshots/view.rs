@@ -57,9 +57,9 @@ pub struct View<'a> {
     consumes_quota: Option<bool>,
     #[serde(rename = "os-extended-snapshot-attributes:project_id", skip_serializing_if = "Option::is_none")]
     project_id: Option<&'a str>,
-    /// `0%` or `100%`.
+    /// `0%` or `100%`, unless someone said otherwise.
     #[serde(rename = "os-extended-snapshot-attributes:progress", skip_serializing_if = "Option::is_none")]
-    progress: Option<&'static str>,
+    progress: Option<&'a str>,
 }
 
 impl<'a> View<'a> {
@@ -81,7 +81,8 @@ impl<'a> View<'a> {
             user_id: since(Microversion::SNAPSHOT_USER_ID).then_some(snapshot.user_id.as_str()),
             consumes_quota: since(Microversion::CONSUMES_QUOTA).then_some(true),
             project_id: is_read.then_some(snapshot.project_id.as_str()),
-            progress: is_read.then_some(if taken { "100%" } else { "0%" }),
+            progress: is_read
+                .then(|| snapshot.progress.as_deref().unwrap_or(if taken { "100%" } else { "0%" })),
         }
     }
 }

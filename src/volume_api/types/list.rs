@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::super::fault::{Fault, answer};
-use super::super::filters::{allowed_from, pairs};
+use super::super::filters::{self, allowed_from, pairs};
 use super::super::microversion::Microversion;
 use super::super::paging::Paging;
 use super::super::python;
@@ -75,11 +75,8 @@ struct Filter<'a> {
 impl<'a> Filter<'a> {
     /// `None`: what is asked for is nowhere.
     fn of(call: &'a Call) -> Result<Option<Self>, Fault> {
-        let everybodys: &[&str] = if call.version >= Microversion::TYPE_FILTERS {
-            &["is_public", "extra_specs"]
-        } else {
-            &["is_public"]
-        };
+        let everybodys: &[&str] =
+            if call.version >= Microversion::TYPE_FILTERS { filters::VOLUME_TYPE } else { &["is_public"] };
         let mut filter = Self { is_public: Some(true), extra_specs: Vec::new(), texts: Vec::new() };
         for (key, value) in allowed_from(call, everybodys, Microversion::TYPE_FILTERS)? {
             match key {

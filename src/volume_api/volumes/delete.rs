@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::super::fault::{Fault, empty};
+use super::super::fault::{Fault, empty, empty_json};
 use super::super::microversion::Microversion;
 use super::super::paging::flag;
 use super::super::placement;
@@ -40,25 +40,50 @@ pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) 
     if force {
         call.check(rules::FORCE_DELETE, &target(&volume))?;
     }
-    call.check(rules::DELETE, &target(&volume))?;
-    if force && volume.status == VolumeStatus::Deleting {
-        return Ok(empty(StatusCode::ACCEPTED));
-    }
-    placement::check_not_frozen(&mut repository, &app, volume.host.as_deref()).await?;
-    if volume.is_migrating() {
-        return Err(refused());
-    }
-    if cascade {
-        delete_snapshots(&mut repository, &app, &call, &volume).await?;
-    } else if repository.count_snapshots(&of_volume(&volume)).await? > 0 {
-        return Err(refused());
-    }
-    if !repository.attached_to(&[&volume.id]).await?.is_empty() {
-        return Err(refused());
-    }
-    mark(&mut repository, &app, &call, volume, force).await?;
-    repository.commit().await?;
+    remove(repository, &app, &call, volume, How { cascade, force }).await?;
     Ok(empty(StatusCode::ACCEPTED))
+}
+
+/// `os-force_delete`: whatever its status, unless an instance has it.
+pub async fn force_delete(app: &App, call: &Call, id: &str) -> Result<Response, Fault> {
+    let mut repository = app.database.begin().await?;
+    let volume = find_to_change(&mut repository, call, id).await?;
+    call.check(rules::ADMIN_FORCE_DELETE, &target(&volume))?;
+    remove(repository, app, call, volume, How { cascade: false, force: true }).await?;
+    Ok(empty_json(StatusCode::ACCEPTED))
+}
+
+#[derive(Clone, Copy)]
+struct How {
+    /// Its snapshots as well.
+    cascade: bool,
+    /// Whatever its status.
+    force: bool,
+}
+
+async fn remove(
+    mut repository: Repository,
+    app: &App,
+    call: &Call,
+    volume: Volume,
+    how: How,
+) -> Result<(), Fault> {
+    call.check(rules::DELETE, &target(&volume))?;
+    if how.force && volume.status == VolumeStatus::Deleting {
+        return Ok(());
+    }
+    placement::check_not_frozen(&mut repository, app, volume.host.as_deref()).await?;
+    if how.cascade {
+        delete_snapshots(&mut repository, app, call, &volume, how).await?;
+    } else if has_snapshots(&mut repository, &volume).await? {
+        return Err(refused(how.force));
+    }
+    if is_attached(&mut repository, &volume).await? {
+        return Err(refused(how.force));
+    }
+    mark(&mut repository, app, call, volume, how).await?;
+    repository.commit().await?;
+    Ok(())
 }
 
 /// To `deleting`; a job under way is told to stop.
@@ -67,21 +92,23 @@ async fn mark(
     app: &App,
     call: &Call,
     volume: Volume,
-    force: bool,
+    how: How,
 ) -> Result<(), Fault> {
     use VolumeStatus::*;
     let now = app.world.now();
-    let fits = match volume.status {
-        Available | Error | ErrorExtending | ErrorDeleting | Creating | Downloading => true,
-        Reserved | Attaching | Maintenance => force,
-        InUse | Detaching | Extending | Retyping | Uploading | Deleting => false,
+    let is_ready = match volume.status {
+        Available | Error | ErrorRestoring | ErrorExtending | ErrorManaging => true,
+        // The real service keeps these.
+        ErrorDeleting | Creating | Downloading => true,
+        other => how.force && other.may_become(Deleting),
     };
-    if !fits
-        || !repository
-            .change_volume(&volume.id, volume.status, Deleting, &VolumeChange::default(), now)
-            .await?
+    let to = if volume.status == ErrorManaging { ErrorManagingDeleting } else { Deleting };
+    let change = VolumeChange::default();
+    if !is_ready
+        || volume.is_migrating()
+        || !repository.change_volume(&volume.id, volume.status, to, &change, now).await?
     {
-        return Err(refused());
+        return Err(refused(how.force));
     }
     if !volume.status.is_settled() {
         repository.cancel_jobs(volume.id.as_str(), now).await?;
@@ -97,27 +124,41 @@ async fn delete_snapshots(
     app: &App,
     call: &Call,
     volume: &Volume,
+    how: How,
 ) -> Result<(), Fault> {
     for snapshot in repository.snapshots(&of_volume(volume), &Page::default()).await? {
+        // Left to the project that the volume came from.
+        if !call.guard.is_admin() && snapshot.project_id != volume.project_id {
+            return Err(refused(how.force));
+        }
         // Those that go already have their job.
         if snapshot.status != SnapshotStatus::Deleting
-            && !snapshots::mark_deleting(repository, app, call, &snapshot).await?
+            && !snapshots::mark_deleting(repository, app, call, &snapshot, how.force).await?
         {
-            return Err(Fault::InvalidVolume("Failed to update snapshot.".to_owned()));
+            return Err(refused(how.force));
         }
     }
     Ok(())
+}
+
+pub async fn has_snapshots(repository: &mut Repository, volume: &Volume) -> Result<bool, Fault> {
+    Ok(repository.count_snapshots(&of_volume(volume)).await? > 0)
+}
+
+pub async fn is_attached(repository: &mut Repository, volume: &Volume) -> Result<bool, Fault> {
+    Ok(!repository.attached_to(&[&volume.id]).await?.is_empty())
 }
 
 fn of_volume(volume: &Volume) -> SnapshotFilter {
     SnapshotFilter { volume_id: Some(volume.id.to_string()), ..SnapshotFilter::default() }
 }
 
-fn refused() -> Fault {
-    Fault::InvalidVolume(
-        "Volume status must be available or error or error_restoring or error_extending or error_managing and \
-         must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be \
-         disassociated from snapshots after volume transfer."
-            .to_owned(),
-    )
+pub fn refused(force: bool) -> Fault {
+    let status =
+        "status must be available or error or error_restoring or error_extending or error_managing and";
+    Fault::InvalidVolume(format!(
+        "Volume {} must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be \
+         disassociated from snapshots after volume transfer.",
+        if force { "" } else { status }
+    ))
 }

@@ -1,27 +1,12 @@
 //! Filters of volume lists.
 
 use super::super::fault::Fault;
-use super::super::filters::{allowed, comparisons, pairs, texts};
+use super::super::filters::{self, allowed, comparisons, pairs, texts};
 use super::super::microversion::Microversion;
 use super::super::paging::flag;
 use super::super::python;
 use super::super::request::Call;
 use crate::db::{Operator, VolumeFilter};
-
-/// What everybody may filter by.
-const EVERYBODYS: [&str; 11] = [
-    "name",
-    "status",
-    "metadata",
-    "bootable",
-    "migration_status",
-    "availability_zone",
-    "group_id",
-    "size",
-    "created_at",
-    "updated_at",
-    "consumes_quota",
-];
 
 /// The filter that the request's query asks for.
 pub fn of(call: &Call) -> Result<VolumeFilter, Fault> {
@@ -30,14 +15,57 @@ pub fn of(call: &Call) -> Result<VolumeFilter, Fault> {
     if !everywhere {
         filter.project_id = Some(call.context.project_id.to_string());
     }
-    for (key, value) in allowed(call, &EVERYBODYS)? {
-        add(&mut filter, call, key, value)?;
+    for (key, value) in allowed(call, filters::VOLUME)? {
+        if call.version < since(key) {
+            continue;
+        }
+        match key.strip_suffix('~') {
+            Some(key) => contain(&mut filter, key, value),
+            None => add(&mut filter, call, key, value)?,
+        }
     }
     Ok(filter)
 }
 
+/// Before that version nobody looks at it.
+fn since(key: &str) -> Microversion {
+    match key {
+        "glance_metadata" => Microversion::GLANCE_METADATA_FILTER,
+        "group_id" => Microversion::GROUP_FILTER,
+        "created_at" | "updated_at" => Microversion::TIME_FILTERS,
+        "consumes_quota" | "use_quota" => Microversion::CONSUMES_QUOTA,
+        _ => Microversion::MIN,
+    }
+}
+
+/// A column of texts by the name that requests know it by.
+fn text_column(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "id" => "id",
+        "name" | "display_name" => "name",
+        "description" | "display_description" => "description",
+        "status" => "status",
+        "availability_zone" => "availability_zone",
+        "migration_status" => "migration_status",
+        "project_id" => "project_id",
+        "user_id" => "user_id",
+        "host" => "host",
+        "volume_type_id" => "volume_type_id",
+        "snapshot_id" => "snapshot_id",
+        "source_volid" => "source_volume_id",
+        _ => return None,
+    })
+}
+
+/// `name~=text`
+fn contain(filter: &mut VolumeFilter, key: &str, value: &str) {
+    match text_column(key) {
+        Some(column) => filter.likes.push((column, value.to_owned())),
+        None => match_nothing(filter),
+    }
+}
+
 fn add(filter: &mut VolumeFilter, call: &Call, key: &str, value: &str) -> Result<(), Fault> {
-    let text_of = |filter: &mut VolumeFilter, column| filter.texts.push((column, value.to_owned()));
     match key {
         // Decides about the project, which was looked at before.
         "all_tenants" => {}
@@ -56,19 +84,22 @@ fn add(filter: &mut VolumeFilter, call: &Call, key: &str, value: &str) -> Result
         },
         "created_at" => filter.numbers.extend(comparisons("created_at", value)?),
         "updated_at" => filter.numbers.extend(comparisons("updated_at", value)?),
+        "glance_metadata" => match pairs(value) {
+            Some(pairs) => filter.image_metadata.extend(pairs),
+            None => match_nothing(filter),
+        },
+        "host" => filter.host = Some(value.to_owned()),
+        // No volume is a target of a migration, and none is in a group.
+        "no_migration_targets" => {}
+        "group_id" => match_all_or_nothing(filter, is_null(value)),
         "consumes_quota" | "use_quota" => match_all_or_nothing(filter, flag(&call.query, key)?),
         "multiattach" => filter.multiattach = Some(truth(call, key, value)?),
-        "project_id" => text_of(filter, "project_id"),
-        "user_id" => text_of(filter, "user_id"),
-        "host" => text_of(filter, "host"),
-        "migration_status" => text_of(filter, "migration_status"),
-        "volume_type_id" => text_of(filter, "volume_type_id"),
-        "snapshot_id" => text_of(filter, "snapshot_id"),
-        "source_volid" => text_of(filter, "source_volume_id"),
-        "description" | "display_description" => text_of(filter, "description"),
-        "glance_metadata" => return Err(Fault::NotImplemented("The filter glance_metadata".to_owned())),
-        // No volume is in a group; and what is no column at all finds nothing either.
-        _ => match_nothing(filter),
+        _ => match text_column(key) {
+            Some(column) if is_null(value) => filter.nulls.push(column),
+            Some(column) => filter.texts.push((column, value.to_owned())),
+            // What is no column at all finds nothing.
+            None => match_nothing(filter),
+        },
     }
     Ok(())
 }
@@ -81,6 +112,11 @@ fn match_all_or_nothing(filter: &mut VolumeFilter, all: bool) {
     if !all {
         match_nothing(filter);
     }
+}
+
+/// Texts are read as Python's literals.
+fn is_null(value: &str) -> bool {
+    value == "None"
 }
 
 /// Before 3.2 everything but `false` means true.

@@ -50,7 +50,7 @@ impl Holder for Volume {
 
     fn check_change(&self, doing: &str) -> Result<(), Fault> {
         match self.status {
-            VolumeStatus::Maintenance => Err(Fault::InvalidVolume(format!(
+            VolumeStatus::Maintenance | VolumeStatus::Uploading => Err(Fault::InvalidVolume(format!(
                 "{doing} volume metadata is not allowed for volumes in {} status.",
                 self.status
             ))),

@@ -1,25 +1,30 @@
 //! `/volumes`
 
 mod action;
-mod attached;
+pub mod attached;
 mod attaching;
 mod create;
 mod delete;
+mod encryption;
 mod extend;
 mod extend_volume_completion;
 mod filter;
+mod image_metadata;
 mod list;
 mod metadata;
 mod migrate;
 mod reimage;
+mod reset_status;
 mod retype;
+mod revert;
 mod set_bootable;
 mod show;
 mod summary;
+mod unmanage;
 mod update;
 mod update_readonly_flag;
 mod upload_image;
-mod view;
+pub mod view;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -31,7 +36,7 @@ use crate::http::App;
 use crate::identity::policy::{Target, volume as rules};
 use crate::model::{VolumeId, VolumeStatus};
 
-pub use action::{not_yet, only_key};
+pub use action::only_key;
 
 /// A volume as rules see it.
 pub fn target(volume: &Volume) -> Target {
@@ -57,6 +62,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(show::show, update::update, delete::delete))
         .routes(routes!(action::action))
         .merge(metadata::router())
+        .merge(encryption::router())
 }
 
 /// The volume that the request names, if its caller may see it. Who may not is told that it is not there, whatever

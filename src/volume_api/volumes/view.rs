@@ -12,7 +12,7 @@ use super::super::request::{Call, Moment};
 use super::attached::Attached;
 use crate::db;
 use crate::identity::policy::volume as rules;
-use crate::model::MigrationStatus;
+use crate::model::{MigrationStatus, VolumeStatus};
 
 /// Where a view stands: in a list's detail and a show there is more than in the answers to writes.
 #[derive(Clone, Copy)]
@@ -173,7 +173,7 @@ impl<'a> View<'a> {
         let migration_status = volume.migration_status.map(MigrationStatus::as_str);
         Self {
             id: volume.id.as_str(),
-            status: volume.status.as_str(),
+            status: shown_status(volume.status),
             size: volume.size.get(),
             availability_zone: &volume.availability_zone,
             created_at: Moment(volume.created_at),
@@ -211,6 +211,33 @@ impl<'a> View<'a> {
             host: shown.host.then_some(volume.host.as_deref()),
         }
     }
+}
+
+impl<'a> View<'a> {
+    /// With the keys of the first version alone.
+    pub fn of_every_version(volume: &'a db::Volume, attached: &'a Attached, call: &'a Call) -> Self {
+        Self {
+            group_id: None,
+            provider_id: None,
+            shared_targets: None,
+            service_uuid: None,
+            cluster_name: None,
+            volume_type_id: None,
+            consumes_quota: None,
+            ..Self::new(volume, attached, call, Place::Write)
+        }
+    }
+}
+
+/// How a volume came to be here is nobody's business.
+fn shown_status(status: VolumeStatus) -> &'static str {
+    match status {
+        VolumeStatus::Managing => VolumeStatus::Creating,
+        VolumeStatus::ErrorManaging => VolumeStatus::Error,
+        VolumeStatus::ErrorManagingDeleting => VolumeStatus::Deleting,
+        other => other,
+    }
+    .as_str()
 }
 
 /// What a list without detail says of a volume.

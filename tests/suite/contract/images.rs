@@ -26,6 +26,17 @@ pub async fn create_makes_zeros(stores: &Stores) {
     }
 }
 
+pub async fn who_writes_elsewhere_is_seen(stores: &Stores) {
+    let first = stores.image("written", OBJECT).await;
+    assert!(!first.is_open_elsewhere().await.unwrap());
+    let reader = stores.read(first.name()).await;
+    assert!(reader.is_open_elsewhere().await.unwrap());
+    assert!(!first.is_open_elsewhere().await.unwrap(), "who reads does not count");
+    first.close().await.unwrap();
+    drop(first);
+    assert!(!reader.is_open_elsewhere().await.unwrap());
+}
+
 pub async fn create_refuses_a_taken_name(stores: &Stores) {
     let image = stores.image("taken", OBJECT).await;
     image.write(0, noise(1, OBJECT)).await.unwrap();

@@ -206,6 +206,7 @@ macro_rules! contract_suite {
         $crate::contract::contract_suite! { $fixture;
             images:
                 create_makes_zeros
+                who_writes_elsewhere_is_seen
                 create_refuses_a_taken_name
                 create_refuses_unusable_names
                 create_refuses_unusable_object_sizes

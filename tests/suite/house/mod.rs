@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pumice::block::{BlockStore, OpenMode, Stores};
+use pumice::block::{BlockStore, OpenMode, Progress, Stores};
 use pumice::config::{Config, IdentityMode};
 use pumice::db::{
-    Attachment, Database, Image, ImageChange, JobFilter, Page, Snapshot, SnapshotFilter, Volume,
+    Attachment, Database, Image, ImageChange, JobFilter, Page, Repository, Snapshot, SnapshotFilter, Volume,
     VolumeChange, VolumeFilter,
 };
 use pumice::jobs::{self, Faults, ImportSource, NoFaults, Origin, Task, VolumeSource};
@@ -258,23 +258,8 @@ impl House {
         let id = VolumeId::from(self.world.ids.random());
         self.note(&id);
         let mut repository = self.database.begin().await.unwrap();
-        let of_type = repository.volume_type("__DEFAULT__").await.unwrap().unwrap();
+        let row = self.volume_row(&mut repository, id.clone(), VolumeStatus::Creating, size).await;
         let volume = Volume {
-            id: id.clone(),
-            project_id: ProjectId("p".into()),
-            user_id: UserId("u".into()),
-            name: None,
-            description: None,
-            size: Gib::new(size).unwrap(),
-            status: VolumeStatus::Creating,
-            previous_status: None,
-            availability_zone: "nova".into(),
-            host: Some("pumice@directory#volumes".into()),
-            migration_status: None,
-            volume_type_id: of_type.id,
-            volume_type_name: String::new(),
-            bootable: false,
-            multiattach: false,
             snapshot_id: match &source {
                 VolumeSource::Snapshot { snapshot_id, .. } => Some(snapshot_id.clone()),
                 _ => None,
@@ -287,11 +272,7 @@ impl House {
                 VolumeSource::Image { image_id } | VolumeSource::Disk { image_id } => Some(image_id.clone()),
                 _ => None,
             },
-            metadata: Json(BTreeMap::new()),
-            admin_metadata: Json(BTreeMap::new()),
-            image_metadata: None,
-            created_at: self.world.now(),
-            updated_at: None,
+            ..row
         };
         repository.add_volume(&volume).await.unwrap();
         for server in servers {
@@ -302,6 +283,40 @@ impl House {
         jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
         repository.commit().await.unwrap();
         id
+    }
+
+    async fn volume_row(
+        &self,
+        repository: &mut Repository,
+        id: VolumeId,
+        status: VolumeStatus,
+        size: i64,
+    ) -> Volume {
+        Volume {
+            id,
+            project_id: ProjectId("p".into()),
+            user_id: UserId("u".into()),
+            name: None,
+            description: None,
+            size: Gib::new(size).unwrap(),
+            status,
+            previous_status: None,
+            availability_zone: "nova".into(),
+            host: Some("pumice@directory#volumes".into()),
+            volume_type_id: repository.volume_type("__DEFAULT__").await.unwrap().unwrap().id,
+            volume_type_name: String::new(),
+            bootable: false,
+            multiattach: false,
+            snapshot_id: None,
+            source_volume_id: None,
+            image_id: None,
+            metadata: Json(BTreeMap::new()),
+            admin_metadata: Json(BTreeMap::new()),
+            image_metadata: None,
+            migration_status: None,
+            created_at: self.world.now(),
+            updated_at: None,
+        }
     }
 
     /// An attachment without a host.
@@ -348,9 +363,11 @@ impl House {
         }
         let now = self.world.now();
         let change = VolumeChange::default();
-        assert!(
-            repository.change_volume(id, row.status, VolumeStatus::Deleting, &change, now).await.unwrap()
-        );
+        let to = match row.status {
+            VolumeStatus::ErrorManaging => VolumeStatus::ErrorManagingDeleting,
+            _ => VolumeStatus::Deleting,
+        };
+        assert!(repository.change_volume(id, row.status, to, &change, now).await.unwrap());
         repository.cancel_jobs(id.as_str(), now).await.unwrap();
         let task = Task::DeleteVolume { volume_id: id.clone() };
         jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
@@ -392,12 +409,125 @@ impl House {
         repository.commit().await.unwrap();
     }
 
-    pub async fn create_snapshot(&self, volume: &VolumeId) -> SnapshotId {
-        let id = SnapshotId::from(self.world.ids.random());
+    pub async fn revert(&self, volume: &VolumeId, snapshot: &SnapshotId) {
+        let mut repository = self.database.begin().await.unwrap();
+        let (from, to, now) = (VolumeStatus::Available, VolumeStatus::Reverting, self.world.now());
+        assert!(repository.change_volume(volume, from, to, &VolumeChange::default(), now).await.unwrap());
+        let (from, to) = (SnapshotStatus::Available, SnapshotStatus::Restoring);
+        assert!(repository.change_snapshot(snapshot, from, to, now).await.unwrap());
+        let task = Task::RevertVolume { volume_id: volume.clone(), snapshot_id: snapshot.clone() };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+    }
+
+    /// An image on the pool that is no volume, of so many GiB; its name.
+    pub async fn lay(&self, size: i64) -> String {
+        let id = self.world.ids.random();
+        self.note(&id);
+        let (name, size) = (format!("disk-{id}"), Gib::new(size).unwrap().bytes());
+        self.stores.volumes.first().store.create(&name, size, 4 << 20).await.unwrap();
+        name
+    }
+
+    /// A snapshot on the pool that is no snapshot of the volume's.
+    pub async fn lay_snapshot(&self, volume: &VolumeId, name: &str) {
+        let image = workflows::names::volume(volume);
+        let image = self.stores.volumes.first().store.open(&image, OpenMode::ReadWrite).await.unwrap();
+        image.create_snapshot(name).await.unwrap();
+        image.close().await.unwrap();
+    }
+
+    pub async fn manage_volume(&self, source: &str, size: i64) -> VolumeId {
+        let id = VolumeId::from(self.world.ids.random());
         self.note(&id);
         let mut repository = self.database.begin().await.unwrap();
-        let snapshot = Snapshot {
-            id: id.clone(),
+        let volume = self.volume_row(&mut repository, id.clone(), VolumeStatus::Managing, size).await;
+        repository.add_volume(&volume).await.unwrap();
+        let task = Task::ManageVolume { volume_id: id.clone(), source: source.to_owned() };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+        id
+    }
+
+    pub async fn unmanage_volume(&self, id: &VolumeId) {
+        let mut repository = self.database.begin().await.unwrap();
+        let (from, to, now) = (VolumeStatus::Available, VolumeStatus::Unmanaging, self.world.now());
+        assert!(repository.change_volume(id, from, to, &VolumeChange::default(), now).await.unwrap());
+        let task = Task::UnmanageVolume { volume_id: id.clone() };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+    }
+
+    pub async fn manage_snapshot(&self, volume: &VolumeId, source: &str) -> SnapshotId {
+        let snapshot = self.snapshot_row(volume);
+        let id = snapshot.id.clone();
+        let mut repository = self.database.begin().await.unwrap();
+        repository.add_snapshot(&snapshot).await.unwrap();
+        let task = Task::ManageSnapshot {
+            snapshot_id: id.clone(),
+            volume_id: volume.clone(),
+            source: source.to_owned(),
+            was_protected: false,
+        };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+        id
+    }
+
+    pub async fn unmanage_snapshot(&self, id: &SnapshotId) {
+        let mut repository = self.database.begin().await.unwrap();
+        let row = repository.snapshot(id).await.unwrap().unwrap();
+        let (from, to, now) = (SnapshotStatus::Available, SnapshotStatus::Unmanaging, self.world.now());
+        assert!(repository.change_snapshot(id, from, to, now).await.unwrap());
+        let task = Task::UnmanageSnapshot { snapshot_id: id.clone(), volume_id: row.volume_id };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+    }
+
+    /// Takes from the pool what is ours and no row names, as an administrator would: what was unmanaged, and what was
+    /// never managed.
+    pub async fn clear_by_hand(&self) {
+        let store = &self.stores.volumes.first().store;
+        let ours: Vec<String> = self.ids.lock().unwrap().iter().cloned().collect();
+        let is_ours = |name: &str| ours.iter().any(|id| name.contains(id.as_str()));
+        let volumes: Vec<_> =
+            self.volumes().await.iter().map(|row| workflows::names::volume(&row.id)).collect();
+        let snapshots: Vec<_> =
+            self.snapshots().await.iter().map(|row| workflows::names::snapshot(&row.id)).collect();
+        for name in store.list().await.unwrap().into_iter().filter(|name| is_ours(name)) {
+            let image = store.open(&name, OpenMode::ReadWrite).await.unwrap();
+            for snapshot in image.snapshots().await.unwrap() {
+                let is_users = snapshot.name == "by-hand" || snapshot.name.starts_with("snapshot-");
+                if is_users && !snapshots.contains(&snapshot.name) {
+                    assert!(!snapshot.protected, "{} is protected", snapshot.name);
+                    image.remove_snapshot(&snapshot.name).await.unwrap();
+                }
+            }
+            image.close().await.unwrap();
+            drop(image);
+            let is_volume = workflows::names::volume_of(&name).is_some();
+            if name.starts_with("disk-") || is_volume && !volumes.contains(&name) {
+                store.remove(&name, &Progress::new()).await.unwrap();
+            }
+        }
+    }
+
+    pub async fn create_snapshot(&self, volume: &VolumeId) -> SnapshotId {
+        let snapshot = self.snapshot_row(volume);
+        let id = snapshot.id.clone();
+        let mut repository = self.database.begin().await.unwrap();
+        repository.add_snapshot(&snapshot).await.unwrap();
+        let task = Task::CreateSnapshot { snapshot_id: id.clone(), volume_id: volume.clone() };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+        id
+    }
+
+    fn snapshot_row(&self, volume: &VolumeId) -> Snapshot {
+        let id = SnapshotId::from(self.world.ids.random());
+        self.note(&id);
+        Snapshot {
+            id,
             volume_id: volume.clone(),
             project_id: ProjectId("p".into()),
             user_id: UserId("u".into()),
@@ -406,15 +536,11 @@ impl House {
             size: Gib::new(1).unwrap(),
             status: SnapshotStatus::Creating,
             previous_status: None,
+            progress: None,
             metadata: Json(BTreeMap::new()),
             created_at: self.world.now(),
             updated_at: None,
-        };
-        repository.add_snapshot(&snapshot).await.unwrap();
-        let task = Task::CreateSnapshot { snapshot_id: id.clone(), volume_id: volume.clone() };
-        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
-        repository.commit().await.unwrap();
-        id
+        }
     }
 
     pub async fn snapshot(&self, volume: &VolumeId) -> SnapshotId {

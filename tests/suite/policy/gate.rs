@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use pumice::identity::policy;
-use pumice::model::{ImageStatus, MemberStatus};
+use pumice::model::{ImageStatus, MemberStatus, SnapshotStatus};
 use serde_json::{Value, json};
 
 use super::stage::{ADMIN, Api, OURS, PLAYERS, Player, Stage, THEIRS};
@@ -27,25 +27,36 @@ impl Route {
 }
 
 /// Actions that are there.
-const ACTIONS: [(&str, &str); 20] = [
+const ACTIONS: [(&str, &str); 31] = [
+    ("/v3/snapshots/{snapshot_id}/action", "os-force_delete"),
+    ("/v3/snapshots/{snapshot_id}/action", "os-reset_status"),
+    ("/v3/snapshots/{snapshot_id}/action", "os-unmanage"),
+    ("/v3/snapshots/{snapshot_id}/action", "os-update_snapshot_status"),
     ("/v3/volumes/{volume_id}/action", "os-attach"),
     ("/v3/volumes/{volume_id}/action", "os-begin_detaching"),
     ("/v3/volumes/{volume_id}/action", "os-detach"),
     ("/v3/volumes/{volume_id}/action", "os-extend"),
     ("/v3/volumes/{volume_id}/action", "os-extend_volume_completion"),
+    ("/v3/volumes/{volume_id}/action", "os-force_delete"),
     ("/v3/volumes/{volume_id}/action", "os-force_detach"),
     ("/v3/volumes/{volume_id}/action", "os-initialize_connection"),
     ("/v3/volumes/{volume_id}/action", "os-migrate_volume"),
     ("/v3/volumes/{volume_id}/action", "os-migrate_volume_completion"),
     ("/v3/volumes/{volume_id}/action", "os-reserve"),
+    ("/v3/volumes/{volume_id}/action", "os-reset_status"),
     ("/v3/volumes/{volume_id}/action", "os-retype"),
     ("/v3/volumes/{volume_id}/action", "os-roll_detaching"),
     ("/v3/volumes/{volume_id}/action", "os-set_bootable"),
+    ("/v3/volumes/{volume_id}/action", "os-set_image_metadata"),
+    ("/v3/volumes/{volume_id}/action", "os-show_image_metadata"),
     ("/v3/volumes/{volume_id}/action", "os-terminate_connection"),
+    ("/v3/volumes/{volume_id}/action", "os-unmanage"),
     ("/v3/volumes/{volume_id}/action", "os-unreserve"),
+    ("/v3/volumes/{volume_id}/action", "os-unset_image_metadata"),
     ("/v3/volumes/{volume_id}/action", "os-update_readonly_flag"),
     ("/v3/volumes/{volume_id}/action", "os-volume_upload_image"),
     ("/v3/volumes/{volume_id}/action", "os-reimage"),
+    ("/v3/volumes/{volume_id}/action", "revert"),
     ("/v3/types/{type_id}/action", "addProjectAccess"),
     ("/v3/types/{type_id}/action", "removeProjectAccess"),
 ];
@@ -82,8 +93,7 @@ const OPEN: [&str; 29] = [
     "GET /v3/os-availability-zone",
     // The limits themselves; what is used of them is a rule's.
     "GET /v3/limits",
-    // None of its actions is there yet.
-    "POST /v3/snapshots/{snapshot_id}/action",
+    "GET /v3/resource_filters",
 ];
 
 fn routes() -> Vec<Route> {
@@ -145,18 +155,46 @@ async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
             .replace("{resource_type}", "r")
             .replace("{tag}", tag);
     }
+    let mut wanted = body(stage, route).await;
     if path.contains("{volume_id}") {
-        let id = stage.volume(OURS).await;
+        let id = match route.action {
+            Some("revert") => {
+                let snapshot = stage.snapshot(OURS).await;
+                wanted = json(json!({"revert": {"snapshot_id": snapshot}}));
+                stage.volume_of(&snapshot).await
+            }
+            _ => stage.volume(OURS).await,
+        };
         if route.action == Some("os-begin_detaching") {
             stage.attach(&id, None).await;
         }
-        path = path.replace("{volume_id}", id.as_str());
+        path = path.replace("{volume_id}", id.as_str()).replace("/encryption/{key}", "/encryption/provider");
+        if path.ends_with("/encryption/provider") {
+            stage.encrypt(&stage.type_of(&id).await).await;
+        }
     }
     if path.contains("{attachment_id}") {
         path = path.replace("{attachment_id}", stage.attachment(OURS).await.as_str());
     }
     if path.contains("{snapshot_id}") {
-        path = path.replace("{snapshot_id}", stage.snapshot(OURS).await.as_str());
+        let id = stage.snapshot(OURS).await;
+        if route.action == Some("os-update_snapshot_status") {
+            stage.site.reset_snapshot(id.as_str(), SnapshotStatus::Creating).await;
+        }
+        path = path.replace("{snapshot_id}", id.as_str());
+    }
+    if path.contains("{transfer_id}") {
+        let (id, key) = stage.transfer(OURS).await;
+        path = path.replace("{transfer_id}", id.as_str());
+        if path.ends_with("/accept") {
+            wanted = json(json!({"accept": {"auth_key": key}}));
+        }
+    }
+    if path.contains("{message_id}") {
+        path = path.replace("{message_id}", stage.message(OURS).await.as_str());
+    }
+    if path.contains("manag") && route.method == "GET" {
+        path.push_str("?host=pumice@directory");
     }
     if path.contains("{id}") {
         path = path.replace("{id}", stage.job(OURS).await.as_str());
@@ -198,7 +236,7 @@ async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
         Api::Volume => call.version(71),
         Api::Image | Api::Pumice => call,
     };
-    let call = match body(stage, route).await {
+    let call = match wanted {
         None => call,
         Some(("application/json", body)) => call.json(&body),
         Some(("application/octet-stream", _)) => {
@@ -211,8 +249,13 @@ async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
 
 const TAG: &str = "/v2/metadefs/namespaces/{namespace}/tags/{tag}";
 
-async fn body(stage: &Stage, route: &Route) -> Option<(&'static str, Value)> {
-    let json = |body| Some(("application/json", body));
+type Wanted = Option<(&'static str, Value)>;
+
+fn json(body: Value) -> Wanted {
+    Some(("application/json", body))
+}
+
+async fn body(stage: &Stage, route: &Route) -> Wanted {
     match (route.method.as_str(), route.path.as_str(), route.action) {
         ("POST", "/v2/images/{image_id}/import", _) => {
             json(json!({"method": {"name": "web-download", "uri": "http://192.88.99.1/"}}))
@@ -291,13 +334,34 @@ async fn body(stage: &Stage, route: &Route) -> Option<(&'static str, Value)> {
             let new_volume = stage.volume(OURS).await;
             json(json!({"os-migrate_volume_completion": {"new_volume": new_volume.as_str()}}))
         }
-        ("POST", "/v3/volumes/{volume_id}/action", Some(action)) if action != "os-extend" => {
-            json(json!({action: {}}))
-        }
         ("POST", _, Some("addProjectAccess")) => json(json!({"addProjectAccess": {"project": OURS}})),
         ("POST", _, Some("removeProjectAccess")) => json(json!({"removeProjectAccess": {"project": THEIRS}})),
         ("POST", _, Some("os-extend")) => json(json!({"os-extend": {"new_size": 2}})),
-        ("POST", "/v3/snapshots/{snapshot_id}/action", _) => json(json!({"os-reset_status": {}})),
+        ("POST", _, Some("os-reset_status")) => json(json!({"os-reset_status": {"status": "error"}})),
+        ("POST", _, Some("os-update_snapshot_status")) => {
+            json(json!({"os-update_snapshot_status": {"status": "available"}}))
+        }
+        ("POST", _, Some("os-set_image_metadata")) => {
+            json(json!({"os-set_image_metadata": {"metadata": {"a": "b"}}}))
+        }
+        ("POST", _, Some("os-unset_image_metadata")) => {
+            json(json!({"os-unset_image_metadata": {"key": "k"}}))
+        }
+        ("POST", _, Some(action)) => json(json!({ action: {} })),
+        ("POST", "/v3/volume-transfers" | "/v3/os-volume-transfer", _) => {
+            json(json!({"transfer": {"volume_id": stage.volume(OURS).await}}))
+        }
+        ("POST", "/v3/manageable_volumes" | "/v3/os-volume-manage", _) => {
+            let name = stage.new_name();
+            let store = &stage.app().stores.volumes.first().store;
+            store.create(&name, pumice::model::GIB, 4 << 20).await.unwrap();
+            json(json!({"volume": {"host": "pumice@directory", "ref": {"source-name": name}}}))
+        }
+        ("POST", "/v3/manageable_snapshots" | "/v3/os-snapshot-manage", _) => {
+            let volume_id = stage.volume(OURS).await;
+            stage.lay_snapshot(&volume_id, "by-hand").await;
+            json(json!({"snapshot": {"volume_id": volume_id, "ref": {"source-name": "by-hand"}}}))
+        }
         ("PUT", "/v3/volumes/{volume_id}", _) => json(json!({"volume": {"name": "another"}})),
         ("PUT", "/v3/snapshots/{snapshot_id}", _) => json(json!({"snapshot": {"name": "another"}})),
         ("PUT" | "POST", path, _) if path.ends_with("/metadata") => json(json!({"metadata": {"a": "b"}})),

@@ -6,18 +6,22 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
+use openssl::hash::MessageDigest;
+use openssl::pkey::PKey;
+use openssl::sign::Signer;
+use pumice::block::OpenMode;
 use pumice::config::Config;
 use pumice::db::{
-    Attachment, DefaultVolumeType, Encryption, Image, ImageMember, MetadefItem, MetadefNamespace, NewJob,
-    QosSpecs, Resource, Snapshot, Volume, VolumeType,
+    Attachment, DefaultVolumeType, Encryption, Image, ImageMember, Message, MetadefItem, MetadefNamespace,
+    NewJob, QosSpecs, Resource, Snapshot, Transfer, Volume, VolumeType,
 };
 use pumice::http::App;
 use pumice::identity::{Authority, Caller};
 use pumice::jobs::{self, Origin, Task, VolumeSource};
 use pumice::model::{
     Access, AttachMode, AttachmentId, AttachmentStatus, Connection, EncryptionId, Gib, ImageId, ImageStatus,
-    JobId, MemberStatus, MetadefItemId, MetadefKind, MetadefNamespaceId, ProjectId, QosSpecsId, SnapshotId,
-    SnapshotStatus, UserId, VolumeId, VolumeStatus, VolumeTypeId,
+    JobId, MemberStatus, MessageId, MetadefItemId, MetadefKind, MetadefNamespaceId, ProjectId, QosSpecsId,
+    SnapshotId, SnapshotStatus, TransferId, UserId, VolumeId, VolumeStatus, VolumeTypeId,
 };
 use sqlx::types::Json;
 use tower::ServiceExt;
@@ -139,7 +143,7 @@ impl Stage {
             image_id: None,
             metadata: Json(BTreeMap::from([("k".to_owned(), "v".to_owned())])),
             admin_metadata: Json(BTreeMap::new()),
-            image_metadata: None,
+            image_metadata: Some(Json(BTreeMap::from([("k".to_owned(), "v".to_owned())]))),
             created_at: world.now(),
             updated_at: None,
         };
@@ -216,6 +220,7 @@ impl Stage {
             size: Gib::new(1).unwrap(),
             status: SnapshotStatus::Available,
             previous_status: None,
+            progress: None,
             metadata: Json(BTreeMap::from([("k".to_owned(), "v".to_owned())])),
             created_at: world.now(),
             updated_at: None,
@@ -224,6 +229,65 @@ impl Stage {
         repository.add_snapshot(&snapshot).await.unwrap();
         repository.commit().await.unwrap();
         id
+    }
+
+    pub async fn volume_of(&self, snapshot: &SnapshotId) -> VolumeId {
+        self.app().database.read().await.unwrap().snapshot(snapshot).await.unwrap().unwrap().volume_id
+    }
+
+    pub async fn type_of(&self, volume: &VolumeId) -> VolumeTypeId {
+        self.app().database.read().await.unwrap().volume(volume).await.unwrap().unwrap().volume_type_id
+    }
+
+    /// On the pool alone, with the image of its volume.
+    pub async fn lay_snapshot(&self, volume: &VolumeId, name: &str) {
+        let (store, image) =
+            (&self.app().stores.volumes.first().store, pumice::workflows::names::volume(volume));
+        store.create(&image, pumice::model::GIB, 4 << 20).await.unwrap();
+        let image = store.open(&image, OpenMode::ReadWrite).await.unwrap();
+        image.create_snapshot(name).await.unwrap();
+        image.close().await.unwrap();
+    }
+
+    /// A transfer of a volume of this project, and its key.
+    pub async fn transfer(&self, project: &str) -> (TransferId, &'static str) {
+        let (world, key) = (&self.app().world, "0123456789abcdef");
+        let salt = PKey::hmac(b"salt").unwrap();
+        let mut signer = Signer::new(MessageDigest::sha256(), &salt).unwrap();
+        let hash = signer.sign_oneshot_to_vec(key.as_bytes()).unwrap();
+        let transfer = Transfer {
+            id: TransferId::from(world.ids.random()),
+            volume_id: self.volume(project).await,
+            source_project_id: ProjectId(project.to_owned()),
+            name: None,
+            salt: "salt".to_owned(),
+            key_hash: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            no_snapshots: false,
+            created_at: world.now(),
+        };
+        self.site.reset_volume(transfer.volume_id.as_str(), VolumeStatus::AwaitingTransfer).await;
+        let mut repository = self.app().database.begin().await.unwrap();
+        repository.add_transfer(&transfer).await.unwrap();
+        repository.commit().await.unwrap();
+        (transfer.id, key)
+    }
+
+    pub async fn message(&self, project: &str) -> MessageId {
+        let world = &self.app().world;
+        let message = Message {
+            id: MessageId::from(world.ids.random()),
+            project_id: ProjectId(project.to_owned()),
+            request_id: None,
+            resource_type: "VOLUME".to_owned(),
+            resource_uuid: None,
+            event_id: "VOLUME_VOLUME_008_012".to_owned(),
+            message_level: "ERROR".to_owned(),
+            created_at: world.now(),
+        };
+        let mut repository = self.app().database.begin().await.unwrap();
+        repository.add_message(&message).await.unwrap();
+        repository.commit().await.unwrap();
+        message.id
     }
 
     /// A name that nothing has.
@@ -254,8 +318,12 @@ impl Stage {
         id
     }
 
+    /// Once is enough.
     pub async fn encrypt(&self, volume_type: &VolumeTypeId) {
         let world = &self.app().world;
+        if self.app().database.read().await.unwrap().encryption(volume_type).await.unwrap().is_some() {
+            return;
+        }
         let encryption = Encryption {
             volume_type_id: volume_type.clone(),
             id: EncryptionId::from(world.ids.random()),

@@ -36,6 +36,11 @@ enum Ask {
     DeleteVolumeWithClone,
     DeleteClone,
     ExtendVolume,
+    RevertVolume,
+    ManageVolume,
+    UnmanageVolume,
+    ManageSnapshot,
+    UnmanageSnapshot,
     MigrateVolume,
     RetypeVolume,
     CreateSnapshot,
@@ -95,6 +100,11 @@ const CASES: &[Case] = &[
     Case { kind: "delete_volume", steps: &["remove", "release"], ask: Ask::DeleteVolumeWithClone },
     Case { kind: "delete_volume", steps: &["remove", "release"], ask: Ask::DeleteClone },
     Case { kind: "extend_volume", steps: &["resize"], ask: Ask::ExtendVolume },
+    Case { kind: "revert_volume", steps: &["roll_back"], ask: Ask::RevertVolume },
+    Case { kind: "manage_volume", steps: &["rename", "check"], ask: Ask::ManageVolume },
+    Case { kind: "unmanage_volume", steps: &[], ask: Ask::UnmanageVolume },
+    Case { kind: "manage_snapshot", steps: &["rename", "protect"], ask: Ask::ManageSnapshot },
+    Case { kind: "unmanage_snapshot", steps: &["unprotect"], ask: Ask::UnmanageSnapshot },
     Case {
         kind: "migrate_volume",
         steps: &["create", "copy", "prove", "limit", "switch", "leave"],
@@ -186,6 +196,12 @@ async fn survive(store: StoreKind, case: &Case, faults: &[(Moment, Fault)]) {
     house.settle().await;
     assert!(plan.all_happened(), "{faults:?} of {:?} never happened", case.kind);
     house.assert_settled().await;
+    if matches!(
+        case.ask,
+        Ask::ManageVolume | Ask::UnmanageVolume | Ask::ManageSnapshot | Ask::UnmanageSnapshot
+    ) {
+        house.clear_by_hand().await;
+    }
     house.assert_nothing_is_left().await;
     house.stop().await;
 }
@@ -279,6 +295,36 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
             let volume = house.volume(VolumeSource::Empty, 1).await;
             plan.arm();
             house.extend_volume(&volume, 3).await;
+        }
+        Ask::RevertVolume => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            house.write(&volume, 4096, &pattern(10_000, 9)).await;
+            let snapshot = house.snapshot(&volume).await;
+            house.write(&volume, 4096, &pattern(10_000, 10)).await;
+            plan.arm();
+            house.revert(&volume, &snapshot).await;
+        }
+        Ask::ManageVolume => {
+            let disk = house.lay(1).await;
+            plan.arm();
+            house.manage_volume(&disk, 1).await;
+        }
+        Ask::UnmanageVolume => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            plan.arm();
+            house.unmanage_volume(&volume).await;
+        }
+        Ask::ManageSnapshot => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            house.lay_snapshot(&volume, "by-hand").await;
+            plan.arm();
+            house.manage_snapshot(&volume, "by-hand").await;
+        }
+        Ask::UnmanageSnapshot => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            let snapshot = house.snapshot(&volume).await;
+            plan.arm();
+            house.unmanage_snapshot(&snapshot).await;
         }
         Ask::MigrateVolume => {
             let volume = house.volume(VolumeSource::Empty, 1).await;

@@ -5,6 +5,8 @@ mod bytes;
 mod deletes;
 mod generic;
 mod imports;
+mod manage;
+mod messages;
 mod moves;
 mod seals;
 mod uploads;

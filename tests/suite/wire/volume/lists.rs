@@ -215,6 +215,17 @@ async fn volumes_are_filtered() {
         ("all_tenants=1&project_id=other".to_owned(), vec![]),
         ("user_id=00000000000000000000000000000002".to_owned(), vec![&c, &b, &a]),
         ("host=pumice@directory%23rbd".to_owned(), vec![&c, &b, &a]),
+        ("host=pumice@directory".to_owned(), vec![&c, &b, &a]),
+        ("host=pumice".to_owned(), vec![&c, &b, &a]),
+        ("host=pum".to_owned(), vec![]),
+        ("group_id=None".to_owned(), vec![&c, &b, &a]),
+        ("snapshot_id=None".to_owned(), vec![&c, &b, &a]),
+        ("name~=T'".to_owned(), vec![&b]),
+        ("host~=direct".to_owned(), vec![&c, &b, &a]),
+        ("bogus~=x".to_owned(), vec![]),
+        ("glance_metadata={'hw_disk_bus': 'scsi'}".to_owned(), vec![&c]),
+        ("glance_metadata={'hw_disk_bus': 'ide'}".to_owned(), vec![]),
+        ("glance_metadata=x".to_owned(), vec![]),
         (format!("id={b}"), vec![&b]),
         (format!("created_at=gt:{made}"), vec![&c]),
         (format!("created_at=gte:{made}"), vec![&c, &b]),
@@ -244,6 +255,43 @@ async fn volumes_are_filtered() {
     }
     let lenient = site.volume("GET", "/v3/volumes?bootable=perhaps").version(1).send().await.expect(200);
     assert_eq!(ids_of(&lenient.json(), "volumes"), [c]);
+    // Before their versions nobody looks at them.
+    for (version, query) in [
+        (3, "glance_metadata=x"),
+        (9, "group_id=x"),
+        (59, "created_at=x"),
+        (59, "updated_at=x"),
+        (64, "consumes_quota=false"),
+    ] {
+        for (version, found) in [(version, 3), (version + 1, 0)] {
+            let call = site.volume("GET", &format!("/v3/volumes?{query}")).version(version);
+            let answer = call.send().await;
+            let length = if answer.status == 200 { ids_of(&answer.json(), "volumes").len() } else { 0 };
+            assert_eq!(length, found, "{query} at 3.{version}: {}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_everybody_may_filter_by_is_told() {
+    let site = Site::new().await;
+    let all = site.get("/v3/resource_filters").await.expect(200).json()["resource_filters"].clone();
+    let named: Vec<&str> =
+        all.as_array().unwrap().iter().map(|one| one["resource"].as_str().unwrap()).collect();
+    for resource in ["volume", "snapshot", "message", "volume_type"] {
+        assert!(named.contains(&resource), "{named:?}");
+    }
+    let one = site.get("/v3/resource_filters?resource=snapshot").await.expect(200);
+    assert_eq!(
+        one.text(),
+        concat!(
+            r#"{"resource_filters":[{"resource":"snapshot","filters":["name","status","volume_id","metadata","#,
+            r#""availability_zone","consumes_quota"]}]}"#
+        )
+    );
+    assert_eq!(site.get("/v3/resource_filters?resource=x").await.text(), r#"{"resource_filters":[]}"#);
+    let early = site.volume("GET", "/v3/resource_filters").version(32).send().await.expect(404);
+    assert_eq!(early.text(), fault("itemNotFound", 404, "The resource could not be found."));
 }
 
 #[tokio::test]
@@ -266,6 +314,9 @@ async fn snapshots_are_filtered_and_paged() {
         ("availability_zone=mars".to_owned(), vec![]),
         ("consumes_quota=false".to_owned(), vec![]),
         ("bogus=1".to_owned(), vec![]),
+        ("name~=Y".to_owned(), vec![1]),
+        ("bogus~=Y".to_owned(), vec![]),
+        ("user_id=00000000000000000000000000000002".to_owned(), vec![2, 1, 0]),
         ("sort=name:asc".to_owned(), vec![0, 2, 1]),
         ("sort=volume_size".to_owned(), vec![2, 1, 0]),
     ] {

@@ -427,12 +427,10 @@ async fn actions_that_are_not_there_say_so() {
     let later = site.post(&path, json!({"os-unmanage": null})).await.expect(501);
     let message = "The action os-unmanage is not implemented.";
     assert_eq!(later.text(), fault("notImplemented", 501, message));
-    for (version, status) in [(39, 404), (40, 501)] {
-        let revert = site.volume("POST", &path).version(version).json(&json!({"revert": {}}));
-        revert.send().await.expect(status);
+    for (version, status) in [(67, 404), (68, 501)] {
+        let reimage = site.volume("POST", &path).version(version).json(&json!({"os-reimage": {}}));
+        reimage.send().await.expect(status);
     }
-    let snapshot = site.post("/v3/snapshots/x/action", json!({"os-reset_status": {}})).await;
-    snapshot.expect(501);
     assert_refused(
         &site.post("/v3/snapshots/x/action", json!({"os-extend": {}})).await,
         &format!("There is no such action: os-extend. {hint}"),

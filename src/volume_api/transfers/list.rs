@@ -1,0 +1,151 @@
+//! `GET /volume-transfers`, `GET /volume-transfers/detail`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::super::fault::{Fault, answer};
+use super::super::links::NextLink;
+use super::super::microversion::Microversion;
+use super::super::paging::{PARAMETERS, Paging};
+use super::super::python;
+use super::super::request::Call;
+use super::find;
+use super::view::{COLLECTION, Details, Summaries, Summary, View};
+use crate::db::{Direction, SortKey, Transfer, TransferFilter};
+use crate::http::App;
+use crate::identity::policy::volume as rules;
+
+#[utoipa::path(
+    get, path = "/v3/volume-transfers", tag = "transfers", operation_id = "list_transfers",
+    params(
+        ("limit" = Option<i64>, Query, description = "Since 3.59, like the other three"),
+        ("marker" = Option<String>, Query), ("offset" = Option<i64>, Query),
+        ("sort" = Option<String>, Query, description = "`key[:asc|:desc],...`"),
+        ("all_tenants" = Option<bool>, Query, description = "For administrators"),
+        ("name" = Option<String>, Query), ("volume_id" = Option<String>, Query),
+    ),
+    responses(
+        (status = 200, body = Summaries),
+        (status = 400, description = "A parameter is not usable"),
+        (status = 403, description = "The policy does not allow it"),
+    ),
+)]
+pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault> {
+    let has_pages = call.version >= Microversion::TRANSFER_PAGES;
+    search(&app, &call, has_pages).await.map(|found| found.summaries(&call))
+}
+
+#[utoipa::path(
+    get, path = "/v3/volume-transfers/detail", tag = "transfers", operation_id = "list_transfers_in_detail",
+    description = "Takes the parameters of the list without detail.",
+    responses(
+        (status = 200, body = Details),
+        (status = 400, description = "A parameter is not usable"),
+        (status = 403, description = "The policy does not allow it"),
+    ),
+)]
+pub async fn detail(State(app): State<App>, call: Call) -> Result<Response, Fault> {
+    let has_pages = call.version >= Microversion::TRANSFER_PAGES;
+    search(&app, &call, has_pages).await.map(|found| found.details(&call))
+}
+
+#[utoipa::path(
+    get, path = "/v3/os-volume-transfer", tag = "transfers", operation_id = "list_transfers_by_old_name",
+    description = "Oldest first, without pages: with one of their parameters it finds nothing.",
+    responses((status = 200, body = Summaries), (status = 403, description = "The policy does not allow it")),
+)]
+pub async fn old_list(State(app): State<App>, call: Call) -> Result<Response, Fault> {
+    search(&app, &call, false).await.map(|found| found.summaries(&call))
+}
+
+#[utoipa::path(
+    get, path = "/v3/os-volume-transfer/detail", tag = "transfers",
+    operation_id = "list_transfers_in_detail_by_old_name",
+    responses((status = 200, body = Details), (status = 403, description = "The policy does not allow it")),
+)]
+pub async fn old_detail(State(app): State<App>, call: Call) -> Result<Response, Fault> {
+    search(&app, &call, false).await.map(|found| found.details(&call))
+}
+
+struct Found {
+    transfers: Vec<Transfer>,
+    next: Option<[NextLink; 1]>,
+}
+
+impl Found {
+    fn summaries(self, call: &Call) -> Response {
+        let transfers = self.transfers.iter().map(|transfer| Summary::new(transfer, call)).collect();
+        answer(StatusCode::OK, &Summaries { transfers, transfers_links: self.next })
+    }
+
+    fn details(self, call: &Call) -> Response {
+        let transfers = self.transfers.iter().map(|transfer| View::new(transfer, call)).collect();
+        answer(StatusCode::OK, &Details { transfers, transfers_links: self.next })
+    }
+}
+
+async fn search(app: &App, call: &Call, has_pages: bool) -> Result<Found, Fault> {
+    let most = app.config.volumes.osapi_max_limit;
+    let paging = if has_pages { Paging::parse(&call.query, most, column)? } else { oldest_first(most) };
+    call.check_own(rules::GET_ALL_TRANSFERS)?;
+    let Some(filter) = filter(call, has_pages) else {
+        return Ok(Found { transfers: Vec::new(), next: None });
+    };
+    let mut repository = app.database.read().await?;
+    if let Some(marker) = &paging.marker {
+        find(&mut repository, call, marker).await?;
+    }
+    let transfers = repository.transfers(&filter, &paging.page()).await?;
+    let last = transfers.last().map(|transfer| transfer.id.as_str());
+    let next = paging.next(call, COLLECTION, transfers.len(), None, last);
+    Ok(Found { transfers, next })
+}
+
+fn oldest_first(most: u32) -> Paging {
+    let ascending = |column| SortKey { column, direction: Direction::Ascending };
+    Paging {
+        limit: i64::from(most),
+        marker: None,
+        offset: 0,
+        sort: vec![ascending("created_at"), ascending("id")],
+    }
+}
+
+/// The column behind a sort key.
+fn column(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "id" => "id",
+        "name" | "display_name" => "name",
+        "volume_id" => "volume_id",
+        "created_at" => "created_at",
+        _ => return None,
+    })
+}
+
+/// `None`: what is asked for is nowhere.
+fn filter(call: &Call, has_pages: bool) -> Option<TransferFilter> {
+    let mut filter = TransferFilter::default();
+    // Unlike elsewhere, what is no truth value is no refusal either.
+    let everywhere = call.query.last("all_tenants").and_then(python::boolean) == Some(true);
+    if !(call.guard.is_admin() && everywhere) {
+        filter.source_project_id = Some(call.context.project_id.to_string());
+    }
+    for (key, value) in call.query.0.iter().map(|(key, value)| (key.as_str(), value.as_str())) {
+        match key {
+            "all_tenants" => {}
+            // Of those who see one project it is that one, whatever they say.
+            "project_id" => {
+                filter.source_project_id.get_or_insert_with(|| value.to_owned());
+            }
+            "id" => filter.texts.push(("id", value.to_owned())),
+            "name" | "display_name" => filter.texts.push(("name", value.to_owned())),
+            "volume_id" => filter.texts.push(("volume_id", value.to_owned())),
+            "source_project_id" => filter.texts.push(("source_project_id", value.to_owned())),
+            "no_snapshots" => filter.no_snapshots = Some(python::boolean(value)?),
+            key if has_pages && PARAMETERS.contains(&key) => {}
+            _ => return None,
+        }
+    }
+    Some(filter)
+}

@@ -1,0 +1,87 @@
+//! An image that lies on the pool becomes a volume: it gets the volume's name. When that fails it has its own name again.
+
+use async_trait::async_trait;
+
+use super::{Context, names};
+use crate::block::{ErrorKind, Missing, OpenMode};
+use crate::db::{self, Repository, VolumeChange};
+use crate::jobs::{Cause, Run, StepError, Workflow};
+use crate::model::{VolumeId, VolumeStatus};
+
+pub(super) struct ManageVolume {
+    context: Context,
+    id: VolumeId,
+    source: String,
+}
+
+impl ManageVolume {
+    pub(super) fn new(context: Context, id: VolumeId, source: String) -> Self {
+        Self { context, id, source }
+    }
+
+    async fn rename(&self, run: &Run) -> Result<(), StepError> {
+        let store = self.context.store_of(&self.id, run).await?;
+        match store.rename(&self.source, &names::volume(&self.id)).await {
+            // Nothing else has that name: an earlier run of this step gave it.
+            Err(error) if error.kind == ErrorKind::Exists => Ok(()),
+            Err(error) if error.kind == ErrorKind::NotFound => self.size(run).await.map(drop),
+            other => Ok(other?),
+        }
+    }
+
+    /// In bytes, under the volume's name.
+    async fn size(&self, run: &Run) -> Result<u64, StepError> {
+        let store = self.context.store_of(&self.id, run).await?;
+        let image = store.open(&names::volume(&self.id), OpenMode::ReadOnly).await?;
+        let size = image.size().await;
+        image.close().await?;
+        Ok(size?)
+    }
+
+    /// It may have become another size, or another image, since the request looked at it.
+    async fn check(&self, run: &Run) -> Result<(), StepError> {
+        let row = run.database.read().await?.volume(&self.id).await?;
+        let row = row.ok_or_else(|| StepError::fatal("The volume is not there any more."))?;
+        if self.size(run).await? == row.size.bytes() {
+            Ok(())
+        } else {
+            Err(StepError::fatal("The image has another size than it had when the volume was asked for."))
+        }
+    }
+
+    async fn leave(&self, repository: &mut Repository, run: &Run, status: VolumeStatus) -> db::Result<()> {
+        let (from, change) = (VolumeStatus::Managing, VolumeChange::default());
+        repository.change_volume(&self.id, from, status, &change, run.now()).await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Workflow for ManageVolume {
+    fn steps(&self) -> &'static [&'static str] {
+        &["rename", "check"]
+    }
+
+    async fn run(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
+        match step {
+            "rename" => self.rename(run).await,
+            _ => self.check(run).await,
+        }
+    }
+
+    async fn undo(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
+        if step == "rename" {
+            let store = self.context.store_of(&self.id, run).await?;
+            store.rename(&names::volume(&self.id), &self.source).await.or_missing()?;
+        }
+        Ok(())
+    }
+
+    async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
+        self.leave(repository, run, VolumeStatus::Available).await
+    }
+
+    async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
+        self.leave(repository, run, VolumeStatus::ErrorManaging).await
+    }
+}

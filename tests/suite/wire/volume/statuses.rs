@@ -1,0 +1,435 @@
+//! Which status allows what: everything that can be asked for, in every status. `statuses.txt` says what is accepted, and
+//! what comes of it; all else is refused and changes nothing.
+
+use std::fmt::Write;
+
+use pumice::db::VolumeReset;
+use pumice::model::{SnapshotId, SnapshotStatus, VolumeId, VolumeStatus};
+use serde_json::{Value, json};
+
+use super::{assert_refused, fault};
+use crate::support::{Answer, Call, Site};
+
+/// A request about the thing with this id.
+#[derive(Clone, Copy)]
+struct Operation {
+    name: &'static str,
+    method: &'static str,
+    /// With `{id}` in it.
+    path: &'static str,
+    version: u16,
+    body: fn(&str) -> Value,
+}
+
+const fn operation(
+    name: &'static str,
+    method: &'static str,
+    path: &'static str,
+    version: u16,
+    body: fn(&str) -> Value,
+) -> Operation {
+    Operation { name, method, path, version, body }
+}
+
+const VOLUME: &str = "/v3/volumes/{id}";
+const VOLUME_ACTION: &str = "/v3/volumes/{id}/action";
+const SNAPSHOT: &str = "/v3/snapshots/{id}";
+const SNAPSHOT_ACTION: &str = "/v3/snapshots/{id}/action";
+
+const ON_VOLUMES: &[Operation] = &[
+    operation("DELETE", "DELETE", VOLUME, 71, |_| Value::Null),
+    operation("DELETE ?force", "DELETE", "/v3/volumes/{id}?force=true", 71, |_| Value::Null),
+    operation("os-force_delete", "POST", VOLUME_ACTION, 71, |_| json!({"os-force_delete": {}})),
+    operation("os-unmanage", "POST", VOLUME_ACTION, 71, |_| json!({"os-unmanage": {}})),
+    operation(
+        "os-reset_status",
+        "POST",
+        VOLUME_ACTION,
+        71,
+        |_| json!({"os-reset_status": {"status": "error"}}),
+    ),
+    operation("PUT", "PUT", VOLUME, 71, |_| json!({"volume": {"name": "another"}})),
+    operation("POST metadata", "POST", "/v3/volumes/{id}/metadata", 71, |_| json!({"metadata": {"k": "v"}})),
+    operation(
+        "os-set_image_metadata",
+        "POST",
+        VOLUME_ACTION,
+        71,
+        |_| json!({"os-set_image_metadata": {"metadata": {"k": "v"}}}),
+    ),
+    operation("os-extend 3.41", "POST", VOLUME_ACTION, 41, |_| json!({"os-extend": {"new_size": 2}})),
+    operation("os-extend 3.42", "POST", VOLUME_ACTION, 42, |_| json!({"os-extend": {"new_size": 2}})),
+    operation(
+        "POST snapshots 3.65",
+        "POST",
+        "/v3/snapshots",
+        65,
+        |id| json!({"snapshot": {"volume_id": id}}),
+    ),
+    operation(
+        "POST snapshots 3.65 force",
+        "POST",
+        "/v3/snapshots",
+        65,
+        |id| json!({"snapshot": {"volume_id": id, "force": true}}),
+    ),
+    operation(
+        "POST snapshots 3.66",
+        "POST",
+        "/v3/snapshots",
+        66,
+        |id| json!({"snapshot": {"volume_id": id}}),
+    ),
+    operation(
+        "POST volumes source_volid",
+        "POST",
+        "/v3/volumes",
+        71,
+        |id| json!({"volume": {"source_volid": id}}),
+    ),
+    operation(
+        "POST volume-transfers",
+        "POST",
+        "/v3/volume-transfers",
+        71,
+        |id| json!({"transfer": {"volume_id": id}}),
+    ),
+];
+
+const ON_SNAPSHOTS: &[Operation] = &[
+    operation("DELETE", "DELETE", SNAPSHOT, 71, |_| Value::Null),
+    operation("os-force_delete", "POST", SNAPSHOT_ACTION, 71, |_| json!({"os-force_delete": {}})),
+    operation("os-unmanage", "POST", SNAPSHOT_ACTION, 71, |_| json!({"os-unmanage": {}})),
+    operation(
+        "os-reset_status",
+        "POST",
+        SNAPSHOT_ACTION,
+        71,
+        |_| json!({"os-reset_status": {"status": "error"}}),
+    ),
+    operation(
+        "os-update_snapshot_status available",
+        "POST",
+        SNAPSHOT_ACTION,
+        71,
+        |_| json!({"os-update_snapshot_status": {"status": "available"}}),
+    ),
+    operation(
+        "os-update_snapshot_status creating",
+        "POST",
+        SNAPSHOT_ACTION,
+        71,
+        |_| json!({"os-update_snapshot_status": {"status": "creating"}}),
+    ),
+    operation(
+        "os-update_snapshot_status error",
+        "POST",
+        SNAPSHOT_ACTION,
+        71,
+        |_| json!({"os-update_snapshot_status": {"status": "error"}}),
+    ),
+    operation(
+        "os-update_snapshot_status deleting",
+        "POST",
+        SNAPSHOT_ACTION,
+        71,
+        |_| json!({"os-update_snapshot_status": {"status": "deleting"}}),
+    ),
+    operation(
+        "os-update_snapshot_status error_deleting",
+        "POST",
+        SNAPSHOT_ACTION,
+        71,
+        |_| json!({"os-update_snapshot_status": {"status": "error_deleting"}}),
+    ),
+    operation("PUT", "PUT", SNAPSHOT, 71, |_| json!({"snapshot": {"name": "another"}})),
+    operation(
+        "POST volumes snapshot_id",
+        "POST",
+        "/v3/volumes",
+        71,
+        |id| json!({"volume": {"snapshot_id": id}}),
+    ),
+];
+
+impl Operation {
+    fn call(&self, site: &Site, id: &str) -> Call {
+        let call = site.volume(self.method, &self.path.replace("{id}", id)).version(self.version);
+        match (self.body)(id) {
+            Value::Null => call,
+            body => call.json(&body),
+        }
+    }
+}
+
+impl Site {
+    /// Whatever the table of moves says.
+    pub async fn reset_volume(&self, id: &str, status: VolumeStatus) {
+        let reset = VolumeReset { status: Some(status), ..VolumeReset::default() };
+        let mut repository = self.app().database.begin().await.unwrap();
+        repository.reset_volume(&VolumeId::parse(id).unwrap(), &reset, self.app().world.now()).await.unwrap();
+        repository.commit().await.unwrap();
+    }
+
+    pub async fn reset_snapshot(&self, id: &str, status: SnapshotStatus) {
+        let mut repository = self.app().database.begin().await.unwrap();
+        let id = SnapshotId::parse(id).unwrap();
+        repository.reset_snapshot(&id, status, self.app().world.now()).await.unwrap();
+        repository.commit().await.unwrap();
+    }
+
+    pub async fn volume_status(&self, id: &str) -> VolumeStatus {
+        self.volume_row(id).await.status
+    }
+
+    pub async fn snapshot_status(&self, id: &str) -> SnapshotStatus {
+        let id = SnapshotId::parse(id).unwrap();
+        self.app().database.read().await.unwrap().snapshot(&id).await.unwrap().unwrap().status
+    }
+}
+
+/// `from`, or `from>to` where it changed; nothing when it was refused.
+fn outcome(operation: &Operation, answer: &Answer, from: &str, to: &str) -> Option<String> {
+    if answer.status.is_success() {
+        return Some(if from == to { from.to_owned() } else { format!("{from}>{to}") });
+    }
+    assert_eq!(answer.status.as_u16(), 400, "{} of {from}: {}", operation.name, answer.text());
+    assert_eq!(from, to, "{} was refused and changed it", operation.name);
+    None
+}
+
+#[tokio::test]
+async fn each_status_allows_what_the_table_says() {
+    let site = Site::new().await;
+    let mut found = String::new();
+    for operation in ON_VOLUMES {
+        let mut accepted = Vec::new();
+        for &status in VolumeStatus::ALL {
+            let id = site.available_volume(json!({"size": 1})).await;
+            site.reset_volume(&id, status).await;
+            let answer = operation.call(&site, &id).send().await;
+            let after = site.volume_status(&id).await;
+            accepted.extend(outcome(operation, &answer, status.as_str(), after.as_str()));
+        }
+        writeln!(found, "volume {}: {}", operation.name, accepted.join(" ")).unwrap();
+    }
+    for operation in ON_SNAPSHOTS {
+        let mut accepted = Vec::new();
+        for &status in SnapshotStatus::ALL {
+            let volume = site.available_volume(json!({"size": 1})).await;
+            let id = site.available_snapshot(&volume).await;
+            site.reset_snapshot(&id, status).await;
+            let answer = operation.call(&site, &id).send().await;
+            let after = site.snapshot_status(&id).await;
+            accepted.extend(outcome(operation, &answer, status.as_str(), after.as_str()));
+        }
+        writeln!(found, "snapshot {}: {}", operation.name, accepted.join(" ")).unwrap();
+    }
+    let table = include_str!("statuses.txt");
+    let expected: String =
+        table.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+    assert!(found == expected, "the statuses allow otherwise than statuses.txt says:\n{found}");
+}
+
+const STATUSES: &str = concat!(
+    "('creating', 'available', 'deleting', 'error', 'error_deleting', 'error_managing', 'managing', 'attaching', ",
+    "'in-use', 'detaching', 'maintenance', 'restoring-backup', 'error_restoring', 'reserved', 'awaiting-transfer', ",
+    "'backing-up', 'error_backing-up', 'error_extending', 'downloading', 'uploading', 'retyping', 'extending')"
+);
+
+#[tokio::test]
+async fn a_volume_is_what_an_administrator_says() {
+    let site = Site::new().await;
+    let id = site.available_volume(json!({"size": 1})).await;
+    let path = format!("/v3/volumes/{id}/action");
+    let reset = async |body: Value| site.post(&path, json!({ "os-reset_status": body })).await;
+    for &status in VolumeStatus::ALL.iter().filter(|status| STATUSES.contains(&format!("'{status}'"))) {
+        let answer = reset(json!({"status": status.as_str().to_uppercase()})).await;
+        let refusal = match status {
+            VolumeStatus::Deleting => "Cannot reset-state to deleting",
+            VolumeStatus::InUse => {
+                "Cannot reset-state to in-use because volume does not have any attachments."
+            }
+            _ => {
+                assert_eq!((answer.status.as_u16(), answer.text()), (202, ""));
+                assert_eq!(site.volume_status(&id).await, status);
+                let shown = site.get(&format!("/v3/volumes/{id}")).await.json()["volume"]["status"].clone();
+                let expected = match status {
+                    VolumeStatus::Managing => "creating",
+                    VolumeStatus::ErrorManaging => "error",
+                    other => other.as_str(),
+                };
+                assert_eq!(shown, expected);
+                continue;
+            }
+        };
+        assert_refused(&answer, refusal);
+    }
+    for (body, refusal) in [
+        (json!({}), "Must specify 'status', 'attach_status' or 'migration_status' for update."),
+        (json!({"status": ""}), "Must specify 'status', 'attach_status' or 'migration_status' for update."),
+        (
+            json!({"status": "reverting"}),
+            &format!("Volume status: reverting is invalid, valid statuses are: {STATUSES}."),
+        ),
+        (
+            json!({"attach_status": "attaching"}),
+            "Volume attach status: attaching is invalid, valid statuses are: ['attached', 'detached'].",
+        ),
+        (
+            json!({"migration_status": "over"}),
+            "Volume migration status: over is invalid, valid statuses are: \
+             ('migrating', 'error', 'success', 'completing', 'none', 'starting').",
+        ),
+        (
+            json!({"status": 5}),
+            "Invalid input for field/attribute status. Value: 5. 5 is not of type 'string', 'null'",
+        ),
+        (
+            json!({"status": "error", "x": 1}),
+            "Invalid input for field/attribute os-reset_status. Value: {'status': 'error', 'x': 1}. \
+             Additional properties are not allowed ('x' was unexpected)",
+        ),
+    ] {
+        assert_refused(&reset(body).await, refusal);
+    }
+    assert_refused(
+        &site.post(&path, json!({"os-reset_status": null})).await,
+        "Invalid input for field/attribute os-reset_status. Value: None. None is not of type 'object'",
+    );
+    let missing = site
+        .post("/v3/volumes/nonsense/action", json!({"os-reset_status": {"status": "error"}}))
+        .await
+        .expect(404);
+    assert_eq!(missing.text(), fault("itemNotFound", 404, "Volume nonsense could not be found."));
+}
+
+#[tokio::test]
+async fn a_volume_that_migrates_stays_where_it_is() {
+    let site = Site::new().await;
+    let id = site.available_volume(json!({"size": 1})).await;
+    let path = format!("/v3/volumes/{id}/action");
+    let reset = async |status: &str| {
+        site.post(
+            &path,
+            json!({"os-reset_status": {"migration_status": status, "attach_status": "detached"}}),
+        )
+        .await
+        .expect(202);
+        let shown = site.get(&format!("/v3/volumes/{id}")).await.json();
+        assert_eq!(shown["volume"]["migration_status"], shown["volume"]["os-vol-mig-status-attr:migstat"]);
+        shown["volume"]["migration_status"].clone()
+    };
+    assert_eq!(reset("Migrating").await, "migrating");
+    let refusal = "Invalid volume: Volume  must not be migrating, attached, belong to a group, have snapshots, awaiting a \
+        transfer, or be disassociated from snapshots after volume transfer.";
+    assert_refused(&site.post(&path, json!({"os-force_delete": null})).await, refusal);
+    let snapshot = site.post("/v3/snapshots", json!({"snapshot": {"volume_id": id}})).await;
+    assert_refused(&snapshot, "Invalid volume: Snapshot cannot be created while volume is migrating.");
+    let listed = site.get("/v3/volumes?migration_status=migrating").await.json();
+    assert_eq!(listed["volumes"].as_array().unwrap().len(), 1);
+    assert_eq!(reset("none").await, Value::Null);
+    let listed = site.get("/v3/volumes?migration_status=None").await.json();
+    assert_eq!(listed["volumes"].as_array().unwrap().len(), 1);
+    assert_eq!(site.volume_status(&id).await, VolumeStatus::Available);
+    site.post(&path, json!({"os-force_delete": {}})).await.expect(202);
+}
+
+#[tokio::test]
+async fn a_snapshot_is_what_an_administrator_says() {
+    let site = Site::new().await;
+    let volume = site.available_volume(json!({"size": 1})).await;
+    let id = site.available_snapshot(&volume).await;
+    let path = format!("/v3/snapshots/{id}/action");
+    let reset = async |body: Value| site.post(&path, json!({ "os-reset_status": body })).await;
+    for &status in SnapshotStatus::ALL {
+        let answer = reset(json!({"status": status.as_str()})).await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (202, ""));
+        let shown = site.get(&format!("/v3/snapshots/{id}")).await.json();
+        assert_eq!(shown["snapshot"]["status"], status.as_str());
+    }
+    for (body, refusal) in [
+        (
+            json!({"status": "gone"}),
+            "Snapshot status: gone is invalid, valid statuses are: ('error', 'available', 'creating', 'deleting', \
+             'deleted', 'updating', 'error_deleting', 'unmanaging', 'backing-up', 'restoring').",
+        ),
+        (
+            json!({}),
+            "Invalid input for field/attribute os-reset_status. Value: {}. 'status' is a required property",
+        ),
+        (
+            json!({"status": null}),
+            "Invalid input for field/attribute status. Value: None. None is not of type 'string'",
+        ),
+    ] {
+        assert_refused(&reset(body).await, refusal);
+    }
+}
+
+#[tokio::test]
+async fn whoever_takes_a_snapshot_says_how_far_it_is() {
+    let site = Site::new().await;
+    let volume = site.available_volume(json!({"size": 1})).await;
+    let id = site.new_snapshot_id(&volume).await;
+    let path = format!("/v3/snapshots/{id}/action");
+    let update = async |body: Value| site.post(&path, json!({ "os-update_snapshot_status": body })).await;
+    let shown = async || {
+        let shown = site.get(&format!("/v3/snapshots/{id}")).await.json();
+        let progress = &shown["snapshot"]["os-extended-snapshot-attributes:progress"];
+        (shown["snapshot"]["status"].as_str().unwrap().to_owned(), progress.as_str().unwrap().to_owned())
+    };
+    update(json!({"status": "creating", "progress": "35%"})).await.expect(202);
+    assert_eq!(shown().await, ("creating".to_owned(), "35%".to_owned()));
+    update(json!({"status": "error", "progress": "80%"})).await.expect(202);
+    assert_eq!(shown().await, ("error".to_owned(), "80%".to_owned()));
+    for (body, refusal) in [
+        (json!({"status": "available"}), "Snapshot status error not allowed for update_snapshot_status"),
+        (
+            json!({"status": "error", "progress": "81"}),
+            "Invalid input received: progress must be an integer percentage between 0 and 100",
+        ),
+        (
+            json!({"status": "error", "progress": "101%"}),
+            "Invalid input received: progress must be an integer percentage between 0 and 100",
+        ),
+        (
+            json!({"status": "error", "progress": "ü"}),
+            "Invalid input received: progress must be an integer percentage",
+        ),
+        (
+            json!({"progress": "1%"}),
+            "Invalid input for field/attribute os-update_snapshot_status. Value: {'progress': '1%'}. 'status' is a \
+             required property",
+        ),
+    ] {
+        assert_refused(&update(body).await, refusal);
+    }
+    site.reset_snapshot(&id, SnapshotStatus::Deleting).await;
+    assert_refused(
+        &update(json!({"status": "available"})).await,
+        "Provided snapshot status available not allowed for snapshot with status deleting.",
+    );
+}
+
+#[tokio::test]
+async fn attachments_go_when_an_administrator_says_so() {
+    let site = Site::new().await;
+    let id = site.available_volume(json!({"size": 1})).await;
+    let attach = async || {
+        let body = json!({"attachment": {"volume_uuid": id, "instance_uuid": "83ec2e3b-4321-422b-8706-a84185f52a0a"}});
+        site.post("/v3/attachments", body).await.expect(200);
+        assert_eq!(site.volume_status(&id).await, VolumeStatus::Reserved);
+    };
+    let reset = async |body: Value| site.act(&id, "os-reset_status", body).await.expect(202);
+    attach().await;
+    reset(json!({"status": "in-use"})).await;
+    assert_eq!(site.volume_status(&id).await, VolumeStatus::InUse);
+    reset(json!({"attach_status": "detached"})).await;
+    assert_eq!(site.volume_status(&id).await, VolumeStatus::Available);
+    assert_eq!(site.get("/v3/attachments").await.expect(200).text(), r#"{"attachments":[]}"#);
+    attach().await;
+    reset(json!({"status": "error", "attach_status": "detached"})).await;
+    assert_eq!(site.volume_status(&id).await, VolumeStatus::Error);
+    assert_eq!(site.get("/v3/attachments").await.expect(200).text(), r#"{"attachments":[]}"#);
+}

@@ -165,7 +165,7 @@ async fn digest_speeds() -> anyhow::Result<String> {
 }
 
 /// Bytes that nothing can leave out or compress.
-fn noise(length: usize) -> Vec<u8> {
+pub fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {

@@ -124,7 +124,11 @@ impl Client {
 
     /// The record of a raw image, without bytes.
     pub async fn image(&self, name: &str) -> anyhow::Result<String> {
-        let body = json!({ "name": name, "disk_format": "raw", "container_format": "bare" });
+        self.image_as(name, "raw").await
+    }
+
+    async fn image_as(&self, name: &str, disk_format: &str) -> anyhow::Result<String> {
+        let body = json!({ "name": name, "disk_format": disk_format, "container_format": "bare" });
         let (status, answer) = self.call(Method::POST, "/image/v2/images", Some(&body)).await?;
         let id = answer["id"].as_str();
         Ok(id.with_context(|| format!("POST /image/v2/images: {status}: {answer}"))?.to_owned())
@@ -159,7 +163,11 @@ impl Client {
 
     /// An image with bytes.
     pub async fn uploaded(&self, file: &Path) -> anyhow::Result<(String, Duration)> {
-        let id = self.image("figure").await?;
+        self.uploaded_as("raw", file).await
+    }
+
+    pub async fn uploaded_as(&self, disk_format: &str, file: &Path) -> anyhow::Result<(String, Duration)> {
+        let id = self.image_as("figure", disk_format).await?;
         let time = self.upload(&id, file, 1).await?;
         Ok((id, time))
     }

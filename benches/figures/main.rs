@@ -10,6 +10,7 @@
 mod bytes;
 mod client;
 mod cluster;
+mod conversion;
 mod latency;
 mod load;
 mod many;
@@ -28,12 +29,12 @@ use cluster::Cluster;
 use table::Table;
 
 /// What is measured, in this order.
-const GROUPS: [&str; 5] = ["memory", "bytes", "latency", "many", "reads"];
+const GROUPS: [&str; 6] = ["memory", "bytes", "conversion", "latency", "many", "reads"];
 
 #[derive(Debug, Parser)]
 #[command(name = "make bench", about = "The figures, each beside its limit")]
 struct Arguments {
-    /// Only these groups: memory, bytes, latency, many, reads
+    /// Only these groups: memory, bytes, conversion, latency, many, reads
     groups: Vec<String>,
     /// Put the table into docs/benchmarks.md
     #[arg(long)]
@@ -110,6 +111,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         let measured = match group {
             "memory" => memory::measure(&bench, &mut table).await,
             "bytes" => bytes::measure(&bench, &mut table).await,
+            "conversion" => conversion::measure(&bench, &mut table).await,
             "latency" => latency::measure(&bench, &mut table).await,
             "many" => many::measure(&bench, &mut table).await,
             _ => reads::measure(&bench, &mut table).await,

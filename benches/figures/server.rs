@@ -99,6 +99,13 @@ impl Server {
         Ok((line("VmRSS:")?, line("VmHWM:")?))
     }
 
+    /// Bytes it had to write to a disk of this machine so far.
+    pub fn written_to_disk(&self) -> anyhow::Result<u64> {
+        let io = std::fs::read_to_string(format!("/proc/{}/io", self.process.id()))?;
+        let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: ")).context("no such line")?;
+        Ok(line.parse()?)
+    }
+
     pub fn threads(&self) -> anyhow::Result<usize> {
         Ok(std::fs::read_dir(format!("/proc/{}/task", self.process.id()))?.count())
     }

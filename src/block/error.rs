@@ -14,6 +14,8 @@ pub enum ErrorKind {
     HasChildren,
     NoSpace,
     ReadOnly,
+    /// The cluster's user may not do it.
+    Denied,
     /// The cluster did not answer in time. The call may or may not have been carried out.
     TimedOut,
     /// No connection to the cluster, or this client was fenced off.

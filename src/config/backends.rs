@@ -53,6 +53,14 @@ macro_rules! backend_section {
                 pub rados_connection_retries: u32 = 3, "tries";
                 /// The pause after the first try; it doubles from try to try.
                 pub rados_connection_interval: Seconds = Seconds(5), "seconds";
+                /// Keep a raw copy of each image that is not raw and becomes a volume here: the next volume from it is a clone
+                /// of the copy, and there at once.
+                pub image_volume_cache_enabled: bool = false, "none";
+                /// How much these copies may hold in all, each counted with the size of its disk: the ones that were used
+                /// least recently go first. 0: no limit.
+                pub image_volume_cache_max_size_gb: u32 = 0, "GiB";
+                /// How many copies are kept. 0: no limit.
+                pub image_volume_cache_max_count: u32 = 0, "images";
                 /// The name of this backend, as volume types ask for it; several may share one. Unset: the name of
                 /// the section, and in `[volumes]` that of the store, `directory` or `rbd`.
                 pub volume_backend_name: Option<String> = None, "none";

@@ -9,7 +9,9 @@ backend_section! {
     /// Volumes and where their bytes lie. Options of Cinder and of its RBD driver have their names. More places than
     /// one: see `[backends.NAME]`.
     pub struct Volumes = "volumes" {
-        /// For files that exist only during a conversion. None is made yet: only raw images become volumes.
+        /// Volumes that are in use may be uploaded to images, where the request says so (`force`).
+        pub enable_force_upload: bool = false, "none";
+        /// For files that exist only during a conversion. There are none: images are converted where they lie.
         pub image_conversion_dir formerly "volume_tmp_dir": PathBuf = "pumice-data/conversion".into(), "path";
         /// The type of a volume when neither the request nor a default of its project says.
         pub default_volume_type: String = "__DEFAULT__".into(), "none";
@@ -49,6 +51,9 @@ impl Volumes {
             rbd_secret_uuid: self.rbd_secret_uuid.clone(),
             rbd_flatten_volume_from_snapshot: self.rbd_flatten_volume_from_snapshot,
             rbd_max_clone_depth: self.rbd_max_clone_depth,
+            image_volume_cache_enabled: self.image_volume_cache_enabled,
+            image_volume_cache_max_size_gb: self.image_volume_cache_max_size_gb,
+            image_volume_cache_max_count: self.image_volume_cache_max_count,
             rbd_default_clone_format: self.rbd_default_clone_format,
             rbd_store_chunk_size: self.rbd_store_chunk_size,
             rados_connect_timeout: self.rados_connect_timeout,

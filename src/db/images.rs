@@ -44,6 +44,55 @@ pub struct Image {
     pub updated_at: Timestamp,
 }
 
+impl Image {
+    /// A record without bytes, of which nothing is known but whose it is.
+    pub fn queued(id: ImageId, project_id: Option<ProjectId>, now: Timestamp) -> Self {
+        Self {
+            id,
+            project_id,
+            name: None,
+            status: ImageStatus::Queued,
+            previous_status: None,
+            visibility: "shared".to_owned(),
+            protected: false,
+            os_hidden: false,
+            container_format: None,
+            disk_format: None,
+            size: None,
+            virtual_size: None,
+            checksum: None,
+            os_hash_algo: None,
+            os_hash_value: None,
+            min_disk: 0,
+            min_ram: 0,
+            properties: Json::default(),
+            tags: Json::default(),
+            location: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// What volumes remember of it: its properties, and of the base ones those that are set.
+    pub fn volume_metadata(&self) -> BTreeMap<String, String> {
+        let mut metadata = self.properties.0.clone();
+        let mut add = |key: &str, value: Option<String>| {
+            if let Some(value) = value {
+                metadata.insert(key.to_owned(), value);
+            }
+        };
+        add("image_id", Some(self.id.to_string()));
+        add("image_name", self.name.clone().filter(|name| !name.is_empty()));
+        add("checksum", self.checksum.clone());
+        add("container_format", self.container_format.clone());
+        add("disk_format", self.disk_format.clone());
+        add("min_disk", Some(self.min_disk.to_string()));
+        add("min_ram", Some(self.min_ram.to_string()));
+        add("size", self.size.map(|size| size.to_string()));
+        metadata
+    }
+}
+
 const COLUMNS: &str = "id, project_id, name, status, previous_status, visibility, protected, os_hidden, \
     container_format, disk_format, size, virtual_size, checksum, os_hash_algo, os_hash_value, min_disk, \
     min_ram, properties, tags, location, created_at, updated_at";

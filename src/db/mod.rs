@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod filter;
 mod identity;
+mod image_cache;
 mod image_members;
 mod images;
 mod jobs;
@@ -35,6 +36,7 @@ pub use identity::{
     ApplicationCredential, Domain, Extra, Project, ProjectFilter, Role, RoleAssignment, RoleAssignmentFilter,
     SecretHash, SigningKey, User, UserFilter,
 };
+pub use image_cache::CachedImage;
 pub use image_members::ImageMember;
 pub use images::{Image, ImageChange, ImageFilter, ImageNumber};
 pub use jobs::{Heartbeat, Job, JobFilter, JobOutcome, NewJob, Resource};

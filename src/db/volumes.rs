@@ -227,6 +227,17 @@ impl Repository {
         Ok(rows == 1)
     }
 
+    /// What the volume remembers of its image.
+    pub async fn set_image_metadata(
+        &mut self,
+        id: &VolumeId,
+        metadata: Option<&Json<BTreeMap<String, String>>>,
+    ) -> Result<()> {
+        on!(self, c => sqlx::query("UPDATE volumes SET image_metadata = $2 WHERE id = $1")
+            .bind(id).bind(metadata).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
     /// Writes what the service keeps with it. `false`: no such row.
     pub async fn set_admin_metadata(
         &mut self,

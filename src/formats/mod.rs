@@ -2,11 +2,12 @@
 //!
 //! An [`Inspector`] is fed while an upload passes. It keeps the few stretches that say something, at most some
 //! [`LARGEST_HEAD`] + [`LARGEST_METADATA`] bytes, and asks nobody. Then [`Content::judge`] holds what was found
-//! against what the image claims to be.
+//! against what the image claims to be. A [`Disk`] is what such a file holds: it says where each stretch lies.
 //!
 //! All of it is hostile input. A file that says it is of a format must be a good one of it: what a parser
 //! elsewhere may take for something else, or for the name of a file, is refused here.
 
+mod disk;
 mod fields;
 mod inspector;
 mod iso;
@@ -14,6 +15,7 @@ mod judge;
 mod luks;
 mod partitions;
 mod qcow2;
+mod unpack;
 mod vdi;
 mod vhd;
 mod vhdx;
@@ -22,8 +24,10 @@ mod window;
 
 use std::fmt;
 
+pub use disk::{Disk, Ends, Next, Piece, Place, metadata, readable};
 pub use inspector::{Inspector, LARGEST_HEAD};
 pub use judge::{Refusal, Rules};
+pub use unpack::Packed;
 pub use vhdx::LARGEST_METADATA;
 
 use window::View;

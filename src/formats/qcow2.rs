@@ -1,5 +1,8 @@
 //! QEMU's copy-on-write format, versions 2 and 3. Published in QEMU's `docs/interop/qcow2.txt`.
 
+use super::disk::{Body, Entry, Layout, Opened, Table};
+use super::fields::Fields;
+use super::unpack::{Packed, Packing};
 use super::window::View;
 use super::{Danger, require, sane_size};
 
@@ -64,4 +67,97 @@ fn features(view: &View<'_>) -> Result<u64, Danger> {
     require(compression <= 1, "the compression type")?;
     require((compression != 0) == (features & COMPRESSION != 0), "the compression type")?;
     Ok(features)
+}
+
+/// Of entries, where they hold a place.
+const PLACE: u64 = 0x00FF_FFFF_FFFF_FE00;
+const COMPRESSED: u64 = 1 << 62;
+const ZERO: u64 = 1;
+
+struct Map {
+    version: u32,
+    cluster_bits: u32,
+    extended: bool,
+    packing: Packing,
+}
+
+/// The active state; internal snapshots are of no concern.
+pub(super) fn open(view: &View<'_>) -> Result<Opened, Danger> {
+    let header = view.fields();
+    if header.be32(32)? != 0 {
+        return Err(Danger::Unsupported("an encrypted disk"));
+    }
+    let version = header.be32(4)?;
+    let features = if version == 3 { features(view)? } else { 0 };
+    let packing = if features & COMPRESSION == 0 { Packing::Deflate } else { Packing::Zstd };
+    let map = Map { version, cluster_bits: header.be32(20)?, extended: features & EXTENDED_L2 != 0, packing };
+    let outer = Table {
+        at: header.be64(40)?,
+        entries: u64::from(header.be32(36)?),
+        width: 8,
+        span: map.inner(0).entries * map.cluster(),
+    };
+    let (size, largest_packed) = (header.be64(24)?, map.cluster());
+    Ok(Opened { size, largest_packed, body: Body::Mapped(outer, Box::new(map)) })
+}
+
+impl Map {
+    fn cluster(&self) -> u64 {
+        1 << self.cluster_bits
+    }
+
+    fn inner(&self, at: u64) -> Table {
+        let width = if self.extended { 16 } else { 8 };
+        Table { at, entries: self.cluster() / width, width, span: self.cluster() }
+    }
+
+    fn place(&self, entry: u64) -> Result<u64, Danger> {
+        let place = entry & PLACE;
+        require(place.is_multiple_of(self.cluster()), "the place of a cluster")?;
+        Ok(place)
+    }
+
+    fn packed(&self, entry: u64) -> Packed {
+        // The rest of the entry counts sectors, beside the one in which it begins.
+        let bits = 62 - (self.cluster_bits - 8);
+        let at = entry & ((1 << bits) - 1);
+        let sectors = ((entry & !COMPRESSED & !(1 << 63)) >> bits) + 1;
+        let length = sectors * 512 - at % 512;
+        Packed { at, length, packing: self.packing }
+    }
+
+    fn cluster_at(&self, entry: u64, parts: Option<u64>) -> Result<Entry, Danger> {
+        if entry & COMPRESSED != 0 {
+            return Ok(Entry::Packed(self.packed(entry)));
+        }
+        let place = self.place(entry)?;
+        match parts {
+            None if entry & ZERO != 0 => {
+                require(self.version >= 3, "a cluster of zeros in version 2")?;
+                Ok(Entry::Hole)
+            }
+            None if place == 0 => Ok(Entry::Hole),
+            None => Ok(Entry::Plain(place)),
+            Some(parts) => {
+                let (there, zero) = (parts as u32, (parts >> 32) as u32);
+                require(there & zero == 0, "a part of a cluster is there and zero")?;
+                require(place != 0 || there == 0, "a part of a cluster that is not there")?;
+                Ok(if there == 0 { Entry::Hole } else { Entry::Parts(place, there) })
+            }
+        }
+    }
+}
+
+impl Layout for Map {
+    fn entry(&self, depth: usize, _: u64, bytes: Fields<'_>) -> Result<Entry, Danger> {
+        let entry = bytes.be64(0)?;
+        if depth > 0 {
+            let parts = if self.extended { Some(bytes.be64(8)?) } else { None };
+            return self.cluster_at(entry, parts);
+        }
+        Ok(match self.place(entry)? {
+            0 => Entry::Hole,
+            place => Entry::Table(self.inner(place)),
+        })
+    }
 }

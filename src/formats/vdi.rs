@@ -1,5 +1,7 @@
 //! VirtualBox' format, version 1.1.
 
+use super::disk::{Body, Entry, Layout, Opened, Table};
+use super::fields::Fields;
 use super::window::View;
 use super::{Danger, require, sane_size};
 
@@ -32,4 +34,32 @@ pub(super) fn read(view: &View<'_>) -> Result<u64, Danger> {
     require(map >= 512 && map.is_multiple_of(512), "the place of the block map")?;
     require(data.is_multiple_of(512) && data >= map + 4 * blocks, "the place of the data")?;
     Ok(size)
+}
+
+/// Entries from here on have no block: never written, or given back.
+const NO_BLOCK: u32 = 0xFFFF_FFFE;
+
+struct Map {
+    data: u64,
+    block: u64,
+}
+
+pub(super) fn open(view: &View<'_>) -> Result<Opened, Danger> {
+    let header = view.fields();
+    if header.le32(0x17C)? != 0 {
+        return Err(Danger::Unsupported("blocks with something before them"));
+    }
+    let map = Map { data: u64::from(header.le32(0x158)?), block: u64::from(header.le32(0x178)?) };
+    let (at, entries) = (u64::from(header.le32(0x154)?), u64::from(header.le32(0x180)?));
+    let table = Table { at, entries, width: 4, span: map.block };
+    Ok(Opened { size: header.le64(0x170)?, largest_packed: 1, body: Body::Mapped(table, Box::new(map)) })
+}
+
+impl Layout for Map {
+    fn entry(&self, _: usize, _: u64, bytes: Fields<'_>) -> Result<Entry, Danger> {
+        Ok(match bytes.le32(0)? {
+            NO_BLOCK.. => Entry::Hole,
+            number => Entry::Plain(self.data + u64::from(number) * self.block),
+        })
+    }
 }

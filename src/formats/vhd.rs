@@ -1,6 +1,7 @@
 //! Virtual PC's format. A dynamic disk begins with a copy of the footer; a fixed disk is raw bytes with the footer
 //! behind them.
 
+use super::disk::{Body, Entry, Layout, Opened, Table};
 use super::fields::Fields;
 use super::window::View;
 use super::{Danger, require};
@@ -81,5 +82,35 @@ fn size(footer: Fields<'_>) -> Result<u64, Danger> {
     match footer.be64(48)? {
         size if size > LARGEST => Err(Danger::TooLarge),
         size => Ok(size),
+    }
+}
+
+const SECTOR: u64 = 512;
+const NO_BLOCK: u32 = u32::MAX;
+
+struct Map {
+    /// Before each block: which of its sectors were ever written. The others hold zeros, so nobody needs it.
+    bitmap: u64,
+}
+
+pub(super) fn open(view: &View<'_>) -> Result<Opened, Danger> {
+    if !view.head.starts_with(COOKIE) {
+        return Ok(Opened { size: read_fixed(view)?, largest_packed: 1, body: Body::Flat });
+    }
+    let footer = view.fields();
+    let place = usize::try_from(footer.be64(16)?).unwrap_or(usize::MAX);
+    let header = Fields(footer.bytes(place, HEADER)?);
+    let (entries, span) = (u64::from(header.be32(28)?), u64::from(header.be32(32)?));
+    let table = Table { at: header.be64(16)?, entries, width: 4, span };
+    let map = Map { bitmap: (span / SECTOR).div_ceil(8).next_multiple_of(SECTOR) };
+    Ok(Opened { size: size(footer)?, largest_packed: 1, body: Body::Mapped(table, Box::new(map)) })
+}
+
+impl Layout for Map {
+    fn entry(&self, _: usize, _: u64, bytes: Fields<'_>) -> Result<Entry, Danger> {
+        Ok(match bytes.be32(0)? {
+            NO_BLOCK => Entry::Hole,
+            sector => Entry::Plain(u64::from(sector) * SECTOR + self.bitmap),
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! Hyper-V's format. Published as MS-VHDX.
 
+use super::disk::{Body, Entry, Layout, Opened, Table};
 use super::fields::Fields;
 use super::window::{View, Window};
 use super::{Danger, require};
@@ -72,7 +73,18 @@ fn require_optional(required: u32) -> Result<(), Danger> {
     if required == 0 { Ok(()) } else { Err(Danger::UnknownFeatures) }
 }
 
+/// What the metadata say, in bytes.
+struct Facts {
+    size: u64,
+    block: u64,
+    sector: u64,
+}
+
 pub(super) fn read(view: &View<'_>) -> Result<u64, Danger> {
+    facts(view).map(|facts| facts.size)
+}
+
+fn facts(view: &View<'_>) -> Result<Facts, Danger> {
     region(view.fields())?;
     let (_, region) = view.metadata.ok_or(Danger::Malformed("no metadata"))?;
     let region = Fields(region);
@@ -107,5 +119,83 @@ pub(super) fn read(view: &View<'_>) -> Result<u64, Danger> {
     require(matches!(sector, 512 | 4096), "the sector size")?;
     let size = size.ok_or(Danger::Malformed("no size"))?;
     require(size.is_multiple_of(sector), "the size is not in sectors")?;
-    if size > LARGEST_DISK { Err(Danger::TooLarge) } else { Ok(size) }
+    if size > LARGEST_DISK {
+        return Err(Danger::TooLarge);
+    }
+    Ok(Facts { size, block: u64::from(block), sector })
+}
+
+const HEADERS: [usize; 2] = [64 << 10, 128 << 10];
+const HEADER_LENGTH: usize = 4 << 10;
+
+struct Map {
+    /// After so many blocks comes an entry about their sectors, which only a difference to another disk uses.
+    blocks_in_chunk: u64,
+}
+
+pub(super) fn open(view: &View<'_>) -> Result<Opened, Danger> {
+    let facts = facts(view)?;
+    check_log(view.fields())?;
+    let (at, length) = block_map(view.fields())?;
+    let map = Map { blocks_in_chunk: ((1 << 23) * facts.sector) / facts.block };
+    let blocks = facts.size.div_ceil(facts.block);
+    let entries = blocks + blocks.saturating_sub(1) / map.blocks_in_chunk;
+    require(entries * 8 <= length, "the block map is too short")?;
+    let table = Table { at, entries, width: 8, span: facts.block };
+    Ok(Opened { size: facts.size, largest_packed: 1, body: Body::Mapped(table, Box::new(map)) })
+}
+
+/// A log that was not written back holds newer tables than the file: whoever had it open must close it.
+fn check_log(head: Fields<'_>) -> Result<(), Danger> {
+    let mut newest: Option<(u64, bool)> = None;
+    for at in HEADERS {
+        let header = Fields(head.bytes(at, HEADER_LENGTH)?);
+        if !header.0.starts_with(b"head") || header.le32(4)? != checksum(header.0) {
+            continue;
+        }
+        let (sequence, has_log) = (header.le64(8)?, !header.is_zero(48, 16)?);
+        if newest.is_none_or(|(newest, _)| sequence > newest) {
+            newest = Some((sequence, has_log));
+        }
+    }
+    match newest {
+        None => Err(Danger::Malformed("no header")),
+        Some((_, true)) => Err(Danger::Unsupported("a VHDX that was not closed")),
+        Some((_, false)) => Ok(()),
+    }
+}
+
+/// CRC-32C with the checksum's own bytes taken for zeros. Four kilobytes are not worth a table.
+fn checksum(header: &[u8]) -> u32 {
+    let bytes = header.iter().enumerate().map(|(at, byte)| if (4..8).contains(&at) { 0 } else { *byte });
+    !bytes.fold(u32::MAX, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(byte), |sum, _| (sum >> 1) ^ (0x82F6_3B78 & (sum & 1).wrapping_neg()))
+    })
+}
+
+fn block_map(head: Fields<'_>) -> Result<(u64, u64), Danger> {
+    let table = Fields(head.bytes(TABLE, TABLE_LENGTH)?);
+    let mut place = None;
+    for entry in entries(table, 16, table.le32(8)?)? {
+        if entry.bytes(0, 16)? == BLOCK_MAP {
+            require(place.is_none(), "two block maps")?;
+            place = Some((entry.le64(16)?, u64::from(entry.le32(24)?)));
+        }
+    }
+    place.ok_or(Danger::Malformed("no block map"))
+}
+
+impl Layout for Map {
+    fn entry(&self, _: usize, index: u64, bytes: Fields<'_>) -> Result<Entry, Danger> {
+        if index % (self.blocks_in_chunk + 1) == self.blocks_in_chunk {
+            return Ok(Entry::Nothing);
+        }
+        let entry = bytes.le64(0)?;
+        match entry & 7 {
+            // Not present, undefined, zero, unmapped (now and as it once was numbered).
+            0 | 1 | 2 | 3 | 5 => Ok(Entry::Hole),
+            6 => Ok(Entry::Plain(entry >> 20 << 20)),
+            _ => Err(Danger::Malformed("the state of a block")),
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! VMware's format: one file with a sparse extent and the descriptor in it. A descriptor on its own names the files
 //! it is about, so it is recognised only to be refused.
 
+use super::disk::{Body, Entry, Layout, Opened, Table};
 use super::fields::Fields;
+use super::unpack::{MARKER, Packed, Packing};
 use super::window::{Tail, View};
 use super::{Danger, require, sane_size};
 
@@ -147,4 +149,59 @@ fn check_extent(line: &str) -> Result<(), Danger> {
         return Err(Danger::DataFile);
     }
     Ok(())
+}
+
+const ZERO_GRAINS: u32 = 1 << 2;
+const MARKERS: u32 = 1 << 17;
+/// Of a grain that is compressed, in bytes: VMware writes 64 KiB.
+const LARGEST_PACKED: u64 = 4 << 20;
+
+struct Map {
+    /// Of a grain, in bytes.
+    grain: u64,
+    /// Of a grain table.
+    entries: u64,
+    compressed: bool,
+    zero_grains: bool,
+}
+
+pub(super) fn open(view: &View<'_>) -> Result<Opened, Danger> {
+    let header = view.fields();
+    let flags = header.le32(8)?;
+    let map = Map {
+        grain: header.le64(20)? * SECTOR as u64,
+        entries: u64::from(header.le32(44)?),
+        compressed: header.le16(77)? == 1,
+        zero_grains: flags & ZERO_GRAINS != 0,
+    };
+    if map.compressed && (flags & MARKERS == 0 || map.grain > LARGEST_PACKED) {
+        return Err(Danger::Unsupported("compressed grains without markers, or larger than 4 MiB"));
+    }
+    let place = match header.le64(56)? {
+        AT_END => Fields(view.tail).le64(SECTOR + 56)?,
+        place => place,
+    };
+    let size = header.le64(12)? * SECTOR as u64;
+    let span = map.entries * map.grain;
+    let at = place.checked_mul(SECTOR as u64).ok_or(Danger::Malformed("the place of the grain directory"))?;
+    let outer = Table { at, entries: size.div_ceil(span), width: 4, span };
+    let largest_packed = if map.compressed { map.grain } else { 1 };
+    Ok(Opened { size, largest_packed, body: Body::Mapped(outer, Box::new(map)) })
+}
+
+impl Layout for Map {
+    fn entry(&self, depth: usize, _: u64, bytes: Fields<'_>) -> Result<Entry, Danger> {
+        let at = u64::from(bytes.le32(0)?) * SECTOR as u64;
+        if at == 0 || (depth > 0 && self.zero_grains && at == SECTOR as u64) {
+            return Ok(Entry::Hole);
+        }
+        Ok(if depth == 0 {
+            Entry::Table(Table { at, entries: self.entries, width: 4, span: self.grain })
+        } else if self.compressed {
+            // More than twice as long as what it holds is nothing that was compressed.
+            Entry::Packed(Packed { at, length: MARKER as u64 + 2 * self.grain, packing: Packing::Grain })
+        } else {
+            Entry::Plain(at)
+        })
+    }
 }

@@ -57,3 +57,12 @@ pub fn target(image: &Image, project: &ProjectId) -> Target {
         .with("min_disk", image.min_disk)
         .with("min_ram", image.min_ram)
 }
+
+/// What a project is told that has as many images, or as much in them, as it may.
+pub fn over_quota(project: &ProjectId, resource: &str, limit: i64, used: i64, more: i64) -> String {
+    format!(
+        "The request returned a 413 Request Entity Too Large. This generally means that rate limiting or a quota \
+         threshold was breached.\n\nThe response body:\nProject {project} is over a limit for [Resource {resource} is \
+         over limit of {limit} due to current usage {used} and delta {more}]"
+    )
+}

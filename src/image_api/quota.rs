@@ -3,6 +3,7 @@
 use super::fault::{Fault, Result};
 use crate::config::Quotas;
 use crate::db::Repository;
+use crate::http::images;
 use crate::model::ProjectId;
 
 pub(super) const MIB: i64 = 1 << 20;
@@ -78,9 +79,5 @@ fn check(project: &ProjectId, resource: &str, limit: i64, used: i64, more: i64) 
 }
 
 pub(super) fn over(project: &ProjectId, resource: &str, limit: i64, used: i64, more: i64) -> Fault {
-    Fault::TooLarge(format!(
-        "The request returned a 413 Request Entity Too Large. This generally means that rate limiting or a quota \
-         threshold was breached.\n\nThe response body:\nProject {project} is over a limit for [Resource {resource} is \
-         over limit of {limit} due to current usage {used} and delta {more}]"
-    ))
+    Fault::TooLarge(images::over_quota(project, resource, limit, used, more))
 }

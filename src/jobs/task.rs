@@ -10,9 +10,20 @@ use crate::model::{Gib, ImageId, JobId, ProjectId, SnapshotId, VolumeId, VolumeT
 #[serde(rename_all = "snake_case")]
 pub enum VolumeSource {
     Empty,
-    Snapshot { snapshot_id: SnapshotId, volume_id: VolumeId },
-    Volume { volume_id: VolumeId },
-    Image { image_id: ImageId },
+    Snapshot {
+        snapshot_id: SnapshotId,
+        volume_id: VolumeId,
+    },
+    Volume {
+        volume_id: VolumeId,
+    },
+    Image {
+        image_id: ImageId,
+    },
+    /// What an image that is not raw holds.
+    Disk {
+        image_id: ImageId,
+    },
 }
 
 /// Where the bytes of an imported image come from.
@@ -45,6 +56,8 @@ pub enum Task {
     DeleteVolume { volume_id: VolumeId },
     /// `extending` to what it was, larger, or `error_extending`.
     ExtendVolume { volume_id: VolumeId, new_size: Gib },
+    /// `downloading` to `available` or `error`.
+    Reimage { volume_id: VolumeId, image_id: ImageId },
     /// `reverting` to `available` or `error`; the snapshot `restoring` to `available`.
     RevertVolume { volume_id: VolumeId, snapshot_id: SnapshotId },
     /// `managing` to `available` or `error_managing`; an image of this name becomes the volume's.
@@ -66,6 +79,10 @@ pub enum Task {
     /// `saving` to `active`, or back to `queued`. Carried out by the request that brings the bytes; a worker
     /// that claims it finds no bytes and undoes it.
     UploadImage { image_id: ImageId },
+    /// The volume `uploading` to what it was; the image `saving` to `active`, or to no row.
+    UploadVolume { volume_id: VolumeId, image_id: ImageId },
+    /// Gives an image that is a clone of a volume bytes of its own; no status changes.
+    DetachImage { image_id: ImageId },
     /// `uploading` until an import, or back to `queued`. Carried out like an upload.
     StageImage { image_id: ImageId },
     /// `importing` to `active`, or back to `queued`. `inject`: the image is given the properties of
@@ -75,6 +92,11 @@ pub enum Task {
     SealImage { image_id: ImageId },
     /// `deleted` to no row, or back to what it was (in use).
     DeleteImage { image_id: ImageId },
+}
+
+/// What jobs that detach an image are about: not the image itself, for they may take hours and nobody need wait.
+pub fn parent_of(image: &ImageId) -> String {
+    format!("parent-of-{image}")
 }
 
 /// Who asked, for the job's row and the logs.
@@ -91,6 +113,7 @@ impl Task {
             Task::CreateVolume { .. } => "create_volume",
             Task::DeleteVolume { .. } => "delete_volume",
             Task::ExtendVolume { .. } => "extend_volume",
+            Task::Reimage { .. } => "reimage_volume",
             Task::RevertVolume { .. } => "revert_volume",
             Task::ManageVolume { .. } => "manage_volume",
             Task::UnmanageVolume { .. } => "unmanage_volume",
@@ -101,6 +124,8 @@ impl Task {
             Task::CreateSnapshot { .. } => "create_snapshot",
             Task::DeleteSnapshot { .. } => "delete_snapshot",
             Task::UploadImage { .. } => "upload_image",
+            Task::UploadVolume { .. } => "upload_volume",
+            Task::DetachImage { .. } => "detach_image",
             Task::StageImage { .. } => "stage_image",
             Task::ImportImage { .. } => "import_image",
             Task::SealImage { .. } => "seal_image",
@@ -113,6 +138,7 @@ impl Task {
             Task::CreateVolume { volume_id, .. }
             | Task::DeleteVolume { volume_id }
             | Task::ExtendVolume { volume_id, .. }
+            | Task::Reimage { volume_id, .. }
             | Task::RevertVolume { volume_id, .. }
             | Task::ManageVolume { volume_id, .. }
             | Task::UnmanageVolume { volume_id }
@@ -123,10 +149,14 @@ impl Task {
             | Task::ManageSnapshot { snapshot_id, .. }
             | Task::UnmanageSnapshot { snapshot_id, .. } => ("snapshot", snapshot_id.as_str()),
             Task::UploadImage { image_id }
+            | Task::UploadVolume { image_id, .. }
             | Task::StageImage { image_id }
             | Task::ImportImage { image_id, .. }
             | Task::SealImage { image_id }
             | Task::DeleteImage { image_id } => ("image", image_id.as_str()),
+            Task::DetachImage { image_id } => {
+                return Resource { kind: "image_parent", id: parent_of(image_id) };
+            }
         };
         Resource { kind, id: id.to_owned() }
     }
@@ -138,12 +168,16 @@ impl Task {
                 VolumeSource::Empty => None,
                 VolumeSource::Snapshot { snapshot_id, .. } => Some(snapshot_id.to_string()),
                 VolumeSource::Volume { volume_id } => Some(volume_id.to_string()),
-                VolumeSource::Image { image_id } => Some(image_id.to_string()),
+                VolumeSource::Image { image_id } | VolumeSource::Disk { image_id } => {
+                    Some(image_id.to_string())
+                }
             },
+            Task::Reimage { image_id, .. } => Some(image_id.to_string()),
             Task::CreateSnapshot { volume_id, .. }
             | Task::DeleteSnapshot { volume_id, .. }
             | Task::ManageSnapshot { volume_id, .. }
-            | Task::UnmanageSnapshot { volume_id, .. } => Some(volume_id.to_string()),
+            | Task::UnmanageSnapshot { volume_id, .. }
+            | Task::UploadVolume { volume_id, .. } => Some(volume_id.to_string()),
             Task::RevertVolume { snapshot_id, .. } => Some(snapshot_id.to_string()),
             _ => None,
         }

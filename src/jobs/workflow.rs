@@ -52,6 +52,7 @@ impl From<BlockError> for StepError {
             ErrorKind::Busy => (Cause::Busy, "The storage is in use by somebody else."),
             ErrorKind::Cancelled => (Cause::Cancelled, "It was cancelled."),
             ErrorKind::NoSpace => (Cause::Fatal, "The storage pool is full."),
+            ErrorKind::Denied => (Cause::Fatal, "The storage cluster does not allow it."),
             ErrorKind::NotFound => (Cause::Fatal, "What it needs is not in the storage pool."),
             ErrorKind::HasChildren | ErrorKind::HasSnapshots => {
                 (Cause::InUse, "Something else in the storage pool depends on it.")

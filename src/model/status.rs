@@ -192,7 +192,9 @@ impl VolumeStatus {
                     // Who waits for it may have reserved it already.
                     | (Creating | Downloading, Reserved | Attaching | InUse)
                     | (Available, Extending | Retyping | Reserved | Attaching | InUse | Maintenance)
-                    | (Available, AwaitingTransfer | Reverting | Unmanaging)
+                    | (Available, AwaitingTransfer | Reverting | Unmanaging | Uploading | Downloading)
+                     | (Reserved | Error, Downloading)
+                     | (InUse, Uploading)
                     | (Reserved | Attaching, Available | Reserved | Attaching | InUse | Detaching)
                     | (InUse, Available | Reserved | Attaching | Detaching | Extending | Retyping | Maintenance)
                     | (Detaching, Available | Reserved | Attaching | InUse)
@@ -200,7 +202,8 @@ impl VolumeStatus {
                     // Its attachments may come and go meanwhile.
                     | (Extending, Available | Reserved | Attaching | InUse | ErrorExtending)
                     | (AwaitingTransfer, Available)
-                    | (Uploading | BackingUp, Available | InUse)
+                    | (Uploading, Available | Reserved | Attaching | InUse)
+                     | (BackingUp, Available | InUse)
                     | (Retyping, Available | Reserved | Attaching | InUse)
                     | (RestoringBackup, Available | ErrorRestoring)
                     | (Reverting, Available | Error)

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::block::Stores;
-use crate::config::{Config, IdentityMode};
+use crate::config::{Backend, Config, IdentityMode};
 use crate::db::{self, Database, VolumeType};
 use crate::http::App;
 use crate::identity::keystone::Keystone;
@@ -29,7 +29,7 @@ use crate::jobs::{Faults, Keeper, Options, Worker};
 use crate::model::{ProjectId, UserId, VolumeTypeId, World};
 use crate::telemetry::metrics::Metrics;
 use crate::web::{self, Web};
-use crate::workflows::{self, Making, Reporter, Sweeper};
+use crate::workflows::{self, CacheLimits, Making, Reporter, Sweeper};
 
 pub use listen::Listeners;
 pub use reachable::reachable;
@@ -101,6 +101,7 @@ impl Service {
                 object_size: backend.object_size(),
                 flatten_from_snapshot: backend.rbd_flatten_volume_from_snapshot,
                 max_clone_depth: backend.rbd_max_clone_depth,
+                image_cache: cache_limits(&backend),
             };
             (name.to_owned(), making)
         });
@@ -200,6 +201,12 @@ impl Service {
         self.app.database.close().await;
         served
     }
+}
+
+fn cache_limits(volumes: &Backend) -> Option<CacheLimits> {
+    let count = usize::try_from(volumes.image_volume_cache_max_count).unwrap_or(usize::MAX);
+    let gib = i64::from(volumes.image_volume_cache_max_size_gb);
+    volumes.image_volume_cache_enabled.then_some(CacheLimits { count, gib })
 }
 
 async fn authority(config: &Config, database: &Database, world: &World) -> anyhow::Result<Authority> {

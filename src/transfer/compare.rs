@@ -25,7 +25,7 @@ pub async fn same(
     let ranges = held_by_either(size, one.allocated().await?, other.allocated().await?, chunk);
     let goes_on = |keep: bool| if keep { Ok(()) } else { Err(TransferError::Cancelled) };
     goes_on(progress.report(0, ranges.iter().map(|range| range.end - range.start).sum()))?;
-    let mut pairs = InFlight::new(other.name(), DEFAULT_IN_FLIGHT);
+    let mut pairs = InFlight::<TransferError>::new(other.name(), DEFAULT_IN_FLIGHT);
     let started = async {
         for range in ranges {
             pairs.room().await?;

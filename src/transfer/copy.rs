@@ -2,9 +2,10 @@
 //!
 //! librbd has a copy of its own, which cannot be cancelled (its progress callback's answer is ignored).
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::block::{self, BlockImage, Progress};
+use crate::block::{self, BlockError, BlockImage, Progress};
 
 use super::error::TransferError;
 use super::in_flight::InFlight;
@@ -66,23 +67,11 @@ async fn start_all(
     progress: &Progress,
     pairs: &mut InFlight,
 ) -> Result<(), TransferError> {
-    let goes_on = |keep: bool| if keep { Ok(()) } else { Err(TransferError::Cancelled) };
     goes_on(progress.report(0, pieces.data_bytes()))?;
     for piece in pieces {
         match piece {
             Piece::Hole(_) if options.onto_empty => {}
-            Piece::Hole(range) => {
-                let step = options.chunk.max(1).saturating_mul(CHUNKS_ZEROED_AT_ONCE);
-                let mut at = range.start;
-                while at < range.end {
-                    let length = step.min(range.end - at);
-                    pairs.room().await?;
-                    let target = target.clone();
-                    pairs.start(async move { target.write_zeroes(at, length).await.map(|()| 0) });
-                    goes_on(!progress.is_cancelled())?;
-                    at += length;
-                }
-            }
+            Piece::Hole(range) => zero(range, target, options.chunk, progress, pairs).await?,
             Piece::Data(range) => {
                 pairs.room().await?;
                 goes_on(!progress.is_cancelled())?;
@@ -97,6 +86,34 @@ async fn start_all(
                 });
             }
         }
+    }
+    Ok(())
+}
+
+pub(super) fn goes_on(keep: bool) -> Result<(), TransferError> {
+    if keep { Ok(()) } else { Err(TransferError::Cancelled) }
+}
+
+/// Makes a stretch of a used target read as zeros.
+pub(super) async fn zero<E: From<BlockError> + Send + 'static>(
+    range: Range<u64>,
+    target: &Arc<dyn BlockImage>,
+    chunk: u64,
+    progress: &Progress,
+    calls: &mut InFlight<E>,
+) -> Result<(), TransferError>
+where
+    TransferError: From<E>,
+{
+    let step = chunk.max(1).saturating_mul(CHUNKS_ZEROED_AT_ONCE);
+    let mut at = range.start;
+    while at < range.end {
+        let length = step.min(range.end - at);
+        calls.room().await?;
+        let target = target.clone();
+        calls.start(async move { Ok(target.write_zeroes(at, length).await.map(|()| 0)?) });
+        goes_on(!progress.is_cancelled())?;
+        at += length;
     }
     Ok(())
 }

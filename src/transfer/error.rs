@@ -4,6 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use crate::block::BlockError;
+use crate::formats::Danger;
 
 use super::digest::DigestError;
 
@@ -24,6 +25,8 @@ pub enum TransferError {
     Stalled(Duration),
     #[error("the storage failed")]
     Storage(#[from] BlockError),
+    #[error("the disk in it cannot be read")]
+    Content(#[from] Danger),
     #[error("no digest")]
     Digest(#[from] DigestError),
     #[error("cancelled")]

@@ -1,10 +1,11 @@
-//! How bytes move: one pipeline for upload, download and copy.
+//! How bytes move: one pipeline for upload, download, copy and conversion.
 //!
 //! ```text
 //! receive:  frames ──► chunks ──┬─► writes in flight ──► image
 //!                               └─► digest threads   ──► hex
 //! send:     image  ──► reads in flight (ahead) ──► chunks, in order
 //! copy:     image  ──► read ──► write (that many pairs in flight) ──► image
+//! convert:  file in an image ──► its tables ──► read, unpack ──► write (that many in flight) ──► image
 //! unpack:   chunks ──► a thread ──► chunks
 //! ```
 //!
@@ -16,10 +17,11 @@
 //! something else, may sit on a lock or a place in a queue that the something else needs.
 //!
 //! Memory per transfer: `(in_flight + 2) × chunk` to receive, `(ahead + 1) × chunk` to send,
-//! `in_flight × chunk` to copy. How many transfers run at once, and so how many digest threads there are,
+//! `in_flight × chunk` to copy, `3 × in_flight × chunk` to convert. How many transfers run at once, and so how many digest threads there are,
 //! is the caller's to bound.
 
 mod compare;
+mod convert;
 mod copy;
 mod digest;
 mod error;
@@ -31,6 +33,7 @@ mod unpack;
 mod zero;
 
 pub use compare::same;
+pub use convert::{convert, open_disk};
 pub use copy::{CopyOptions, copy};
 pub use digest::{Algorithm, DigestError, Digests, UnknownAlgorithm};
 pub use error::TransferError;

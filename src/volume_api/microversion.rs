@@ -14,6 +14,7 @@ impl Microversion {
     pub const MIN: Self = Self(0);
     pub const MAX: Self = Self(71);
 
+    pub const UPLOAD_IMAGE_PARAMS: Self = Self(1);
     pub const BOOTABLE_FILTER: Self = Self(2);
     pub const MESSAGES: Self = Self(3);
     pub const GLANCE_METADATA_FILTER: Self = Self(4);

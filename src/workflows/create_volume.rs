@@ -1,14 +1,17 @@
-//! A new volume: empty, from a snapshot, from a volume, from an image.
+//! A new volume: empty, from a snapshot, from a volume, from an image, from the disk in an image that is not raw.
 //!
-//! All four end the same way: the image on the pool has the volume's size, and the row is `available`, or the image
+//! All of them end the same way: the image on the pool has the volume's size, and the row is `available`, or the image
 //! is gone and the row is `error`.
+
+mod converted;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
-use super::{Context, Making, in_one_cluster, lineage, names, qos, seal_image};
+use super::origin::Origin;
+use super::{Context, Making, in_one_cluster, lineage, names, qos};
 use crate::block::{Backend, BlockError, BlockStore, ErrorKind, Missing, OpenMode, Progress, SnapshotPath};
 use crate::db::{self, Repository, Volume, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
@@ -16,9 +19,11 @@ use crate::model::{Action, Detail, Event, ImageId, SnapshotId, VolumeId, VolumeS
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{CopyOptions, copy};
 
+pub(super) use converted::FromConverted;
+
 type Step = Result<(), StepError>;
 
-/// What the four have in common.
+/// What they have in common.
 struct Target {
     context: Context,
     id: VolumeId,
@@ -63,12 +68,16 @@ impl Target {
 
     async fn create(&self, run: &Run) -> Step {
         let size = self.row(run).await?.size.bytes();
+        self.create_image(&self.name(), size, run).await
+    }
+
+    async fn create_image(&self, name: &str, size: u64, run: &Run) -> Step {
         let object_size = self.making(run).await?.object_size;
         let store = self.store(run).await?;
-        match store.create(&self.name(), size, object_size).await {
-            Err(error) if error.kind == ErrorKind::Exists && !self.can_be_opened(store).await? => {
-                self.remove(run).await?;
-                done_before(store.create(&self.name(), size, object_size).await)
+        match store.create(name, size, object_size).await {
+            Err(error) if error.kind == ErrorKind::Exists && !can_be_opened(store, name).await? => {
+                lineage::clear(store, name, run).await?;
+                done_before(store.create(name, size, object_size).await)
             }
             other => done_before(other),
         }
@@ -98,15 +107,6 @@ impl Target {
             }
             other => done_before(other),
         }
-    }
-
-    /// A process that dies in the middle of making an image leaves its name taken, but nothing behind it.
-    async fn can_be_opened(&self, store: &Arc<dyn BlockStore>) -> Result<bool, StepError> {
-        let opened = store.open(&self.name(), OpenMode::ReadOnly).await.or_missing()?;
-        if let Some(image) = &opened {
-            image.close().await?;
-        }
-        Ok(opened.is_some())
     }
 
     /// Or a clone that is tied to nothing, or of which the parent knows nothing.
@@ -164,6 +164,14 @@ impl Target {
         Ok(())
     }
 
+    /// Its bytes are on the way.
+    async fn downloading(&self, run: &Run) -> Step {
+        let mut repository = run.transaction().await?;
+        let (from, to) = (VolumeStatus::Creating, VolumeStatus::Downloading);
+        repository.change_volume(&self.id, from, to, &VolumeChange::default(), run.now()).await?;
+        Ok(repository.commit().await?)
+    }
+
     async fn remove(&self, run: &Run) -> Step {
         if self.row(run).await?.host.is_none() {
             return Ok(());
@@ -192,6 +200,15 @@ impl Target {
         }
         Ok(())
     }
+}
+
+/// A process that dies in the middle of making an image leaves its name taken, but nothing behind it.
+async fn can_be_opened(store: &Arc<dyn BlockStore>, name: &str) -> Result<bool, StepError> {
+    let opened = store.open(name, OpenMode::ReadOnly).await.or_missing()?;
+    if let Some(image) = &opened {
+        image.close().await?;
+    }
+    Ok(opened.is_some())
 }
 
 /// The name holds the volume's own id: an image that has it was made by an earlier run of this step.
@@ -433,54 +450,12 @@ async fn give_back_snapshot(source: &Source) -> Step {
 /// A clone of the image's snapshot where the pools allow it, otherwise a sparse copy.
 pub(super) struct FromImage {
     target: Target,
-    image: ImageId,
-    location: OnceCell<Location>,
-}
-
-struct Location {
-    store: Arc<dyn BlockStore>,
-    path: SnapshotPath,
-    clones: bool,
-    /// Of the image, in bytes.
-    size: Option<u64>,
+    origin: Origin,
 }
 
 impl FromImage {
     pub(super) fn new(context: Context, id: VolumeId, image: ImageId) -> Self {
-        Self { target: Target::new(context, id), image, location: OnceCell::new() }
-    }
-
-    async fn location(&self, run: &Run) -> Result<&Location, StepError> {
-        self.location
-            .get_or_try_init(|| async {
-                let image = run.database.read().await?.image(&self.image).await?;
-                let image = image.ok_or_else(|| StepError::fatal("The image is not there any more."))?;
-                let size = image.size.and_then(|size| u64::try_from(size).ok());
-                let text = match image.location {
-                    Some(location) => location,
-                    // The job that was to make the snapshot came first, but failed.
-                    None => seal_image::seal(&self.target.context, &self.image, run).await?,
-                };
-                let location = names::parse_location(&text).ok_or_else(|| {
-                    StepError::fatal("The image has no bytes in a store that is configured.")
-                })?;
-                let (fsid, pool) = (location.fsid, location.pool);
-                let store =
-                    self.target.context.pool_of(fsid, pool).await?.ok_or_else(|| {
-                        StepError::fatal("The image lies in a pool that is not configured.")
-                    })?;
-                Ok(Location {
-                    store: store.clone(),
-                    path: SnapshotPath {
-                        pool: location.pool.to_owned(),
-                        image: location.image.to_owned(),
-                        snapshot: location.snapshot.to_owned(),
-                    },
-                    clones: self.target.store(run).await?.fsid().await? == location.fsid,
-                    size,
-                })
-            })
-            .await
+        Self { target: Target::new(context, id), origin: Origin::new(image) }
     }
 }
 
@@ -491,20 +466,17 @@ impl Workflow for FromImage {
     }
 
     async fn run(&self, step: &'static str, run: &Run) -> Step {
-        let location = self.location(run).await?;
+        let location = self.origin.location(&self.target.context, run).await?;
+        let clones = in_one_cluster(&location.store, self.target.store(run).await?).await?;
         match step {
-            "clone" if location.clones => self.target.clone_from(&location.path, run).await,
+            "clone" if clones => self.target.clone_from(&location.path, run).await,
             "clone" => self.target.create(run).await,
-            "download" if location.clones => Ok(()),
+            "download" if clones => Ok(()),
             "download" => {
-                let mut repository = run.transaction().await?;
-                let (from, to) = (VolumeStatus::Creating, VolumeStatus::Downloading);
-                let change = VolumeChange::default();
-                repository.change_volume(&self.target.id, from, to, &change, run.now()).await?;
-                repository.commit().await?;
+                self.target.downloading(run).await?;
                 self.target.fill_from(&location.store, &location.path, run).await
             }
-            "resize" if location.clones => match location.size {
+            "resize" if clones => match location.size {
                 // An open costs half as much as the clone did.
                 Some(size) if size == self.target.row(run).await?.size.bytes() => {
                     self.target.limit(run).await

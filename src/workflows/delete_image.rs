@@ -1,29 +1,35 @@
-//! An image's bytes and row go. Volumes that are clones of it decide how: with clone format 1 it cannot go before
+//! An image's bytes and row go, and what the cache has of it. Volumes that are clones of it decide how: with clone format 1 it cannot go before
 //! them and stays as it was; with format 2 its bytes wait in the trash for the last of them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Context, lineage, names};
-use crate::block::{BlockImage, ErrorKind, Missing, OpenMode};
+use super::{Context, image_cache, lineage, names};
+use crate::block::{BlockImage, ErrorKind, Missing, OpenMode, SnapshotPath};
 use crate::db::{self, ImageChange, Leftover, Repository};
-use crate::jobs::{Cause, Run, StepError, Workflow};
+use crate::jobs::{self, Cause, Run, StepError, Workflow};
 use crate::model::{ImageId, ImageStatus};
 
 pub(super) struct DeleteImage {
     context: Context,
     id: ImageId,
     is_kept: AtomicBool,
+    /// The volume's snapshot that it is a clone of still.
+    parent: Mutex<Option<SnapshotPath>>,
 }
 
 impl DeleteImage {
     pub(super) fn new(context: Context, id: ImageId) -> Self {
-        Self { context, id, is_kept: AtomicBool::new(false) }
+        Self { context, id, is_kept: AtomicBool::new(false), parent: Mutex::default() }
     }
 
     async fn remove(&self, run: &Run) -> Result<(), StepError> {
-        remove_content(&self.context, &self.id, run).await
+        self.stop_detaching(run).await?;
+        let parent = remove_content(&self.context, &self.id, run).await?;
+        *self.parent.lock().unwrap_or_else(PoisonError::into_inner) = parent;
+        Ok(())
     }
 
     /// What arrived for it and never became its content.
@@ -34,35 +40,58 @@ impl DeleteImage {
         Ok(())
     }
 
+    /// That would have it open. It is told here once more than need be, for the image may not be a clone at all.
+    async fn stop_detaching(&self, run: &Run) -> Result<(), StepError> {
+        let mut repository = run.transaction().await?;
+        if repository.cancel_jobs(&jobs::parent_of(&self.id), run.now()).await? > 0 {
+            repository.commit().await?;
+        }
+        Ok(())
+    }
+
     /// Also after a crash, when the step before finds nothing: the trash tells.
     async fn purge(&self) -> Result<(), StepError> {
         let store = &self.context.stores.images;
         let rest = lineage::reap(&self.context, store, self.id.as_str()).await?;
         self.is_kept.store(rest == lineage::Rest::Needed, Ordering::Relaxed);
-        Ok(())
+        // Otherwise the volume's snapshot, of which nothing is known after a crash, goes with the volume.
+        let parent = self.parent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match parent {
+            Some(parent) if rest == lineage::Rest::Gone => {
+                Ok(lineage::release(&self.context, store, &parent).await?)
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 /// The image's bytes, with their snapshot.
-pub(super) async fn remove_content(context: &Context, id: &ImageId, run: &Run) -> Result<(), StepError> {
+pub(super) async fn remove_content(
+    context: &Context,
+    id: &ImageId,
+    run: &Run,
+) -> Result<Option<SnapshotPath>, StepError> {
     let store = &context.stores.images;
     let name = id.as_str();
     let _lock = context.locks.lock(name).await;
     let Some(image) = store.open(name, OpenMode::ReadWrite).await.or_missing()? else {
         // What cannot be opened may be there in part: a process died while it was made.
         store.remove(name, &run.progress).await.or_missing()?;
-        return Ok(());
+        return Ok(None);
     };
+    let parent = image.parent().await;
     let freed = drop_snapshots(&*image).await;
     image.close().await?;
     freed?;
+    let parent = parent?.map(|parent| parent.path);
     match store.remove(name, &run.progress).await.or_missing() {
         // With clone format 2 the snapshot lives on, unseen, while clones need it.
         Err(error) if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren) => {
             store.trash_move(name).await.or_missing().map(drop).map_err(StepError::of_removal)
         }
         other => other.map(drop).map_err(StepError::of_removal),
-    }
+    }?;
+    Ok(parent)
 }
 
 /// All of them, before any is dropped: a refusal changes nothing.
@@ -89,14 +118,15 @@ async fn drop_snapshots(image: &dyn BlockImage) -> Result<(), StepError> {
 #[async_trait]
 impl Workflow for DeleteImage {
     fn steps(&self) -> &'static [&'static str] {
-        &["remove", "unstage", "purge"]
+        &["remove", "unstage", "purge", "uncache"]
     }
 
     async fn run(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
         match step {
             "remove" => self.remove(run).await,
             "unstage" => self.unstage(run).await,
-            _ => self.purge().await,
+            "purge" => self.purge().await,
+            _ => image_cache::evict_all(&self.context, &self.id, run).await,
         }
     }
 

@@ -177,7 +177,7 @@ impl ImportImage {
             image.close().await?;
             return Ok(());
         }
-        delete_image::remove_content(&self.context, &self.id, run).await
+        delete_image::remove_content(&self.context, &self.id, run).await.map(drop)
     }
 
     /// The properties that tell of the import: it is over.

@@ -10,6 +10,7 @@ mod delete_image;
 mod delete_snapshot;
 mod delete_volume;
 mod extend_volume;
+mod image_cache;
 mod import_image;
 mod intake;
 mod lineage;
@@ -19,7 +20,9 @@ mod manage_volume;
 pub mod manageable;
 mod move_volume;
 pub mod names;
+mod origin;
 mod qos;
+mod reimage;
 mod reporter;
 mod revert_volume;
 mod seal_image;
@@ -27,6 +30,7 @@ mod sweeper;
 mod unmanage_snapshot;
 mod unmanage_volume;
 mod upload_image;
+mod upload_volume;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,6 +42,7 @@ use crate::model::VolumeId;
 use crate::transfer::TransferError;
 use crate::web::Web;
 
+pub use image_cache::Limits as CacheLimits;
 pub use import_image::{FAILED, IMPORTING_TO, Imports};
 pub use intake::Intake;
 pub use reporter::Reporter;
@@ -71,10 +76,13 @@ pub struct Making {
     pub flatten_from_snapshot: bool,
     /// `rbd_max_clone_depth`
     pub max_clone_depth: i64,
+    /// `image_volume_cache_enabled`
+    pub image_cache: Option<CacheLimits>,
 }
 
 /// As a backend makes them that says nothing about it.
-const MAKING: Making = Making { object_size: 4 << 20, flatten_from_snapshot: false, max_clone_depth: 5 };
+const MAKING: Making =
+    Making { object_size: 4 << 20, flatten_from_snapshot: false, max_clone_depth: 5, image_cache: None };
 
 impl Context {
     pub fn new(stores: Stores, options: Options, web: Web) -> Self {
@@ -95,6 +103,9 @@ impl Context {
                 }
                 VolumeSource::Image { image_id } => {
                     Box::new(create_volume::FromImage::new(context, volume_id, image_id))
+                }
+                VolumeSource::Disk { image_id } => {
+                    Box::new(create_volume::FromConverted::new(context, volume_id, image_id))
                 }
             },
             Task::DeleteVolume { volume_id } => {
@@ -139,6 +150,13 @@ impl Context {
             Task::ImportImage { image_id, source, inject } => {
                 Box::new(import_image::ImportImage::new(context, image_id, source, inject))
             }
+            Task::Reimage { volume_id, image_id } => {
+                Box::new(reimage::Reimage::new(context, volume_id, image_id))
+            }
+            Task::UploadVolume { volume_id, image_id } => {
+                Box::new(upload_volume::UploadVolume::new(context, volume_id, image_id))
+            }
+            Task::DetachImage { image_id } => Box::new(upload_volume::DetachImage::new(context, image_id)),
             Task::SealImage { image_id } => Box::new(seal_image::SealImage::new(context, image_id)),
             Task::DeleteImage { image_id } => Box::new(delete_image::DeleteImage::new(context, image_id)),
         }
@@ -212,6 +230,9 @@ impl From<TransferError> for StepError {
         match error {
             TransferError::Storage(error) => error.into(),
             TransferError::Cancelled => StepError::cancelled(),
+            TransferError::Content(danger) => {
+                StepError::fatal(format!("The disk in the image cannot be read: {danger}."))
+            }
             other => StepError {
                 detail: crate::jobs::chain(&other),
                 ..StepError::fatal("The bytes could not be copied.")

@@ -42,6 +42,11 @@ pub fn clone_snapshot(clone: &VolumeId) -> String {
     format!("volume-{clone}{CLONE_SNAPSHOT_END}")
 }
 
+/// Of a volume, taken for an image that is made from it: a clone snapshot like others.
+pub fn upload_snapshot(image: &ImageId) -> String {
+    format!("volume-{image}{CLONE_SNAPSHOT_END}")
+}
+
 pub fn is_clone_snapshot(snapshot: &str) -> bool {
     clone_of(snapshot).is_some()
 }
@@ -73,6 +78,11 @@ pub fn deleted(volume: &str) -> String {
 
 pub fn is_deleted(image: &str) -> bool {
     image.ends_with(DELETED_END)
+}
+
+/// Of the copy that the cache of images keeps: named by the volume it was made for.
+pub fn cached(volume: &VolumeId) -> String {
+    format!("cache-{volume}")
 }
 
 /// `rbd://<fsid>/<pool>/<image>/<snapshot>`, as Glance keeps a location.

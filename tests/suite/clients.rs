@@ -150,6 +150,29 @@ async fn an_image_and_what_is_made_of_it() {
     place.assert_empty(server).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_becomes_an_image_and_is_reimaged_with_cinder() {
+    let place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    let server = place.start();
+    let project = pumice::config::Config::default().identity.project_id;
+    let run = async |arguments: &[&str]| cinder(&server, &project, arguments).await;
+    let made = run(&["create", "1"]).await;
+    let volume = row(&made, "id")[1];
+    server.settle().await;
+    let said = run(&["upload-to-image", "--visibility", "private", volume, "i"]).await;
+    assert_eq!(row(&said, "status")[1], "uploading");
+    let image = row(&said, "image_id")[1].to_owned();
+    server.settle().await;
+    assert_eq!(text(&openstack(&server, "/image", &["image", "show", &image]).await, "status"), "active");
+    run(&["--os-volume-api-version", "3.68", "reimage", volume, &image]).await;
+    server.settle().await;
+    assert_eq!(row(&run(&["show", volume]).await, "status")[1], "available");
+    run(&["delete", volume]).await;
+    server.settle().await;
+    openstack(&server, "/image", &["image", "delete", &image]).await;
+    place.assert_empty(server).await;
+}
+
 /// A command of `openstack` that prints nothing.
 async fn quiet(server: &Server, arguments: &[&str]) {
     let mut command = client("openstack");

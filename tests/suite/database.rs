@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pumice::db::{
-    Attachment, AttachmentFilter, Database, DbError, DefaultVolumeType, Direction, Encryption, Heartbeat,
-    Image, ImageChange, JobOutcome, Message, MessageFilter, Operator, Options, Page, QosSpecs,
+    Attachment, AttachmentFilter, CachedImage, Database, DbError, DefaultVolumeType, Direction, Encryption,
+    Heartbeat, Image, ImageChange, JobOutcome, Message, MessageFilter, Operator, Options, Page, QosSpecs,
     QosSpecsFilter, Repository, Service, ServiceFilter, Snapshot, SnapshotFilter, SortKey, Staged, Transfer,
     TransferFilter, Volume, VolumeChange, VolumeFilter, VolumeMove, VolumeReset, VolumeType,
 };
@@ -57,6 +57,8 @@ on_both!(
     a_type_is_not_used_while_it_changes,
     qos_specs_belong_to_types,
     an_encryption_goes_with_its_type,
+    the_cache_of_images_knows_which_was_used_last,
+    a_volume_forgets_its_image_for_another,
     jobs_on_one_resource_take_turns,
     a_lost_lease_writes_nothing,
     concurrent_claims_share_the_queue,
@@ -862,6 +864,45 @@ async fn a_newer_schema_is_refused() {
         let database = Database::open(&options).await.unwrap();
         assert!(matches!(database.migrate().await, Err(DbError::Newer)), "{kind:?}");
     }
+}
+
+async fn the_cache_of_images_knows_which_was_used_last(database: Database) {
+    let image = |number: u128| ImageId::from(uuid::Uuid::from_u128(number));
+    let cached = |number: u128| CachedImage {
+        name: format!("cache-{number}"),
+        image_id: image(number % 2),
+        backend: "rbd".to_owned(),
+        size: Gib::new(3).unwrap(),
+        used_at: Timestamp(number as i64),
+    };
+    let mut repository = database.begin().await.unwrap();
+    for number in [2, 1, 3] {
+        repository.add_cached_image(&cached(number)).await.unwrap();
+    }
+    // Once more changes nothing.
+    repository.add_cached_image(&CachedImage { used_at: Timestamp(9), ..cached(1) }).await.unwrap();
+    assert_eq!(repository.cached_images().await.unwrap(), [cached(1), cached(2), cached(3)]);
+    assert_eq!(repository.cached_images_of(&image(1)).await.unwrap(), [cached(1), cached(3)]);
+    repository.use_cached_image("cache-1", Timestamp(10)).await.unwrap();
+    repository.remove_cached_image("cache-2").await.unwrap();
+    let used = CachedImage { used_at: Timestamp(10), ..cached(1) };
+    assert_eq!(repository.cached_images().await.unwrap(), [cached(3), used]);
+    assert!(repository.cached_images_of(&image(0)).await.unwrap().is_empty());
+    repository.commit().await.unwrap();
+}
+
+async fn a_volume_forgets_its_image_for_another(database: Database) {
+    let of_type = volume_type(&database).await;
+    let first = volume(1, &of_type);
+    add(&database, std::slice::from_ref(&first)).await;
+    let mut repository = database.begin().await.unwrap();
+    let metadata = Json(BTreeMap::from([("image_id".to_owned(), "i".to_owned())]));
+    repository.set_image_metadata(&first.id, Some(&metadata)).await.unwrap();
+    let row = repository.volume(&first.id).await.unwrap().unwrap();
+    assert_eq!(row.image_metadata, Some(metadata));
+    repository.set_image_metadata(&first.id, None).await.unwrap();
+    assert_eq!(repository.volume(&first.id).await.unwrap().unwrap().image_metadata, None);
+    repository.commit().await.unwrap();
 }
 
 async fn services_say_what_they_are_and_keep_what_was_said_of_them(database: Database) {

@@ -20,7 +20,7 @@ async fn tour_of(place: Place) {
     script.arg("--clouds").arg(place.folder.path().join("pumice-data/clouds.yaml"));
     script.env("TMPDIR", place.folder.path());
     match store {
-        StoreKind::Directory => {
+        StoreKind::Directory | StoreKind::Apart => {
             script.arg("--store").arg(place.directory()).env("READ_IMAGE", read_image());
         }
         StoreKind::RbdV1 | StoreKind::RbdV2 => {

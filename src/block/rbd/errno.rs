@@ -15,6 +15,7 @@ fn kind(errno: Errno) -> ErrorKind {
         Errno::ENOTEMPTY => ErrorKind::HasSnapshots,
         Errno::ENOSPC | Errno::EDQUOT => ErrorKind::NoSpace,
         Errno::EROFS => ErrorKind::ReadOnly,
+        Errno::EPERM | Errno::EACCES => ErrorKind::Denied,
         Errno::ETIMEDOUT => ErrorKind::TimedOut,
         // ESHUTDOWN is also what librados calls EBLOCKLISTED: this client was fenced off.
         Errno::ESHUTDOWN | Errno::ENOTCONN => ErrorKind::Disconnected,
@@ -83,6 +84,7 @@ mod tests {
             (libc::ENOSPC, ErrorKind::NoSpace),
             (libc::EDQUOT, ErrorKind::NoSpace),
             (libc::EROFS, ErrorKind::ReadOnly),
+            (libc::EPERM, ErrorKind::Denied),
             (libc::ETIMEDOUT, ErrorKind::TimedOut),
             (108, ErrorKind::Disconnected),
             (libc::ENOTCONN, ErrorKind::Disconnected),

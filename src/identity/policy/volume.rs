@@ -32,6 +32,10 @@ rules! {
     REVERT = "volume:revert_to_snapshot": MEMBER;
     EXTEND = "volume:extend": MEMBER;
     EXTEND_ATTACHED = "volume:extend_attached_volume": MEMBER;
+    UPLOAD_IMAGE = "volume_extension:volume_actions:upload_image": MEMBER;
+    UPLOAD_PUBLIC = "volume_extension:volume_actions:upload_public": ADMIN;
+    REIMAGE = "volume:reimage": MEMBER;
+    REIMAGE_RESERVED = "volume:reimage_reserved": MEMBER;
     EXTEND_COMPLETE = "volume_extension:volume_admin_actions:extend_volume_completion": ADMIN;
     UPDATE_READONLY = "volume:update_readonly_flag": MEMBER;
     RESERVE = "volume_extension:volume_actions:reserve": MEMBER;

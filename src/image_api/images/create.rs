@@ -12,7 +12,7 @@ use crate::image_api::fault::{Fault, FaultBody, Result};
 use crate::image_api::quota;
 use crate::image_api::request::{Call, JsonBody};
 use crate::image_api::versions::Base;
-use crate::model::{ImageId, ImageStatus, ProjectId, Timestamp};
+use crate::model::{ImageId, ProjectId};
 
 /// Makes a record, without bytes as yet. All properties may be left out.
 #[utoipa::path(
@@ -90,7 +90,7 @@ fn drafted(wanted: Map<String, Value>, app: &App, call: &Call) -> Result<Image> 
         Some(id) => id,
         None => ImageId::from(app.world.ids.random()),
     };
-    let mut draft = Draft::new(empty(id, now, owner(&wanted, call)), call);
+    let mut draft = Draft::new(Image::queued(id, owner(&wanted, call), now), call);
     for (name, value) in wanted {
         if name != "id" {
             draft.set(&name, value)?;
@@ -123,31 +123,4 @@ fn may_add(wanted: &Map<String, Value>, call: &Call) -> Result<()> {
 
 fn read_only(name: &str) -> Fault {
     Fault::Forbidden(format!("Attribute '{name}' is read-only."))
-}
-
-fn empty(id: ImageId, now: Timestamp, owner: Option<ProjectId>) -> Image {
-    Image {
-        id,
-        project_id: owner,
-        name: None,
-        status: ImageStatus::Queued,
-        previous_status: None,
-        visibility: "shared".to_owned(),
-        protected: false,
-        os_hidden: false,
-        container_format: None,
-        disk_format: None,
-        size: None,
-        virtual_size: None,
-        checksum: None,
-        os_hash_algo: None,
-        os_hash_value: None,
-        min_disk: 0,
-        min_ram: 0,
-        properties: Default::default(),
-        tags: Default::default(),
-        location: None,
-        created_at: now,
-        updated_at: now,
-    }
 }

@@ -5,16 +5,15 @@ use axum::response::Response;
 use serde_json::Value;
 
 use super::super::fault::Fault;
-use super::super::microversion::Microversion;
 use super::super::request::{Body, Call};
 use super::extend_volume_completion::extend_volume_completion;
 use super::set_bootable::set_bootable;
 use super::update_readonly_flag::update_readonly_flag;
-use super::{attaching, delete, extend, image_metadata, migrate, reset_status, retype, revert, unmanage};
+use super::{
+    attaching, delete, extend, image_metadata, migrate, reimage, reset_status, retype, revert, unmanage,
+    upload_image,
+};
 use crate::http::App;
-
-/// Actions that the real service has beside those that are dispatched below.
-const NOT_YET: [&str; 2] = ["os-volume_upload_image", "os-reimage"];
 
 #[utoipa::path(
     post, path = "/v3/volumes/{volume_id}/action", tag = "volumes", operation_id = "act_on_volume",
@@ -23,9 +22,10 @@ const NOT_YET: [&str; 2] = ["os-volume_upload_image", "os-reimage"];
         `os-initialize_connection`, `os-terminate_connection`; `os-set_bootable`, `os-update_readonly_flag`; \
         `os-extend_volume_completion`; `os-set_image_metadata` with `metadata`, `os-unset_image_metadata` with `key`, \
         `os-show_image_metadata`; since 3.40 `revert` with the `snapshot_id` of the latest snapshot; `os-retype` with \
-        `new_type` and `migration_policy`; for administrators `os-migrate_volume` with `host` and `lock_volume`, \
-        `os-migrate_volume_completion`, `os-reset_status` with `status`, `attach_status` or `migration_status`, \
-        `os-force_delete` and `os-unmanage`.",
+        `new_type` and `migration_policy`; `os-volume_upload_image` with `image_name` makes an image of it, and answers \
+        with that; since 3.68 `os-reimage` with `image_id` gives it the bytes of an image; for administrators \
+        `os-migrate_volume` with `host` and `lock_volume`, `os-migrate_volume_completion`, `os-reset_status` with \
+        `status`, `attach_status` or `migration_status`, `os-force_delete` and `os-unmanage`.",
     params(("volume_id" = String, Path)),
     request_body = Object,
     responses(
@@ -36,7 +36,7 @@ const NOT_YET: [&str; 2] = ["os-volume_upload_image", "os-reimage"];
         (status = 404, description = "No such volume"),
         (status = 409, description = "A server uses the volume: only Nova may detach it; of `revert`: the status of the \
             volume or the snapshot forbids it"),
-        (status = 501, description = "An action that is not implemented"),
+        (status = 501, description = "What this volume's store cannot do"),
     ),
 )]
 pub async fn action(
@@ -69,8 +69,8 @@ pub async fn action(
         "os-retype" => retype::retype(&app, &call, &id, &body).await,
         "os-migrate_volume" => migrate::migrate(&app, &call, &id, &body).await,
         "os-migrate_volume_completion" => migrate::complete(&app, &call, &id, &body).await,
-        "os-reimage" => Err(not_yet(&call, Microversion::REIMAGE, "os-reimage")),
-        known if NOT_YET.contains(&known) => Err(not_yet(&call, Microversion::MIN, known)),
+        "os-reimage" => reimage::reimage(&app, &call, &id, &body).await,
+        "os-volume_upload_image" => upload_image::upload_image(&app, &call, &id, &body).await,
         unknown => Err(Fault::NoSuchAction(unknown.to_owned())),
     }
 }
@@ -79,9 +79,4 @@ pub async fn action(
 pub fn only_key(body: &Value) -> Result<&str, Fault> {
     let fields = body.as_object().filter(|fields| fields.len() == 1);
     fields.and_then(|fields| fields.keys().next()).map(String::as_str).ok_or(Fault::MalformedBody)
-}
-
-/// An action that does not exist here; nor does it in versions before its own.
-fn not_yet(call: &Call, since: Microversion, name: &str) -> Fault {
-    call.since(since).err().unwrap_or_else(|| Fault::NotImplemented(format!("The action {name}")))
 }

@@ -1,6 +1,6 @@
 //! `POST /volumes`
 
-mod image;
+pub(super) mod image;
 mod source;
 
 use axum::extract::State;

@@ -13,6 +13,7 @@ mod image_metadata;
 mod list;
 mod metadata;
 mod migrate;
+mod reimage;
 mod reset_status;
 mod retype;
 mod revert;
@@ -22,6 +23,7 @@ mod summary;
 mod unmanage;
 mod update;
 mod update_readonly_flag;
+mod upload_image;
 pub mod view;
 
 use utoipa_axum::router::OpenApiRouter;

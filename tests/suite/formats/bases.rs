@@ -25,9 +25,21 @@ const MADE: &[(&str, &str, &str)] = &[
     ("luks", "luks", "key-secret=key,iter-time=10"),
 ];
 
-fn qemu_img(folder: &Path, arguments: &[&str]) {
-    let output = Command::new("qemu-img").args(arguments).current_dir(folder).output();
-    let output = output.expect("qemu-img is missing: run the tests with `make test`");
+pub fn qemu_img(folder: &Path, arguments: &[&str]) {
+    run(folder, "qemu-img", arguments);
+}
+
+/// Writes into an image.
+pub fn qemu_io(folder: &Path, format: &str, name: &str, commands: &[String]) {
+    let mut arguments = vec!["-f", format, "-d", "unmap"];
+    arguments.extend(commands.iter().flat_map(|command| ["-c", command.as_str()]));
+    arguments.push(name);
+    run(folder, "qemu-io", &arguments);
+}
+
+fn run(folder: &Path, program: &str, arguments: &[&str]) {
+    let output = Command::new(program).args(arguments).current_dir(folder).output();
+    let output = output.expect("qemu-img or qemu-io is missing: run the tests with `make test`");
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 

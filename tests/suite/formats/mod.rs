@@ -1,6 +1,7 @@
 //! What bytes mean: on real images, on hostile ones, and beside what the real service makes of them.
 
-mod bases;
+pub mod bases;
+mod disks;
 mod oracle;
 mod verdicts;
 

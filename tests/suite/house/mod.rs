@@ -152,19 +152,30 @@ impl House {
         id
     }
 
+    /// Bytes of another format than raw.
+    pub async fn upload_disk(&self, bytes: Vec<u8>, disk_format: &str) -> ImageId {
+        let id = self.image_row(ImageStatus::Queued, disk_format).await;
+        self.upload_to(&id, bytes).await.unwrap();
+        id
+    }
+
     pub async fn queued_image(&self) -> ImageId {
+        self.image_row(ImageStatus::Queued, "raw").await
+    }
+
+    async fn image_row(&self, status: ImageStatus, disk_format: &str) -> ImageId {
         let now = self.world.now();
         let image = Image {
             id: ImageId::from(self.world.ids.random()),
             project_id: Some(ProjectId("p".into())),
             name: Some("an image".into()),
-            status: ImageStatus::Queued,
+            status,
             previous_status: None,
             visibility: "shared".into(),
             protected: false,
             os_hidden: false,
             container_format: Some("bare".into()),
-            disk_format: Some("raw".into()),
+            disk_format: Some(disk_format.into()),
             size: None,
             virtual_size: None,
             checksum: None,
@@ -258,7 +269,7 @@ impl House {
                 _ => None,
             },
             image_id: match &source {
-                VolumeSource::Image { image_id } => Some(image_id.clone()),
+                VolumeSource::Image { image_id } | VolumeSource::Disk { image_id } => Some(image_id.clone()),
                 _ => None,
             },
             ..row
@@ -370,6 +381,30 @@ impl House {
         let (change, now) = (VolumeChange::default(), self.world.now());
         assert!(repository.change_volume(id, from, to, &change, now).await.unwrap());
         let task = Task::ExtendVolume { volume_id: id.clone(), new_size: Gib::new(size).unwrap() };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+    }
+
+    async fn change_volume(&self, repository: &mut pumice::db::Repository, id: &VolumeId, to: VolumeStatus) {
+        let (change, now) = (VolumeChange::default(), self.world.now());
+        assert!(repository.change_volume(id, VolumeStatus::Available, to, &change, now).await.unwrap());
+    }
+
+    /// Makes an image of it.
+    pub async fn upload_volume(&self, id: &VolumeId) -> ImageId {
+        let image_id = self.image_row(ImageStatus::Saving, "raw").await;
+        let mut repository = self.database.begin().await.unwrap();
+        self.change_volume(&mut repository, id, VolumeStatus::Uploading).await;
+        let task = Task::UploadVolume { volume_id: id.clone(), image_id: image_id.clone() };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+        image_id
+    }
+
+    pub async fn reimage(&self, id: &VolumeId, image: &ImageId) {
+        let mut repository = self.database.begin().await.unwrap();
+        self.change_volume(&mut repository, id, VolumeStatus::Downloading).await;
+        let task = Task::Reimage { volume_id: id.clone(), image_id: image.clone() };
         jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
         repository.commit().await.unwrap();
     }

@@ -11,6 +11,8 @@ use tempfile::TempDir;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreKind {
     Directory,
+    /// Images in one, volumes in another: nothing of one is a clone of the other's.
+    Apart,
     /// Clones of protected snapshots.
     RbdV1,
     /// Clones of any snapshot.
@@ -35,6 +37,15 @@ impl StoreKind {
                 let root = Directory::open(folder.path(), BlockingPool::default()).unwrap();
                 let pool = |name: &str| -> Arc<dyn BlockStore> { root.pool(name).unwrap() };
                 (two_backends(pool), Some(folder))
+            }
+            StoreKind::Apart => {
+                let folder = tempfile::tempdir().unwrap();
+                let pool = |name: &str| {
+                    let root = Directory::open(folder.path().join(name), BlockingPool::default()).unwrap();
+                    root.pool(name).unwrap()
+                };
+                let volumes = Backends::one("directory", pool("volumes"));
+                (Stores { images: pool("images"), volumes }, Some(folder))
             }
             StoreKind::RbdV1 => (on_ceph(CloneFormat::V1), None),
             StoreKind::RbdV2 => (on_ceph(CloneFormat::V2), None),

@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::shell::place;
+use crate::formats::bases::qemu_img;
 use crate::house::DatabaseKind;
 use crate::process::{Place, Server};
 
@@ -44,6 +45,38 @@ async fn done(place: &Place, server: &Server, arguments: &[&str]) {
     let mut command = client(place, "openstack");
     command.args(arguments);
     said(command, server).await;
+}
+
+/// A qcow2 becomes a volume, and the volume an image.
+#[tokio::test(flavor = "multi_thread")]
+async fn disks_and_images_with_the_openstack_command() {
+    let place = place(DatabaseKind::Sqlite).await;
+    let mut server = place.start();
+    server.token = Some(shown(&place, &server, &["token", "issue"]).await["id"].as_str().unwrap().to_owned());
+    let folder = place.folder.path();
+    std::fs::write(folder.join("raw"), vec![7; 3_000_320]).unwrap();
+    qemu_img(folder, &["convert", "-c", "-f", "raw", "-O", "qcow2", "raw", "packed"]);
+    let create = ["image", "create", "--file", "packed", "--disk-format", "qcow2", "packed"];
+    done(&place, &server, &create).await;
+    done(&place, &server, &["volume", "create", "--size", "1", "--image", "packed", "first"]).await;
+    server.settle().await;
+    let first = shown(&place, &server, &["volume", "show", "first"]).await;
+    assert_eq!((&first["status"], &first["bootable"]), (&"available".into(), &true.into()));
+
+    let made = shown(&place, &server, &["image", "create", "--volume", "first", "second"]).await;
+    assert_eq!((&made["status"], &made["disk_format"]), (&"uploading".into(), &"raw".into()), "{made}");
+    server.settle().await;
+    let image = shown(&place, &server, &["image", "show", "second"]).await;
+    assert_eq!((&image["status"], &image["size"]), (&"active".into(), &(1u64 << 30).into()));
+    done(&place, &server, &["image", "save", "--file", "saved", "second"]).await;
+    let mut expected = vec![7; 3_000_320];
+    expected.resize(1 << 30, 0);
+    assert!(std::fs::read(folder.join("saved")).unwrap() == expected);
+
+    done(&place, &server, &["volume", "delete", "first"]).await;
+    server.settle().await;
+    done(&place, &server, &["image", "delete", "second", "packed"]).await;
+    place.assert_empty(server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

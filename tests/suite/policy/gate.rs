@@ -27,7 +27,7 @@ impl Route {
 }
 
 /// Actions that are there.
-const ACTIONS: [(&str, &str); 29] = [
+const ACTIONS: [(&str, &str); 31] = [
     ("/v3/snapshots/{snapshot_id}/action", "os-force_delete"),
     ("/v3/snapshots/{snapshot_id}/action", "os-reset_status"),
     ("/v3/snapshots/{snapshot_id}/action", "os-unmanage"),
@@ -54,6 +54,8 @@ const ACTIONS: [(&str, &str); 29] = [
     ("/v3/volumes/{volume_id}/action", "os-unreserve"),
     ("/v3/volumes/{volume_id}/action", "os-unset_image_metadata"),
     ("/v3/volumes/{volume_id}/action", "os-update_readonly_flag"),
+    ("/v3/volumes/{volume_id}/action", "os-volume_upload_image"),
+    ("/v3/volumes/{volume_id}/action", "os-reimage"),
     ("/v3/volumes/{volume_id}/action", "revert"),
     ("/v3/types/{type_id}/action", "addProjectAccess"),
     ("/v3/types/{type_id}/action", "removeProjectAccess"),
@@ -312,6 +314,13 @@ async fn body(stage: &Stage, route: &Route) -> Wanted {
         ("POST", _, Some("os-set_bootable")) => json(json!({"os-set_bootable": {"bootable": true}})),
         ("POST", _, Some("os-update_readonly_flag")) => {
             json(json!({"os-update_readonly_flag": {"readonly": true}}))
+        }
+        ("POST", _, Some("os-volume_upload_image")) => {
+            json(json!({"os-volume_upload_image": {"image_name": "of a volume"}}))
+        }
+        ("POST", _, Some("os-reimage")) => {
+            let image = stage.image(OURS, "private", ImageStatus::Active).await;
+            json(json!({"os-reimage": {"image_id": image.as_str()}}))
         }
         ("POST", _, Some("os-retype")) => {
             json(json!({"os-retype": {"new_type": stage.volume_type(true).await.as_str()}}))

@@ -74,7 +74,7 @@ impl Place {
             ("PUMICE_JOBS__HEARTBEAT", "1".to_owned()),
         ];
         let clone_format = match self.store {
-            StoreKind::Directory => {
+            StoreKind::Directory | StoreKind::Apart => {
                 let directory = self.directory().display().to_string();
                 variables.push(("PUMICE_IMAGES__DIRECTORY", directory.clone()));
                 variables.push(("PUMICE_VOLUMES__DIRECTORY", directory));
@@ -144,7 +144,7 @@ impl Place {
     pub fn stores(&self) -> Stores {
         let (images, volumes) = (self.pools.images.as_str(), self.pools.volumes.as_str());
         let format = match self.store {
-            StoreKind::Directory => {
+            StoreKind::Directory | StoreKind::Apart => {
                 let root = Directory::open(self.directory(), BlockingPool::default()).unwrap();
                 let volumes = Backends::one("directory", root.pool(volumes).unwrap());
                 return Stores { images: root.pool(images).unwrap(), volumes };
@@ -198,7 +198,7 @@ impl Place {
     fn assert_no_bytes(&self) {
         for pool in [&self.pools.images, &self.pools.volumes] {
             let left: Vec<String> = match self.store {
-                StoreKind::Directory => {
+                StoreKind::Directory | StoreKind::Apart => {
                     let data = self.directory().join("pools").join(pool).join("data");
                     let entries = fs::read_dir(data).unwrap();
                     entries.map(|entry| entry.unwrap().path().display().to_string()).collect()

@@ -29,7 +29,7 @@ impl Pools {
         let pools = Self {
             images: format!("images-{own}"),
             volumes: format!("volumes-{own}"),
-            on_ceph: store != StoreKind::Directory,
+            on_ceph: matches!(store, StoreKind::RbdV1 | StoreKind::RbdV2),
         };
         if pools.on_ceph {
             for pool in [&pools.images, &pools.volumes] {

@@ -3,6 +3,7 @@
 mod attaching;
 mod attachments;
 mod backends;
+mod bytes;
 mod hostile;
 mod image_metadata;
 mod lists;

@@ -10,7 +10,7 @@ use pumice::jobs::{Fault, Faults, ImportSource, Moment, NoFaults, Run, VolumeSou
 
 use super::imports::{packed, serve};
 use super::moves::SECOND;
-use super::{on_every_store, pattern};
+use super::{disk_image, on_every_store, pattern};
 use crate::house::{DatabaseKind, House, StoreKind};
 
 /// A workflow by the name of its jobs, its steps, and how to ask for it.
@@ -29,6 +29,9 @@ enum Ask {
     CreateFromVolume,
     CopyVolume,
     CreateFromImage,
+    CreateFromConverted,
+    CreateAndCache,
+    CreateFromCache,
     DeleteVolume,
     DeleteVolumeWithClone,
     DeleteClone,
@@ -44,14 +47,19 @@ enum Ask {
     DeleteSnapshot,
     DeleteSnapshotWithClone,
     SealImage,
+    UploadVolume,
+    DetachImage,
+    Reimage,
     ImportStaged,
     ImportPacked,
     ImportFromWeb,
     DeleteStagedImage,
     DeleteImage,
     DeleteImageWithClone,
+    DeleteCachedImage,
 }
 
+const DELETE_IMAGE: &[&str] = &["remove", "unstage", "purge", "uncache"];
 const IMPORT: &[&str] = &["fetch", "unpack", "inspect", "store", "snapshot"];
 
 const CASES: &[Case] = &[
@@ -73,6 +81,21 @@ const CASES: &[Case] = &[
         ask: Ask::CopyVolume,
     },
     Case { kind: "create_volume", steps: &["clone", "download", "resize"], ask: Ask::CreateFromImage },
+    Case {
+        kind: "create_volume",
+        steps: &["cache", "create", "download", "resize"],
+        ask: Ask::CreateFromConverted,
+    },
+    Case {
+        kind: "create_volume",
+        steps: &["cache", "create", "download", "resize"],
+        ask: Ask::CreateAndCache,
+    },
+    Case {
+        kind: "create_volume",
+        steps: &["cache", "create", "download", "resize"],
+        ask: Ask::CreateFromCache,
+    },
     Case { kind: "delete_volume", steps: &["remove", "release"], ask: Ask::DeleteVolume },
     Case { kind: "delete_volume", steps: &["remove", "release"], ask: Ask::DeleteVolumeWithClone },
     Case { kind: "delete_volume", steps: &["remove", "release"], ask: Ask::DeleteClone },
@@ -96,12 +119,16 @@ const CASES: &[Case] = &[
     Case { kind: "delete_snapshot", steps: &["unprotect", "remove"], ask: Ask::DeleteSnapshot },
     Case { kind: "delete_snapshot", steps: &["unprotect", "remove"], ask: Ask::DeleteSnapshotWithClone },
     Case { kind: "seal_image", steps: &["snapshot"], ask: Ask::SealImage },
+    Case { kind: "upload_volume", steps: &["snapshot", "write", "release", "seal"], ask: Ask::UploadVolume },
+    Case { kind: "detach_image", steps: &["flatten"], ask: Ask::DetachImage },
+    Case { kind: "reimage_volume", steps: &["write"], ask: Ask::Reimage },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportStaged },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportPacked },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportFromWeb },
-    Case { kind: "delete_image", steps: &["remove", "unstage", "purge"], ask: Ask::DeleteStagedImage },
-    Case { kind: "delete_image", steps: &["remove", "unstage", "purge"], ask: Ask::DeleteImage },
-    Case { kind: "delete_image", steps: &["remove", "unstage", "purge"], ask: Ask::DeleteImageWithClone },
+    Case { kind: "delete_image", steps: DELETE_IMAGE, ask: Ask::DeleteStagedImage },
+    Case { kind: "delete_image", steps: DELETE_IMAGE, ask: Ask::DeleteImage },
+    Case { kind: "delete_image", steps: DELETE_IMAGE, ask: Ask::DeleteImageWithClone },
+    Case { kind: "delete_image", steps: DELETE_IMAGE, ask: Ask::DeleteCachedImage },
 ];
 
 /// One fault, at one moment of one kind of job, once. Or two: a failure, and something while it is undone.
@@ -153,6 +180,9 @@ async fn survive(store: StoreKind, case: &Case, faults: &[(Moment, Fault)]) {
         Ask::CopyVolume => config.volumes.rbd_max_clone_depth = 0,
         // So that the source is flattened.
         Ask::CreateFromVolume => config.volumes.rbd_max_clone_depth = 1,
+        Ask::CreateAndCache | Ask::CreateFromCache | Ask::DeleteCachedImage => {
+            config.volumes.image_volume_cache_enabled = true;
+        }
         _ => {}
     }
     let mut house = House::with(store, DatabaseKind::Sqlite, config, plan.clone()).await;
@@ -216,6 +246,31 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
             let image = house.upload(pattern(3_000_000, 4)).await;
             plan.arm();
             house.create_volume(VolumeSource::Image { image_id: image }, 1).await;
+        }
+        Ask::CreateFromConverted | Ask::CreateAndCache => {
+            let image = house.upload_disk(qcow2(), "qcow2").await;
+            plan.arm();
+            house.create_volume(VolumeSource::Disk { image_id: image }, 2).await;
+        }
+        Ask::CreateFromCache => {
+            let source = VolumeSource::Disk { image_id: house.upload_disk(qcow2(), "qcow2").await };
+            house.volume(source.clone(), 1).await;
+            plan.arm();
+            house.create_volume(source, 2).await;
+        }
+        Ask::UploadVolume | Ask::DetachImage => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            house.write(&volume, 4096, &pattern(10_000, 9)).await;
+            plan.arm();
+            house.upload_volume(&volume).await;
+        }
+        Ask::Reimage => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            house.write(&volume, 4096, &pattern(10_000, 10)).await;
+            house.snapshot(&volume).await;
+            let image = house.upload_disk(qcow2(), "qcow2").await;
+            plan.arm();
+            house.reimage(&volume, &image).await;
         }
         Ask::DeleteVolume => {
             let volume = house.volume(VolumeSource::Empty, 1).await;
@@ -329,7 +384,17 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
             plan.arm();
             assert!(house.delete_image(&image).await);
         }
+        Ask::DeleteCachedImage => {
+            let image = house.upload_disk(qcow2(), "qcow2").await;
+            house.volume(VolumeSource::Disk { image_id: image.clone() }, 1).await;
+            plan.arm();
+            assert!(house.delete_image(&image).await);
+        }
     }
+}
+
+fn qcow2() -> Vec<u8> {
+    disk_image(&pattern(3_000_320, 11), "qcow2", &["-c"])
 }
 
 /// Where a clone holds the image, its first step refuses.
@@ -349,9 +414,17 @@ async fn survive_all(store: StoreKind, trials: Vec<(&'static Case, Vec<(Moment, 
         .await;
 }
 
+/// Where images and volumes lie apart, what works otherwise than beside each other.
+fn cases(store: StoreKind) -> impl Iterator<Item = &'static Case> {
+    let apart = |case: &&Case| {
+        matches!(case.ask, Ask::CreateFromImage | Ask::CreateFromConverted | Ask::UploadVolume)
+    };
+    CASES.iter().filter(move |case| store != StoreKind::Apart || apart(case))
+}
+
 /// Each step that is reached, of each case.
 fn all_steps(store: StoreKind) -> impl Iterator<Item = (&'static Case, &'static str)> {
-    CASES.iter().flat_map(move |case| {
+    cases(store).flat_map(move |case| {
         case.steps.iter().filter(move |step| reaches(store, case, step)).map(move |step| (case, *step))
     })
 }
@@ -380,7 +453,7 @@ async fn crashes_before_and_after_every_step(store: StoreKind) {
 
 async fn every_undo_runs_twice_and_survives_a_crash(store: StoreKind) {
     let mut trials = Vec::new();
-    for case in CASES {
+    for case in cases(store) {
         let Some(&last) = case.steps.iter().rfind(|step| reaches(store, case, step)) else { continue };
         for &step in case.steps {
             for fault in [Fault::Repeat, Fault::Crash] {
@@ -397,3 +470,27 @@ on_every_store!(
     crashes_before_and_after_every_step,
     every_undo_runs_twice_and_survives_a_crash,
 );
+
+mod apart {
+    use crate::house::StoreKind::Apart;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_step_runs_twice() {
+        super::every_step_runs_twice(Apart).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_step_fails() {
+        super::every_step_fails(Apart).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn crashes_before_and_after_every_step() {
+        super::crashes_before_and_after_every_step(Apart).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_undo_runs_twice_and_survives_a_crash() {
+        super::every_undo_runs_twice_and_survives_a_crash(Apart).await;
+    }
+}

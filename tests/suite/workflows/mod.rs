@@ -1,6 +1,7 @@
 //! What jobs leave behind, on every store: after each fault at each step, and after any order of deletes.
 
 mod attachments;
+mod bytes;
 mod deletes;
 mod generic;
 mod imports;
@@ -44,4 +45,13 @@ async fn house(store: StoreKind) -> House {
 /// Bytes that differ from place to place.
 fn pattern(length: usize, seed: u8) -> Vec<u8> {
     (0..length).map(|i| (i / 7) as u8 ^ (i >> 9) as u8 ^ seed).collect()
+}
+
+/// A disk that begins with these bytes, as an image of another format than raw.
+fn disk_image(bytes: &[u8], format: &str, options: &[&str]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("raw"), bytes).unwrap();
+    let arguments = [&["convert", "-f", "raw", "-O", format], options, &["raw", "image"]].concat();
+    crate::formats::bases::qemu_img(folder.path(), &arguments);
+    std::fs::read(folder.path().join("image")).unwrap()
 }

@@ -1,10 +1,9 @@
 //! The image a volume is made from.
 
-use std::collections::BTreeMap;
-
 use super::super::super::fault::Fault;
 use super::super::super::request::Call;
 use crate::db::{Image, ImageFilter, Page, Repository};
+use crate::formats;
 use crate::http::{App, images};
 use crate::identity::policy::{Api, Guard};
 use crate::model::{GIB, Gib, ImageId, ImageStatus};
@@ -66,30 +65,14 @@ pub fn check(image: &Image, size: Gib) -> Result<(), Fault> {
             gib(image.virtual_size)
         )));
     }
-    match image.disk_format.as_deref() {
-        Some("raw") => Ok(()),
-        format => Err(Fault::NotImplemented(format!(
-            "The conversion of images of disk format {}",
-            format.unwrap_or("none")
-        ))),
+    let format = image.disk_format.as_deref().unwrap_or("none");
+    if is_plain(format) || formats::readable(format).is_some() {
+        return Ok(());
     }
+    Err(Fault::NotImplemented(format!("The conversion of images of disk format {format}")))
 }
 
-/// What volumes remember of their image: its properties, and of the base ones those that are set.
-pub fn metadata(image: &Image) -> BTreeMap<String, String> {
-    let mut metadata = image.properties.0.clone();
-    let mut add = |key: &str, value: Option<String>| {
-        if let Some(value) = value {
-            metadata.insert(key.to_owned(), value);
-        }
-    };
-    add("image_id", Some(image.id.to_string()));
-    add("image_name", image.name.clone().filter(|name| !name.is_empty()));
-    add("checksum", image.checksum.clone());
-    add("container_format", image.container_format.clone());
-    add("disk_format", image.disk_format.clone());
-    add("min_disk", Some(image.min_disk.to_string()));
-    add("min_ram", Some(image.min_ram.to_string()));
-    add("size", image.size.map(|size| size.to_string()));
-    metadata
+/// Whether the bytes of such an image are those of its disk.
+fn is_plain(format: &str) -> bool {
+    matches!(format, "raw" | "iso" | "aki" | "ari" | "ami")
 }

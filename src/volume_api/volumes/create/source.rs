@@ -8,6 +8,7 @@ use super::super::super::snapshots;
 use super::super::{find, find_to_change};
 use super::{Wanted, image};
 use crate::db::{Image, Repository, Snapshot, Volume, VolumeType};
+use crate::formats;
 use crate::http::App;
 use crate::jobs::VolumeSource;
 use crate::model::{Gib, ImageId, SnapshotId, SnapshotStatus, VolumeId, VolumeStatus};
@@ -134,7 +135,7 @@ impl Source {
     /// What the image said of itself, or the one that a bootable source was made from.
     pub fn image_metadata(&self) -> Option<BTreeMap<String, String>> {
         match self {
-            Source::Image(image) => Some(image::metadata(image)),
+            Source::Image(image) => Some(image.volume_metadata()),
             _ => self
                 .origin()
                 .filter(|volume| volume.bootable)
@@ -172,7 +173,10 @@ impl Source {
                 VolumeSource::Snapshot { snapshot_id: source.0.id, volume_id: source.0.volume_id }
             }
             Source::Volume(volume) => VolumeSource::Volume { volume_id: volume.id },
-            Source::Image(image) => VolumeSource::Image { image_id: image.id },
+            Source::Image(image) => match image.disk_format.as_deref().and_then(formats::readable) {
+                Some(_) => VolumeSource::Disk { image_id: image.id },
+                None => VolumeSource::Image { image_id: image.id },
+            },
         }
     }
 

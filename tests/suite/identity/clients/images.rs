@@ -89,7 +89,7 @@ async fn images_are_shared_listed_and_put_aside() {
     let accept = [&as_alice[..], &["image", "set", "--accept", "--project", &demo, &id]].concat();
     run(&accept).await;
     assert_eq!(column(&place, &server, &list, "Name").await, ["a"]);
-    let member = shown(&place, &server, &["image", "member", "get", "a", "demo"]).await;
+    let member = shown(&place, &server, &["image", "member", "get", "a", &demo]).await;
     assert_eq!(member["status"], "accepted");
     let community = alice(&["image", "list", "--community"]);
     assert_eq!(column(&place, &server, &community, "Name").await, ["b"]);

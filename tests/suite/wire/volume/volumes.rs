@@ -224,7 +224,7 @@ async fn an_image_must_fit() {
     let demanding = site.new_image(|image| image.min_disk = 4).await;
     let hollow = site.new_image(|image| image.virtual_size = Some(5 << 30)).await;
     let gone = site.new_image(|image| image.status = ImageStatus::Deleted).await;
-    let qcow = site.new_image(|image| image.disk_format = Some("qcow2".to_owned())).await;
+    let ploop = site.new_image(|image| image.disk_format = Some("ploop".to_owned())).await;
     let unable = "Invalid image identifier or unable to access requested image.";
     for (image, message) in [
         (queued.as_str(), format!("Invalid input received: Image {queued} is not active.")),
@@ -249,8 +249,9 @@ async fn an_image_must_fit() {
         let body = json!({"volume": {"size": 2, "imageRef": image}});
         assert_refused(&site.post("/v3/volumes", body).await, &message);
     }
-    let answer = site.post("/v3/volumes", json!({"volume": {"size": 2, "imageRef": qcow}})).await.expect(501);
-    let message = "The conversion of images of disk format qcow2 is not implemented.";
+    let answer =
+        site.post("/v3/volumes", json!({"volume": {"size": 2, "imageRef": ploop}})).await.expect(501);
+    let message = "The conversion of images of disk format ploop is not implemented.";
     assert_eq!(answer.text(), fault("notImplemented", 501, message));
     let generic =
         "The server could not comply with the request since it is either malformed or otherwise incorrect.";
@@ -423,13 +424,8 @@ async fn actions_that_are_not_there_say_so() {
     for body in [json!({}), json!({"os-extend": {}, "os-unmanage": {}}), json!([]), json!("os-extend")] {
         assert_refused(&site.post(&path, body).await, "Malformed request body");
     }
-    let later = site.post(&path, json!({"os-volume_upload_image": null})).await.expect(501);
-    let message = "The action os-volume_upload_image is not implemented.";
-    assert_eq!(later.text(), fault("notImplemented", 501, message));
-    for (version, status) in [(67, 404), (68, 501)] {
-        let reimage = site.volume("POST", &path).version(version).json(&json!({"os-reimage": {}}));
-        reimage.send().await.expect(status);
-    }
+    let early = site.volume("POST", &path).version(67).json(&json!({"os-reimage": {}}));
+    early.send().await.expect(404);
     assert_refused(
         &site.post("/v3/snapshots/x/action", json!({"os-extend": {}})).await,
         &format!("There is no such action: os-extend. {hint}"),

@@ -1,0 +1,69 @@
+//! `os-reimage`
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::Value;
+
+use super::super::fault::{Fault, empty_json};
+use super::super::microversion::Microversion;
+use super::super::request::Call;
+use super::super::schema::Object;
+use super::create::image;
+use super::{find_to_change, target};
+use crate::db::{Image, Repository, VolumeChange};
+use crate::http::{App, images};
+use crate::identity::policy::{Api, Guard, volume as rules};
+use crate::jobs::{self, Task};
+use crate::model::{ImageId, VolumeStatus};
+
+pub async fn reimage(app: &App, call: &Call, id: &str, body: &Value) -> Result<Response, Fault> {
+    call.since(Microversion::REIMAGE)?;
+    let body = Object::body(body)?;
+    let action = body.object("os-reimage")?.ok_or(Fault::MalformedBody)?;
+    let image_id = action.uuid("image_id")?.value();
+    let reserved_too = action.boolean("reimage_reserved")?.unwrap_or(false);
+    action.require("image_id")?;
+    action.only(&["image_id", "reimage_reserved"])?;
+    let image_id = image_id.ok_or(Fault::MalformedBody)?;
+
+    let mut repository = app.database.begin().await?;
+    let volume = find_to_change(&mut repository, call, id).await?;
+    let image = find_image(&mut repository, app, call, image_id).await?;
+    let is_reserved = volume.status == VolumeStatus::Reserved;
+    call.check(if is_reserved { rules::REIMAGE_RESERVED } else { rules::REIMAGE }, &target(&volume))?;
+    if repository.attachments_of(&volume.id).await?.len() > 1 {
+        return Err(Fault::Conflict(
+            "Cannot re-image a volume which is attached to more than one server.".to_owned(),
+        ));
+    }
+    let (change, now) = (VolumeChange::default(), app.world.now());
+    let may = matches!(volume.status, VolumeStatus::Available | VolumeStatus::Error)
+        || (reserved_too && is_reserved);
+    if !may
+        || !repository
+            .change_volume(&volume.id, volume.status, VolumeStatus::Downloading, &change, now)
+            .await?
+    {
+        let statuses = if reserved_too { "available or error or reserved" } else { "available or error" };
+        return Err(Fault::InvalidVolume(format!(
+            "Volume {} status must be {statuses}, but current status is {}.",
+            volume.id, volume.status
+        )));
+    }
+    image::check(&image, volume.size)?;
+    let task = Task::Reimage { volume_id: volume.id, image_id: image.id };
+    jobs::enqueue(&mut repository, &app.world, task, &call.context.origin()).await?;
+    repository.commit().await?;
+    Ok(empty_json(StatusCode::ACCEPTED))
+}
+
+async fn find_image(repository: &mut Repository, app: &App, call: &Call, id: &str) -> Result<Image, Fault> {
+    let guard = Guard::new(&app.policies, Api::Image, call.context.caller.clone());
+    if let Some(id) = ImageId::parse(id)
+        && let Some(image) = repository.image(&id).await?
+        && images::may_get(repository, &image, &guard, &call.context.project_id).await?
+    {
+        return Ok(image);
+    }
+    Err(Fault::Missing("Image", id.to_owned()))
+}

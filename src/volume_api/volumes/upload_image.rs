@@ -1,0 +1,250 @@
+//! `os-volume_upload_image`
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::types::Json;
+
+use super::super::fault::{Fault, answer};
+use super::super::microversion::Microversion;
+use super::super::request::{Call, Moment};
+use super::super::schema::Object;
+use super::find;
+use crate::db::{Image, Repository, Volume, VolumeChange, VolumeType};
+use crate::http::{App, images};
+use crate::identity::policy::{Api, Guard, image as image_rules, volume as rules};
+use crate::jobs::{self, Task};
+use crate::model::{ImageId, ImageStatus, VolumeStatus};
+
+const ACTION: &str = "os-volume_upload_image";
+const DISK_FORMATS: [&str; 7] = ["raw", "vmdk", "vdi", "qcow2", "vhd", "vhdx", "ploop"];
+const CONTAINER_FORMATS: [&str; 8] = ["ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"];
+const VISIBILITIES: [&str; 4] = ["community", "public", "private", "shared"];
+
+/// What of a volume's image metadata is about that image itself (`glance_core_properties`).
+const OF_ITS_OWN: [&str; 9] = [
+    "checksum",
+    "container_format",
+    "disk_format",
+    "image_name",
+    "image_id",
+    "min_disk",
+    "min_ram",
+    "name",
+    "size",
+];
+/// Properties of this name space are the image service's own.
+const RESERVED: &str = "os_glance";
+
+pub async fn upload_image(app: &App, call: &Call, id: &str, body: &Value) -> Result<Response, Fault> {
+    let wanted = Wanted::read(body, call.version)?;
+    let mut repository = app.database.begin().await?;
+    let volume = find(&mut repository, call, id).await?;
+    call.check_own(rules::UPLOAD_IMAGE)?;
+    if wanted.visibility == Some("public") {
+        call.check_own(rules::UPLOAD_PUBLIC)?;
+    }
+    begin(&mut repository, app, &volume, wanted.force).await?;
+    let image = image(&volume, &wanted, app, call)?;
+    check_image(&mut repository, app, call, &image, &volume).await?;
+    let volume_type = repository.volume_type(volume.volume_type_id.as_str()).await?;
+    repository.add_image(&image).await?;
+    let task = Task::UploadVolume { volume_id: volume.id.clone(), image_id: image.id.clone() };
+    jobs::enqueue(&mut repository, &app.world, task, &call.context.origin()).await?;
+    repository.commit().await?;
+    let said = Said { upload: Uploading::new(&volume, volume_type.as_ref(), &image) };
+    Ok(answer(StatusCode::ACCEPTED, &said))
+}
+
+/// To `uploading`. In use it may be only where the operator lets it: otherwise `force` says nothing.
+async fn begin(repository: &mut Repository, app: &App, volume: &Volume, force: bool) -> Result<(), Fault> {
+    use VolumeStatus::{Available, InUse, Uploading};
+    let force = force && app.config.volumes.enable_force_upload;
+    let (change, now) = (VolumeChange::default(), app.world.now());
+    let may = volume.status == Available || (force && volume.status == InUse);
+    if may && repository.change_volume(&volume.id, volume.status, Uploading, &change, now).await? {
+        return Ok(());
+    }
+    let statuses = if force { "available or in-use" } else { "available" };
+    Err(Fault::InvalidVolume(format!("Volume {} status must be {statuses}", volume.id)))
+}
+
+fn image(volume: &Volume, wanted: &Wanted<'_>, app: &App, call: &Call) -> Result<Image, Fault> {
+    if wanted.container_format == "compressed" {
+        return Err(Fault::Invalid(
+            "Image compression upload disallowed, but container_format is compressed".to_owned(),
+        ));
+    }
+    if !CONTAINER_FORMATS.contains(&wanted.container_format) {
+        return Err(Fault::Invalid(format!(
+            "'{}' is not a container_format that images have.",
+            wanted.container_format
+        )));
+    }
+    if wanted.disk_format != "raw" {
+        return Err(Fault::NotImplemented(format!(
+            "The conversion of a volume to the disk format {}",
+            wanted.disk_format
+        )));
+    }
+    let (id, project_id) = (ImageId::from(app.world.ids.random()), call.context.project_id.clone());
+    Ok(Image {
+        name: Some(wanted.image_name.to_owned()),
+        // From the beginning, so that nobody else brings bytes for it.
+        status: ImageStatus::Saving,
+        visibility: wanted.visibility.unwrap_or("shared").to_owned(),
+        protected: wanted.protected,
+        container_format: Some(wanted.container_format.to_owned()),
+        disk_format: Some(wanted.disk_format.to_owned()),
+        properties: Json(properties(volume)),
+        ..Image::queued(id, Some(project_id), app.world.now())
+    })
+}
+
+/// What the volume's image had beside the base properties, the new one has too.
+fn properties(volume: &Volume) -> BTreeMap<String, String> {
+    let metadata = volume.image_metadata.as_ref().map(|metadata| metadata.0.clone()).unwrap_or_default();
+    let is_custom = |key: &str| !OF_ITS_OWN.contains(&key) && !key.starts_with(RESERVED);
+    metadata.into_iter().filter(|(key, _)| is_custom(key)).collect()
+}
+
+/// The image service is asked on the caller's behalf. Whatever it refuses, the real service says 400.
+async fn check_image(
+    repository: &mut Repository,
+    app: &App,
+    call: &Call,
+    image: &Image,
+    volume: &Volume,
+) -> Result<(), Fault> {
+    let guard = Guard::new(&app.policies, Api::Image, call.context.caller.clone());
+    let target = images::target(image, &call.context.project_id);
+    let visible = match image.visibility.as_str() {
+        "public" => guard.allows(image_rules::PUBLICIZE_IMAGE, &target),
+        "community" => guard.allows(image_rules::COMMUNITIZE_IMAGE, &target),
+        _ => true,
+    };
+    if !visible || !guard.allows(image_rules::ADD_IMAGE, &target) {
+        return Err(Fault::Invalid("Not authorized.".to_owned()));
+    }
+    let (project, quotas) = (&call.context.project_id, &app.config.quotas);
+    if quotas.image_count_total < 0 && quotas.image_size_total < 0 {
+        return Ok(());
+    }
+    repository.take_quota_turn(project).await?;
+    let used = repository.image_use(project.as_str()).await?;
+    let mebibytes = |bytes: i64| bytes >> 20;
+    let more = i64::try_from(volume.size.bytes()).map_or(i64::MAX, mebibytes);
+    for (resource, limit, used, more) in [
+        ("image_count_total", quotas.image_count_total, used.count, 1),
+        ("image_size_total", quotas.image_size_total, mebibytes(used.bytes), more),
+    ] {
+        if limit >= 0 && used.saturating_add(more) > limit {
+            return Err(Fault::Invalid(images::over_quota(project, resource, limit, used, more)));
+        }
+    }
+    Ok(())
+}
+
+struct Wanted<'a> {
+    image_name: &'a str,
+    force: bool,
+    disk_format: &'a str,
+    container_format: &'a str,
+    visibility: Option<&'a str>,
+    protected: bool,
+}
+
+impl<'a> Wanted<'a> {
+    fn read(body: &'a Value, version: Microversion) -> Result<Self, Fault> {
+        let body = Object::body(body)?;
+        let action = body.object(ACTION)?.ok_or(Fault::MalformedBody)?;
+        let with_visibility = version >= Microversion::UPLOAD_IMAGE_PARAMS;
+        let image_name = action.plain_text("image_name", 1)?;
+        let force = action.boolean("force")?.unwrap_or(false);
+        let disk_format = action.one_of("disk_format", &DISK_FORMATS)?.unwrap_or("raw");
+        let container_format = action.text("container_format")?.value().unwrap_or("bare");
+        let (visibility, protected) = match with_visibility {
+            true => {
+                let visibility = action.one_of("visibility", &VISIBILITIES)?;
+                (Some(visibility.unwrap_or("private")), action.boolean("protected")?.unwrap_or(false))
+            }
+            false => (None, false),
+        };
+        action.require("image_name")?;
+        let known = ["image_name", "force", "disk_format", "container_format", "visibility", "protected"];
+        action.only(&known[..if with_visibility { 6 } else { 4 }])?;
+        let image_name = image_name.ok_or(Fault::MalformedBody)?;
+        Ok(Self { image_name, force, disk_format, container_format, visibility, protected })
+    }
+}
+
+#[derive(Serialize)]
+struct Said<'a> {
+    #[serde(rename = "os-volume_upload_image")]
+    upload: Uploading<'a>,
+}
+
+/// The order of the fields is the order of the keys.
+#[derive(Serialize)]
+struct Uploading<'a> {
+    id: &'a str,
+    updated_at: Option<Moment>,
+    status: &'static str,
+    display_description: Option<&'a str>,
+    size: i64,
+    volume_type: Option<TypeView<'a>>,
+    image_id: &'a str,
+    container_format: Option<&'a str>,
+    disk_format: Option<&'a str>,
+    image_name: Option<&'a str>,
+    protected: bool,
+    visibility: &'a str,
+}
+
+/// A volume type as the real service keeps it, not as it shows it.
+#[derive(Serialize)]
+struct TypeView<'a> {
+    id: &'a str,
+    name: &'a str,
+    description: Option<&'a str>,
+    is_public: bool,
+    extra_specs: &'a BTreeMap<String, Option<String>>,
+    qos_specs_id: Option<&'a str>,
+    created_at: Moment,
+    updated_at: Option<Moment>,
+    deleted_at: Option<Moment>,
+    deleted: bool,
+}
+
+impl<'a> Uploading<'a> {
+    fn new(volume: &'a Volume, volume_type: Option<&'a VolumeType>, image: &'a Image) -> Self {
+        Self {
+            id: volume.id.as_str(),
+            updated_at: volume.updated_at.map(Moment),
+            status: VolumeStatus::Uploading.as_str(),
+            display_description: volume.description.as_deref(),
+            size: volume.size.get(),
+            volume_type: volume_type.map(|of| TypeView {
+                id: of.id.as_str(),
+                name: &of.name,
+                description: of.description.as_deref(),
+                is_public: of.is_public,
+                extra_specs: &of.extra_specs,
+                qos_specs_id: of.qos_specs_id.as_ref().map(|id| id.as_str()),
+                created_at: Moment(of.created_at),
+                updated_at: of.updated_at.map(Moment),
+                deleted_at: None,
+                deleted: false,
+            }),
+            image_id: image.id.as_str(),
+            container_format: image.container_format.as_deref(),
+            disk_format: image.disk_format.as_deref(),
+            image_name: image.name.as_deref(),
+            protected: image.protected,
+            visibility: &image.visibility,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The image that a volume gets its bytes from.
+
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use super::{Context, names, seal_image};
+use crate::block::{BlockImage, BlockStore, OpenMode, SnapshotPath};
+use crate::formats::{self, Disk, Format};
+use crate::jobs::{Run, StepError};
+use crate::model::ImageId;
+use crate::telemetry::metrics::{self, Direction};
+use crate::transfer::{CopyOptions, convert, copy, open_disk};
+
+pub(super) struct Origin {
+    pub image: ImageId,
+    location: OnceCell<Location>,
+}
+
+/// Where its bytes lie.
+#[derive(Clone)]
+pub(super) struct Location {
+    pub store: Arc<dyn BlockStore>,
+    pub path: SnapshotPath,
+    /// Of the image, in bytes.
+    pub size: Option<u64>,
+    /// `None`: its bytes are those of the disk.
+    format: Option<Format>,
+}
+
+impl Origin {
+    pub(super) fn new(image: ImageId) -> Self {
+        Self { image, location: OnceCell::new() }
+    }
+
+    pub(super) async fn location(&self, context: &Context, run: &Run) -> Result<&Location, StepError> {
+        self.location
+            .get_or_try_init(|| async {
+                let image = run.database.read().await?.image(&self.image).await?;
+                let image = image.ok_or_else(|| StepError::fatal("The image is not there any more."))?;
+                let size = image.size.and_then(|size| u64::try_from(size).ok());
+                let format = image.disk_format.as_deref().and_then(formats::readable);
+                let text = match image.location {
+                    Some(location) => location,
+                    // The job that was to make the snapshot came first, but failed.
+                    None => seal_image::seal(context, &self.image, run).await?,
+                };
+                let location = names::parse_location(&text).ok_or_else(|| {
+                    StepError::fatal("The image has no bytes in a store that is configured.")
+                })?;
+                let store = context
+                    .pool_of(location.fsid, location.pool)
+                    .await?
+                    .ok_or_else(|| StepError::fatal("The image lies in a pool that is not configured."))?;
+                Ok(Location {
+                    store: store.clone(),
+                    path: SnapshotPath {
+                        pool: location.pool.to_owned(),
+                        image: location.image.to_owned(),
+                        snapshot: location.snapshot.to_owned(),
+                    },
+                    size,
+                    format,
+                })
+            })
+            .await
+    }
+
+    /// Its bytes as they were sealed.
+    pub(super) async fn open(&self, context: &Context, run: &Run) -> Result<Source, StepError> {
+        let location = self.location(context, run).await?;
+        let path = &location.path;
+        let file = location.store.open(&path.image, OpenMode::Snapshot(path.snapshot.clone())).await?;
+        let opened = match location.format {
+            Some(format) => open_disk(&*file, format).await.map(Some),
+            None => Ok(None),
+        };
+        match opened {
+            Ok(disk) => Ok(Source { file, disk }),
+            Err(error) => {
+                file.close().await?;
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// An image while it is read.
+pub(super) struct Source {
+    file: Arc<dyn BlockImage>,
+    /// What its bytes hold, unless they are the disk themselves.
+    disk: Option<Disk>,
+}
+
+impl Source {
+    /// Of the disk, in bytes.
+    pub(super) async fn size(&self) -> Result<u64, StepError> {
+        match &self.disk {
+            Some(disk) => Ok(disk.size()),
+            None => Ok(self.file.size().await?),
+        }
+    }
+
+    /// Writes the disk to the start of a volume's image, and closes the source. `onto_empty`: see [`CopyOptions`].
+    pub(super) async fn write(
+        mut self,
+        store: &Arc<dyn BlockStore>,
+        name: &str,
+        onto_empty: bool,
+        run: &Run,
+    ) -> Result<(), StepError> {
+        let written = self.write_open(store, name, onto_empty, run).await;
+        self.close().await?;
+        metrics::transferred(Direction::Copy, written?);
+        Ok(())
+    }
+
+    async fn write_open(
+        &mut self,
+        store: &Arc<dyn BlockStore>,
+        name: &str,
+        onto_empty: bool,
+        run: &Run,
+    ) -> Result<u64, StepError> {
+        let to = store.open(name, OpenMode::ReadWrite).await?;
+        let chunk = self.file.object_size().max(to.object_size());
+        let options = CopyOptions { chunk, onto_empty, ..CopyOptions::default() };
+        let written = match self.disk.take() {
+            Some(disk) => convert(self.file.clone(), disk, to.clone(), options, &run.progress).await,
+            None => copy(self.file.clone(), to.clone(), options, &run.progress).await,
+        };
+        to.close().await?;
+        Ok(written?)
+    }
+
+    pub(super) async fn close(self) -> Result<(), StepError> {
+        Ok(self.file.close().await?)
+    }
+}

@@ -1,0 +1,59 @@
+//! A volume gets the bytes of another image. Its snapshots stay: they are of what it was before.
+
+use async_trait::async_trait;
+use sqlx::types::Json;
+
+use super::origin::Origin;
+use super::{Context, names};
+use crate::db::{self, Repository, VolumeChange};
+use crate::jobs::{Cause, Run, StepError, Workflow};
+use crate::model::{ImageId, VolumeId, VolumeStatus};
+
+pub(super) struct Reimage {
+    context: Context,
+    id: VolumeId,
+    origin: Origin,
+}
+
+impl Reimage {
+    pub(super) fn new(context: Context, id: VolumeId, image: ImageId) -> Self {
+        Self { context, id, origin: Origin::new(image) }
+    }
+
+    async fn leave(&self, repository: &mut Repository, run: &Run, status: VolumeStatus) -> db::Result<()> {
+        let (from, change) = (VolumeStatus::Downloading, VolumeChange::default());
+        repository.change_volume(&self.id, from, status, &change, run.now()).await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Workflow for Reimage {
+    fn steps(&self) -> &'static [&'static str] {
+        &["write"]
+    }
+
+    async fn run(&self, _: &'static str, run: &Run) -> Result<(), StepError> {
+        let store = self.context.store_of(&self.id, run).await?;
+        let source = self.origin.open(&self.context, run).await?;
+        source.write(store, &names::volume(&self.id), false, run).await
+    }
+
+    /// What was overwritten is not brought back; reimaged once more it is whole.
+    async fn undo(&self, _: &'static str, _: &Run) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
+        if let Some(image) = repository.image(&self.origin.image).await? {
+            repository.set_image_metadata(&self.id, Some(&Json(image.volume_metadata()))).await?;
+        }
+        repository.volume_to_change(&self.id).await?;
+        let back = repository.status_by_attachments(&self.id).await?;
+        self.leave(repository, run, back).await
+    }
+
+    async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
+        self.leave(repository, run, VolumeStatus::Error).await
+    }
+}

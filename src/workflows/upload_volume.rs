@@ -1,0 +1,228 @@
+//! A volume becomes an image. Where both lie in one cluster no bytes move: the image is a copy-on-write clone of a
+//! snapshot that is taken for it, and is made independent afterwards by a job of its own ([`DetachImage`]). Until then
+//! volume and image may be deleted in any order all the same: what the other still reads stays, as with any clone.
+//!
+//! Otherwise the bytes go the way of an upload, digests and all.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use super::{Context, in_one_cluster, lineage, names, seal_image};
+use crate::block::{BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
+use crate::db::{self, ImageChange, Repository, VolumeChange};
+use crate::jobs::{self, Cause, Origin, Run, StepError, Task, Workflow};
+use crate::model::{ImageId, ImageStatus, VolumeId, VolumeStatus};
+use crate::telemetry::metrics::{self, Direction};
+use crate::transfer::{SendOptions, send};
+
+pub(super) struct UploadVolume {
+    context: Context,
+    volume_id: VolumeId,
+    image_id: ImageId,
+    is_clone: AtomicBool,
+    /// Known once the bytes are there.
+    change: Mutex<ImageChange>,
+}
+
+impl UploadVolume {
+    pub(super) fn new(context: Context, volume_id: VolumeId, image_id: ImageId) -> Self {
+        Self { context, volume_id, image_id, is_clone: AtomicBool::new(false), change: Mutex::default() }
+    }
+
+    /// Where the volume lies.
+    async fn store(&self, run: &Run) -> Result<&Arc<dyn BlockStore>, StepError> {
+        self.context.store_of(&self.volume_id, run).await
+    }
+
+    fn source(&self, store: &Arc<dyn BlockStore>) -> SnapshotPath {
+        SnapshotPath {
+            pool: store.pool().to_owned(),
+            image: names::volume(&self.volume_id),
+            snapshot: names::upload_snapshot(&self.image_id),
+        }
+    }
+
+    async fn write(&self, run: &Run) -> Result<(), StepError> {
+        // What an earlier run of this step left: nobody uses it yet.
+        self.discard(run).await?;
+        let is_clone = self.try_clone(run).await?;
+        self.is_clone.store(is_clone, Ordering::Relaxed);
+        if is_clone { Ok(()) } else { self.copy(run).await }
+    }
+
+    /// `false`: images and volumes lie in different clusters, or the images' user may not read volumes.
+    async fn try_clone(&self, run: &Run) -> Result<bool, StepError> {
+        let (images, volumes) = (&self.context.stores.images, self.store(run).await?);
+        if !in_one_cluster(images, volumes).await? {
+            return Ok(false);
+        }
+        let name = self.image_id.as_str();
+        match images.clone_snapshot(&self.source(volumes), name, None).await {
+            Err(error) if error.kind == ErrorKind::Denied => {
+                tracing::info!(%error, "the bytes of a volume are copied, for it cannot be cloned");
+                return Ok(false);
+            }
+            cloned => cloned?,
+        }
+        let image = images.open(name, OpenMode::ReadOnly).await?;
+        let size = image.size().await;
+        image.close().await?;
+        // No store has more than the column holds.
+        let size = i64::try_from(size?).ok();
+        *self.change() = ImageChange { size, virtual_size: size, ..ImageChange::default() };
+        Ok(true)
+    }
+
+    async fn copy(&self, run: &Run) -> Result<(), StepError> {
+        let volumes = self.store(run).await?;
+        let source = self.source(volumes);
+        let from = volumes.open(&source.image, OpenMode::Snapshot(source.snapshot)).await?;
+        let size = from.size().await?;
+        let reading = SendOptions { chunk: from.object_size(), ..SendOptions::default() };
+        let body = send(from.clone(), 0..size, reading);
+        let intake = &self.context.options.intake;
+        let name = self.image_id.as_str();
+        let received =
+            intake.take_in(&self.context.stores.images, name, Some(size), body, &run.progress).await;
+        from.close().await?;
+        let received = received?;
+        metrics::transferred(Direction::Copy, received.size);
+        let facts = intake.facts(&received);
+        *self.change() = ImageChange { virtual_size: facts.size, ..facts };
+        Ok(())
+    }
+
+    /// A clone needs the snapshot for longer; it goes when that is detached.
+    async fn release(&self, run: &Run) -> Result<(), StepError> {
+        if self.is_clone.load(Ordering::Relaxed) { Ok(()) } else { self.drop_snapshot(run).await }
+    }
+
+    async fn drop_snapshot(&self, run: &Run) -> Result<(), StepError> {
+        let volumes = self.store(run).await?;
+        let source = self.source(volumes);
+        let opened = volumes.open(&source.image, OpenMode::ReadWrite).await;
+        let Some(image) = opened.or_missing()? else { return Ok(()) };
+        let dropped = lineage::drop_snapshot(&*image, &source.snapshot).await;
+        image.close().await?;
+        Ok(dropped?)
+    }
+
+    async fn discard(&self, run: &Run) -> Result<(), StepError> {
+        let (store, name) = (&self.context.stores.images, self.image_id.as_str());
+        if let Some(image) = store.open(name, OpenMode::ReadWrite).await.or_missing()? {
+            let dropped = lineage::drop_snapshot(&*image, names::IMAGE_SNAPSHOT).await;
+            image.close().await?;
+            dropped?;
+        }
+        lineage::clear(store, name, run).await
+    }
+
+    /// The volume is again what it was.
+    async fn give_back(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
+        // Its attachments may have come and gone meanwhile.
+        repository.volume_to_change(&self.volume_id).await?;
+        let back = repository.status_by_attachments(&self.volume_id).await?;
+        let (from, change) = (VolumeStatus::Uploading, VolumeChange::default());
+        repository.change_volume(&self.volume_id, from, back, &change, run.now()).await?;
+        Ok(())
+    }
+
+    fn change(&self) -> MutexGuard<'_, ImageChange> {
+        // It is replaced as a whole.
+        self.change.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Workflow for UploadVolume {
+    fn steps(&self) -> &'static [&'static str] {
+        &["snapshot", "write", "release", "seal"]
+    }
+
+    async fn run(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
+        match step {
+            "snapshot" => {
+                let store = self.store(run).await?;
+                let source = self.source(store);
+                Ok(lineage::take_snapshot(store, &source.image, &source.snapshot).await?)
+            }
+            "write" => self.write(run).await,
+            "release" => self.release(run).await,
+            _ => seal_image::seal(&self.context, &self.image_id, run).await.map(drop),
+        }
+    }
+
+    async fn undo(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
+        match step {
+            "write" => self.discard(run).await,
+            "snapshot" => self.drop_snapshot(run).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
+        self.give_back(repository, run).await?;
+        let (from, to) = (ImageStatus::Saving, ImageStatus::Active);
+        let change = self.change().clone();
+        let is_there = repository.change_image(&self.image_id, from, to, &change, run.now()).await?;
+        // Unless someone has deleted the image meanwhile: that job comes next.
+        if is_there && self.is_clone.load(Ordering::Relaxed) {
+            let project_id = repository.image(&self.image_id).await?.and_then(|image| image.project_id);
+            let origin = Origin { project_id, request_id: None };
+            let task = Task::DetachImage { image_id: self.image_id.clone() };
+            jobs::enqueue(repository, &run.world, task, &origin).await?;
+        }
+        Ok(())
+    }
+
+    async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
+        self.give_back(repository, run).await?;
+        match repository.image(&self.image_id).await? {
+            Some(image) if image.status == ImageStatus::Saving => {
+                repository.remove_image(&self.image_id).await.map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An image that is a clone of a volume's snapshot gets bytes of its own, and the snapshot goes.
+pub(super) struct DetachImage {
+    context: Context,
+    id: ImageId,
+}
+
+impl DetachImage {
+    pub(super) fn new(context: Context, id: ImageId) -> Self {
+        Self { context, id }
+    }
+}
+
+#[async_trait]
+impl Workflow for DetachImage {
+    fn steps(&self) -> &'static [&'static str] {
+        &["flatten"]
+    }
+
+    /// An image that was deleted meanwhile has let go of the volume itself.
+    async fn run(&self, _: &'static str, run: &Run) -> Result<(), StepError> {
+        let store = &self.context.stores.images;
+        lineage::flatten(&self.context, store, self.id.as_str(), &run.progress).await.or_missing()?;
+        Ok(())
+    }
+
+    async fn undo(&self, _: &'static str, _: &Run) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    async fn finish(&self, _: &mut Repository, _: &Run) -> db::Result<()> {
+        Ok(())
+    }
+
+    /// It stays a clone, which does no harm.
+    async fn fail(&self, _: &mut Repository, _: &Run, _: Cause) -> db::Result<()> {
+        Ok(())
+    }
+}

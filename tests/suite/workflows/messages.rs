@@ -1,6 +1,7 @@
 //! What users are told when a job of theirs fails.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pumice::config::Config;
 use pumice::db::{Message, MessageFilter, Page};
@@ -9,12 +10,14 @@ use pumice::model::{Gib, ImageId, ProjectId, SnapshotId, VolumeId};
 
 use crate::house::{DatabaseKind, House, StoreKind};
 
-/// Every job fails before its first step.
-struct AllFail;
+/// From then on every job fails before its first step.
+#[derive(Default)]
+struct AllFail(AtomicBool);
 
 impl Faults for AllFail {
     fn at(&self, _: &Run, moment: Moment) -> Fault {
-        if matches!(moment, Moment::Before(_)) { Fault::Fail } else { Fault::None }
+        let fails = self.0.load(Ordering::SeqCst) && matches!(moment, Moment::Before(_));
+        if fails { Fault::Fail } else { Fault::None }
     }
 }
 
@@ -23,47 +26,73 @@ async fn messages(house: &House) -> Vec<Message> {
     repository.messages(&MessageFilter::default(), &Page::default()).await.unwrap()
 }
 
+/// A job that fails, and what its user is told of which of the two.
+struct Case {
+    task: fn(VolumeId, SnapshotId) -> Task,
+    event: Option<&'static str>,
+    is_of_snapshot: bool,
+}
+
+const CASES: &[Case] = &[
+    Case {
+        task: |volume_id, _| Task::CreateVolume { volume_id, source: VolumeSource::Empty },
+        event: Some("VOLUME_VOLUME_008_012"),
+        is_of_snapshot: false,
+    },
+    Case {
+        task: |volume_id, _| {
+            let image_id = ImageId::from(uuid::Uuid::nil());
+            Task::CreateVolume { volume_id, source: VolumeSource::Image { image_id } }
+        },
+        event: Some("VOLUME_VOLUME_005_001"),
+        is_of_snapshot: false,
+    },
+    Case {
+        task: |volume_id, _| Task::ExtendVolume { volume_id, new_size: Gib::new(2).unwrap() },
+        event: Some("VOLUME_VOLUME_007_010"),
+        is_of_snapshot: false,
+    },
+    Case {
+        task: |volume_id, snapshot_id| Task::CreateSnapshot { snapshot_id, volume_id },
+        event: Some("VOLUME_VOLUME_SNAPSHOT_009_013"),
+        is_of_snapshot: true,
+    },
+    Case {
+        task: |volume_id, snapshot_id| Task::DeleteSnapshot { snapshot_id, volume_id },
+        event: Some("VOLUME_VOLUME_SNAPSHOT_010_016"),
+        is_of_snapshot: true,
+    },
+    Case { task: |volume_id, _| Task::DeleteVolume { volume_id }, event: None, is_of_snapshot: false },
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_failure_says_what_failed() {
-    let volume_id = VolumeId::from(uuid::Uuid::from_u128(1));
-    let snapshot_id = SnapshotId::from(uuid::Uuid::from_u128(2));
-    let image_id = ImageId::from(uuid::Uuid::from_u128(3));
-    let create = |source| Task::CreateVolume { volume_id: volume_id.clone(), source };
-    let (volume, snapshot) = (volume_id.to_string(), snapshot_id.to_string());
-    let cases = [
-        (create(VolumeSource::Empty), Some(("VOLUME_VOLUME_008_012", &volume))),
-        (create(VolumeSource::Image { image_id }), Some(("VOLUME_VOLUME_005_001", &volume))),
-        (
-            Task::ExtendVolume { volume_id: volume_id.clone(), new_size: Gib::new(2).unwrap() },
-            Some(("VOLUME_VOLUME_007_010", &volume)),
-        ),
-        (
-            Task::CreateSnapshot { snapshot_id: snapshot_id.clone(), volume_id: volume_id.clone() },
-            Some(("VOLUME_VOLUME_SNAPSHOT_009_013", &snapshot)),
-        ),
-        (
-            Task::DeleteSnapshot { snapshot_id: snapshot_id.clone(), volume_id: volume_id.clone() },
-            Some(("VOLUME_VOLUME_SNAPSHOT_010_016", &snapshot)),
-        ),
-        (Task::DeleteVolume { volume_id: volume_id.clone() }, None),
-    ];
-    for (task, expected) in cases {
+    for case in CASES {
+        let faults = Arc::new(AllFail::default());
         let mut house =
-            House::with(StoreKind::Directory, DatabaseKind::Sqlite, Config::default(), Arc::new(AllFail))
-                .await;
+            House::with(StoreKind::Directory, DatabaseKind::Sqlite, Config::default(), faults.clone()).await;
+        let volume = house.volume(VolumeSource::Empty, 1).await;
+        // An image that has one is not taken away again.
+        let snapshot = match case.is_of_snapshot {
+            true => house.snapshot(&volume).await,
+            false => SnapshotId::from(uuid::Uuid::nil()),
+        };
+        faults.0.store(true, Ordering::SeqCst);
+        let task = (case.task)(volume.clone(), snapshot.clone());
         let mut repository = house.database.begin().await.unwrap();
         let origin = Origin { project_id: Some(ProjectId("p".into())), request_id: Some("req-1".into()) };
-        jobs::enqueue(&mut repository, &house.world, task.clone(), &origin).await.unwrap();
+        jobs::enqueue(&mut repository, &house.world, task, &origin).await.unwrap();
         repository.commit().await.unwrap();
         house.settle().await;
+        let of = if case.is_of_snapshot { snapshot.as_str() } else { volume.as_str() };
         let found = messages(&house).await;
-        let shown: Vec<(&str, &str)> = found
+        let shown: Vec<(&str, Option<&str>)> = found
             .iter()
-            .map(|message| (message.event_id.as_str(), message.resource_uuid.as_deref().unwrap()))
+            .map(|message| (message.event_id.as_str(), message.resource_uuid.as_deref()))
             .collect();
-        let expected: Vec<(&str, &str)> = expected.iter().map(|(event, id)| (*event, id.as_str())).collect();
-        assert_eq!(shown, expected, "{task:?}");
-        for message in found {
+        let expected: Vec<(&str, Option<&str>)> = case.event.iter().map(|event| (*event, Some(of))).collect();
+        assert_eq!(shown, expected);
+        for message in &found {
             assert_eq!((message.project_id.as_str(), message.request_id.as_deref()), ("p", Some("req-1")));
         }
         house.stop().await;

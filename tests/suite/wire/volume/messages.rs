@@ -64,22 +64,23 @@ async fn messages_are_filtered_sorted_and_paged_since_3_5() {
     let site = Site::new().await;
     let a = site.message(PROJECT, CREATE, "a").await;
     let b = site.message(PROJECT, EXTEND, "b").await;
+    let (a, b) = (a.as_str(), b.as_str());
     let ids = |answer: Value| answer["messages"].as_array().unwrap().iter().map(id_of).collect::<Vec<_>>();
     let list = async |path: &str, version: u16| {
         ids(site.volume("GET", path).version(version).send().await.expect(200).json())
     };
-    assert_eq!(list("/v3/messages", 71).await, [b.clone(), a.clone()]);
-    assert_eq!(list("/v3/messages?sort=resource_uuid:asc", 71).await, [a.clone(), b.clone()]);
-    assert_eq!(list("/v3/messages?resource_uuid=a", 71).await, [a.clone()]);
-    assert_eq!(list("/v3/messages?event_id=VOLUME_VOLUME_007_010", 5).await, [b.clone()]);
-    assert_eq!(list("/v3/messages?event_id~=_007_", 71).await, [b.clone()]);
+    assert_eq!(list("/v3/messages", 71).await, [b, a]);
+    assert_eq!(list("/v3/messages?sort=resource_uuid:asc", 71).await, [a, b]);
+    assert_eq!(list("/v3/messages?resource_uuid=a", 71).await, [a]);
+    assert_eq!(list("/v3/messages?event_id=VOLUME_VOLUME_007_010", 5).await, [b]);
+    assert_eq!(list("/v3/messages?event_id~=_007_", 71).await, [b]);
     assert_eq!(list("/v3/messages?message_level=INFO", 71).await, Vec::<String>::new());
     // Nobody looked at them before.
-    assert_eq!(list("/v3/messages?resource_uuid=a&limit=x", 4).await, [b.clone(), a.clone()]);
+    assert_eq!(list("/v3/messages?resource_uuid=a&limit=x", 4).await, [b, a]);
     let page = site.get("/v3/messages?limit=1").await.json();
     let next = page["messages_links"][0]["href"].as_str().unwrap();
     assert_eq!(next, format!("http://cloud.example:8080/volume/v3/messages?limit=1&marker={b}"));
-    assert_eq!(list(&format!("/v3/messages?limit=1&marker={b}"), 71).await, [a.clone()]);
+    assert_eq!(list(&format!("/v3/messages?limit=1&marker={b}"), 71).await, [a]);
     let answer = site.get("/v3/messages?sort=user_message").await;
     assert_refused(&answer, "Invalid input received: Invalid sort key");
 }

@@ -211,6 +211,7 @@ async fn each_status_allows_what_the_table_says() {
             let after = site.volume_status(&id).await;
             accepted.extend(outcome(operation, &answer, status.as_str(), after.as_str()));
         }
+        accepted.sort_unstable();
         writeln!(found, "volume {}: {}", operation.name, accepted.join(" ")).unwrap();
     }
     for operation in ON_SNAPSHOTS {
@@ -223,6 +224,7 @@ async fn each_status_allows_what_the_table_says() {
             let after = site.snapshot_status(&id).await;
             accepted.extend(outcome(operation, &answer, status.as_str(), after.as_str()));
         }
+        accepted.sort_unstable();
         writeln!(found, "snapshot {}: {}", operation.name, accepted.join(" ")).unwrap();
     }
     let table = include_str!("statuses.txt");

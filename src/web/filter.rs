@@ -86,7 +86,8 @@ impl Filter {
         let found = match host {
             Host::Ipv4(address) => vec![SocketAddr::new(address.into(), port)],
             Host::Ipv6(address) => vec![SocketAddr::new(address.into(), port)],
-            Host::Domain(name) => look_up(name, port).await?,
+            // Without the dot at its end, which resolvers of files do not know.
+            Host::Domain(_) => look_up(&name, port).await?,
         };
         let is_named = self.hosts.allowed.contains(&name);
         let is_banned = |address: IpAddr| {

@@ -38,9 +38,17 @@ pub fn qemu_io(folder: &Path, format: &str, name: &str, commands: &[String]) {
 }
 
 fn run(folder: &Path, program: &str, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).current_dir(folder).output();
-    let output = output.expect("qemu-img or qemu-io is missing: run the tests with `make test`");
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    // On a busy machine `qemu-img` now and then fails to measure how fast it derives the key of a LUKS image.
+    for is_last in [false, false, false, true] {
+        let output = Command::new(program).args(arguments).current_dir(folder).output();
+        let output = output.expect("qemu-img or qemu-io is missing: run the tests with `make test`");
+        let words = String::from_utf8_lossy(&output.stderr);
+        if !is_last && words.contains("accurate CPU usage") {
+            continue;
+        }
+        assert!(output.status.success(), "{arguments:?}: {words}");
+        return;
+    }
 }
 
 /// Writes them into `folder`, and answers their names.

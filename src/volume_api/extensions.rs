@@ -19,7 +19,14 @@ pub struct Extension {
     links: [&'static str; 0],
 }
 
-const EXTENSIONS: [Extension; 14] = [
+const EXTENSIONS: [Extension; 29] = [
+    Extension {
+        name: "AdminActions",
+        alias: "os-admin-actions",
+        description: "Actions of administrators on volumes and snapshots.",
+        updated: "2012-08-25T00:00:00+00:00",
+        links: [],
+    },
     Extension {
         name: "AvailabilityZones",
         alias: "os-availability-zone",
@@ -28,10 +35,31 @@ const EXTENSIONS: [Extension; 14] = [
         links: [],
     },
     Extension {
+        name: "Capabilities",
+        alias: "capabilities",
+        description: "Tells what a backend can do.",
+        updated: "2015-08-31T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
+        name: "ExtendedServices",
+        alias: "os-extended-services",
+        description: "Tells why a service is disabled.",
+        updated: "2014-01-10T00:00:00-00:00",
+        links: [],
+    },
+    Extension {
         name: "ExtendedSnapshotAttributes",
         alias: "os-extended-snapshot-attributes",
         description: "Tells a snapshot's project and progress.",
         updated: "2012-06-19T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
+        name: "Hosts",
+        alias: "os-hosts",
+        description: "Tells what lies on which host.",
+        updated: "2011-06-29T00:00:00+00:00",
         links: [],
     },
     Extension {
@@ -56,6 +84,48 @@ const EXTENSIONS: [Extension; 14] = [
         links: [],
     },
     Extension {
+        name: "Scheduler_stats",
+        alias: "scheduler-stats",
+        description: "Tells how much room there is in which pool.",
+        updated: "2014-09-07T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
+        name: "SchedulerHints",
+        alias: "OS-SCH-HNT",
+        description: "Takes hints where a volume is to lie.",
+        updated: "2013-04-18T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
+        name: "Services",
+        alias: "os-services",
+        description: "Lists services; enables and disables them.",
+        updated: "2012-10-28T00:00:00-00:00",
+        links: [],
+    },
+    Extension {
+        name: "SnapshotActions",
+        alias: "os-snapshot-actions",
+        description: "Lets a status and progress of a snapshot be reported.",
+        updated: "2013-07-16T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
+        name: "SnapshotManage",
+        alias: "os-snapshot-manage",
+        description: "Makes snapshots of those that lie on a pool.",
+        updated: "2014-12-31T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
+        name: "SnapshotUnmanage",
+        alias: "os-snapshot-unmanage",
+        description: "Lets go of a snapshot that stays on its pool.",
+        updated: "2014-12-31T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
         name: "TypesExtraSpecs",
         alias: "os-types-extra-specs",
         description: "What a volume type says beside its name.",
@@ -77,6 +147,20 @@ const EXTENSIONS: [Extension; 14] = [
         links: [],
     },
     Extension {
+        name: "VolumeActions",
+        alias: "os-volume-actions",
+        description: "What is done with volumes.",
+        updated: "2012-05-31T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
+        name: "VolumeEncryptionMetadata",
+        alias: "os-volume-encryption-metadata",
+        description: "Tells how a volume is encrypted.",
+        updated: "2013-07-10T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
         name: "VolumeHostAttribute",
         alias: "os-vol-host-attr",
         description: "Tells where a volume lies.",
@@ -88,6 +172,13 @@ const EXTENSIONS: [Extension; 14] = [
         alias: "os-vol-image-meta",
         description: "Tells what the image of a volume said of itself.",
         updated: "2012-12-07T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
+        name: "VolumeManage",
+        alias: "os-volume-manage",
+        description: "Makes volumes of images that lie on a pool.",
+        updated: "2014-02-10T00:00:00+00:00",
         links: [],
     },
     Extension {
@@ -105,6 +196,13 @@ const EXTENSIONS: [Extension; 14] = [
         links: [],
     },
     Extension {
+        name: "VolumeTransfer",
+        alias: "os-volume-transfer",
+        description: "Gives volumes to other projects.",
+        updated: "2013-05-29T00:00:00+00:00",
+        links: [],
+    },
+    Extension {
         name: "VolumeTypeAccess",
         alias: "os-volume-type-access",
         description: "Says which projects may use a private volume type.",
@@ -118,13 +216,20 @@ const EXTENSIONS: [Extension; 14] = [
         updated: "2013-07-01T00:00:00+00:00",
         links: [],
     },
+    Extension {
+        name: "VolumeUnmanage",
+        alias: "os-volume-unmanage",
+        description: "Lets go of a volume whose image stays on its pool.",
+        updated: "2012-05-31T00:00:00+00:00",
+        links: [],
+    },
 ];
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = Extensions)]
 pub struct Many {
     #[schema(value_type = Vec<Extension>)]
-    extensions: [Extension; 14],
+    extensions: [Extension; 29],
 }
 
 #[derive(Serialize, ToSchema)]

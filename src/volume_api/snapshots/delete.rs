@@ -8,11 +8,11 @@ use super::super::fault::{Fault, empty, empty_json};
 use super::super::placement;
 use super::super::request::Call;
 use super::{find_to_change, target};
-use crate::db::{Repository, Snapshot};
+use crate::db::{JobFilter, Page, Repository, Snapshot};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};
-use crate::model::SnapshotStatus;
+use crate::model::{JobState, SnapshotStatus};
 
 #[utoipa::path(
     delete, path = "/v3/snapshots/{snapshot_id}", tag = "snapshots", operation_id = "delete_snapshot",
@@ -51,12 +51,37 @@ pub async fn force_delete(app: &App, call: &Call, id: &str) -> Result<Response, 
     let snapshot = find_to_change(&mut repository, call, id).await?;
     call.check(rules::SNAPSHOT_FORCE_DELETE, &target(&snapshot))?;
     call.check(rules::DELETE_SNAPSHOT, &target(&snapshot))?;
-    // One that goes already has its job.
     if snapshot.status != SnapshotStatus::Deleting {
         mark_deleting(&mut repository, app, call, &snapshot, true).await?;
-        repository.commit().await?;
+    } else if !has_job(&mut repository, &snapshot).await? {
+        // Its status was set by hand.
+        enqueue(&mut repository, app, call, &snapshot).await?;
     }
+    repository.commit().await?;
     Ok(empty_json(StatusCode::ACCEPTED))
+}
+
+fn task(snapshot: &Snapshot) -> Task {
+    Task::DeleteSnapshot { snapshot_id: snapshot.id.clone(), volume_id: snapshot.volume_id.clone() }
+}
+
+async fn has_job(repository: &mut Repository, snapshot: &Snapshot) -> Result<bool, Fault> {
+    let open = JobFilter {
+        kind: Some(task(snapshot).kind().to_owned()),
+        resource_id: Some(snapshot.id.to_string()),
+        state: Some(vec![JobState::Queued, JobState::Running]),
+        ..JobFilter::default()
+    };
+    Ok(!repository.jobs(&open, &Page::default()).await?.is_empty())
+}
+
+async fn enqueue(
+    repository: &mut Repository,
+    app: &App,
+    call: &Call,
+    snapshot: &Snapshot,
+) -> Result<(), Fault> {
+    Ok(jobs::enqueue(repository, &app.world, task(snapshot), &call.context.origin()).await.map(drop)?)
 }
 
 /// To `deleting`, with the job that ends it. `false`: its status forbids that.
@@ -84,11 +109,7 @@ pub async fn mark_deleting(
             if from == Creating {
                 repository.cancel_jobs(snapshot.id.as_str(), now).await?;
             }
-            let task = Task::DeleteSnapshot {
-                snapshot_id: snapshot.id.clone(),
-                volume_id: snapshot.volume_id.clone(),
-            };
-            jobs::enqueue(repository, &app.world, task, &call.context.origin()).await?;
+            enqueue(repository, app, call, snapshot).await?;
             return Ok(true);
         }
     }

@@ -143,3 +143,23 @@ async fn what_failed_or_is_not_finished_can_be_deleted() {
         assert!(!tasks[2].1);
     }
 }
+
+#[tokio::test]
+async fn one_that_is_called_deleting_is_deleted_by_force_once() {
+    let site = Site::new().await;
+    let volume = site.available_volume(json!({"size": 1})).await;
+    let body = json!({"snapshot": {"volume_id": volume}});
+    let made = site.volume("POST", "/v3/snapshots").json(&body).send().await.expect(202).json();
+    let id = made["snapshot"]["id"].as_str().unwrap();
+    site.move_snapshot(id, &[SnapshotStatus::Available]).await;
+    let act = async |body: Value| {
+        let path = format!("/v3/snapshots/{id}/action");
+        site.volume("POST", &path).json(&body).send().await.expect(202);
+    };
+    act(json!({"os-reset_status": {"status": "deleting"}})).await;
+    let before = site.tasks().await.len();
+    for _ in 0..2 {
+        act(json!({"os-force_delete": {}})).await;
+        assert_eq!(site.tasks().await.len(), before + 1);
+    }
+}

@@ -18,12 +18,14 @@
 //! - [`block`]: where bytes live; the only room with `unsafe`, in [`block::rbd`]
 //! - [`model`]: what things are; knows nobody
 //! - [`config`], [`telemetry`]: options; logs and metrics
+//! - [`hostile`]: the parsers of what strangers send, for fuzzing
 
 pub mod block;
 pub mod commands;
 pub mod config;
 pub mod db;
 pub mod formats;
+pub mod hostile;
 pub mod http;
 pub mod identity;
 pub mod identity_api;

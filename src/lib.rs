@@ -14,6 +14,7 @@
 //! - [`transfer`]: how bytes move
 //! - [`web`]: bytes from other people's web servers
 //! - [`formats`]: what bytes mean; asks nobody
+//! - [`signature`]: whose bytes they are, where an image says that it is signed
 //! - [`db`]: what is remembered; a repository value is a transaction
 //! - [`block`]: where bytes live; the only room with `unsafe`, in [`block::rbd`]
 //! - [`model`]: what things are; knows nobody
@@ -35,6 +36,7 @@ pub mod model;
 pub mod pumice_api;
 pub mod scheduler;
 pub mod service;
+pub mod signature;
 pub mod telemetry;
 pub mod transfer;
 pub mod volume_api;

@@ -5,6 +5,7 @@
 
 mod api;
 mod backends;
+mod barbican;
 mod database;
 mod faults;
 mod identity;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use api::Api;
 pub use backends::{Backend, Backends};
+pub use barbican::Barbican;
 pub use database::Database;
 pub use faults::{ConfigError, Faults};
 pub use identity::Identity;
@@ -42,8 +44,8 @@ pub use quotas::Quotas;
 pub use reference::reference;
 pub use section::{OptionReference, SectionReference};
 pub use values::{
-    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, LogFormat, Seconds, Secret,
-    StoreKind,
+    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, LogFormat, PropertyRules,
+    Seconds, Secret, StoreKind,
 };
 pub use volumes::Volumes;
 
@@ -96,6 +98,7 @@ configuration! {
     import_filtering_opts: ImportFiltering,
     image_import_opts: ImageImport,
     inject_metadata_properties: InjectMetadata,
+    barbican: Barbican,
     volumes: Volumes,
     backends: Backends,
     jobs: Jobs,

@@ -212,6 +212,7 @@ impl House {
                 idle_timeout: Duration::from_secs(5),
                 ..Intake::from(&self.config.images)
             },
+            signed: None,
             at_once: (ProjectId("p".into()), -1),
         }
     }

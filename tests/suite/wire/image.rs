@@ -3,6 +3,7 @@
 mod metadefs;
 mod published;
 mod schemas;
+mod signatures;
 mod tasks;
 
 use std::collections::BTreeSet;

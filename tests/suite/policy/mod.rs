@@ -4,6 +4,7 @@ mod gate;
 mod hangup;
 mod language;
 mod members;
+mod properties;
 mod quotas;
 mod sight;
 pub mod stage;

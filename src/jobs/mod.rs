@@ -18,8 +18,8 @@ pub use task::{Destination, ImportSource, Origin, Task, VolumeSource, parent_of}
 pub use worker::{Options, Worker};
 pub use workflow::{StepError, Workflow, chain};
 
-use crate::db::{self, Repository};
-use crate::model::{JobId, World};
+use crate::db::{self, JobFilter, Page, Repository};
+use crate::model::{JobId, JobState, World};
 
 /// Puts a task that somebody asked for into the queue, in the caller's transaction, if there is room.
 pub async fn enqueue(
@@ -43,4 +43,16 @@ pub async fn follow_up(
     let job = task.into_job(id.clone(), origin).map_err(db::DbError::from)?;
     repository.enqueue(&job, world.now()).await?;
     Ok(id)
+}
+
+/// Whether such a job on the same resource waits or runs already.
+pub async fn is_open(repository: &mut Repository, task: &Task) -> db::Result<bool> {
+    let open = JobFilter {
+        kind: Some(task.kind().to_owned()),
+        resource_id: Some(task.resource().id),
+        state: Some(vec![JobState::Queued, JobState::Running]),
+        ..JobFilter::default()
+    };
+    let first = Page { limit: Some(1), ..Page::default() };
+    Ok(!repository.jobs(&open, &first).await?.is_empty())
 }

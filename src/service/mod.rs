@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::block::Stores;
+use crate::audit::{self, Audit};
 use crate::config::{Backend, Config, IdentityMode};
 use crate::db::{self, Database, VolumeType};
 use crate::http::App;
@@ -42,6 +43,11 @@ const REPORT: Duration = Duration::from_secs(10);
 
 /// Everything a process runs, ready to be started.
 pub struct Service {
+/// Connects to the stores the configuration names, as soon as something is asked of them.
+pub async fn open_stores(config: &Config) -> anyhow::Result<Stores> {
+    stores::open(config).await
+}
+
     pub app: App,
     context: workflows::Context,
     worker: Arc<Worker>,
@@ -158,6 +164,13 @@ impl Service {
 
     pub fn reporter(&self) -> Reporter {
         let App { stores, places, database, world, .. } = &self.app;
+    /// Which has few images open at once, so that nobody waits for it.
+    pub fn audit(&self) -> Audit {
+        let App { stores, database, world, .. } = &self.app;
+        let options = audit::Options { at_once: 2, ..audit::Options::default() };
+        Audit::new(stores.clone(), database.clone(), world.clone(), options)
+    }
+
         Reporter::new(stores.volumes.clone(), places.clone(), database.clone(), world.clone())
     }
 
@@ -184,6 +197,10 @@ impl Service {
         tasks.spawn(self.reporter().run(REPORT, stop.clone()));
     }
 
+        let interval = self.app.config.jobs.audit_interval;
+        if interval.0 > 0 {
+            tasks.spawn(audit::Watch::new(self.audit()).run(interval.into(), stop.clone()));
+        }
     /// Serves until `stop`, then lets requests and jobs under way end, for a bounded time.
     pub async fn serve(
         self,

@@ -7,6 +7,7 @@
     reason = "clippy exempts only the test functions themselves, not what they share"
 )]
 
+mod audit;
 mod clients;
 mod configuration;
 mod contract;

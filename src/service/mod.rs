@@ -7,6 +7,7 @@ mod places;
 mod reachable;
 mod routes;
 mod stores;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use axum::Router;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::block::Stores;
 use crate::audit::{self, Audit};
+use crate::block::Stores;
 use crate::config::{Backend, Config, IdentityMode};
 use crate::db::{self, Database, VolumeType};
 use crate::http::App;
@@ -33,7 +34,8 @@ use crate::web::{self, Web};
 use crate::workflows::{self, CacheLimits, Making, Reporter, Sweeper};
 
 pub use listen::Listeners;
-pub use reachable::reachable;
+pub use reachable::{address, client};
+pub use tls::Certificate;
 
 /// How often what is kept for clones is looked after.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -41,13 +43,13 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// How often the process says that it is alive. After a minute without a word it counts as dead.
 const REPORT: Duration = Duration::from_secs(10);
 
-/// Everything a process runs, ready to be started.
-pub struct Service {
 /// Connects to the stores the configuration names, as soon as something is asked of them.
 pub async fn open_stores(config: &Config) -> anyhow::Result<Stores> {
     stores::open(config).await
 }
 
+/// Everything a process runs, ready to be started.
+pub struct Service {
     pub app: App,
     context: workflows::Context,
     worker: Arc<Worker>,
@@ -162,8 +164,6 @@ impl Service {
         Sweeper::new(self.context.clone(), self.app.database.clone(), self.app.world.clone(), keep)
     }
 
-    pub fn reporter(&self) -> Reporter {
-        let App { stores, places, database, world, .. } = &self.app;
     /// Which has few images open at once, so that nobody waits for it.
     pub fn audit(&self) -> Audit {
         let App { stores, database, world, .. } = &self.app;
@@ -171,6 +171,8 @@ impl Service {
         Audit::new(stores.clone(), database.clone(), world.clone(), options)
     }
 
+    pub fn reporter(&self) -> Reporter {
+        let App { stores, places, database, world, .. } = &self.app;
         Reporter::new(stores.volumes.clone(), places.clone(), database.clone(), world.clone())
     }
 
@@ -195,12 +197,12 @@ impl Service {
         tasks.spawn(async move { keeper.run(last).await });
         tasks.spawn(self.sweeper().run(SWEEP, stop.clone()));
         tasks.spawn(self.reporter().run(REPORT, stop.clone()));
-    }
-
         let interval = self.app.config.jobs.audit_interval;
         if interval.0 > 0 {
             tasks.spawn(audit::Watch::new(self.audit()).run(interval.into(), stop.clone()));
         }
+    }
+
     /// Serves until `stop`, then lets requests and jobs under way end, for a bounded time.
     pub async fn serve(
         self,

@@ -17,6 +17,7 @@ mod formats;
 mod guest;
 mod house;
 mod identity;
+mod listener;
 mod openapi;
 mod policy;
 mod process;

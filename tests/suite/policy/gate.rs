@@ -9,18 +9,19 @@ use pumice::model::{ImageStatus, MemberStatus, SnapshotStatus};
 use serde_json::{Value, json};
 
 use super::stage::{ADMIN, Api, OURS, PLAYERS, Player, Stage, THEIRS};
+use crate::support::Call;
 
 /// A request to make: a method and path of the documents, and the action where the path has several.
 #[derive(Clone, Debug)]
-struct Route {
-    api: Api,
-    method: String,
-    path: String,
-    action: Option<&'static str>,
+pub(super) struct Route {
+    pub(super) api: Api,
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) action: Option<&'static str>,
 }
 
 impl Route {
-    fn line(&self) -> String {
+    pub(super) fn line(&self) -> String {
         let action = self.action.map(|action| format!(" {action}")).unwrap_or_default();
         format!("{} {}{action}", self.method, self.path)
     }
@@ -96,7 +97,7 @@ const OPEN: [&str; 29] = [
     "GET /v3/resource_filters",
 ];
 
-fn routes() -> Vec<Route> {
+pub(super) fn routes() -> Vec<Route> {
     let mut routes = Vec::new();
     for (api, document) in [
         (Api::Image, pumice::image_api::openapi()),
@@ -122,8 +123,8 @@ fn routes() -> Vec<Route> {
     routes
 }
 
-/// The status that this player gets, with things of our project that are there for this request alone.
-async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
+/// The path and body of a request about things of our project that are there for it alone.
+pub(super) async fn prepare(stage: &Stage, route: &Route) -> (String, Wanted) {
     let mut path = route.path.clone();
     if path.contains("{image_id}") {
         let is_empty = ["/stage", "/import"].iter().any(|end| route.path.ends_with(end));
@@ -228,30 +229,38 @@ async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
         .replace("{host_name}", "pumice@directory")
         .replace("{cluster_name}", "c");
     assert!(!path.contains('{'), "{} has a variable that this test does not know", route.line());
-    if path.ends_with("/events") {
-        return stage.open(route.api, player, &path).await.status().as_u16();
-    }
-    let call = stage.call(route.api, player, &route.method, &path);
+    (path, wanted)
+}
+
+pub(super) fn call(stage: &Stage, route: &Route, player: Player, path: &str, wanted: Wanted) -> Call {
+    let call = stage.call(route.api, player, &route.method, path);
     let call = match route.api {
         Api::Volume => call.version(71),
         Api::Image | Api::Pumice => call,
     };
-    let call = match wanted {
+    match wanted {
         None => call,
         Some(("application/json", body)) => call.json(&body),
         Some(("application/octet-stream", _)) => {
             call.header("content-type", "application/octet-stream").body("bytes")
         }
         Some((kind, body)) => call.header("content-type", kind).body(body.to_string()),
-    };
-    call.send().await.status.as_u16()
+    }
+}
+
+async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
+    let (path, wanted) = prepare(stage, route).await;
+    if path.ends_with("/events") {
+        return stage.open(route.api, player, &path).await.status().as_u16();
+    }
+    call(stage, route, player, &path, wanted).send().await.status.as_u16()
 }
 
 const TAG: &str = "/v2/metadefs/namespaces/{namespace}/tags/{tag}";
 
-type Wanted = Option<(&'static str, Value)>;
+pub(super) type Wanted = Option<(&'static str, Value)>;
 
-fn json(body: Value) -> Wanted {
+pub(super) fn json(body: Value) -> Wanted {
     Some(("application/json", body))
 }
 

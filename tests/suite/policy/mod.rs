@@ -7,4 +7,5 @@ mod members;
 mod quotas;
 mod sight;
 pub mod stage;
+mod strangers;
 mod types;

@@ -11,10 +11,9 @@ use pumice::block::{BlockStore, OpenMode, Progress, Stores};
 use pumice::config::Config;
 use pumice::db::{CachedImage, ImageChange, Leftover, VolumeReset};
 use pumice::jobs::{NoFaults, VolumeSource};
-use pumice::model::{Gib, ImageStatus, SnapshotStatus, VolumeId, VolumeStatus};
+use pumice::model::{Gib, ImageStatus, SnapshotStatus, VolumeId, VolumeStatus, World};
 use pumice::workflows::names;
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::house::store::ceph_pool;
 use crate::house::{DatabaseKind, House, StoreKind};
@@ -73,7 +72,7 @@ fn kinds(findings: &[Finding]) -> BTreeSet<(Kind, String)> {
 }
 
 fn new_id() -> String {
-    Uuid::new_v4().to_string()
+    World::real().ids.random().to_string()
 }
 
 async fn make(store: &Arc<dyn BlockStore>, name: &str) {

@@ -20,6 +20,7 @@ mod identity;
 mod listener;
 mod openapi;
 mod policy;
+mod power;
 mod process;
 mod support;
 mod tour;

@@ -19,6 +19,7 @@ mod log;
 mod policy;
 mod quotas;
 mod reference;
+mod replica;
 mod section;
 mod ssl;
 mod values;
@@ -41,10 +42,11 @@ pub use log::Log;
 pub use policy::Policy;
 pub use quotas::Quotas;
 pub use reference::reference;
+pub use replica::Replica;
 pub use section::{OptionReference, SectionReference};
 pub use ssl::Ssl;
 pub use values::{
-    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, LogFormat, Seconds, Secret,
+    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, LogFormat, Role, Seconds, Secret,
     StoreKind,
 };
 pub use volumes::Volumes;
@@ -69,6 +71,7 @@ macro_rules! configuration {
             fn check(&self) -> Faults {
                 let mut faults = Faults::default();
                 $(self.$section.check(&mut faults);)+
+                self.replica.check_on(&self.database, &mut faults);
                 self.identity.check_listeners(&self.api, &mut faults);
                 self.backends.check_beside(self.volumes.backend_name(), &mut faults);
                 self.keystone_authtoken.check_for(self.identity.mode, &mut faults);
@@ -107,6 +110,7 @@ configuration! {
     volumes: Volumes,
     backends: Backends,
     jobs: Jobs,
+    replica: Replica,
     limits: Limits,
     quotas: Quotas,
     log: Log,

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::routes;
 use super::tls::Certificate;
-use crate::config::{Config, IdentityMode};
+use crate::config::{Config, IdentityMode, Role};
 use crate::http::App;
 use crate::telemetry::metrics::Metrics;
 
@@ -40,13 +40,14 @@ pub struct Listeners {
 
 impl Listeners {
     pub async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let serves = config.replica.role.serves();
         Ok(Self {
             all: bind(config.api.listen, "api.listen").await?,
-            image: match config.api.image_listen {
+            image: match config.api.image_listen.filter(|_| serves) {
                 Some(address) => Some(bind(address, "api.image_listen").await?),
                 None => None,
             },
-            volume: match config.api.volume_listen {
+            volume: match config.api.volume_listen.filter(|_| serves) {
                 Some(address) => Some(bind(address, "api.volume_listen").await?),
                 None => None,
             },
@@ -66,8 +67,11 @@ impl Listeners {
     }
 
     /// What the APIs can be reached by.
-    pub fn urls(&self, identity: IdentityMode) -> anyhow::Result<Vec<(&'static str, String)>> {
+    pub fn urls(&self, role: Role, identity: IdentityMode) -> anyhow::Result<Vec<(&'static str, String)>> {
         let (all, scheme) = (self.all.local_addr()?, self.scheme);
+        if !role.serves() {
+            return Ok(vec![("Health", format!("{scheme}://{all}/healthz"))]);
+        }
         let mut urls = vec![
             ("Image API v2", format!("{scheme}://{all}{}", routes::IMAGE)),
             ("Block Storage API v3", format!("{scheme}://{all}{}/v3", routes::VOLUME)),

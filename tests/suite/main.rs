@@ -22,6 +22,7 @@ mod openapi;
 mod policy;
 mod power;
 mod process;
+mod replicas;
 mod support;
 mod tour;
 mod transfer;

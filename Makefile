@@ -3,7 +3,7 @@
 # A warning about a dependency's future, which nobody who reads it here can do anything about.
 export CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY := never
 
-.PHONY: help run test conformance bench fuzz lint openapi docs clean chroot-check
+.PHONY: help run test conformance bench fuzz lint deny openapi docs clean chroot-check
 
 help:
 	@echo 'make run           build and start the service; CONFIG=file names a configuration'
@@ -12,6 +12,7 @@ help:
 	@echo 'make fuzz          the parsers of strangers'"'"' bytes, fuzzed; FOR=60 says how many seconds each'
 	@echo 'make conformance  Tempest, with a real Keystone and a real Ceph'
 	@echo 'make lint          format and lints only'
+	@echo 'make deny          licences, sources and known vulnerabilities of what we build from'
 	@echo 'make openapi docs  make the generated files in openapi/ and docs/ anew'
 	@echo 'make chroot-check  the steps of the Dockerfile, without a container engine'
 	@echo 'make clean         stop what scripts started here, and remove what was built; pumice-data stays'
@@ -44,6 +45,9 @@ lint:
 	@scripts/need build
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+
+deny:
+	@scripts/deny
 
 openapi:
 	cargo run --quiet -- openapi openapi

@@ -9,6 +9,7 @@
 //! - [`http`]: wire habits shared by them: faults, request context, microversions, paging
 //! - [`identity`]: who asks, and what they may do; identity of our own, and tokens of Keystone
 //! - [`scheduler`]: which place a volume gets; a pure function
+//! - [`audit`]: whether database and pools agree, and what to do about it
 //! - [`workflows`]: what a job does, a file each
 //! - [`jobs`]: the durable queue
 //! - [`transfer`]: how bytes move
@@ -21,6 +22,7 @@
 //! - [`config`], [`telemetry`]: options; logs and metrics
 //! - [`hostile`]: the parsers of what strangers send, for fuzzing
 
+pub mod audit;
 pub mod block;
 pub mod commands;
 pub mod config;

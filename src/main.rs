@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     // may still use it then.
     openssl::init();
     match CommandLine::parse().run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // The alternate form gives the whole chain of causes.
             eprintln!("pumice: {error:#}");

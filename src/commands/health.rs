@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 
 use crate::config::Config;
-use crate::service::reachable;
+use crate::service::{address, client};
 
 /// Ask the service on this machine whether it is well; succeeds if it is
 #[derive(Debug, Args)]
@@ -24,14 +24,13 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<()> {
     let config = Config::load(file)?;
     let path = if arguments.ready { "readyz" } else { "healthz" };
-    let url = format!("http://{}/{path}", reachable(config.api.listen));
+    let url = format!("{}/{path}", address(&config));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(ask(&url, Duration::from_secs(arguments.timeout)))
+    runtime.block_on(ask(client(&config)?, &url, Duration::from_secs(arguments.timeout)))
 }
 
-async fn ask(url: &str, timeout: Duration) -> anyhow::Result<()> {
-    // A proxy named in the environment is for other machines.
-    let client = reqwest::Client::builder().no_proxy().timeout(timeout).build()?;
+async fn ask(client: reqwest::ClientBuilder, url: &str, timeout: Duration) -> anyhow::Result<()> {
+    let client = client.timeout(timeout).build()?;
     let answer = client.get(url).send().await.map_err(reqwest::Error::without_url);
     let answer = answer.with_context(|| format!("no answer from {url}"))?;
     let status = answer.status();
@@ -57,7 +56,8 @@ mod tests {
             stream.write_all(answer.as_bytes()).unwrap();
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let outcome = runtime.block_on(ask(&url, Duration::from_secs(5)));
+        let outcome =
+            runtime.block_on(ask(client(&Config::default()).unwrap(), &url, Duration::from_secs(5)));
         server.join().unwrap();
         outcome
     }

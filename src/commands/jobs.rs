@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::directory::token;
 use crate::config::Config;
-use crate::service::reachable;
+use crate::service::{address, client};
 
 /// Lines that a stream of events may hold back until one ends.
 const LONGEST_EVENT: usize = 1 << 20;
@@ -62,15 +62,14 @@ struct Jobs {
 
 pub fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<()> {
     let config = Config::load(file)?;
-    let base = match arguments.url {
-        Some(url) => url.trim_end_matches('/').to_owned(),
-        None => format!("http://{}", reachable(config.api.listen)),
+    // Only our own machine is believed whatever host its certificate names.
+    let (base, client) = match arguments.url {
+        Some(url) => (url.trim_end_matches('/').to_owned(), reqwest::Client::builder().no_proxy()),
+        None => (address(&config), client(&config)?),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        // A proxy named in the environment is for other machines.
-        let client =
-            reqwest::Client::builder().no_proxy().default_headers(headers(&config).await?).build()?;
+        let client = client.default_headers(headers(&config).await?).build()?;
         if arguments.watch { watch(&client, &base).await } else { list(&client, &base, arguments.all).await }
     })
 }

@@ -1,5 +1,6 @@
 //! What the binary can be asked to do: one file a subcommand, one line here.
 
+mod audit;
 mod config;
 mod directory;
 mod health;
@@ -12,6 +13,7 @@ mod serve;
 mod user;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -32,6 +34,7 @@ enum Command {
     Serve(serve::Arguments),
     Migrate(migrate::Arguments),
     Jobs(jobs::Arguments),
+    Audit(audit::Arguments),
     User(user::Arguments),
     Project(project::Arguments),
     Role(role::Arguments),
@@ -42,13 +45,14 @@ enum Command {
 
 impl CommandLine {
     /// Does what was asked.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
         // An empty variable counts as not set, as for every other option.
         let named = || std::env::var_os("PUMICE_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
         let file = self.config.or_else(named);
         match self.command {
             Command::Serve(arguments) => serve::run(arguments, file.as_deref()),
             Command::Migrate(arguments) => migrate::run(arguments, file.as_deref()),
+            Command::Audit(arguments) => return Ok(audit::run(arguments, file.as_deref())),
             Command::Jobs(arguments) => jobs::run(arguments, file.as_deref()),
             Command::User(arguments) => user::run(arguments, file.as_deref()),
             Command::Project(arguments) => project::run(arguments, file.as_deref()),
@@ -57,5 +61,6 @@ impl CommandLine {
             Command::Config(arguments) => config::run(arguments, file.as_deref()),
             Command::Health(arguments) => health::run(arguments, file.as_deref()),
         }
+        .map(|()| ExitCode::SUCCESS)
     }
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Role};
 use crate::identity::policy::Policies;
-use crate::service::{Listeners, Service};
+use crate::service::{Certificate, Listeners, Service};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 
@@ -54,7 +54,7 @@ async fn serve(mut config: Config, metrics: Metrics) -> anyhow::Result<()> {
     config.api.listen = listeners.address()?;
     let (role, identity) = (config.replica.role, config.identity.mode);
     let service = Service::open(config).await?;
-    read_policies_on_hangup(service.app.policies.clone())?;
+    read_again_on_hangup(service.app.policies.clone(), listeners.certificate())?;
     for (what, url) in listeners.urls(role, identity)? {
         println!("{what:<22} {url}");
     }
@@ -64,12 +64,18 @@ async fn serve(mut config: Config, metrics: Metrics) -> anyhow::Result<()> {
     service.serve(listeners, Some(metrics), stop).await
 }
 
-/// SIGHUP has the policy files read again.
-fn read_policies_on_hangup(policies: Arc<Policies>) -> anyhow::Result<()> {
+/// SIGHUP has the policy files and the certificate read again.
+fn read_again_on_hangup(
+    policies: Arc<Policies>,
+    certificate: Option<Arc<Certificate>>,
+) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup()).context("signals cannot be watched")?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             policies.reload();
+            if let Some(certificate) = &certificate {
+                certificate.reload();
+            }
         }
     });
     Ok(())

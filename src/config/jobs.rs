@@ -29,6 +29,9 @@ section! {
         pub concurrent_flatten_operations formerly "rbd_concurrent_flatten_operations": u32 = 3, "jobs";
         /// How long finished jobs can still be looked at. 0: for ever.
         pub keep_finished_days: u32 = 30, "days";
+        /// How often each process compares database and pools, as `pumice audit` does: what it finds is in the log and in
+        /// `/metrics` (`pumice_audit_findings`). 0: never.
+        pub audit_interval: Seconds = Seconds(0), "seconds";
     }
 }
 

@@ -22,6 +22,7 @@ mod quotas;
 mod reference;
 mod replica;
 mod section;
+mod ssl;
 mod values;
 mod volumes;
 
@@ -45,6 +46,7 @@ pub use quotas::Quotas;
 pub use reference::reference;
 pub use replica::Replica;
 pub use section::{OptionReference, SectionReference};
+pub use ssl::Ssl;
 pub use values::{
     CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, LogFormat, PropertyRules, Role,
     Seconds, Secret, StoreKind,
@@ -88,6 +90,11 @@ impl Config {
         std::iter::once((self.volumes.backend_name(), self.volumes.backend())).chain(others)
     }
 
+    /// Of our own addresses.
+    pub fn scheme(&self) -> &'static str {
+        if self.ssl.cert_file.is_some() { "https" } else { "http" }
+    }
+
     /// The backend of this name; that of `[volumes]` when there is no other.
     pub fn backend(&self, name: &str) -> Backend {
         self.backends.0.get(name).cloned().unwrap_or_else(|| self.volumes.backend())
@@ -96,6 +103,7 @@ impl Config {
 
 configuration! {
     api: Api,
+    ssl: Ssl,
     database: Database,
     images: Images,
     import_filtering_opts: ImportFiltering,

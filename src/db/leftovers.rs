@@ -13,17 +13,31 @@ pub struct Leftover {
 
 impl Repository {
     pub async fn add_leftover(&mut self, leftover: &Leftover, now: Timestamp) -> Result<()> {
-        let sql = "INSERT INTO leftovers (pool, name, created_at) VALUES ($1, $2, $3) \
-            ON CONFLICT (pool, name) DO NOTHING";
+        self.note_leftover(leftover, false, now).await
+    }
+
+    /// One in the trash that stays there until an administrator removes it.
+    pub async fn keep_leftover(&mut self, leftover: &Leftover, now: Timestamp) -> Result<()> {
+        self.note_leftover(leftover, true, now).await
+    }
+
+    async fn note_leftover(&mut self, leftover: &Leftover, kept: bool, now: Timestamp) -> Result<()> {
+        let sql = "INSERT INTO leftovers (pool, name, kept, created_at) VALUES ($1, $2, $3, $4) \
+            ON CONFLICT (pool, name) DO UPDATE SET kept = excluded.kept";
         on!(self, c => sqlx::query(sql)
-            .bind(&leftover.pool).bind(&leftover.name).bind(now).execute(c).await.map(drop))?;
+            .bind(&leftover.pool).bind(&leftover.name).bind(kept).bind(now).execute(c).await.map(drop))?;
         Ok(())
     }
 
-    /// Newest first: a leftover may hang on an older one.
+    /// Newest first: a leftover may hang on an older one. Those that are kept are not among them.
     pub async fn leftovers(&mut self) -> Result<Vec<Leftover>> {
-        let sql = "SELECT pool, name FROM leftovers ORDER BY created_at DESC, name";
+        let sql = "SELECT pool, name FROM leftovers WHERE NOT kept ORDER BY created_at DESC, name";
         Ok(on!(self, c => sqlx::query_as(sql).fetch_all(c).await)?)
+    }
+
+    /// Those that are kept, too.
+    pub async fn all_leftovers(&mut self) -> Result<Vec<Leftover>> {
+        Ok(on!(self, c => sqlx::query_as("SELECT pool, name FROM leftovers").fetch_all(c).await)?)
     }
 
     pub async fn remove_leftover(&mut self, leftover: &Leftover) -> Result<()> {

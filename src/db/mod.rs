@@ -5,6 +5,7 @@
 //! [`on!`] runs the same expression on whichever engine is there.
 
 mod attachments;
+mod audit;
 mod durable;
 mod encryptions;
 mod engine;
@@ -28,6 +29,7 @@ mod volume_types;
 mod volumes;
 
 pub use attachments::{Attachment, AttachmentFilter};
+pub use audit::{KnownImage, KnownSnapshot, KnownVolume};
 pub use encryptions::Encryption;
 pub use engine::{Database, Options, QueueBounds, Repository};
 pub use error::{DbError, Result};

@@ -50,7 +50,7 @@ impl App {
         };
         match configured {
             Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
-            None => format!("http://{}/identity", host(&self.config, parts)),
+            None => format!("{}://{}/identity", self.config.scheme(), host(&self.config, parts)),
         }
     }
 

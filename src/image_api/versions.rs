@@ -99,7 +99,7 @@ impl FromRequestParts<App> for Base {
             .filter(|host| !host.as_str().contains('@'));
         let host = host.as_ref().map_or("localhost", Authority::as_str);
         let prefix = parts.extensions.get::<Mounted>().map_or("", |mounted| mounted.0);
-        Ok(Base(format!("http://{host}{prefix}")))
+        Ok(Base(format!("{}://{host}{prefix}", app.config.scheme())))
     }
 }
 

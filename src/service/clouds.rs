@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use crate::config::Config;
 use crate::identity::standalone::FirstAdmin;
 
-use super::reachable;
+use super::reachable::reachable;
 
 /// By this line we know a file of ours: another one is not written over.
 const FIRST_LINE: &str = "# Made by the first start of Pumice.";
@@ -25,7 +25,7 @@ pub(super) fn write(config: &Config, admin: &FirstAdmin) -> anyhow::Result<()> {
 fn text(config: &Config, admin: &FirstAdmin) -> String {
     let address = match &config.api.identity_public_endpoint {
         Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
-        None => format!("http://{}/identity", reachable(config.api.listen)),
+        None => format!("{}://{}/identity", config.scheme(), reachable(config.api.listen)),
     };
     let FirstAdmin { user_name, project_name, password } = admin;
     // JSON's texts are YAML's.

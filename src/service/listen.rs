@@ -1,5 +1,6 @@
 //! The listening ports: bounded connections, bounded headers, and an end that lets requests finish.
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,13 +10,16 @@ use anyhow::Context;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::routes;
+use super::tls::Certificate;
 use crate::config::{Config, IdentityMode, Role};
 use crate::http::App;
 use crate::telemetry::metrics::Metrics;
@@ -29,6 +33,9 @@ pub struct Listeners {
     all: TcpListener,
     image: Option<TcpListener>,
     volume: Option<TcpListener>,
+    scheme: &'static str,
+    /// `None`: plain HTTP.
+    certificate: Option<Arc<Certificate>>,
 }
 
 impl Listeners {
@@ -44,7 +51,14 @@ impl Listeners {
                 Some(address) => Some(bind(address, "api.volume_listen").await?),
                 None => None,
             },
+            scheme: config.scheme(),
+            certificate: Certificate::load(&config.ssl)?,
         })
+    }
+
+    /// What the ports show, to have it read again.
+    pub fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.certificate.clone()
     }
 
     /// The common port, as the system gave it.
@@ -54,23 +68,23 @@ impl Listeners {
 
     /// What the APIs can be reached by.
     pub fn urls(&self, role: Role, identity: IdentityMode) -> anyhow::Result<Vec<(&'static str, String)>> {
-        let all = self.all.local_addr()?;
+        let (all, scheme) = (self.all.local_addr()?, self.scheme);
         if !role.serves() {
-            return Ok(vec![("Health", format!("http://{all}/healthz"))]);
+            return Ok(vec![("Health", format!("{scheme}://{all}/healthz"))]);
         }
         let mut urls = vec![
-            ("Image API v2", format!("http://{all}{}", routes::IMAGE)),
-            ("Block Storage API v3", format!("http://{all}{}/v3", routes::VOLUME)),
-            ("Jobs", format!("http://{all}/pumice/v1/jobs")),
+            ("Image API v2", format!("{scheme}://{all}{}", routes::IMAGE)),
+            ("Block Storage API v3", format!("{scheme}://{all}{}/v3", routes::VOLUME)),
+            ("Jobs", format!("{scheme}://{all}/pumice/v1/jobs")),
         ];
         if identity == IdentityMode::Standalone {
-            urls.push(("Identity v3", format!("http://{all}{}/v3", routes::IDENTITY)));
+            urls.push(("Identity v3", format!("{scheme}://{all}{}/v3", routes::IDENTITY)));
         }
         if let Some(image) = &self.image {
-            urls.push(("Image API v2", format!("http://{}", image.local_addr()?)));
+            urls.push(("Image API v2", format!("{scheme}://{}", image.local_addr()?)));
         }
         if let Some(volume) = &self.volume {
-            urls.push(("Block Storage API v3", format!("http://{}/v3", volume.local_addr()?)));
+            urls.push(("Block Storage API v3", format!("{scheme}://{}/v3", volume.local_addr()?)));
         }
         Ok(urls)
     }
@@ -85,6 +99,7 @@ impl Listeners {
             connections: Arc::new(Semaphore::new(app.config.api.max_connections as usize)),
             header_timeout: app.config.api.header_timeout.into(),
             shutdown: app.config.api.shutdown_timeout.into(),
+            tls: self.certificate.map(Certificate::acceptor).transpose()?,
         };
         let mut ports = vec![(self.all, routes::all(app, metrics))];
         ports.extend(self.image.map(|listener| (listener, routes::image(app))));
@@ -102,6 +117,7 @@ struct Limits {
     connections: Arc<Semaphore>,
     header_timeout: Duration,
     shutdown: Duration,
+    tls: Option<TlsAcceptor>,
 }
 
 async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
@@ -132,9 +148,9 @@ async fn accept(
             },
             () = stop.cancelled() => break,
         };
-        let connection = graceful.watch(connection(stream, &routes, &limits));
+        let (watcher, routes, limits) = (graceful.watcher(), routes.clone(), limits.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = connection(stream, routes, &limits, watcher).await {
                 tracing::debug!(%error, "a connection ended early");
             }
             drop(place);
@@ -147,18 +163,35 @@ async fn accept(
     Ok(())
 }
 
-fn connection(
+/// What a client may take for its headers it may take for a handshake, too.
+async fn connection(
     stream: TcpStream,
-    routes: &Router,
+    routes: Router,
     limits: &Limits,
-) -> http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>> {
+    watcher: Watcher,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     // Without it small answers wait for the client's acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no-delay was not set");
     }
-    http1::Builder::new()
+    match &limits.tls {
+        None => answer(stream, routes, limits, watcher).await?,
+        Some(tls) => {
+            let stream = tokio::time::timeout(limits.header_timeout, tls.accept(stream)).await??;
+            answer(stream, routes, limits, watcher).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn answer<S>(stream: S, routes: Router, limits: &Limits, watcher: Watcher) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(READ_BUFFER)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes.clone()))
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+    watcher.watch(connection).await
 }

@@ -8,6 +8,7 @@ mod places;
 mod reachable;
 mod routes;
 mod stores;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use axum::Router;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::{self, Audit};
 use crate::block::Stores;
 use crate::config::{Backend, Config, IdentityMode};
 use crate::db::{self, Database, VolumeType};
@@ -34,13 +36,19 @@ use crate::web::{self, Barbican, Web};
 use crate::workflows::{self, CacheLimits, Making, Reporter, Sweeper};
 
 pub use listen::Listeners;
-pub use reachable::reachable;
+pub use reachable::{address, client};
+pub use tls::Certificate;
 
 /// How often what is kept for clones is looked after.
 const SWEEP: Duration = Duration::from_secs(30);
 
 /// How often the process says that it is alive. After a minute without a word it counts as dead.
 const REPORT: Duration = Duration::from_secs(10);
+
+/// Connects to the stores the configuration names, as soon as something is asked of them.
+pub async fn open_stores(config: &Config) -> anyhow::Result<Stores> {
+    stores::open(config).await
+}
 
 /// Everything a process runs, ready to be started.
 pub struct Service {
@@ -182,6 +190,13 @@ impl Service {
         Sweeper::new(self.context.clone(), self.app.database.clone(), self.app.world.clone(), keep)
     }
 
+    /// Which has few images open at once, so that nobody waits for it.
+    pub fn audit(&self) -> Audit {
+        let App { stores, database, world, .. } = &self.app;
+        let options = audit::Options { at_once: 2, ..audit::Options::default() };
+        Audit::new(stores.clone(), database.clone(), world.clone(), options)
+    }
+
     pub fn reporter(&self) -> Reporter {
         let App { stores, places, database, world, .. } = &self.app;
         Reporter::new(stores.volumes.clone(), places.clone(), database.clone(), world.clone())
@@ -211,6 +226,10 @@ impl Service {
             tasks.spawn(async move { database.hear_others(halt).await });
             tasks.spawn(self.sweeper().run(SWEEP, stop.clone()));
             tasks.spawn(self.reporter().run(REPORT, stop.clone()));
+            let interval = self.app.config.jobs.audit_interval;
+            if interval.0 > 0 {
+                tasks.spawn(audit::Watch::new(self.audit()).run(interval.into(), stop.clone()));
+            }
         }
     }
 

@@ -20,6 +20,12 @@ pub const JOB_DURATION: &str = "pumice_job_duration_seconds";
 pub const JOBS_RUNNING: &str = "pumice_jobs_running";
 /// Bytes of images and volumes; label `direction`: `upload`, `download` or `copy`.
 pub const BYTES: &str = "pumice_transferred_bytes_total";
+/// What the last audit found; label `kind`.
+pub const AUDIT_FINDINGS: &str = "pumice_audit_findings";
+/// What the last audit could not look at.
+pub const AUDIT_UNSEEN: &str = "pumice_audit_unseen";
+/// When the last audit ended, in seconds since 1970.
+pub const AUDIT_TIME: &str = "pumice_audit_timestamp_seconds";
 /// Always 1; label `version`.
 pub const BUILD: &str = "pumice_build_info";
 
@@ -116,6 +122,17 @@ pub fn transferred(direction: Direction, bytes: u64) {
     counter!(BYTES, "direction" => direction.as_str()).increment(bytes);
 }
 
+/// Says how much of a kind an audit found.
+pub fn audited(kind: &'static str, findings: usize) {
+    gauge!(AUDIT_FINDINGS, "kind" => kind).set(findings as f64);
+}
+
+/// Says that an audit ended.
+pub fn audit_ended(unseen: usize, now: i64) {
+    gauge!(AUDIT_UNSEEN).set(unseen as f64);
+    gauge!(AUDIT_TIME).set(now as f64);
+}
+
 fn recorder() -> anyhow::Result<PrometheusRecorder> {
     Ok(PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full(REQUEST_DURATION.into()), &REQUEST_BUCKETS)?
@@ -130,6 +147,9 @@ fn describe() {
     describe_histogram!(JOB_DURATION, Unit::Seconds, "Time of an attempt of a job");
     describe_gauge!(JOBS_RUNNING, "Jobs being worked on");
     describe_counter!(BYTES, Unit::Bytes, "Bytes of images and volumes uploaded, downloaded and copied");
+    describe_gauge!(AUDIT_FINDINGS, "What the last audit found");
+    describe_gauge!(AUDIT_UNSEEN, "What the last audit could not look at");
+    describe_gauge!(AUDIT_TIME, Unit::Seconds, "When the last audit ended");
     describe_gauge!(BUILD, "The version that runs");
     gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1);
 }

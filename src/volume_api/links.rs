@@ -27,7 +27,7 @@ impl Links {
     pub fn new(config: &Config, parts: &Parts, mount: &str, project: Option<String>) -> Self {
         let root = match &config.api.volume_public_endpoint {
             Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
-            None => format!("http://{}{mount}", host(config, parts)),
+            None => format!("{}://{}{mount}", config.scheme(), host(config, parts)),
         };
         Self { root, project }
     }

@@ -7,6 +7,7 @@
     reason = "clippy exempts only the test functions themselves, not what they share"
 )]
 
+mod audit;
 mod clients;
 mod configuration;
 mod contract;
@@ -17,8 +18,10 @@ mod fuzz;
 mod guest;
 mod house;
 mod identity;
+mod listener;
 mod openapi;
 mod policy;
+mod power;
 mod process;
 mod replicas;
 mod support;

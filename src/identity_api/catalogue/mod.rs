@@ -64,7 +64,7 @@ impl FromRequestParts<Api> for Catalogue {
         let host = host(config, parts);
         let root = |configured: &Option<String>, path: &str| match configured {
             Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
-            None => format!("http://{host}{path}"),
+            None => format!("{}://{host}{path}", config.scheme()),
         };
         Ok(Self {
             region: config.identity.region.clone(),

@@ -57,7 +57,7 @@ fn on_ceph(clone_format: CloneFormat) -> Stores {
     two_backends(|name| ceph_pool(name, clone_format))
 }
 
-fn ceph_pool(name: &str, clone_format: CloneFormat) -> Arc<dyn BlockStore> {
+pub fn ceph_pool(name: &str, clone_format: CloneFormat) -> Arc<dyn BlockStore> {
     let options = RbdOptions { conf: Some(ceph_conf()), clone_format, ..RbdOptions::new(name) };
     Arc::new(rbd::open(options, BlockingPool::default()).unwrap())
 }

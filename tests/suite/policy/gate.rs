@@ -17,7 +17,7 @@ pub struct Route {
     pub api: Api,
     pub method: String,
     pub path: String,
-    action: Option<&'static str>,
+    pub action: Option<&'static str>,
 }
 
 impl Route {
@@ -123,21 +123,8 @@ pub fn routes() -> Vec<Route> {
     routes
 }
 
-/// The status that this player gets.
-async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
-    if route.path.ends_with("/events") {
-        return stage.open(route.api, player, &route.path).await.status().as_u16();
-    }
-    let call = request(stage, route, player).await;
-    let call = match route.api {
-        Api::Volume => call.version(71),
-        Api::Image | Api::Pumice => call,
-    };
-    call.send().await.status.as_u16()
-}
-
-/// A request that this player makes, with things of our project that are there for it alone.
-pub async fn request(stage: &Stage, route: &Route, player: Player) -> Call {
+/// The path and body of a request about things of our project that are there for it alone.
+pub async fn prepare(stage: &Stage, route: &Route) -> (String, Wanted) {
     let mut path = route.path.clone();
     if path.contains("{image_id}") {
         let is_empty = ["/stage", "/import"].iter().any(|end| route.path.ends_with(end));
@@ -242,7 +229,11 @@ pub async fn request(stage: &Stage, route: &Route, player: Player) -> Call {
         .replace("{host_name}", "pumice@directory")
         .replace("{cluster_name}", "c");
     assert!(!path.contains('{'), "{} has a variable that this test does not know", route.line());
-    let call = stage.call(route.api, player, &route.method, &path);
+    (path, wanted)
+}
+
+pub fn call(stage: &Stage, route: &Route, player: Player, path: &str, wanted: Wanted) -> Call {
+    let call = stage.call(route.api, player, &route.method, path);
     match wanted {
         None => call,
         Some(("application/json", body)) => call.json(&body),
@@ -253,11 +244,34 @@ pub async fn request(stage: &Stage, route: &Route, player: Player) -> Call {
     }
 }
 
+/// In the newest version.
+pub fn newest(route: &Route, call: Call) -> Call {
+    match route.api {
+        Api::Volume => call.version(71),
+        Api::Image | Api::Pumice => call,
+    }
+}
+
+/// A request that this player makes, with things of our project that are there for it alone.
+pub async fn request(stage: &Stage, route: &Route, player: Player) -> Call {
+    let (path, wanted) = prepare(stage, route).await;
+    call(stage, route, player, &path, wanted)
+}
+
+/// The status that this player gets.
+async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
+    let (path, wanted) = prepare(stage, route).await;
+    if path.ends_with("/events") {
+        return stage.open(route.api, player, &path).await.status().as_u16();
+    }
+    newest(route, call(stage, route, player, &path, wanted)).send().await.status.as_u16()
+}
+
 const TAG: &str = "/v2/metadefs/namespaces/{namespace}/tags/{tag}";
 
-type Wanted = Option<(&'static str, Value)>;
+pub type Wanted = Option<(&'static str, Value)>;
 
-fn json(body: Value) -> Wanted {
+pub fn json(body: Value) -> Wanted {
     Some(("application/json", body))
 }
 

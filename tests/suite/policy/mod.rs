@@ -8,4 +8,5 @@ mod properties;
 mod quotas;
 mod sight;
 pub mod stage;
+mod strangers;
 mod types;

@@ -119,7 +119,7 @@ impl Place {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         // `Image API v2    http://127.0.0.1:40123/image`: it says so once it listens.
         let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            let (_, url) = line.split_once("http://")?;
+            let (_, url) = line.rsplit_once(' ')?;
             // A worker says where it tells how it is.
             url.strip_suffix("/image").or(url.strip_suffix("/healthz")).map(str::to_owned)
         });
@@ -130,7 +130,7 @@ impl Place {
         // Nobody reads on, and nothing much is written: the pipe stays open with the thread.
         std::thread::spawn(move || lines.for_each(drop));
         let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
-        Server { url: format!("http://{address}"), process, log, token: None, client }
+        Server { url: address, process, log, token: None, client }
     }
 
     /// The binary, to do something beside a server that runs here.

@@ -1,0 +1,81 @@
+//! What an audit says.
+
+use serde::Serialize;
+
+use super::repair::Mend;
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// An image on a pool, and no row that has it.
+    Orphan,
+    /// What was deleted or given up and is there still, though nothing needs it.
+    Zombie,
+    /// A row, and nothing on the pool.
+    Missing,
+    /// The pool and the row say different sizes.
+    WrongSize,
+    /// A snapshot on a pool that no row has and no clone needs.
+    StraySnapshot,
+    /// Open for writing though it is attached nowhere.
+    StaleWatcher,
+    /// A volume's status and its attachments contradict each other.
+    LeakedAttachment,
+    /// A status that only a job could end, and no job.
+    Stranded,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 8] = [
+        Kind::Orphan,
+        Kind::Zombie,
+        Kind::Missing,
+        Kind::WrongSize,
+        Kind::StraySnapshot,
+        Kind::StaleWatcher,
+        Kind::LeakedAttachment,
+        Kind::Stranded,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Orphan => "orphan",
+            Kind::Zombie => "zombie",
+            Kind::Missing => "missing",
+            Kind::WrongSize => "wrong-size",
+            Kind::StraySnapshot => "stray-snapshot",
+            Kind::StaleWatcher => "stale-watcher",
+            Kind::LeakedAttachment => "leaked-attachment",
+            Kind::Stranded => "stranded",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub kind: Kind,
+    /// The backend, or `images`.
+    pub backend: String,
+    /// As on the pool: `volume-<id>`, `volume-<id>@snapshot-<id>`.
+    pub name: String,
+    /// Bytes, where they are known.
+    pub size: Option<u64>,
+    /// In one sentence.
+    pub explanation: String,
+    /// What repair would do; `None`: nothing, somebody has to decide.
+    pub repair: Option<&'static str>,
+    /// The image on the pool that it is about.
+    #[serde(skip)]
+    pub(super) image: String,
+    #[serde(skip)]
+    pub(super) mend: Option<Mend>,
+}
+
+/// All that was found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    pub findings: Vec<Finding>,
+    /// What could not be looked at, and why.
+    pub unseen: Vec<String>,
+}

@@ -1,0 +1,184 @@
+//! Compares what is remembered with what lies on the pools, says what only one side has, and mends what is safe.
+//!
+//! It runs beside a busy service. What is younger than `older_than`, or is worked on, is no finding; and what is found is
+//! looked at a second time, so that whatever came or went between two glances is none either. Pools that Glance and
+//! Cinder filled are read like our own, for the names are the same.
+
+mod finding;
+mod judge;
+mod repair;
+mod seen;
+mod watch;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::block::{self, BlockStore, Stores};
+use crate::db::{self, CachedImage, Database, KnownImage, KnownSnapshot, KnownVolume, Leftover};
+use crate::model::{AttachmentStatus, Timestamp, VolumeId, World};
+
+pub use finding::{Finding, Kind, Report};
+pub use repair::{NotMended, Outcome};
+pub use watch::Watch;
+
+/// What it must be told.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Younger things are no findings.
+    pub older_than: Duration,
+    /// Images that are open at once: few, so that nobody else waits.
+    pub at_once: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { older_than: Duration::from_secs(300), at_once: 8 }
+    }
+}
+
+pub struct Audit {
+    stores: Stores,
+    database: Database,
+    world: World,
+    options: Options,
+}
+
+/// One pool, whatever lies in it.
+#[derive(Clone)]
+struct Place {
+    /// What findings call it: the backend, or `images`.
+    label: String,
+    store: Arc<dyn BlockStore>,
+    has_images: bool,
+    /// The backends that it is.
+    backends: BTreeSet<String>,
+}
+
+/// The rows.
+struct Known {
+    volumes: HashMap<String, KnownVolume>,
+    snapshots: HashMap<String, KnownSnapshot>,
+    images: HashMap<String, KnownImage>,
+    attachments: HashMap<VolumeId, Vec<AttachmentStatus>>,
+    cached: HashMap<String, CachedImage>,
+    staged: HashSet<String>,
+    leftovers: HashSet<(String, String)>,
+    /// The ids of what jobs work on, and of what they just worked on.
+    at_work: HashSet<String>,
+    unmanaged: HashSet<String>,
+    /// Rows that were changed after this moment are too young to be judged.
+    settled_before: Timestamp,
+}
+
+impl Audit {
+    pub fn new(stores: Stores, database: Database, world: World, options: Options) -> Self {
+        Self { stores, database, world, options }
+    }
+
+    /// Looks at everything, and once more at what seems wrong.
+    pub async fn look(&self) -> db::Result<Report> {
+        let mut first = self.look_once(None).await?;
+        if first.findings.is_empty() {
+            return Ok(first);
+        }
+        let suspects: HashSet<String> = first.findings.iter().map(|finding| finding.image.clone()).collect();
+        let second = self.look_once(Some(&suspects)).await?;
+        first.findings = second.findings.into_iter().filter(|found| first.findings.contains(found)).collect();
+        first.unseen.extend(second.unseen);
+        first.unseen.sort();
+        first.unseen.dedup();
+        Ok(first)
+    }
+
+    /// The pools are read before the rows: what has no row then had none, or lost it to a job that is remembered.
+    async fn look_once(&self, only: Option<&HashSet<String>>) -> db::Result<Report> {
+        let mut unseen = Vec::new();
+        let mut seen = Vec::new();
+        for place in self.places(&mut unseen).await {
+            match seen::look(&place, only, self.options.at_once, &mut unseen).await {
+                Ok(pool) => seen.push((place, pool)),
+                Err(error) => unseen.push(format!("{}: {error}", place.label)),
+            }
+        }
+        let known = self.known().await?;
+        let findings = judge::judge(&self.stores.volumes, &seen, &known, only, &mut unseen);
+        Ok(Report { findings, unseen })
+    }
+
+    /// Several backends, and the images, may be one pool: it is looked at once.
+    async fn places(&self, unseen: &mut Vec<String>) -> Vec<Place> {
+        let mut places: Vec<(String, Place)> = Vec::new();
+        let backends = self.stores.volumes.iter().map(|backend| (Some(&*backend.name), &backend.store));
+        for (backend, store) in backends.chain([(None, &self.stores.images)]) {
+            let label = backend.unwrap_or("images").to_owned();
+            let fsid = match store.fsid().await {
+                Ok(fsid) => fsid,
+                Err(error) => {
+                    unseen.push(format!("{label}: {error}"));
+                    continue;
+                }
+            };
+            let found =
+                places.iter_mut().find(|(of, place)| *of == fsid && place.store.pool() == store.pool());
+            let place = match found {
+                Some((_, place)) => place,
+                None => {
+                    let (store, backends) = (store.clone(), BTreeSet::new());
+                    places.push((fsid, Place { label, store, has_images: false, backends }));
+                    let Some((_, place)) = places.last_mut() else { continue };
+                    place
+                }
+            };
+            match backend {
+                Some(name) => drop(place.backends.insert(name.to_owned())),
+                None => place.has_images = true,
+            }
+        }
+        places.into_iter().map(|(_, place)| place).collect()
+    }
+
+    /// The jobs are read last: whoever changed a row had one by then.
+    async fn known(&self) -> db::Result<Known> {
+        let seconds = i64::try_from(self.options.older_than.as_secs()).unwrap_or(i64::MAX);
+        let settled_before = self.world.now().plus_seconds(-seconds);
+        let mut repository = self.database.read().await?;
+        let volumes = repository.known_volumes().await?;
+        let snapshots = repository.known_snapshots().await?;
+        let images = repository.known_images().await?;
+        let mut attachments: HashMap<_, Vec<_>> = HashMap::new();
+        for (volume, status) in repository.attachment_statuses().await? {
+            attachments.entry(volume).or_default().push(status);
+        }
+        let cached = repository.cached_images().await?;
+        let staged = repository.staged_names().await?.into_iter().collect();
+        let leftovers = repository.all_leftovers().await?;
+        let unmanaged = repository.unmanaged().await?.into_iter().collect();
+        let at_work = repository.at_work(settled_before).await?;
+        Ok(Known {
+            volumes: volumes.into_iter().map(|row| (row.id.to_string(), row)).collect(),
+            snapshots: snapshots.into_iter().map(|row| (row.id.to_string(), row)).collect(),
+            images: images.into_iter().map(|row| (row.id.to_string(), row)).collect(),
+            attachments,
+            cached: cached.into_iter().map(|row| (row.name.clone(), row)).collect(),
+            staged,
+            leftovers: leftovers.into_iter().map(|Leftover { pool, name }| (pool, name)).collect(),
+            at_work: at_work
+                .into_iter()
+                .flat_map(|(resource, source)| [Some(resource), source])
+                .flatten()
+                .collect(),
+            unmanaged,
+            settled_before,
+        })
+    }
+
+    fn store(&self, label: &str) -> Option<&Arc<dyn BlockStore>> {
+        match self.stores.volumes.named(label) {
+            Some(backend) => Some(&backend.store),
+            None => (label == "images").then_some(&self.stores.images),
+        }
+    }
+}
+
+type Looked<T> = block::Result<T>;

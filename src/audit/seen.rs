@@ -1,0 +1,147 @@
+//! What lies on a pool.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use futures::StreamExt;
+
+use super::{Looked, Place};
+use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode};
+use crate::model::ImageId;
+use crate::workflows::names;
+
+/// One pool: all names, and what is known of those that are ours.
+pub(super) struct Pool {
+    pub(super) names: HashSet<String>,
+    pub(super) trash: Vec<String>,
+    pub(super) images: BTreeMap<String, Seen>,
+}
+
+pub(super) struct Seen {
+    pub(super) size: u64,
+    pub(super) snapshots: Vec<String>,
+    /// The snapshots that clones hang on; `None`: there are some that may not be named.
+    pub(super) needed: Option<HashSet<String>>,
+    pub(super) is_open: bool,
+}
+
+/// What the name of an image says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named<'a> {
+    Volume(&'a str),
+    Image(&'a str),
+    /// What arrived for an import of this image.
+    Staged(&'a str),
+    Cached(&'a str),
+    /// Of a volume or a cached copy, with the id in its name.
+    Deleted(&'a str),
+}
+
+impl<'a> Named<'a> {
+    /// `None`: it is none of ours.
+    pub(super) fn parse(name: &'a str) -> Option<Self> {
+        let id = |text: &'a str| ImageId::parse(text).filter(|id| id.as_str() == text).map(|_| text);
+        let staged = || name.strip_suffix(".staged").or_else(|| name.strip_suffix(".unpacked"));
+        let of = |prefix: &str| name.strip_prefix(prefix);
+        if let Some(text) = of("volume-").or_else(|| of("cache-")) {
+            return match names::is_deleted(text) {
+                true => text.strip_suffix(".deleted").and_then(id).map(Named::Deleted),
+                false if name.starts_with("cache-") => id(text).map(Named::Cached),
+                false => id(text).map(Named::Volume),
+            };
+        }
+        id(name).map(Named::Image).or_else(|| staged().and_then(id).map(Named::Staged))
+    }
+
+    pub(super) fn id(self) -> &'a str {
+        match self {
+            Named::Volume(id)
+            | Named::Image(id)
+            | Named::Staged(id)
+            | Named::Cached(id)
+            | Named::Deleted(id) => id,
+        }
+    }
+}
+
+/// With `only`, images of other names are listed and not opened.
+pub(super) async fn look(
+    place: &Place,
+    only: Option<&HashSet<String>>,
+    at_once: usize,
+    unseen: &mut Vec<String>,
+) -> Looked<Pool> {
+    let names = place.store.list().await?;
+    let trash = place.store.trash_list().await?.into_iter().map(|entry| entry.name).collect();
+    let is_wanted =
+        |name: &&String| Named::parse(name).is_some() && only.is_none_or(|only| only.contains(*name));
+    let wanted: Vec<String> = names.iter().filter(is_wanted).cloned().collect();
+    let look_at = |name: String| {
+        let store = place.store.clone();
+        async move {
+            let looked = image(&store, &name).await;
+            (name, looked)
+        }
+    };
+    let mut looks = futures::stream::iter(wanted).map(look_at).buffered(at_once);
+    let mut images = BTreeMap::new();
+    while let Some((name, looked)) = looks.next().await {
+        match looked {
+            Ok(Some(seen)) => drop(images.insert(name, seen)),
+            // It went meanwhile.
+            Ok(None) => {}
+            Err(error) => unseen.push(format!("{}/{name}: {error}", place.label)),
+        }
+    }
+    Ok(Pool { names: names.into_iter().collect(), trash, images })
+}
+
+async fn image(store: &Arc<dyn BlockStore>, name: &str) -> Looked<Option<Seen>> {
+    let Some(image) = store.open(name, OpenMode::ReadOnly).await.or_missing()? else { return Ok(None) };
+    let seen = look_at(&*image, name).await;
+    image.close().await?;
+    seen.or_missing()
+}
+
+async fn look_at(image: &dyn BlockImage, name: &str) -> Looked<Seen> {
+    let size = image.size().await?;
+    let snapshots: Vec<String> = image.snapshots().await?.into_iter().map(|snapshot| snapshot.name).collect();
+    // Looking for clones takes longest, and matters only where something was kept for them.
+    let is_kept = names::is_deleted(name) || snapshots.iter().any(|name| names::is_clone_snapshot(name));
+    let needed = if is_kept { needed(image).await? } else { Some(HashSet::new()) };
+    Ok(Seen { size, snapshots, needed, is_open: image.is_open_elsewhere().await? })
+}
+
+async fn needed(image: &dyn BlockImage) -> Looked<Option<HashSet<String>>> {
+    match image.children().await {
+        Ok(children) => Ok(Some(children.into_iter().map(|child| child.snapshot).collect())),
+        Err(error) if error.kind == ErrorKind::HasChildren => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_what_they_are() {
+        let id = "0c5e1dd4-27c5-4d07-b9f4-0a3b5f4f6e15";
+        for (name, expected) in [
+            (id.to_owned(), Some(Named::Image(id))),
+            (format!("volume-{id}"), Some(Named::Volume(id))),
+            (format!("volume-{id}.deleted"), Some(Named::Deleted(id))),
+            (format!("cache-{id}"), Some(Named::Cached(id))),
+            (format!("cache-{id}.deleted"), Some(Named::Deleted(id))),
+            (format!("{id}.staged"), Some(Named::Staged(id))),
+            (format!("{id}.unpacked"), Some(Named::Staged(id))),
+            (format!("volume-{id}.backup.base"), None),
+            (format!("volume-{}", id.to_uppercase()), None),
+            (format!("{id}_disk"), None),
+            ("volume-".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(Named::parse(&name), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! `pumice audit`: what of database and pools does not fit together.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::audit::{Audit, Finding, Options, Outcome, Report};
+use crate::config::Config;
+use crate::jobs::chain;
+use crate::model::World;
+use crate::service::{open_database, open_stores};
+
+/// Compare database and pools, and say what only one side has. The exit status is 0 when nothing was found, 1 when
+/// something was, and 2 when not everything could be looked at
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Mend what is safe: adopt it, or move it to the trash. Nothing is deleted that a row may still want
+    #[arg(long)]
+    repair: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Seconds; younger things may be on their way, and are no findings
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    older_than: u32,
+}
+
+const FOUND: u8 = 1;
+const NOT_SEEN: u8 = 2;
+
+pub fn run(arguments: Arguments, file: Option<&Path>) -> ExitCode {
+    audit(arguments, file).unwrap_or_else(|error| {
+        eprintln!("pumice: {error:#}");
+        ExitCode::from(NOT_SEEN)
+    })
+}
+
+fn audit(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let config = Config::load(file)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let database = open_database(&config).await?;
+        let options =
+            Options { older_than: Duration::from_secs(arguments.older_than.into()), ..Options::default() };
+        let audit = Audit::new(open_stores(&config).await?, database.clone(), World::real(), options);
+        let report = audit.look().await?;
+        let mut mended = Vec::new();
+        if arguments.repair {
+            for finding in report.findings.iter().filter(|finding| finding.repair.is_some()) {
+                mended.push((finding, audit.repair(finding).await.map_err(|error| chain(&error))));
+            }
+        }
+        database.close().await;
+        if arguments.json {
+            print_json(&report, &mended)?
+        } else {
+            print(&report, &mended)
+        }
+        Ok(exit_code(&report))
+    });
+    // A storage call that hangs must not keep the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+type Mended<'a> = [(&'a Finding, Result<Outcome, String>)];
+
+fn exit_code(report: &Report) -> ExitCode {
+    if !report.unseen.is_empty() {
+        ExitCode::from(NOT_SEEN)
+    } else if !report.findings.is_empty() {
+        ExitCode::from(FOUND)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn print(report: &Report, mended: &Mended<'_>) {
+    for finding in &report.findings {
+        let size = finding.size.map_or(String::new(), |size| format!(" ({size} bytes)"));
+        println!("{} {} {}{size}", finding.kind.as_str(), finding.backend, finding.name);
+        println!("    {}", finding.explanation);
+        match mended.iter().find(|(of, _)| *of == finding) {
+            None => println!("    repair: {}", finding.repair.unwrap_or("nothing; somebody has to decide")),
+            Some((_, done)) => println!("    {}", said(finding, done)),
+        }
+    }
+    for why in &report.unseen {
+        println!("not looked at: {why}");
+    }
+    println!("{} found, {} not looked at", report.findings.len(), report.unseen.len());
+}
+
+fn said(finding: &Finding, done: &Result<Outcome, String>) -> String {
+    match done {
+        Ok(Outcome::Mended) => format!("repaired: {}", finding.repair.unwrap_or_default()),
+        Ok(Outcome::LeftAlone) => {
+            "left alone: it is not as it was any more, or somebody has it open".to_owned()
+        }
+        Err(error) => format!("not repaired: {error}"),
+    }
+}
+
+fn print_json(report: &Report, mended: &Mended<'_>) -> anyhow::Result<()> {
+    let repairs: Vec<_> = mended
+        .iter()
+        .map(|(finding, done)| {
+            let (outcome, error) = match done {
+                Ok(Outcome::Mended) => ("mended", None),
+                Ok(Outcome::LeftAlone) => ("left-alone", None),
+                Err(error) => ("failed", Some(error)),
+            };
+            json!({ "backend": finding.backend, "name": finding.name, "outcome": outcome, "error": error })
+        })
+        .collect();
+    let text = json!({ "findings": report.findings, "unseen": report.unseen, "repairs": repairs });
+    println!("{}", serde_json::to_string_pretty(&text)?);
+    Ok(())
+}

@@ -1,0 +1,293 @@
+//! What the listening ports answer to those who do not speak as clients do, and TLS.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::Path;
+use std::time::Duration;
+
+use openssl::asn1::Asn1Time;
+use openssl::bn::BigNum;
+use openssl::ec::{EcGroup, EcKey};
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::PKey;
+use openssl::x509::extension::SubjectAlternativeName;
+use openssl::x509::{X509Builder, X509NameBuilder};
+use reqwest::{Certificate, Client};
+use serde_json::Value;
+
+use crate::house::{DatabaseKind, StoreKind};
+use crate::process::{PATIENCE, Place, Server};
+
+async fn server() -> (Place, Server) {
+    let place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    let server = place.start_with(&[("PUMICE_API__HEADER_TIMEOUT", "1")]);
+    (place, server)
+}
+
+fn connect(server: &Server) -> TcpStream {
+    let (_, address) = server.url.split_once("://").unwrap();
+    let stream = TcpStream::connect(address.to_socket_addrs().unwrap().next().unwrap()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// All that comes until the service closes the connection, which it must.
+fn all(mut stream: TcpStream) -> String {
+    let mut text = Vec::new();
+    match stream.read_to_end(&mut text) {
+        // It closed while there was something it had not read.
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+        read => drop(read.unwrap()),
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// The statuses of all answers to these bytes.
+fn statuses(server: &Server, bytes: &[u8]) -> Vec<u16> {
+    let mut stream = connect(server);
+    stream.write_all(bytes).unwrap();
+    let text = all(stream);
+    let answers = text.match_indices("HTTP/1.1 ");
+    answers.map(|(at, start)| text[at + start.len()..][..3].parse().unwrap()).collect()
+}
+
+/// A request that is no use to anyone but whom it was smuggled past.
+const SECOND: &str = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn where_a_request_ends_is_never_in_doubt() {
+    let (_place, server) = server().await;
+    let get = "GET /healthz HTTP/1.1\r\nHost: x\r\n";
+    assert_eq!(statuses(&server, format!("{get}\r\n{SECOND}").as_bytes()), [200, 200]);
+    // Both lengths: one answer, and nothing that follows is a request.
+    for both in
+        ["Content-Length: 4\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 4"]
+    {
+        let sent = format!("{get}{both}\r\n\r\n0\r\n\r\n{SECOND}");
+        assert_eq!(statuses(&server, sent.as_bytes()), [200], "{both}");
+    }
+    for headers in [
+        "Content-Length: 1\r\nContent-Length: 2",
+        "Content-Length: 1, 2",
+        "Content-Length: +1",
+        "Content-Length: -1",
+        "Content-Length: 0x1",
+        "Content-Length: 99999999999999999999",
+        "Transfer-Encoding: identity",
+        "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: xchunked",
+        "Content-Length : 1",
+        "Transfer-Encoding\u{b}: chunked",
+        "X: a\r\n folded",
+        "X: a\rb",
+        "X: a\0b",
+        "no colon",
+        ": no name",
+    ] {
+        let sent = format!("{get}{headers}\r\n\r\n0\r\n\r\n{SECOND}");
+        assert_eq!(statuses(&server, sent.as_bytes()), [400], "{headers:?}");
+    }
+    let old = format!("GET /healthz HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{SECOND}");
+    assert_eq!(statuses(&server, old.as_bytes()), [400]);
+    for line in
+        ["GET /a b HTTP/1.1", "GET  /healthz HTTP/1.1", "GET /healthz HTTP/3.1", "G\0T / HTTP/1.1", "GET"]
+    {
+        let found = statuses(&server, format!("{line}\r\nHost: x\r\n\r\n{SECOND}").as_bytes());
+        assert_eq!(found, [400], "{line:?}");
+    }
+    // The standard lets a server take a line feed alone for the end of a line.
+    assert_eq!(statuses(&server, SECOND.replace("\r\n", "\n").as_bytes()), [200]);
+    server.stop();
+}
+
+#[tokio::test]
+async fn chunks_that_are_none_end_the_connection() {
+    let (_place, server) = server().await;
+    let post = "POST /volume/v3/volumes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    for chunks in ["fffffffffffffffff\r\n{}", "-1\r\n{}", "2;\n{}\r\n0\r\n\r\n", "2\r\n{}xx0\r\n\r\n"] {
+        let sent = format!("{post}Transfer-Encoding: chunked\r\n\r\n{chunks}{SECOND}");
+        let found = statuses(&server, sent.as_bytes());
+        assert!(found.len() <= 1 && found.iter().all(|status| *status == 400), "{chunks:?}: {found:?}");
+    }
+    server.stop();
+}
+
+/// A path is what it is: nothing is resolved, so nothing is reached by a detour.
+#[tokio::test]
+async fn paths_are_not_resolved() {
+    let (_place, server) = server().await;
+    let id = "00000000-0000-0000-0000-000000000001";
+    for path in [
+        "/image/../healthz".to_owned(),
+        "/image/v2/../../healthz".to_owned(),
+        "/image/v2/images/../../../healthz".to_owned(),
+        "/image/v2/images/%2e%2e/%2e%2e/healthz".to_owned(),
+        "/image/v2/images/..%2f..%2f..%2fhealthz".to_owned(),
+        format!("/image/v2/images/{id}%2ffile"),
+        format!("/image/v2/images/{id}%00"),
+        format!("/image/v2/images/{id}/file/../../../../healthz"),
+        "/volume/v3/volumes/%00".to_owned(),
+        "/volume/v3/volumes/%c0%ae%c0%ae%c0%af".to_owned(),
+        "/volume/v3/volumes/%ff".to_owned(),
+        "/volume/v3/volumes/%".to_owned(),
+        "/openapi/..%2fimage.json".to_owned(),
+        "/openapi/%2fetc%2fpasswd".to_owned(),
+        "//healthz".to_owned(),
+        "/./healthz".to_owned(),
+        "/%68ealthz".to_owned(),
+        "/healthz%00".to_owned(),
+        "/healthz/".to_owned(),
+        "/HEALTHZ".to_owned(),
+    ] {
+        let found = statuses(
+            &server,
+            format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes(),
+        );
+        // 300: the Image API lists its versions to those who ask for none of them.
+        assert!(matches!(found[..], [300 | 400 | 404]), "{path}: {found:?}");
+    }
+    server.stop();
+}
+
+#[tokio::test]
+async fn headers_have_bounds() {
+    let (_place, server) = server().await;
+    let request =
+        |headers: String| format!("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+    let large = |bytes: usize| request(format!("X: {}\r\n", "x".repeat(bytes)));
+    assert_eq!(statuses(&server, large(60_000).as_bytes()), [200]);
+    assert_eq!(statuses(&server, large(70_000).as_bytes()), [431]);
+    let many = (0..120).map(|i| format!("X-{i}: x\r\n")).collect();
+    assert_eq!(statuses(&server, request(many).as_bytes()), [431]);
+    let path = format!("GET /{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "x".repeat(70_000));
+    assert_eq!(statuses(&server, path.as_bytes()), [414]);
+    // Without an end: it is not waited for.
+    let mut stream = connect(&server);
+    let mut sent = 0;
+    while stream.write_all(&[b'x'; 1 << 16]).is_ok() {
+        sent += 1 << 16;
+        assert!(sent < 64 << 20, "everything is taken");
+    }
+    assert_eq!(statuses(&server, SECOND.as_bytes()), [200]);
+    server.stop();
+}
+
+/// Who sends slowly, or nothing, is let go, and keeps nobody waiting.
+#[tokio::test]
+async fn slow_clients_are_let_go() {
+    let (_place, server) = server().await;
+    let slow: Vec<_> = ["", "GET", "GET /healthz HTTP/1.1\r\n", "GET /healthz HTTP/1.1\r\nHost: x\r\nX: "]
+        .iter()
+        .cycle()
+        .take(40)
+        .map(|beginning| {
+            let mut stream = connect(&server);
+            stream.write_all(beginning.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    assert_eq!(statuses(&server, SECOND.as_bytes()), [200]);
+    for stream in slow {
+        let answer = all(stream);
+        assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
+    }
+    server.stop();
+}
+
+/// A certificate that vouches for itself, and its key, as files.
+fn write_certificate(folder: &Path) -> Certificate {
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+    let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+    let mut name = X509NameBuilder::new().unwrap();
+    name.append_entry_by_nid(Nid::COMMONNAME, "localhost").unwrap();
+    let name = name.build();
+    let mut builder = X509Builder::new().unwrap();
+    builder.set_version(2).unwrap();
+    let mut serial = BigNum::new().unwrap();
+    serial.rand(64, openssl::bn::MsbOption::MAYBE_ZERO, false).unwrap();
+    builder.set_serial_number(&serial.to_asn1_integer().unwrap()).unwrap();
+    builder.set_subject_name(&name).unwrap();
+    builder.set_issuer_name(&name).unwrap();
+    builder.set_pubkey(&key).unwrap();
+    builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+    builder.set_not_after(&Asn1Time::days_from_now(2).unwrap()).unwrap();
+    let names =
+        SubjectAlternativeName::new().dns("localhost").build(&builder.x509v3_context(None, None)).unwrap();
+    builder.append_extension(names).unwrap();
+    builder.sign(&key, MessageDigest::sha256()).unwrap();
+    let pem = builder.build().to_pem().unwrap();
+    std::fs::write(folder.join("cert.pem"), &pem).unwrap();
+    std::fs::write(folder.join("key.pem"), key.private_key_to_pem_pkcs8().unwrap()).unwrap();
+    Certificate::from_pem(&pem).unwrap()
+}
+
+/// Who believes this certificate and no other.
+fn client(certificate: &Certificate) -> Client {
+    Client::builder().no_proxy().timeout(PATIENCE).tls_certs_only([certificate.clone()]).build().unwrap()
+}
+
+async fn until(server: &Server, what: &str, is_so: impl AsyncFn() -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "{what}:\n{}", server.log());
+}
+
+#[tokio::test]
+async fn the_ports_speak_tls_and_a_hangup_replaces_the_certificate() {
+    let mut place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    let folder = place.folder.path().to_owned();
+    let first = write_certificate(&folder);
+    let file = |name: &str| folder.join(name).display().to_string();
+    place.options.push(("PUMICE_SSL__CERT_FILE", file("cert.pem")));
+    place.options.push(("PUMICE_SSL__KEY_FILE", file("key.pem")));
+    let server = place.start_with(&[("PUMICE_API__HEADER_TIMEOUT", "1")]);
+    let url = server.url.replace("127.0.0.1", "localhost");
+    assert!(url.starts_with("https://"), "{url}");
+
+    let versions: Value =
+        client(&first).get(format!("{url}/image/")).send().await.unwrap().json().await.unwrap();
+    let link = versions["versions"][0]["links"][0]["href"].as_str().unwrap();
+    assert!(link.starts_with("https://localhost:"), "{link}");
+    // What is no TLS gets no HTTP.
+    assert_eq!(statuses(&server, SECOND.as_bytes()), Vec::<u16>::new());
+    // And who says nothing is let go.
+    assert_eq!(all(connect(&server)), "");
+    // The commands beside it know how to ask.
+    let listen = server.url.replace("https://", "");
+    for arguments in [&["health"][..], &["health", "--ready"], &["jobs"]] {
+        let output = place.command(arguments).env("PUMICE_API__LISTEN", &listen).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+
+    let asks = async |certificate: &Certificate| {
+        client(certificate)
+            .get(format!("{url}/healthz"))
+            .send()
+            .await
+            .is_ok_and(|answer| answer.status() == 200)
+    };
+    let second = write_certificate(&folder);
+    assert!(!asks(&second).await);
+    server.hang_up();
+    until(&server, "the certificate is not replaced", async || asks(&second).await).await;
+    assert!(!asks(&first).await);
+
+    std::fs::write(folder.join("key.pem"), "nothing").unwrap();
+    server.hang_up();
+    let is_said = async || server.log().contains("the certificate stays as it was");
+    until(&server, "a bad file is not heard of", is_said).await;
+    assert!(asks(&second).await);
+    server.stop();
+
+    // The key of another certificate.
+    let key = std::fs::read(folder.join("key.pem")).unwrap();
+    write_certificate(&folder);
+    std::fs::write(folder.join("key.pem"), key).unwrap();
+    let output = place.command(&["serve"]).output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("ssl.key_file"), "{output:?}");
+}

@@ -153,7 +153,7 @@ fn walk(format: Format, file: &Sparse<'_>) {
 pub fn unpacked(bytes: &[u8]) {
     let Some(unpacking) = Unpacking::of(bytes, bytes.len() as u64) else { return };
     let bytes = Bytes::copy_from_slice(bytes);
-    let bound = bytes.len() * 1100;
+    let bound = unpacking.limit() as usize;
     let work = async {
         let (middle, end) = (bytes.len() / 2, bytes.len());
         let pieces = [Ok(bytes.slice(..middle)), Ok(bytes.slice(middle..end))];

@@ -1,6 +1,6 @@
 //! What callers may do.
 
-mod gate;
+pub mod gate;
 mod hangup;
 mod language;
 mod members;

@@ -1,7 +1,7 @@
 //! The Image API.
 
 mod metadefs;
-mod published;
+pub mod published;
 mod schemas;
 mod signatures;
 mod tasks;

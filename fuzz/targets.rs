@@ -13,8 +13,11 @@ use pumice::identity::standalone::Claims;
 use pumice::transfer::{Unpacking, unpack};
 use pumice::workflows::names;
 
+/// Takes what a stranger may send.
+type Target = fn(&[u8]);
+
 /// By name.
-pub const ALL: &[(&str, fn(&[u8]))] = &[
+pub const ALL: &[(&str, Target)] = &[
     ("inspector", inspector),
     ("disk", disk),
     ("unpack", unpacked),
@@ -87,7 +90,8 @@ pub fn inspector(bytes: &[u8]) {
     }
     assert_eq!(seen, inspector.finish(), "where it lies");
     for declared in ["raw", "qcow2", "vmdk", "iso", "ami", "ploop"] {
-        let rules = formats::Rules { require_match: bytes.len() % 2 == 0, allow_invalid_partitions: false };
+        let rules =
+            formats::Rules { require_match: bytes.len().is_multiple_of(2), allow_invalid_partitions: false };
         let _ = seen.judge(declared, &rules);
     }
 }

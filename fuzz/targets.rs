@@ -13,8 +13,11 @@ use pumice::identity::standalone::Claims;
 use pumice::transfer::{Unpacking, unpack};
 use pumice::workflows::names;
 
+/// Takes what a stranger may send.
+type Target = fn(&[u8]);
+
 /// By name.
-pub const ALL: &[(&str, fn(&[u8]))] = &[
+pub const ALL: &[(&str, Target)] = &[
     ("inspector", inspector),
     ("disk", disk),
     ("unpack", unpacked),
@@ -87,7 +90,8 @@ pub fn inspector(bytes: &[u8]) {
     }
     assert_eq!(seen, inspector.finish(), "where it lies");
     for declared in ["raw", "qcow2", "vmdk", "iso", "ami", "ploop"] {
-        let rules = formats::Rules { require_match: bytes.len() % 2 == 0, allow_invalid_partitions: false };
+        let rules =
+            formats::Rules { require_match: bytes.len().is_multiple_of(2), allow_invalid_partitions: false };
         let _ = seen.judge(declared, &rules);
     }
 }
@@ -153,7 +157,7 @@ fn walk(format: Format, file: &Sparse<'_>) {
 pub fn unpacked(bytes: &[u8]) {
     let Some(unpacking) = Unpacking::of(bytes, bytes.len() as u64) else { return };
     let bytes = Bytes::copy_from_slice(bytes);
-    let bound = bytes.len() * 1100;
+    let bound = unpacking.limit() as usize;
     let work = async {
         let (middle, end) = (bytes.len() / 2, bytes.len());
         let pieces = [Ok(bytes.slice(..middle)), Ok(bytes.slice(middle..end))];

@@ -18,6 +18,7 @@ const UPLOAD_WITHOUT: f64 = 0.9;
 const UPLOAD_WITH: f64 = 0.6;
 const SPARSE: f64 = 4.0;
 const DOWNLOAD: f64 = 0.7;
+const PARTS: u64 = 10;
 
 /// What one round measured, in MiB/s.
 #[derive(Default)]
@@ -32,6 +33,7 @@ struct Rates {
     sparse_without: Vec<f64>,
     sparse_with: Vec<f64>,
     download: Vec<f64>,
+    in_parts: Vec<f64>,
     cpu_without: Vec<f64>,
     cpu_with: Vec<f64>,
     cpu_download: Vec<f64>,
@@ -66,6 +68,10 @@ pub async fn measure(bench: &Bench, table: &mut Table) -> anyhow::Result<()> {
         let cpu = without.cpu()?;
         rates.download.push(rate(GIB, client.download(&image, &fetched).await?));
         rates.cpu_download.push((without.cpu()? - cpu).as_secs_f64());
+        if round == 0 {
+            same_bytes(&dense, &fetched)?;
+        }
+        rates.in_parts.push(rate(GIB, client.download_in_parts(&image, &fetched, GIB, PARTS).await?));
         if round == 0 {
             same_bytes(&dense, &fetched)?;
         }
@@ -134,6 +140,12 @@ fn show(rates: Rates, table: &mut Table) {
     );
     let export = format!("rbd export {}", mib_s(median(rates.export.clone())));
     table.add(row("download of dense 1 GiB", &rates.download, &export, &rates.export, DOWNLOAD));
+    let whole = format!("one download {}", mib_s(median(rates.download.clone())));
+    let in_parts = &rates.in_parts;
+    table.add(
+        Row::shown(format!("the same in {PARTS} ranges at once"), mib_s(median(in_parts.clone())))
+            .beside(whole, ratio(in_parts, &rates.download)),
+    );
     table.note(format!(
         "Processor time of the service for 1 GiB: upload {:.2} s, of which digests {:.2} s more; download {:.2} s.",
         median(rates.cpu_without.clone()),

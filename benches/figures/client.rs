@@ -1,8 +1,9 @@
 //! The two APIs as a client uses them.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -158,7 +159,38 @@ impl Client {
 
     pub async fn download(&self, image: &str, file: &Path) -> anyhow::Result<Duration> {
         let (address, image, file) = (self.address, image.to_owned(), file.to_owned());
-        tokio::task::spawn_blocking(move || fetch(address, &image, &file)).await?
+        tokio::task::spawn_blocking(move || {
+            let _ = std::fs::remove_file(&file);
+            fetch(address, &image, File::create(&file)?, None)
+        })
+        .await?
+    }
+
+    /// All of an image of `size` bytes, in so many ranges at once.
+    pub async fn download_in_parts(
+        &self,
+        image: &str,
+        file: &Path,
+        size: u64,
+        parts: u64,
+    ) -> anyhow::Result<Duration> {
+        let _ = std::fs::remove_file(file);
+        File::create(file)?.set_len(size)?;
+        let started = Instant::now();
+        let mut downloads = tokio::task::JoinSet::new();
+        for part in 0..parts {
+            let (address, image, file) = (self.address, image.to_owned(), file.to_owned());
+            let range = size * part / parts..size * (part + 1) / parts;
+            downloads.spawn_blocking(move || {
+                let mut file = File::options().write(true).open(&file)?;
+                file.seek(SeekFrom::Start(range.start))?;
+                fetch(address, &image, file, Some(range))
+            });
+        }
+        for outcome in downloads.join_all().await {
+            outcome?;
+        }
+        Ok(started.elapsed())
     }
 
     /// An image with bytes.
@@ -196,20 +228,27 @@ fn send(address: SocketAddr, image: &str, file: &Path, times: u64) -> anyhow::Re
     Ok(time)
 }
 
-fn fetch(address: SocketAddr, image: &str, file: &Path) -> anyhow::Result<Duration> {
-    let _ = std::fs::remove_file(file);
+/// Writes all of an image, or a range of it, to where the file stands.
+fn fetch(
+    address: SocketAddr,
+    image: &str,
+    mut target: File,
+    range: Option<Range<u64>>,
+) -> anyhow::Result<Duration> {
     let started = Instant::now();
-    let mut target = File::create(file)?;
     let mut stream = TcpStream::connect(address)?;
+    let asked = range.as_ref().map(|range| format!("Range: bytes={}-{}\r\n", range.start, range.end - 1));
     write!(
         stream,
-        "GET /image/v2/images/{image}/file HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        "GET /image/v2/images/{image}/file HTTP/1.1\r\nHost: {address}\r\n{}Connection: close\r\n\r\n",
+        asked.unwrap_or_default()
     )?;
     let mut reader = BufReader::with_capacity(64 << 10, stream);
     let mut length = None;
     let mut line = String::new();
     reader.read_line(&mut line)?;
-    anyhow::ensure!(line.starts_with("HTTP/1.1 200"), "GET file: {line}");
+    let status = if range.is_some() { "HTTP/1.1 206" } else { "HTTP/1.1 200" };
+    anyhow::ensure!(line.starts_with(status), "GET file: {line}");
     while line.trim() != "" {
         if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
             length = Some(value.trim().parse::<u64>()?);

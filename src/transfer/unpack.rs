@@ -7,6 +7,7 @@ use std::thread;
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use futures::{Stream, StreamExt, stream};
+use liblzma as xz;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -15,12 +16,58 @@ use crate::block;
 /// What is handed on at once.
 const PIECE: usize = 1 << 20;
 
-/// A disk of zeros shrinks by so much, and nothing by more (gzip's own bound is 1032).
-const LARGEST_RATIO: u64 = 1100;
+/// What a window may take, in bytes: as much as `xz -9` and `zstd --long` ask for.
+const LARGEST_WINDOW: u64 = 128 << 20;
+
+/// How bytes are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    Gzip,
+    Xz,
+    Zstd,
+}
+
+impl Packing {
+    const ALL: [Self; 3] = [Self::Gzip, Self::Xz, Self::Zstd];
+
+    fn magic(self) -> &'static [u8] {
+        match self {
+            Packing::Gzip => &[0x1f, 0x8b, 8],
+            Packing::Xz => &[0xfd, b'7', b'z', b'X', b'Z', 0],
+            Packing::Zstd => &[0x28, 0xb5, 0x2f, 0xfd],
+        }
+    }
+
+    /// A disk of zeros shrinks by so much, and nothing by more.
+    fn largest_ratio(self) -> u64 {
+        match self {
+            Packing::Gzip => 1_100,
+            Packing::Xz => 8_000,
+            Packing::Zstd => 33_000,
+        }
+    }
+
+    fn reader(self, packed: Incoming) -> io::Result<Box<dyn Read>> {
+        Ok(match self {
+            Packing::Gzip => Box::new(MultiGzDecoder::new(packed)),
+            Packing::Xz => {
+                let decoder =
+                    xz::stream::Stream::new_stream_decoder(LARGEST_WINDOW, xz::stream::CONCATENATED)?;
+                Box::new(xz::read::XzDecoder::new_stream(packed, decoder))
+            }
+            Packing::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::new(packed)?;
+                decoder.window_log_max(LARGEST_WINDOW.ilog2())?;
+                Box::new(decoder)
+            }
+        })
+    }
+}
 
 /// Packed bytes, and how many may come out of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unpacking {
+    packing: Packing,
     limit: u64,
 }
 
@@ -33,10 +80,15 @@ pub enum UnpackError {
 }
 
 impl Unpacking {
-    /// `None`: bytes that begin like this are not packed in a way that is known (gzip is). There are `size` of them.
+    /// `None`: bytes that begin like this are not packed in a way that is known. There are `size` of them.
     pub fn of(head: &[u8], size: u64) -> Option<Self> {
-        let is_gzip = head.starts_with(&[0x1f, 0x8b, 8]);
-        is_gzip.then(|| Self { limit: size.saturating_mul(LARGEST_RATIO) })
+        let packing = Packing::ALL.into_iter().find(|packing| head.starts_with(packing.magic()))?;
+        Some(Self { packing, limit: size.saturating_mul(packing.largest_ratio()) })
+    }
+
+    /// No more bytes than this come out.
+    pub fn limit(&self) -> u64 {
+        self.limit
     }
 }
 
@@ -56,11 +108,14 @@ pub fn unpack(
         }
     });
     let work = move || {
-        let mut reader = MultiGzDecoder::new(Incoming { incoming, at_hand: Bytes::new() });
+        let mut reader = unpacking.packing.reader(Incoming { incoming, at_hand: Bytes::new() });
         let mut left = unpacking.limit;
         loop {
             let mut piece = Vec::new();
-            let read = reader.by_ref().take(PIECE as u64).read_to_end(&mut piece);
+            let read = match &mut reader {
+                Ok(reader) => reader.by_ref().take(PIECE as u64).read_to_end(&mut piece),
+                Err(error) => Err(io::Error::other(error.to_string())),
+            };
             let piece = match read {
                 Ok(0) => return,
                 Ok(length) if length as u64 > left => Err(UnpackError::TooMuch.into()),
@@ -125,15 +180,31 @@ mod tests {
     use super::*;
     use crate::block::{BlockError, ErrorKind};
 
-    fn packed(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
+    fn packed_with(packing: Packing, bytes: &[u8]) -> Vec<u8> {
+        match packing {
+            Packing::Gzip => {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+                encoder.write_all(bytes).unwrap();
+                encoder.finish().unwrap()
+            }
+            Packing::Xz => {
+                let mut encoder = xz::write::XzEncoder::new(Vec::new(), 6);
+                encoder.write_all(bytes).unwrap();
+                encoder.finish().unwrap()
+            }
+            Packing::Zstd => {
+                let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+                // As the zstd command has it.
+                encoder.include_checksum(true).unwrap();
+                encoder.write_all(bytes).unwrap();
+                encoder.finish().unwrap()
+            }
+        }
     }
 
-    async fn unpacked(packed: Vec<u8>, limit: u64) -> Result<Vec<u8>, String> {
+    async fn unpacked(packing: Packing, packed: Vec<u8>, limit: u64) -> Result<Vec<u8>, String> {
         let frames: Vec<_> = packed.chunks(1000).map(|frame| Ok(Bytes::copy_from_slice(frame))).collect();
-        let mut stream = std::pin::pin!(unpack(stream::iter(frames), Unpacking { limit }));
+        let mut stream = std::pin::pin!(unpack(stream::iter(frames), Unpacking { packing, limit }));
         let mut all = Vec::new();
         while let Some(piece) = stream.next().await {
             all.extend_from_slice(&piece.map_err(|error| error.to_string())?);
@@ -144,38 +215,66 @@ mod tests {
     #[tokio::test]
     async fn bytes_come_out_as_they_went_in() {
         let bytes: Vec<u8> = (0..3_000_000u32).map(|i| (i / 7) as u8).collect();
-        // Two members, as `cat a.gz b.gz` makes them.
-        let both = [packed(&bytes[..1_000_000]), packed(&bytes[1_000_000..])].concat();
-        assert_eq!(unpacked(both, u64::MAX).await, Ok(bytes));
-        assert_eq!(unpacked(packed(b""), 0).await, Ok(Vec::new()));
+        for packing in Packing::ALL {
+            let packed = |bytes: &[u8]| packed_with(packing, bytes);
+            // Two members, as `cat a.gz b.gz` makes them.
+            let both = [packed(&bytes[..1_000_000]), packed(&bytes[1_000_000..])].concat();
+            assert_eq!(unpacked(packing, both, u64::MAX).await.as_ref(), Ok(&bytes), "{packing:?}");
+            assert_eq!(unpacked(packing, packed(b""), 0).await, Ok(Vec::new()), "{packing:?}");
+            // Nothing shrinks by more than is allowed for.
+            let zeros = packed(&vec![0; 64 << 20]);
+            let unpacking = Unpacking::of(&zeros, zeros.len() as u64).unwrap();
+            assert!(unpacking.packing == packing && unpacking.limit() >= 64 << 20, "{packing:?}");
+        }
     }
 
     #[tokio::test]
     async fn what_is_damaged_or_too_much_is_refused() {
-        let whole = packed(&[7; 100_000]);
-        let mut cut = whole.clone();
-        cut.truncate(whole.len() - 4);
-        let damaged = "The compressed data are damaged.".to_owned();
-        assert_eq!(unpacked(cut, u64::MAX).await, Err(damaged.clone()));
-        let mut other = whole.clone();
-        let middle = other.len() / 2;
-        other[middle] ^= 0xff;
-        assert_eq!(unpacked(other, u64::MAX).await, Err(damaged));
-        assert_eq!(unpacked(whole, 99_999).await, Err("The compressed data become too much.".to_owned()));
+        for packing in Packing::ALL {
+            let whole =
+                packed_with(packing, &(0..100_000u32).map(|i| i.wrapping_mul(i) as u8).collect::<Vec<_>>());
+            let mut cut = whole.clone();
+            cut.truncate(whole.len() - 4);
+            let damaged = "The compressed data are damaged.".to_owned();
+            assert_eq!(unpacked(packing, cut, u64::MAX).await, Err(damaged.clone()), "{packing:?}");
+            let mut other = whole.clone();
+            let middle = other.len() / 2;
+            other[middle] ^= 0xff;
+            other[middle + 1] ^= 0xff;
+            assert_eq!(unpacked(packing, other, u64::MAX).await, Err(damaged), "{packing:?}");
+            let too_much = Err("The compressed data become too much.".to_owned());
+            assert_eq!(unpacked(packing, whole, 99_999).await, too_much, "{packing:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_window_that_takes_too_much_memory_is_refused() {
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(28).unwrap();
+        encoder.write_all(&[7; 100_000]).unwrap();
+        let packed = encoder.finish().unwrap();
+        assert!(unpacked(Packing::Zstd, packed, u64::MAX).await.is_err());
     }
 
     #[tokio::test]
     async fn what_the_source_says_is_said_again() {
-        let failure = BlockError::new(ErrorKind::TimedOut, "read", "i", "no answer");
-        let mut stream = std::pin::pin!(unpack(stream::iter([Err(failure)]), Unpacking { limit: 1 }));
-        let error = stream.next().await.unwrap().unwrap_err();
-        assert_eq!(error.downcast::<BlockError>().unwrap().kind, ErrorKind::TimedOut);
-        assert!(stream.next().await.is_none());
+        for packing in Packing::ALL {
+            let failure = BlockError::new(ErrorKind::TimedOut, "read", "i", "no answer");
+            let unpacking = Unpacking { packing, limit: 1 };
+            let mut stream = std::pin::pin!(unpack(stream::iter([Err(failure)]), unpacking));
+            let error = stream.next().await.unwrap().unwrap_err();
+            assert_eq!(error.downcast::<BlockError>().unwrap().kind, ErrorKind::TimedOut);
+            assert!(stream.next().await.is_none());
+        }
     }
 
     #[test]
-    fn only_gzip_is_known() {
-        assert_eq!(Unpacking::of(&packed(b"x"), 10), Some(Unpacking { limit: 11_000 }));
+    fn three_ways_are_known() {
+        for packing in Packing::ALL {
+            let limit = 10 * packing.largest_ratio();
+            let found = Unpacking::of(&packed_with(packing, b"x")[..8], 10);
+            assert_eq!(found, Some(Unpacking { packing, limit }));
+        }
         assert_eq!(Unpacking::of(b"QFI\xfb", 10), None);
         assert_eq!(Unpacking::of(b"", 0), None);
     }

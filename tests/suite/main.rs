@@ -17,6 +17,7 @@ mod guest;
 mod house;
 mod identity;
 mod openapi;
+mod overload;
 mod policy;
 mod process;
 mod replicas;

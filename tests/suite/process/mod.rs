@@ -229,6 +229,13 @@ impl Server {
         tail(&self.log)
     }
 
+    /// What it holds in memory, in KiB.
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// As a power cut would.
     pub fn kill(mut self) {
         self.process.kill().unwrap();

@@ -3,12 +3,13 @@
 # A warning about a dependency's future, which nobody who reads it here can do anything about.
 export CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY := never
 
-.PHONY: help run test conformance bench lint openapi docs clean chroot-check
+.PHONY: help run test conformance bench fuzz lint openapi docs clean chroot-check
 
 help:
 	@echo 'make run           build and start the service; CONFIG=file names a configuration'
 	@echo 'make test          format, lints and all tests, beside a real Ceph and PostgreSQL'
 	@echo 'make bench         the figures, beside their limits; WRITE=1 puts them into docs/benchmarks.md'
+	@echo 'make fuzz          the parsers of strangers'"'"' bytes, fuzzed; FOR=60 says how many seconds each'
 	@echo 'make conformance  Tempest, with a real Keystone and a real Ceph'
 	@echo 'make lint          format and lints only'
 	@echo 'make openapi docs  make the generated files in openapi/ and docs/ anew'
@@ -28,6 +29,10 @@ bench:
 	@scripts/need test
 	cargo bench --bench figures --no-run
 	@scripts/with-services cargo bench --quiet --bench figures -- $(if $(WRITE),--write) $(FIGURES)
+
+fuzz:
+	@scripts/need build
+	@scripts/fuzz $(or $(FOR),60) $(TARGETS)
 
 conformance:
 	@scripts/need test

@@ -14,16 +14,19 @@
 //! - [`transfer`]: how bytes move
 //! - [`web`]: bytes from other people's web servers
 //! - [`formats`]: what bytes mean; asks nobody
+//! - [`signature`]: whose bytes they are, where an image says that it is signed
 //! - [`db`]: what is remembered; a repository value is a transaction
 //! - [`block`]: where bytes live; the only room with `unsafe`, in [`block::rbd`]
 //! - [`model`]: what things are; knows nobody
 //! - [`config`], [`telemetry`]: options; logs and metrics
+//! - [`hostile`]: the parsers of what strangers send, for fuzzing
 
 pub mod block;
 pub mod commands;
 pub mod config;
 pub mod db;
 pub mod formats;
+pub mod hostile;
 pub mod http;
 pub mod identity;
 pub mod identity_api;
@@ -33,6 +36,7 @@ pub mod model;
 pub mod pumice_api;
 pub mod scheduler;
 pub mod service;
+pub mod signature;
 pub mod telemetry;
 pub mod transfer;
 pub mod volume_api;

@@ -11,7 +11,7 @@ use crate::{identity_api, image_api, pumice_api, volume_api};
 /// Write the OpenAPI documents into a folder
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Where image.json, volume.json, identity.json and pumice.json are written
+    /// Where image-v2.json, block-storage-v3.json, identity.json and pumice.json are written
     #[arg(default_value = "openapi")]
     folder: PathBuf,
 }
@@ -19,8 +19,8 @@ pub struct Arguments {
 /// File name and text of each document.
 pub fn documents() -> anyhow::Result<Vec<(&'static str, String)>> {
     let documents = [
-        ("image.json", image_api::openapi()),
-        ("volume.json", volume_api::openapi()),
+        ("image-v2.json", image_api::openapi()),
+        ("block-storage-v3.json", volume_api::openapi()),
         ("identity.json", identity_api::openapi()),
         ("pumice.json", pumice_api::openapi()),
     ];

@@ -62,6 +62,9 @@ section! {
         pub require_image_format_match: bool = true, "none";
         /// Checks of partition tables that do not matter: `mbr`, `gptmbr`.
         pub gpt_safety_checks_nonfatal: Vec<String> = Vec::new(), "none";
+        /// Where the certificates of signed images (`img_signature` and its kin) are: `<uuid>.pem`. Those that are not
+        /// there are asked for as `[barbican]` says. A signed image whose certificate cannot be had is refused.
+        pub certificates_directory: Option<PathBuf> = None, "path";
         /// Show where an image's bytes lie, as `direct_url`, once they can be cloned from there.
         pub show_image_direct_url: bool = false, "none";
     }
@@ -93,6 +96,8 @@ impl Images {
         faults.require(!empty, "images.directory", "must be a path", "empty");
         let empty = self.rbd_store_ceph_conf.as_ref().is_some_and(|path| path.as_os_str().is_empty());
         faults.require(!empty, "images.rbd_store_ceph_conf", "must be a path or left out", "empty");
+        let empty = self.certificates_directory.as_ref().is_some_and(|path| path.as_os_str().is_empty());
+        faults.require(!empty, "images.certificates_directory", "must be a path or left out", "empty");
         check_chunk_size(faults, "images.rbd_store_chunk_size", self.rbd_store_chunk_size);
         faults.require(self.operation_timeout.0 > 0, "images.operation_timeout", "must be at least 1", 0);
         let writes = self.writes_in_flight;

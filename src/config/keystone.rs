@@ -44,12 +44,7 @@ impl Keystone {
         ];
         for (option, url) in urls {
             if let Some(url) = url {
-                let parsed = Url::parse(url).ok();
-                let fits = parsed.is_some_and(|url| {
-                    matches!(url.scheme(), "http" | "https")
-                        && url.password().is_none()
-                        && url.username().is_empty()
-                });
+                let fits = is_plain_url(url);
                 // Not repeated: a password may stand in it.
                 faults.require(fits, option, "must be an http or https URL without a user", "that");
             }
@@ -74,4 +69,11 @@ impl Keystone {
             }
         }
     }
+}
+
+/// Whether it is the address of a web server, without a user's name or password.
+pub(super) fn is_plain_url(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.password().is_none() && url.username().is_empty()
+    })
 }

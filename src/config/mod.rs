@@ -5,6 +5,7 @@
 
 mod api;
 mod backends;
+mod barbican;
 mod database;
 mod faults;
 mod identity;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use api::Api;
 pub use backends::{Backend, Backends};
+pub use barbican::Barbican;
 pub use database::Database;
 pub use faults::{ConfigError, Faults};
 pub use identity::Identity;
@@ -44,8 +46,8 @@ pub use reference::reference;
 pub use replica::Replica;
 pub use section::{OptionReference, SectionReference};
 pub use values::{
-    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, LogFormat, Role, Seconds, Secret,
-    StoreKind,
+    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, LogFormat, PropertyRules, Role,
+    Seconds, Secret, StoreKind,
 };
 pub use volumes::Volumes;
 
@@ -99,6 +101,7 @@ configuration! {
     import_filtering_opts: ImportFiltering,
     image_import_opts: ImageImport,
     inject_metadata_properties: InjectMetadata,
+    barbican: Barbican,
     volumes: Volumes,
     backends: Backends,
     jobs: Jobs,

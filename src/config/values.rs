@@ -53,6 +53,16 @@ impl HashingAlgorithm {
     }
 }
 
+/// How a file of protected properties says to whom something is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PropertyRules {
+    /// By names of roles.
+    Roles,
+    /// By names of rules in the policy file.
+    Policies,
+}
+
 /// Which clones librbd makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CloneFormat {

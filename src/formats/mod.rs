@@ -8,6 +8,7 @@
 //! elsewhere may take for something else, or for the name of a file, is refused here.
 
 mod disk;
+mod encode;
 mod fields;
 mod inspector;
 mod iso;
@@ -25,6 +26,7 @@ mod window;
 use std::fmt;
 
 pub use disk::{Disk, Ends, Next, Piece, Place, metadata, readable};
+pub use encode::{Encoded, Segment, encode};
 pub use inspector::{Inspector, LARGEST_HEAD};
 pub use judge::{Refusal, Rules};
 pub use unpack::Packed;

@@ -1,6 +1,9 @@
 //! QEMU's copy-on-write format, versions 2 and 3. Published in QEMU's `docs/interop/qcow2.txt`.
 
+use std::ops::Range;
+
 use super::disk::{Body, Entry, Layout, Opened, Table};
+use super::encode::{Block, Blocks, Segment};
 use super::fields::Fields;
 use super::unpack::{Packed, Packing};
 use super::window::View;
@@ -160,4 +163,64 @@ impl Layout for Map {
             place => Entry::Table(self.inner(place)),
         })
     }
+}
+
+/// From this size on the clusters are large, so that the tables stay small.
+const LARGE: u64 = 64 << 30;
+/// Nothing else points to what an entry says.
+const ALONE: u64 = 1 << 63;
+
+/// Version 3: header, reference counts, L1 table, L2 tables, clusters.
+pub(super) fn encode(size: u64, extents: &[Range<u64>]) -> Vec<Segment> {
+    let bits: u32 = if size < LARGE { 16 } else { 21 };
+    let cluster = 1u64 << bits;
+    let blocks = Blocks::new(size, cluster, extents);
+    let entries = cluster / 8;
+    let l1_entries = blocks.total().div_ceil(entries);
+    let l1_clusters = (l1_entries * 8).div_ceil(cluster).max(1);
+    let mut tables: Vec<u64> = blocks.numbers().map(|number| number / entries).collect();
+    tables.dedup();
+    // Reference counts, of two bytes, count their own clusters too.
+    let others = 1 + l1_clusters + tables.len() as u64 + blocks.count();
+    let (mut count_blocks, mut count_tables) = (1, 1);
+    while (others + count_blocks + count_tables).div_ceil(cluster / 2) > count_blocks
+        || count_blocks.div_ceil(entries) > count_tables
+    {
+        count_blocks = (others + count_blocks + count_tables).div_ceil(cluster / 2);
+        count_tables = count_blocks.div_ceil(entries);
+    }
+    let l1_at = (1 + count_tables + count_blocks) * cluster;
+    let l2_at = l1_at + l1_clusters * cluster;
+    let data_at = l2_at + tables.len() as u64 * cluster;
+
+    let mut header = Block::new(cluster);
+    header.put(0, MAGIC).put(4, &3u32.to_be_bytes()).put(20, &bits.to_be_bytes());
+    header
+        .put(24, &size.to_be_bytes())
+        .put(36, &(l1_entries as u32).to_be_bytes())
+        .put(40, &l1_at.to_be_bytes());
+    header.put(48, &cluster.to_be_bytes()).put(56, &(count_tables as u32).to_be_bytes());
+    header.put(96, &4u32.to_be_bytes()).put(100, &104u32.to_be_bytes());
+
+    let mut counts = Block::new((count_tables + count_blocks) * cluster);
+    for number in 0..count_blocks {
+        counts.put(number * 8, &((1 + count_tables + number) * cluster).to_be_bytes());
+    }
+    for number in 0..others + count_tables + count_blocks {
+        counts.put(count_tables * cluster + number * 2, &1u16.to_be_bytes());
+    }
+    let mut l1 = Block::new(l1_clusters * cluster);
+    for (number, table) in (0..).zip(&tables) {
+        l1.put(table * 8, &((l2_at + number * cluster) | ALONE).to_be_bytes());
+    }
+    let mut l2 = Block::new(tables.len() as u64 * cluster);
+    let mut table = 0;
+    for (place, number) in (0..).zip(blocks.numbers()) {
+        while tables.get(table).is_some_and(|table| *table < number / entries) {
+            table += 1;
+        }
+        let at = table as u64 * cluster + number % entries * 8;
+        l2.put(at, &((data_at + place * cluster) | ALONE).to_be_bytes());
+    }
+    [header, counts, l1, l2].into_iter().map(Segment::from).chain(blocks.segments()).collect()
 }

@@ -1,6 +1,9 @@
 //! VirtualBox' format, version 1.1.
 
+use std::ops::Range;
+
 use super::disk::{Body, Entry, Layout, Opened, Table};
+use super::encode::{Block, Blocks, Segment};
 use super::fields::Fields;
 use super::window::View;
 use super::{Danger, require, sane_size};
@@ -62,4 +65,29 @@ impl Layout for Map {
             number => Entry::Plain(self.data + u64::from(number) * self.block),
         })
     }
+}
+
+const BLOCK: u64 = 1 << 20;
+const MAP_AT: u64 = 512;
+
+/// A dynamic one: header, block map, blocks.
+pub(super) fn encode(size: u64, extents: &[Range<u64>], id: [u8; 16]) -> Vec<Segment> {
+    let blocks = Blocks::new(size, BLOCK, extents);
+    let total = blocks.total() as u32;
+    // Blocks begin where sectors of any size do.
+    let data = (MAP_AT + blocks.total() * 4).next_multiple_of(4096);
+    let mut head = Block::new(data);
+    head.put(0, b"<<< disk image >>>\n")
+        .put(0x40, &SIGNATURE.to_le_bytes())
+        .put(0x44, &VERSION.to_le_bytes());
+    head.put(0x48, &0x190u32.to_le_bytes()).put(0x4C, &1u32.to_le_bytes());
+    head.put(0x154, &(MAP_AT as u32).to_le_bytes()).put(0x158, &(data as u32).to_le_bytes());
+    head.put(0x168, &512u32.to_le_bytes()).put(0x170, &size.to_le_bytes());
+    head.put(0x178, &(BLOCK as u32).to_le_bytes()).put(0x180, &total.to_le_bytes());
+    head.put(0x184, &(blocks.count() as u32).to_le_bytes()).put(0x188, &id);
+    head.0[MAP_AT as usize..(MAP_AT + blocks.total() * 4) as usize].fill(0xFF);
+    for (place, number) in (0u32..).zip(blocks.numbers()) {
+        head.put(MAP_AT + number * 4, &place.to_le_bytes());
+    }
+    std::iter::once(head.into()).chain(blocks.segments()).collect()
 }

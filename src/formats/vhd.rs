@@ -1,7 +1,12 @@
 //! Virtual PC's format. A dynamic disk begins with a copy of the footer; a fixed disk is raw bytes with the footer
 //! behind them.
 
+use std::ops::Range;
+
+use bytes::Bytes;
+
 use super::disk::{Body, Entry, Layout, Opened, Table};
+use super::encode::{Block, Blocks, Encoded, Segment, stretch};
 use super::fields::Fields;
 use super::window::View;
 use super::{Danger, require};
@@ -113,4 +118,83 @@ impl Layout for Map {
             sector => Entry::Plain(u64::from(sector) * SECTOR + self.bitmap),
         })
     }
+}
+
+const BLOCK: u64 = 2 << 20;
+const MAP_AT: u64 = (FOOTER + HEADER) as u64;
+
+/// A dynamic one: the footer's copy, header, block map, blocks each with its bitmap, footer.
+pub(super) fn encode(size: u64, extents: &[Range<u64>], id: [u8; 16]) -> Result<Encoded, Danger> {
+    if size > LARGEST {
+        return Err(Danger::TooLarge);
+    }
+    let blocks = Blocks::new(size, BLOCK, extents);
+    let data = (MAP_AT + blocks.total() * 4).next_multiple_of(SECTOR);
+    let footer = footer(size, id);
+    let mut head = Block::new(data);
+    head.put(0, &footer).put(FOOTER as u64, &header(blocks.total() as u32));
+    head.0[MAP_AT as usize..].fill(0xFF);
+    for (place, number) in (0u64..).zip(blocks.numbers()) {
+        let sector = (data + place * (SECTOR + BLOCK)) / SECTOR;
+        head.put(MAP_AT + number * 4, &(sector as u32).to_be_bytes());
+    }
+    let length = data + blocks.count() * (SECTOR + BLOCK) + FOOTER as u64;
+    // Where anything of a block was written all of it was.
+    const BITMAP: &[u8] = &[0xFF; SECTOR as usize];
+    let body = blocks.into_numbers().flat_map(move |number| {
+        let [disk, rest] = stretch(size, BLOCK, number..number + 1);
+        [Segment::Bytes(Bytes::from_static(BITMAP)), disk, rest]
+    });
+    let footer = Segment::Bytes(footer.into());
+    Ok(Encoded { length, segments: Box::new(std::iter::once(head.into()).chain(body).chain([footer])) })
+}
+
+fn footer(size: u64, id: [u8; 16]) -> Vec<u8> {
+    let mut footer = Block::new(FOOTER as u64);
+    footer.put(0, COOKIE).put(8, &2u32.to_be_bytes()).put(12, &0x0001_0000u32.to_be_bytes());
+    footer.put(16, &(FOOTER as u64).to_be_bytes());
+    // Of the makers that QEMU knows, one that means the size by the size, and not by the geometry.
+    footer.put(28, b"qem2").put(36, b"Wi2k").put(40, &size.to_be_bytes()).put(48, &size.to_be_bytes());
+    let (cylinders, heads, sectors) = geometry(size / SECTOR);
+    footer.put(56, &cylinders.to_be_bytes()).put(58, &[heads, sectors]);
+    footer.put(60, &DYNAMIC.to_be_bytes()).put(68, &id);
+    with_sum(footer, 64)
+}
+
+fn header(blocks: u32) -> Vec<u8> {
+    let mut header = Block::new(HEADER as u64);
+    header.put(0, b"cxsparse").put(8, &u64::MAX.to_be_bytes()).put(16, &MAP_AT.to_be_bytes());
+    header.put(24, &0x0001_0000u32.to_be_bytes()).put(28, &blocks.to_be_bytes());
+    header.put(32, &(BLOCK as u32).to_be_bytes());
+    with_sum(header, 36)
+}
+
+fn with_sum(mut block: Block, at: u64) -> Vec<u8> {
+    let sum: u32 = block.0.iter().map(|byte| u32::from(*byte)).sum();
+    block.put(at, &(!sum).to_be_bytes());
+    block.0
+}
+
+/// Cylinders, heads and sectors of a disk of so many sectors, as the format's appendix computes them.
+fn geometry(sectors: u64) -> (u16, u8, u8) {
+    let sectors = sectors.min(65_535 * 16 * 255);
+    let (mut heads, mut in_track);
+    let mut tracks;
+    if sectors >= 65_535 * 16 * 63 {
+        (heads, in_track) = (16, 255);
+        tracks = sectors / in_track;
+    } else {
+        in_track = 17;
+        tracks = sectors / in_track;
+        heads = tracks.div_ceil(1024).max(4);
+        if tracks >= heads * 1024 || heads > 16 {
+            (heads, in_track) = (16, 31);
+            tracks = sectors / in_track;
+        }
+        if tracks >= heads * 1024 {
+            (heads, in_track) = (16, 63);
+            tracks = sectors / in_track;
+        }
+    }
+    ((tracks / heads) as u16, heads as u8, in_track as u8)
 }

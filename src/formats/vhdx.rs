@@ -1,6 +1,9 @@
 //! Hyper-V's format. Published as MS-VHDX.
 
+use std::ops::Range;
+
 use super::disk::{Body, Entry, Layout, Opened, Table};
+use super::encode::{Block, Blocks, Segment};
 use super::fields::Fields;
 use super::window::{View, Window};
 use super::{Danger, require};
@@ -198,4 +201,86 @@ impl Layout for Map {
             _ => Err(Danger::Malformed("the state of a block")),
         }
     }
+}
+
+const MIB: u64 = 1 << 20;
+const BLOCK: u64 = 4 << 20;
+/// Bytes of a sector.
+const SECTOR: u32 = 512;
+const LOG_AT: u64 = MIB;
+const METADATA_AT: u64 = 2 * MIB;
+const MAP_AT: u64 = 3 * MIB;
+
+/// A dynamic one: headers, an empty log, metadata, block map, blocks.
+pub(super) fn encode(size: u64, extents: &[Range<u64>], id: [u8; 16]) -> Vec<Segment> {
+    let blocks = Blocks::new(size, BLOCK, extents);
+    let in_chunk = (1 << 23) * u64::from(SECTOR) / BLOCK;
+    let entries = blocks.total() + blocks.total().saturating_sub(1) / in_chunk;
+    let map = (entries * 8).next_multiple_of(MIB).max(MIB);
+    let mut head = Block::new(MAP_AT + map);
+    head.put(0, SIGNATURE);
+    for (sequence, at) in (1u64..).zip(HEADERS) {
+        head.put(at as u64, &header(sequence, id));
+    }
+    let regions = region_table(map as u32);
+    for copy in 0..2 {
+        head.put((TABLE + copy * TABLE_LENGTH) as u64, &regions);
+    }
+    head.put(METADATA_AT, &metadata_region(size, id));
+    for (place, number) in (0u64..).zip(blocks.numbers()) {
+        let at = MAP_AT + map + place * BLOCK;
+        head.put(MAP_AT + (number + number / in_chunk) * 8, &(at | 6).to_le_bytes());
+    }
+    std::iter::once(head.into()).chain(blocks.segments()).collect()
+}
+
+fn header(sequence: u64, id: [u8; 16]) -> Vec<u8> {
+    let mut header = Block::new(HEADER_LENGTH as u64);
+    header.put(0, b"head").put(8, &sequence.to_le_bytes()).put(16, &id).put(32, &id);
+    header.put(66, &1u16.to_le_bytes()).put(68, &(MIB as u32).to_le_bytes()).put(72, &LOG_AT.to_le_bytes());
+    with_sum(header)
+}
+
+fn region_table(map: u32) -> Vec<u8> {
+    let mut table = Block::new(TABLE_LENGTH as u64);
+    table.put(0, b"regi").put(8, &2u32.to_le_bytes());
+    for (entry, (id, at, length)) in
+        (0..).zip([(BLOCK_MAP, MAP_AT, map), (METADATA, METADATA_AT, MIB as u32)])
+    {
+        let place = 16 + entry * 32;
+        table.put(place, &id).put(place + 16, &at.to_le_bytes()).put(place + 24, &length.to_le_bytes());
+        table.put(place + 28, &1u32.to_le_bytes());
+    }
+    with_sum(table)
+}
+
+fn metadata_region(size: u64, id: [u8; 16]) -> Vec<u8> {
+    // Required, and of the virtual disk.
+    const OF_FILE: u32 = 4;
+    const OF_DISK: u32 = 6;
+    let sector = SECTOR.to_le_bytes();
+    let items: [(Guid, u32, &[u8]); 5] = [
+        (FILE_PARAMETERS, OF_FILE, &BLOCK.to_le_bytes()),
+        (DISK_SIZE, OF_DISK, &size.to_le_bytes()),
+        (PAGE_83, OF_DISK, &id),
+        (LOGICAL_SECTOR, OF_DISK, &sector),
+        (PHYSICAL_SECTOR, OF_DISK, &sector),
+    ];
+    let mut region = Block::new(MIB);
+    region.put(0, b"metadata").put(10, &(items.len() as u16).to_le_bytes());
+    let mut at = TABLE_LENGTH as u64;
+    for (entry, (id, flags, bytes)) in (0..).zip(items) {
+        let place = 32 + entry * 32;
+        region.put(place, &id).put(place + 16, &(at as u32).to_le_bytes());
+        region.put(place + 20, &(bytes.len() as u32).to_le_bytes()).put(place + 24, &flags.to_le_bytes());
+        region.put(at, bytes);
+        at += bytes.len() as u64;
+    }
+    region.0
+}
+
+fn with_sum(mut block: Block) -> Vec<u8> {
+    let sum = checksum(&block.0);
+    block.put(4, &sum.to_le_bytes());
+    block.0
 }

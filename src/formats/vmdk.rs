@@ -1,7 +1,10 @@
 //! VMware's format: one file with a sparse extent and the descriptor in it. A descriptor on its own names the files
 //! it is about, so it is recognised only to be refused.
 
+use std::ops::Range;
+
 use super::disk::{Body, Entry, Layout, Opened, Table};
+use super::encode::{Block, Blocks, Segment};
 use super::fields::Fields;
 use super::unpack::{MARKER, Packed, Packing};
 use super::window::{Tail, View};
@@ -204,4 +207,62 @@ impl Layout for Map {
             Entry::Plain(at)
         })
     }
+}
+
+/// From this size on the grains are large, so that the tables stay small.
+const LARGE: u64 = 64 << 30;
+const ENTRIES: u64 = 512;
+/// Of a grain table, in sectors.
+const TABLE: u64 = ENTRIES * 4 / SECTOR as u64;
+const DESCRIPTOR_SECTORS: u64 = 20;
+/// A redundant grain directory, and line ends to tell that none was changed.
+const FLAGS: u32 = 3;
+
+/// monolithicSparse: header, descriptor, the directory and its tables twice, grains.
+pub(super) fn encode(size: u64, extents: &[Range<u64>], id: [u8; 16]) -> Result<Vec<Segment>, Danger> {
+    // Places are numbers of sectors, of 32 bits.
+    let most = u64::from(u32::MAX);
+    if size / SECTOR as u64 > most {
+        return Err(Danger::TooLarge);
+    }
+    let grain: u64 = if size < LARGE { 64 << 10 } else { 1 << 20 };
+    let blocks = Blocks::new(size, grain, extents);
+    let tables = blocks.total().div_ceil(ENTRIES);
+    let directory = (tables * 4).div_ceil(SECTOR as u64);
+    let redundant_at = 1 + DESCRIPTOR_SECTORS;
+    let directory_at = redundant_at + directory + tables * TABLE;
+    let sectors = grain / SECTOR as u64;
+    let data = (directory_at + directory + tables * TABLE).next_multiple_of(sectors);
+    if data + blocks.count() * sectors > most {
+        return Err(Danger::TooLarge);
+    }
+    let bytes = |sector: u64| sector * SECTOR as u64;
+    let mut head = Block::new(bytes(data));
+    head.put(0, MAGIC).put(4, &1u32.to_le_bytes()).put(8, &FLAGS.to_le_bytes());
+    head.put(12, &(size / SECTOR as u64).to_le_bytes()).put(20, &sectors.to_le_bytes());
+    head.put(28, &1u64.to_le_bytes()).put(36, &DESCRIPTOR_SECTORS.to_le_bytes());
+    head.put(44, &(ENTRIES as u32).to_le_bytes()).put(48, &redundant_at.to_le_bytes());
+    head.put(56, &directory_at.to_le_bytes()).put(64, &data.to_le_bytes()).put(73, b"\n \r\n");
+    head.put(DESCRIPTOR as u64, descriptor(size / SECTOR as u64, id).as_bytes());
+    for at in [redundant_at, directory_at] {
+        let first = at + directory;
+        for table in 0..tables {
+            head.put(bytes(at) + table * 4, &((first + table * TABLE) as u32).to_le_bytes());
+        }
+        for (place, number) in (0u64..).zip(blocks.numbers()) {
+            head.put(bytes(first) + number * 4, &((data + place * sectors) as u32).to_le_bytes());
+        }
+    }
+    Ok(std::iter::once(head.into()).chain(blocks.segments()).collect())
+}
+
+fn descriptor(sectors: u64, id: [u8; 16]) -> String {
+    let content = u32::from_le_bytes([id[0], id[1], id[2], id[3]]) & 0x7FFF_FFFF;
+    let cylinders = (sectors / (16 * 63)).min(16_383);
+    format!(
+        "# Disk DescriptorFile\nversion=1\nCID={content:08x}\nparentCID={NO_PARENT}\n\
+         createType=\"monolithicSparse\"\n\n# Extent description\nRW {sectors} SPARSE \"disk.vmdk\"\n\n\
+         # The Disk Data Base\n#DDB\n\nddb.virtualHWVersion = \"4\"\nddb.geometry.cylinders = \"{cylinders}\"\n\
+         ddb.geometry.heads = \"16\"\nddb.geometry.sectors = \"63\"\nddb.adapterType = \"ide\"\n"
+    )
 }

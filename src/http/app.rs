@@ -14,7 +14,8 @@ use crate::identity::policy::Policies;
 use crate::jobs::Keeper;
 use crate::model::{JobId, World};
 use crate::scheduler::Place;
-use crate::web::Web;
+use crate::signature::Certificates;
+use crate::web::{Barbican, Web};
 
 /// Shared by all requests; cheap to clone.
 #[derive(Clone)]
@@ -30,6 +31,10 @@ pub struct App {
     pub policies: Arc<Policies>,
     /// Other people's web servers.
     pub web: Web,
+    /// Of those who sign images.
+    pub certificates: Certificates,
+    /// Of the keys of encrypted images.
+    pub barbican: Option<Barbican>,
     /// Keeps the leases of jobs that requests carry out themselves.
     pub keeper: Arc<Keeper>,
     pub gates: Gates,

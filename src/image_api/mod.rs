@@ -19,6 +19,8 @@ mod tags;
 mod tasks;
 mod versions;
 
+pub(crate) use images::{Dialect, parse_filter};
+
 use axum::{Extension, Router, middleware};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;

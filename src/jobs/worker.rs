@@ -300,16 +300,18 @@ impl Worker {
 
     /// To the project that asked for the job; the service's own jobs have none.
     fn message(&self, job: &Job, event: Event) -> Option<Message> {
-        let resource_type = match job.resource_type.as_str() {
-            "snapshot" => "VOLUME_SNAPSHOT",
-            _ => "VOLUME",
+        let (resource_type, resource) = match job.resource_type.as_str() {
+            "snapshot" => ("VOLUME_SNAPSHOT", Some(&job.resource_id)),
+            // Of a volume that was to become one.
+            "image" => ("VOLUME", job.source_id.as_ref()),
+            _ => ("VOLUME", Some(&job.resource_id)),
         };
         Some(Message {
             id: MessageId::from(self.world.ids.random()),
             project_id: job.project_id.clone()?,
             request_id: job.request_id.clone(),
             resource_type: resource_type.to_owned(),
-            resource_uuid: Some(job.resource_id.clone()),
+            resource_uuid: resource.cloned(),
             event_id: event.id(resource_type),
             message_level: "ERROR".to_owned(),
             created_at: self.world.now(),

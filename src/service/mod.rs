@@ -28,8 +28,9 @@ use crate::identity::standalone::{Standalone, first_start};
 use crate::identity::{Authority, Caller};
 use crate::jobs::{Faults, Keeper, Options, Worker};
 use crate::model::{ProjectId, UserId, VolumeTypeId, World};
+use crate::signature::Certificates;
 use crate::telemetry::metrics::Metrics;
-use crate::web::{self, Web};
+use crate::web::{self, Barbican, Web};
 use crate::workflows::{self, CacheLimits, Making, Reporter, Sweeper};
 
 pub use listen::Listeners;
@@ -146,9 +147,24 @@ impl Service {
         }
         let authority = authority(&config, &database, &world).await?;
         let places = places::places(&config, &stores.volumes);
+        let barbican = Barbican::new(&config.barbican)?;
+        let certificates = Certificates::new(config.images.certificates_directory.clone(), barbican.clone());
         let config = Arc::new(config);
         let gates = Gates::new(&config.api);
-        let app = App { config, database, world, stores, places, authority, policies, web, keeper, gates };
+        let app = App {
+            config,
+            database,
+            world,
+            stores,
+            places,
+            authority,
+            policies,
+            web,
+            certificates,
+            barbican,
+            keeper,
+            gates,
+        };
         Ok(Self { app, context, worker })
     }
 

@@ -11,7 +11,7 @@ use crate::formats::{self, Disk, Ends, Format, Next, Piece, Place};
 use super::copy::{CopyOptions, goes_on, zero};
 use super::error::TransferError;
 use super::in_flight::InFlight;
-use super::zero::runs;
+use super::zero::{GRAIN, runs};
 
 /// What lies so close together in the file is read at once.
 const GAP: u64 = 64 << 10;
@@ -116,12 +116,12 @@ impl Work {
         goes_on(!self.progress.is_cancelled())?;
         let work = self.clone();
         calls.start(async move {
-            let start = step.disk.start;
-            let bytes = work.fill(step).await?;
             let mut written = 0;
-            for (at, run) in runs(bytes, work.sparse) {
-                written += run.len() as u64;
-                work.target.write(start + at, run).await?;
+            for (start, bytes) in work.fill(step).await? {
+                for (at, run) in runs(bytes, work.sparse) {
+                    written += run.len() as u64;
+                    work.target.write(start + at, run).await?;
+                }
             }
             // The answer is asked for before each step.
             let _ = work.progress.advance(length);
@@ -134,13 +134,12 @@ impl Work {
         zero(range, &self.target, self.chunk, &self.progress, calls).await
     }
 
-    /// The bytes of a stretch of the disk.
-    async fn fill(&self, step: Step) -> Result<Bytes, TransferError> {
-        let size = step.disk.end - step.disk.start;
+    /// The bytes of a stretch of the disk, and where they belong; where it has none, only when zeros are written too.
+    async fn fill(&self, step: Step) -> Result<Vec<(u64, Bytes)>, TransferError> {
         let mut places: Vec<_> =
             step.pieces.into_iter().map(|piece| (file_range(&piece, self.length), piece)).collect();
         places.sort_by_key(|(range, _)| range.start);
-        let mut parts = Vec::with_capacity(places.len());
+        let mut parts: Vec<Part> = Vec::with_capacity(places.len());
         let mut places = places.into_iter().peekable();
         while let Some((mut range, piece)) = places.next() {
             let first = parts.len();
@@ -157,21 +156,53 @@ impl Work {
                 *part = bytes.slice((own.start - range.start) as usize..(own.end - range.start) as usize);
             }
         }
-        let is_packed = |piece: &Piece| matches!(piece.place, Place::Packed(_));
-        if let [(_, piece, bytes)] = &parts[..]
-            && !is_packed(piece)
-            && bytes.len() as u64 == size
-        {
-            return Ok(bytes.clone());
-        }
-        let needs_time = parts.iter().any(|(_, piece, _)| is_packed(piece));
-        let start = step.disk.start;
-        let work = move || assemble(start, size, parts);
+        let needs_time = parts.iter().any(|(_, piece, _)| matches!(piece.place, Place::Packed(_)));
+        let groups = if self.sparse { grouped(parts) } else { vec![Group { disk: step.disk, parts }] };
+        let work = move || groups.into_iter().map(Group::whole).collect();
         if needs_time {
             let lost = |error| BlockError::new(ErrorKind::Io, "unpack", self.file.name(), error);
             return tokio::task::spawn_blocking(work).await.map_err(lost)?;
         }
         work()
+    }
+}
+
+/// A piece with its place in the file, and its bytes there.
+type Part = (Range<u64>, Piece, Bytes);
+
+/// Parts that are written together.
+struct Group {
+    disk: Range<u64>,
+    parts: Vec<Part>,
+}
+
+/// What lies so close together on the disk that zeros between are not worth a write of their own.
+fn grouped(mut parts: Vec<Part>) -> Vec<Group> {
+    parts.sort_by_key(|(_, piece, _)| piece.disk.start);
+    let mut groups: Vec<Group> = Vec::new();
+    for part in parts {
+        let disk = part.1.disk.clone();
+        match groups.last_mut() {
+            Some(group) if disk.start - group.disk.end < GRAIN as u64 => {
+                group.disk.end = disk.end;
+                group.parts.push(part);
+            }
+            _ => groups.push(Group { disk, parts: vec![part] }),
+        }
+    }
+    groups
+}
+
+impl Group {
+    fn whole(self) -> Result<(u64, Bytes), TransferError> {
+        let (start, size) = (self.disk.start, self.disk.end - self.disk.start);
+        // As it lies in the file: nothing is copied.
+        if let [(_, Piece { place: Place::Plain(_), .. }, bytes)] = &self.parts[..]
+            && bytes.len() as u64 == size
+        {
+            return Ok((start, bytes.clone()));
+        }
+        assemble(start, size, self.parts).map(|bytes| (start, bytes))
     }
 }
 
@@ -187,7 +218,7 @@ fn file_range(piece: &Piece, length: u64) -> Range<u64> {
     }
 }
 
-fn assemble(start: u64, size: u64, parts: Vec<(Range<u64>, Piece, Bytes)>) -> Result<Bytes, TransferError> {
+fn assemble(start: u64, size: u64, parts: Vec<Part>) -> Result<Bytes, TransferError> {
     let mut whole = BytesMut::zeroed(size as usize);
     for (_, Piece { disk, place }, bytes) in parts {
         let room = &mut whole[(disk.start - start) as usize..(disk.end - start) as usize];

@@ -5,6 +5,7 @@
 //!                               └─► digest threads   ──► hex
 //! send:     image  ──► reads in flight (ahead) ──► chunks, in order
 //! copy:     image  ──► read ──► write (that many pairs in flight) ──► image
+//! encode:   tables, then image ──► reads in flight (ahead) ──► a file of a format, in order
 //! convert:  file in an image ──► its tables ──► read, unpack ──► write (that many in flight) ──► image
 //! unpack:   chunks ──► a thread ──► chunks
 //! ```
@@ -38,7 +39,7 @@ pub use copy::{CopyOptions, copy};
 pub use digest::{Algorithm, DigestError, Digests, UnknownAlgorithm};
 pub use error::TransferError;
 pub use receive::{ReceiveOptions, Received, receive};
-pub use send::{SendOptions, send};
+pub use send::{SendOptions, send, send_encoded};
 pub use unpack::{UnpackError, Unpacking, unpack};
 pub use zero::{GRAIN, is_zero};
 

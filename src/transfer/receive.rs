@@ -65,6 +65,13 @@ pub struct Received {
     pub digests: Vec<(Algorithm, String)>,
 }
 
+impl Received {
+    /// In hexadecimal; `None`: it was not asked for.
+    pub fn digest(&self, wanted: Algorithm) -> Option<&str> {
+        self.digests.iter().find(|(algorithm, _)| *algorithm == wanted).map(|(_, hex)| hex.as_str())
+    }
+}
+
 /// Writes all of `body` to the start of `target`, and flushes it.
 ///
 /// When it fails, `target` holds a part of the bytes and no write is under way: it may be removed at once.

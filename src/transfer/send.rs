@@ -9,6 +9,7 @@ use futures::{Stream, TryFutureExt, stream};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::block::{BlockImage, Result};
+use crate::formats::Segment;
 
 use super::in_flight::lost;
 use super::pieces::{Piece, Pieces};
@@ -42,12 +43,37 @@ pub fn send(
 ) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
     async move {
         let pieces = plan(&*source, range, &options).await;
-        let reader = Reader { source, pieces, ahead: options.ahead.max(1), queue: VecDeque::new() };
-        Ok(stream::try_unfold(reader, |mut reader| async move {
-            Ok(reader.next().await?.map(|bytes| (bytes, reader)))
-        }))
+        Ok(read(source, pieces.map(Next::from), options.ahead))
     }
     .try_flatten_stream()
+}
+
+/// Likewise the bytes of a file that holds the disk `source` in a format.
+pub fn send_encoded(
+    source: Arc<dyn BlockImage>,
+    segments: impl Iterator<Item = Segment> + Send + 'static,
+    options: SendOptions,
+) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
+    let parts = segments.flat_map(move |segment| -> Box<dyn Iterator<Item = Next> + Send> {
+        match segment {
+            Segment::Bytes(bytes) => Box::new(std::iter::once(Next::Given(bytes))),
+            Segment::Zeros(length) => Box::new(std::iter::once(Next::Zeros(length))),
+            Segment::Disk(range) => Box::new(Pieces::solid(range, options.chunk).map(Next::from)),
+        }
+    });
+    read(source, parts, options.ahead)
+}
+
+fn read(
+    source: Arc<dyn BlockImage>,
+    parts: impl Iterator<Item = Next> + Send + 'static,
+    ahead: usize,
+) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
+    let reader = Reader { source, parts, ahead: ahead.max(1), queue: VecDeque::new() };
+    stream::try_unfold(
+        reader,
+        |mut reader| async move { Ok(reader.next().await?.map(|bytes| (bytes, reader))) },
+    )
 }
 
 async fn plan(source: &dyn BlockImage, range: Range<u64>, options: &SendOptions) -> Pieces {
@@ -63,9 +89,9 @@ async fn plan(source: &dyn BlockImage, range: Range<u64>, options: &SendOptions)
     Pieces::solid(range, options.chunk)
 }
 
-struct Reader {
+struct Reader<I> {
     source: Arc<dyn BlockImage>,
-    pieces: Pieces,
+    parts: I,
     ahead: usize,
     /// What comes next, in order.
     queue: VecDeque<Next>,
@@ -73,17 +99,35 @@ struct Reader {
 
 enum Next {
     Zeros(u64),
+    Given(Bytes),
+    Wanted(Range<u64>),
     Read(AbortOnDropHandle<Result<Bytes>>),
 }
 
-impl Reader {
+impl From<Piece> for Next {
+    fn from(piece: Piece) -> Self {
+        match piece {
+            Piece::Hole(range) => Self::Zeros(range.end - range.start),
+            Piece::Data(range) => Self::Wanted(range),
+        }
+    }
+}
+
+impl<I: Iterator<Item = Next>> Reader<I> {
     async fn next(&mut self) -> Result<Option<Bytes>> {
         while self.queue.len() < self.ahead {
-            let Some(piece) = self.pieces.next() else { break };
-            self.queue.push_back(self.start(piece));
+            let Some(part) = self.parts.next() else { break };
+            let started = match part {
+                Next::Wanted(range) => Next::Read(self.start(range)),
+                other => other,
+            };
+            self.queue.push_back(started);
         }
         match self.queue.pop_front() {
-            None => Ok(None),
+            // All that is wanted was started.
+            None | Some(Next::Wanted(_)) => Ok(None),
+            Some(Next::Given(bytes)) => Ok(Some(bytes)),
+            Some(Next::Zeros(0)) => Ok(Some(Bytes::new())),
             Some(Next::Read(read)) => read.await.map_err(|error| lost(self.source.name(), error))?.map(Some),
             Some(Next::Zeros(left)) => {
                 let bytes = zeros(left);
@@ -96,14 +140,9 @@ impl Reader {
         }
     }
 
-    fn start(&self, piece: Piece) -> Next {
-        match piece {
-            Piece::Hole(range) => Next::Zeros(range.end - range.start),
-            Piece::Data(range) => {
-                let source = self.source.clone();
-                let read = async move { source.read(range.start, range.end - range.start).await };
-                Next::Read(AbortOnDropHandle::new(tokio::spawn(read)))
-            }
-        }
+    fn start(&self, range: Range<u64>) -> AbortOnDropHandle<Result<Bytes>> {
+        let source = self.source.clone();
+        let read = async move { source.read(range.start, range.end - range.start).await };
+        AbortOnDropHandle::new(tokio::spawn(read))
     }
 }

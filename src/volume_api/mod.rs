@@ -41,6 +41,9 @@ mod versions;
 mod volumes;
 mod workers;
 
+pub(crate) use filters::{comparisons, texts};
+pub(crate) use python::{literal, repr};
+
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use tower::Layer;

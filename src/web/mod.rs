@@ -1,11 +1,16 @@
-//! Bytes from other people's web servers: which addresses may be asked at all, and asking them.
+//! Bytes from other people's web servers: which addresses may be asked at all, and asking them; and secrets from the
+//! cloud's own Barbican.
 //!
 //! Whoever may import an image names an address, and this service asks it from inside of the operator's network. So
 //! names are resolved here, once, the connection goes to the address that was checked, and redirects are followed by
 //! checking again.
 
+mod barbican;
+mod cloud;
 mod fetch;
 mod filter;
 
+pub use barbican::Barbican;
+pub use cloud::client_of_the_cloud;
 pub use fetch::{Download, Options, Web, WebError};
 pub use filter::{Filter, Lists, Refused, plain};

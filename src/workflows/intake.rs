@@ -28,6 +28,8 @@ pub struct Intake {
     pub formats: formats::Rules,
     /// For `checksum` and `os_hash_value`; `None` leaves both empty.
     pub digests: Option<Algorithm>,
+    /// One more, which is of use to the caller alone.
+    pub another: Option<Algorithm>,
 }
 
 impl From<&config::Images> for Intake {
@@ -45,6 +47,7 @@ impl From<&config::Images> for Intake {
             idle_timeout: options.upload_idle_timeout.into(),
             formats: options.format_rules(),
             digests: options.compute_digests.then_some(algorithm),
+            another: None,
         }
     }
 }
@@ -68,11 +71,9 @@ impl Intake {
         }
         store.create(name, promised.unwrap_or(0), self.object_size).await?;
         let image = store.open(name, OpenMode::ReadWrite).await?;
-        let digests = match self.digests {
-            Some(Algorithm::Md5) => vec![Algorithm::Md5],
-            Some(algorithm) => vec![Algorithm::Md5, algorithm],
-            None => Vec::new(),
-        };
+        // One that is named twice is computed once.
+        let kept = self.digests.map(|algorithm| [Algorithm::Md5, algorithm]).into_iter().flatten();
+        let digests = kept.chain(self.another).collect();
         let options = ReceiveOptions {
             size: promised,
             limit: self.limit,
@@ -89,14 +90,12 @@ impl Intake {
 
     /// What an image's row says of bytes that came in.
     pub(super) fn facts(&self, received: &Received) -> ImageChange {
-        let digest = |wanted: Algorithm| {
-            received.digests.iter().find(|(algorithm, _)| *algorithm == wanted).map(|(_, hex)| hex.clone())
-        };
+        let digest = |wanted| received.digest(wanted).map(str::to_owned);
         ImageChange {
             // No store has more than the column holds.
             size: i64::try_from(received.size).ok(),
             virtual_size: None,
-            checksum: digest(Algorithm::Md5),
+            checksum: self.digests.and(digest(Algorithm::Md5)),
             os_hash_algo: self.digests.map(|algorithm| algorithm.name().to_owned()),
             os_hash_value: self.digests.and_then(digest),
         }

@@ -12,6 +12,9 @@ use crate::model::ImageId;
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{CopyOptions, convert, copy, open_disk};
 
+/// Objects of a volume that are converted at once: many of them hold little, and each is read before it is written.
+const CONVERTED_AT_ONCE: usize = 8;
+
 pub(super) struct Origin {
     pub image: ImageId,
     location: OnceCell<Location>,
@@ -123,11 +126,17 @@ impl Source {
         run: &Run,
     ) -> Result<u64, StepError> {
         let to = store.open(name, OpenMode::ReadWrite).await?;
-        let chunk = self.file.object_size().max(to.object_size());
-        let options = CopyOptions { chunk, onto_empty, ..CopyOptions::default() };
         let written = match self.disk.take() {
-            Some(disk) => convert(self.file.clone(), disk, to.clone(), options, &run.progress).await,
-            None => copy(self.file.clone(), to.clone(), options, &run.progress).await,
+            Some(disk) => {
+                let options =
+                    CopyOptions { chunk: to.object_size(), onto_empty, in_flight: CONVERTED_AT_ONCE };
+                convert(self.file.clone(), disk, to.clone(), options, &run.progress).await
+            }
+            None => {
+                let chunk = self.file.object_size().max(to.object_size());
+                let options = CopyOptions { chunk, onto_empty, ..CopyOptions::default() };
+                copy(self.file.clone(), to.clone(), options, &run.progress).await
+            }
         };
         to.close().await?;
         Ok(written?)

@@ -16,6 +16,7 @@ use crate::db::{self, Database, DbError, ImageChange, JobOutcome, Repository, St
 use crate::formats::{self, Content, Inspector};
 use crate::jobs::{self, Cause, Keeper, Origin, Run, StepError, Task, Workflow, chain};
 use crate::model::{ImageId, ImageStatus, JobId, ProjectId, World};
+use crate::signature::{SignatureError, Signed};
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{Received, TransferError};
 
@@ -61,6 +62,8 @@ pub struct Upload {
     pub keeper: Arc<Keeper>,
     pub store: Arc<dyn BlockStore>,
     pub intake: Intake,
+    /// What the bytes must be, when the image is signed.
+    pub signed: Option<Signed>,
     /// `image_count_uploading` of a project; negative: no limit.
     pub at_once: (ProjectId, i64),
 }
@@ -81,6 +84,8 @@ pub enum UploadError {
     /// The bytes are unsafe, or not what the image claims they are.
     #[error(transparent)]
     Content(#[from] formats::Refusal),
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
     #[error("the storage pool is full")]
     NoSpace,
     #[error("the client broke off: {0}")]
@@ -201,7 +206,12 @@ impl Upload {
         let mut inspector = Inspector::default();
         let body = body.inspect_ok(|chunk| inspector.feed(chunk));
         let name = self.arrival.name(id);
-        let received = self.intake.take_in(&self.store, &name, promised, body, &run.progress).await?;
+        let another = self.signed.as_ref().map(Signed::algorithm);
+        let intake = Intake { another, ..self.intake.clone() };
+        let received = intake.take_in(&self.store, &name, promised, body, &run.progress).await?;
+        if let Some(signed) = &self.signed {
+            signed.check(received.digest(signed.algorithm()).unwrap_or_default())?;
+        }
         Ok((received, inspector.finish()))
     }
 

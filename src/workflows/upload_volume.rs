@@ -2,20 +2,26 @@
 //! snapshot that is taken for it, and is made independent afterwards by a job of its own ([`DetachImage`]). Until then
 //! volume and image may be deleted in any order all the same: what the other still reads stays, as with any clone.
 //!
-//! Otherwise the bytes go the way of an upload, digests and all.
+//! Otherwise the bytes go the way of an upload, digests and all. So they do when the image is to be of another format
+//! than raw: its file is written while the volume is read, straight into the store. Where the volume holds anything is
+//! asked first, for the tables of such a file stand before its bytes.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use futures::StreamExt;
+use uuid::Uuid;
 
 use super::{Context, in_one_cluster, lineage, names, seal_image};
-use crate::block::{BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
+use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
 use crate::db::{self, ImageChange, Repository, VolumeChange};
+use crate::formats::{self, Encoded, Format};
 use crate::jobs::{self, Cause, Origin, Run, StepError, Task, Workflow};
-use crate::model::{ImageId, ImageStatus, VolumeId, VolumeStatus};
+use crate::model::{Action, Detail, Event, ImageId, ImageStatus, VolumeId, VolumeStatus};
 use crate::telemetry::metrics::{self, Direction};
-use crate::transfer::{SendOptions, send};
+use crate::transfer::{SendOptions, send, send_encoded};
 
 pub(super) struct UploadVolume {
     context: Context,
@@ -47,9 +53,21 @@ impl UploadVolume {
     async fn write(&self, run: &Run) -> Result<(), StepError> {
         // What an earlier run of this step left: nobody uses it yet.
         self.discard(run).await?;
-        let is_clone = self.try_clone(run).await?;
+        let format = self.format(run).await?;
+        let is_clone = format.is_none() && self.try_clone(run).await?;
         self.is_clone.store(is_clone, Ordering::Relaxed);
-        if is_clone { Ok(()) } else { self.copy(run).await }
+        if is_clone { Ok(()) } else { self.copy(format, run).await }
+    }
+
+    /// Of the image; `None` is raw.
+    async fn format(&self, run: &Run) -> Result<Option<Format>, StepError> {
+        let row = run.database.read().await?.image(&self.image_id).await?;
+        let row = row.ok_or_else(|| StepError::gone("image"))?;
+        let name = row.disk_format.as_deref().unwrap_or_default();
+        match formats::readable(name) {
+            None if name != "raw" => Err(StepError::fatal(format!("Volumes do not become {name}."))),
+            format => Ok(format),
+        }
     }
 
     /// `false`: images and volumes lie in different clusters, or the images' user may not read volumes.
@@ -75,23 +93,49 @@ impl UploadVolume {
         Ok(true)
     }
 
-    async fn copy(&self, run: &Run) -> Result<(), StepError> {
+    async fn copy(&self, format: Option<Format>, run: &Run) -> Result<(), StepError> {
         let volumes = self.store(run).await?;
         let source = self.source(volumes);
         let from = volumes.open(&source.image, OpenMode::Snapshot(source.snapshot)).await?;
+        let copied = self.copy_from(&from, format, run).await;
+        from.close().await?;
+        *self.change() = copied?;
+        Ok(())
+    }
+
+    async fn copy_from(
+        &self,
+        from: &Arc<dyn BlockImage>,
+        format: Option<Format>,
+        run: &Run,
+    ) -> Result<ImageChange, StepError> {
         let size = from.size().await?;
         let reading = SendOptions { chunk: from.object_size(), ..SendOptions::default() };
-        let body = send(from.clone(), 0..size, reading);
-        let intake = &self.context.options.intake;
+        let (length, body) = match format {
+            None => (size, send(from.clone(), 0..size, reading).boxed()),
+            Some(format) => {
+                let file = self.file(from, size, format).await?;
+                (file.length, send_encoded(from.clone(), file.segments, reading).boxed())
+            }
+        };
+        let (intake, images) = (&self.context.options.intake, &self.context.stores.images);
         let name = self.image_id.as_str();
-        let received =
-            intake.take_in(&self.context.stores.images, name, Some(size), body, &run.progress).await;
-        from.close().await?;
-        let received = received?;
+        let received = intake.take_in(images, name, Some(length), body, &run.progress).await?;
         metrics::transferred(Direction::Copy, received.size);
-        let facts = intake.facts(&received);
-        *self.change() = ImageChange { virtual_size: facts.size, ..facts };
-        Ok(())
+        Ok(ImageChange { virtual_size: i64::try_from(size).ok(), ..intake.facts(&received) })
+    }
+
+    async fn file(
+        &self,
+        volume: &Arc<dyn BlockImage>,
+        size: u64,
+        format: Format,
+    ) -> Result<Encoded, StepError> {
+        let id = self.image_id.as_str().parse::<Uuid>().unwrap_or_default().into_bytes();
+        formats::encode(format, size, &held(volume, size).await, id).map_err(|danger| StepError {
+            detail: danger.to_string(),
+            ..StepError::fatal(format!("The volume does not fit into a file of the format {format}."))
+        })
     }
 
     /// A clone needs the snapshot for longer; it goes when that is detached.
@@ -132,6 +176,18 @@ impl UploadVolume {
     fn change(&self) -> MutexGuard<'_, ImageChange> {
         // It is replaced as a whole.
         self.change.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The stretches of a volume in which there may be anything.
+async fn held(volume: &Arc<dyn BlockImage>, size: u64) -> Vec<Range<u64>> {
+    match volume.allocated().await {
+        Ok(extents) => extents.iter().map(|extent| extent.offset..extent.offset + extent.length).collect(),
+        // Costs room, not bytes.
+        Err(error) => {
+            tracing::debug!(%error, "reading all of a volume whose holes are not known");
+            std::iter::once(0..size).collect()
+        }
     }
 }
 
@@ -185,6 +241,10 @@ impl Workflow for UploadVolume {
             }
             _ => Ok(()),
         }
+    }
+
+    fn complaint(&self, _: Cause) -> Option<Event> {
+        Some(Event::new(Action::CopyVolumeToImage, Detail::UploadFailed))
     }
 }
 

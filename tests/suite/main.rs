@@ -13,6 +13,7 @@ mod contract;
 mod crash;
 mod database;
 mod formats;
+mod fuzz;
 mod guest;
 mod house;
 mod identity;

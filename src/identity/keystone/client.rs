@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use reqwest::header::HeaderValue;
-use reqwest::{Certificate, Response, StatusCode};
+use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use crate::config;
 use crate::identity::{Caller, Refusal};
 use crate::model::{ProjectId, Timestamp, UserId, World};
+use crate::web::client_of_the_cloud;
 
 /// Our own token is renewed so long before it expires, in seconds.
 const MARGIN: i64 = 60;
@@ -78,14 +79,7 @@ struct Role {
 impl Client {
     pub(super) fn new(options: &config::Keystone, world: World) -> anyhow::Result<Self> {
         let timeout: Duration = options.http_connect_timeout.into();
-        // A proxy named in the environment is for the world outside.
-        let mut http = reqwest::Client::builder().no_proxy().timeout(timeout);
-        if let Some(file) = &options.cafile {
-            let pem = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
-            let bundle = Certificate::from_pem_bundle(&pem);
-            let bundle = bundle.with_context(|| format!("{} holds no certificates", file.display()))?;
-            http = bundle.into_iter().fold(http, |http, certificate| http.add_root_certificate(certificate));
-        }
+        let http = client_of_the_cloud(timeout, options.cafile.as_deref())?;
         let root = options.auth_url.as_deref().context("keystone_authtoken.auth_url is not set")?;
         let root = root.trim_end_matches('/').trim_end_matches("/v3");
         let password = options.password.as_ref().context("keystone_authtoken.password is not set")?;
@@ -95,7 +89,7 @@ impl Client {
         let project = json!({ "name": options.project_name, "domain": project_domain });
         let identity = json!({ "methods": ["password"], "password": { "user": user } });
         Ok(Self {
-            http: http.build()?,
+            http,
             root: format!("{root}/v3"),
             log_in: json!({ "auth": { "identity": identity, "scope": { "project": project } } }),
             world,

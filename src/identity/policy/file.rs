@@ -37,6 +37,11 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Given>, FileFault> {
     parse(&fs::read_to_string(path).map_err(unreadable)?).map_err(wrong)
 }
 
+/// The rules of a text, without their names.
+pub(crate) fn read_text(text: &str) -> Result<Vec<Check>, Wrong> {
+    Ok(parse(text)?.into_values().map(|given| given.check).collect())
+}
+
 type Wrong = (usize, String);
 
 fn parse(text: &str) -> Result<BTreeMap<String, Given>, Wrong> {

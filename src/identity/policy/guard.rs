@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::policies::Policy;
-use super::{Api, Policies, Rule, Subject, Target};
+use super::{Access, Api, Policies, Rule, Subject, Target};
 use crate::identity::Caller;
 
 /// What handlers ask whether something is allowed. The rules are those at the beginning of the request.
@@ -29,6 +29,12 @@ impl Guard {
 
     pub fn allows(&self, rule: Rule, target: &Target) -> bool {
         self.policy.allows(rule, &Subject { caller: &self.caller, is_admin: self.is_admin }, target)
+    }
+
+    /// Whether the caller may do that with a custom property of an image.
+    pub fn allows_property(&self, access: Access, property: &str) -> bool {
+        let subject = Subject { caller: &self.caller, is_admin: self.is_admin };
+        self.policy.allows_property(access, property, &subject)
     }
 
     /// What a rule is asked about that is about no thing in particular: the caller's own project.

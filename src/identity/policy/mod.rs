@@ -5,6 +5,7 @@
 //! - `rules`: all rules of one API, checked as a whole, and their verdicts
 //! - [`image`], [`volume`], [`own`]: the rules that the APIs ask, with their defaults
 //! - `file`: a policy file
+//! - `protections`: a file of who may do what with custom properties of images
 //! - `policies`: the rules in force, and how they are read again
 //! - `guard`: a caller before the rules of one API: what handlers ask
 
@@ -15,6 +16,7 @@ pub mod image;
 pub mod own;
 mod parse;
 mod policies;
+mod protections;
 mod rules;
 mod subject;
 mod table;
@@ -24,9 +26,11 @@ pub mod volume;
 
 pub use check::Check;
 pub use file::FileFault;
+pub(crate) use file::read_text;
 pub use guard::Guard;
 pub use parse::{Fault, check, listed};
 pub use policies::{Api, Policies};
+pub use protections::Access;
 pub use rules::{Rules, RulesFault};
 pub use subject::Subject;
 pub use table::Rule;

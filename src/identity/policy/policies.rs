@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::file::{self, FileFault, Given};
+use super::protections::{Access, Allowed, Protections};
 use super::{Check, Rule, Rules, Subject, Target, image, own, volume};
-use crate::config;
+use crate::config::{self, PropertyRules};
 
 /// Whose rules: each API has names, and a policy file, of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,8 @@ impl Api {
 pub(super) struct Policy {
     pub(super) api: Api,
     rules: Rules,
+    /// Of images' custom properties, where they are protected.
+    protections: Option<Protections>,
 }
 
 impl Policy {
@@ -71,6 +74,19 @@ impl Policy {
             && subject.caller.system_scope.is_some()
             && image::is_in_project(rule.name());
         !out_of_scope && self.rules.allow(rule.name(), subject, target)
+    }
+
+    pub(super) fn allows_property(&self, access: Access, property: &str, subject: &Subject<'_>) -> bool {
+        let Some(protections) = &self.protections else { return true };
+        let caller = subject.caller;
+        match protections.allowed(access, property) {
+            Allowed::Everybody => true,
+            Allowed::Nobody => false,
+            Allowed::Roles(roles) => {
+                caller.roles.iter().chain(&caller.service_roles).any(|role| roles.contains(role))
+            }
+            Allowed::Rule(rule) => self.rules.allow(rule, subject, &Target::new()),
+        }
     }
 }
 
@@ -82,21 +98,30 @@ pub struct Policies {
 }
 
 struct Slot {
-    file: Option<PathBuf>,
+    files: Files,
     policy: RwLock<Arc<Policy>>,
+}
+
+/// Where the rules of one API are read.
+#[derive(Clone, Default)]
+struct Files {
+    policy: Option<PathBuf>,
+    protections: Option<(PathBuf, PropertyRules)>,
 }
 
 impl Policies {
     /// Reads the policy files, where there are any.
     pub fn load(files: &config::Policy) -> Result<Self, FileFault> {
-        let slot = |api, file: &Option<PathBuf>| {
-            let policy = RwLock::new(Arc::new(read(api, file.as_deref())?));
-            Ok(Slot { file: file.clone(), policy })
+        let slot = |api, file: &Option<PathBuf>, protections| {
+            let files = Files { policy: file.clone(), protections };
+            Ok(Slot { policy: RwLock::new(Arc::new(read(api, &files)?)), files })
         };
+        let form = files.property_protection_rule_format;
+        let protections = files.property_protection_file.clone().map(|file| (file, form));
         Ok(Self {
-            image: slot(Api::Image, &files.image_policy_file)?,
-            volume: slot(Api::Volume, &files.volume_policy_file)?,
-            own: slot(Api::Own, &files.pumice_policy_file)?,
+            image: slot(Api::Image, &files.image_policy_file, protections)?,
+            volume: slot(Api::Volume, &files.volume_policy_file, None)?,
+            own: slot(Api::Own, &files.pumice_policy_file, None)?,
         })
     }
 
@@ -104,11 +129,16 @@ impl Policies {
     pub fn reload(&self) {
         for api in Api::ALL {
             let slot = self.slot(api);
-            let Some(file) = &slot.file else { continue };
-            match read(api, Some(file)) {
+            let Files { policy, protections } = &slot.files;
+            let files = policy.iter().chain(protections.iter().map(|(file, _)| file));
+            let files = files.map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
+            if files.is_empty() {
+                continue;
+            }
+            match read(api, &slot.files) {
                 Ok(policy) => {
                     *slot.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
-                    tracing::info!(policy.file = %file.display(), "the policy file was read again");
+                    tracing::info!(policy.file = %files, "the policy file was read again");
                 }
                 Err(error) => {
                     tracing::error!(%error, "the policy file is wrong: its former rules stay in force")
@@ -131,7 +161,10 @@ impl Policies {
 }
 
 /// The defaults, with what the file says instead or besides.
-fn read(api: Api, file: Option<&Path>) -> Result<Policy, FileFault> {
+fn read(api: Api, files: &Files) -> Result<Policy, FileFault> {
+    let protections = files.protections.as_ref();
+    let protections = protections.map(|(file, form)| Protections::read(file, *form)).transpose()?;
+    let file = files.policy.as_deref();
     let given = file.map(file::read).transpose()?.unwrap_or_default();
     let path = file.unwrap_or(Path::new("(defaults)"));
     let wrong = |line, reason| FileFault::Wrong { path: path.to_owned(), line, reason };
@@ -140,7 +173,8 @@ fn read(api: Api, file: Option<&Path>) -> Result<Policy, FileFault> {
         let check = super::check(text).map_err(|fault| wrong(0, format!("{name:?}: {fault}")))?;
         all.insert((*name).to_owned(), check);
     }
-    warn_of_strangers(path, &given, &all);
+    let asked = protections.iter().flat_map(Protections::rules).collect();
+    warn_of_strangers(path, &given, &all, asked);
     let lines: BTreeMap<String, usize> = given.iter().map(|(name, rule)| (name.clone(), rule.line)).collect();
     all.extend(given.into_iter().map(|(name, rule)| (name, rule.check)));
     let rules = Rules::new(all).map_err(|fault| {
@@ -148,12 +182,16 @@ fn read(api: Api, file: Option<&Path>) -> Result<Policy, FileFault> {
         let line = fault.rules().iter().find_map(|rule| lines.get(rule)).copied().unwrap_or(1);
         wrong(line, fault.to_string())
     })?;
-    Ok(Policy { api, rules })
+    Ok(Policy { api, rules, protections })
 }
 
 /// A rule that nobody asks, and no other rule refers to, may be misspelt.
-fn warn_of_strangers(path: &Path, given: &BTreeMap<String, Given>, known: &BTreeMap<String, Check>) {
-    let mut used = BTreeSet::new();
+fn warn_of_strangers<'a>(
+    path: &Path,
+    given: &'a BTreeMap<String, Given>,
+    known: &BTreeMap<String, Check>,
+    mut used: BTreeSet<&'a str>,
+) {
     for rule in given.values() {
         rule.check.walk(&mut |check| {
             if let Check::Rule(name) = check {
@@ -192,7 +230,8 @@ mod tests {
             assert!(file::read(&file).unwrap().is_empty());
             std::fs::write(&file, api.sample().replace("\n#\"", "\n\"")).unwrap();
             assert_eq!(file::read(&file).unwrap().len(), api.names().count());
-            assert_eq!(read(api, Some(&file)).unwrap().rules, read(api, None).unwrap().rules);
+            let files = Files { policy: Some(file.clone()), ..Files::default() };
+            assert_eq!(read(api, &files).unwrap().rules, read(api, &Files::default()).unwrap().rules);
         }
     }
 

@@ -18,12 +18,12 @@ use crate::db::{Database, DbError, SigningKey};
 use crate::jobs::chain;
 use crate::model::{Timestamp, World};
 use brake::Brake;
-use token::Signer;
 
 pub use first_start::{FirstAdmin, first_start};
 pub use log_in::{CredentialName, DomainName, LogIn, LogInError, ProjectName, Proof, UserName, Wanted};
 pub use passwords::{PasswordError, Passwords, hash};
 pub use session::{Session, Target};
+pub(crate) use token::Signer;
 pub use token::{Claims, Method};
 
 /// What another process changed is noticed within this time; what this one changed, at once.

@@ -81,13 +81,13 @@ mod scope {
 }
 
 /// Signs with the newest key, believes all. HMAC-SHA256: whoever may check a token is whoever may make one.
-pub(super) struct Signer {
+pub(crate) struct Signer {
     keys: Vec<(String, PKey<Private>)>,
 }
 
 impl Signer {
     /// Newest first.
-    pub(super) fn new(keys: &[SigningKey]) -> anyhow::Result<Self> {
+    pub(crate) fn new(keys: &[SigningKey]) -> anyhow::Result<Self> {
         let parsed = keys.iter().map(|key| {
             let secret = STANDARD.decode(&key.secret).context("a signing key in the database is damaged")?;
             Ok((key.id.clone(), PKey::hmac(&secret)?))
@@ -96,7 +96,7 @@ impl Signer {
     }
 
     /// `<key id>.<claims>.<signature>`
-    pub(super) fn sign(&self, claims: &Claims) -> anyhow::Result<String> {
+    pub(crate) fn sign(&self, claims: &Claims) -> anyhow::Result<String> {
         let (id, key) = self.keys.first().context("there is no signing key")?;
         let mut token = format!("{id}.{}", URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims)?));
         let signature = signature(key, token.as_bytes())?;
@@ -106,7 +106,7 @@ impl Signer {
     }
 
     /// `None`: not signed by us. Says nothing of whether it has expired.
-    pub(super) fn read(&self, token: &str) -> Option<Claims> {
+    pub(crate) fn read(&self, token: &str) -> Option<Claims> {
         if token.len() > LONGEST {
             return None;
         }

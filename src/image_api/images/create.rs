@@ -60,7 +60,7 @@ pub async fn create(
             headers.insert(name, value);
         }
     }
-    let view = ImageView::new(image, app.config.images.show_image_direct_url);
+    let view = ImageView::new(image, &call.guard, app.config.images.show_image_direct_url);
     Ok((StatusCode::CREATED, headers, Json(view)))
 }
 

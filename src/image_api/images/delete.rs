@@ -1,7 +1,7 @@
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 
-use super::{find, find_to_change};
+use super::{encryption, find, find_to_change};
 use crate::db::{ImageChange, Job};
 use crate::http::App;
 use crate::identity::policy::image as rules;
@@ -29,6 +29,7 @@ pub async fn delete(
     State(app): State<App>,
     call: Call,
     InPath(id): InPath<String>,
+    headers: HeaderMap,
     _: NoBody,
 ) -> Result<StatusCode> {
     let mut repository = app.database.begin().await?;
@@ -40,6 +41,7 @@ pub async fn delete(
     if image.protected {
         return Err(Fault::Forbidden(format!("Image {id} is protected and cannot be deleted.")));
     }
+    let key = encryption::key_to_remove(&image).map(str::to_owned);
     let now = app.world.now();
     repository.cancel_jobs(image.id.as_str(), now).await?;
     let change = ImageChange::default();
@@ -60,7 +62,12 @@ pub async fn delete(
         Some(job) if find(&mut app.database.read().await?, &call, &id).await.is_ok() => {
             Err(refusal(&id, job))
         }
-        _ => Ok(StatusCode::NO_CONTENT),
+        _ => {
+            if let Some(key) = key {
+                encryption::remove_key(&app, &key, headers.get("x-auth-token")).await;
+            }
+            Ok(StatusCode::NO_CONTENT)
+        }
     }
 }
 

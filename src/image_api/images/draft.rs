@@ -5,27 +5,30 @@ use serde_json::Value;
 use super::property;
 use crate::config;
 use crate::db::Image;
+use crate::identity::policy::{Access, Guard};
 use crate::image_api::fault::{Fault, Result};
 use crate::image_api::request::Call;
 use crate::model::{ImageStatus, ProjectId, Timestamp};
 
 pub struct Draft {
     image: Image,
-    is_admin: bool,
+    guard: Guard,
 }
 
 impl Draft {
-    pub fn new(image: Image, call: &Call) -> Self {
-        Self { image, is_admin: call.guard.is_admin() }
+    pub(in crate::image_api) fn new(image: Image, call: &Call) -> Self {
+        Self { image, guard: call.guard.clone() }
     }
 
-    /// A base property, or a custom one that the image has.
+    /// A base property, or a custom one that the image has, and the caller may see.
     pub fn has(&self, name: &str) -> bool {
-        property::is_base(name) || self.image.properties.0.contains_key(name)
+        let has_custom = || self.image.properties.0.contains_key(name);
+        property::is_base(name) || (has_custom() && self.guard.allows_property(Access::Read, name))
     }
 
     /// Sets a property that may be written to a value that fits the schema: see [`property`].
     pub fn set(&mut self, name: &str, value: Value) -> Result<()> {
+        let access = if self.has(name) { Access::Update } else { Access::Create };
         let image = &mut self.image;
         match name {
             "name" => image.name = text(value),
@@ -43,7 +46,7 @@ impl Draft {
             "container_format" => image.container_format = text(value),
             "owner" => {
                 let owner = text(value).map(ProjectId);
-                if owner != image.project_id && !self.is_admin {
+                if owner != image.project_id && !self.guard.is_admin() {
                     return Err(Fault::ForbiddenDetail("Owner can't be updated by non admin.".to_owned()));
                 }
                 image.project_id = owner;
@@ -54,6 +57,7 @@ impl Draft {
             }
             custom => {
                 property::check_custom_name(custom)?;
+                check_access(&self.guard, access, custom)?;
                 image.properties.0.insert(custom.to_owned(), text(value).unwrap_or_default());
             }
         }
@@ -61,8 +65,10 @@ impl Draft {
     }
 
     /// Removes a custom property; base properties stay.
-    pub fn remove(&mut self, name: &str) {
+    pub fn remove(&mut self, name: &str) -> Result<()> {
+        check_access(&self.guard, Access::Delete, name)?;
         self.image.properties.0.remove(name);
+        Ok(())
     }
 
     /// The image, unless it has more of something than it may.
@@ -73,6 +79,13 @@ impl Draft {
         within(self.image.tags.0.len(), limits.image_tag_quota, "tags")?;
         self.image.updated_at = now;
         Ok(self.image)
+    }
+}
+
+fn check_access(guard: &Guard, access: Access, name: &str) -> Result<()> {
+    match guard.allows_property(access, name) {
+        true => Ok(()),
+        false => Err(Fault::Forbidden(format!("Attribute '{name}' is reserved."))),
     }
 }
 

@@ -9,14 +9,13 @@ use time::{Date, PrimitiveDateTime, Time, UtcOffset};
 use crate::db::{ImageFilter, ImageNumber, Operator};
 use crate::http::Query;
 use crate::image_api::fault::{Fault, Result};
-use crate::image_api::request::Call;
-use crate::model::MemberStatus;
+use crate::model::{MemberStatus, ProjectId};
 
 /// Conditions of one list: each is a term of the query, and SQLite nests at most 1000.
 const MOST_CONDITIONS: usize = 200;
 
 /// `None`: a condition that no image fulfils.
-pub fn parse(query: &Query, call: &Call) -> Result<Option<ImageFilter>> {
+pub fn parse(query: &Query, is_admin: bool, project: &ProjectId) -> Result<Option<ImageFilter>> {
     if query.0.iter().any(|(key, value)| key.contains('\0') || value.contains('\0')) {
         // No image has such a property, and PostgreSQL takes no such text.
         return Ok(None);
@@ -30,15 +29,15 @@ pub fn parse(query: &Query, call: &Call) -> Result<Option<ImageFilter>> {
         tags: query.all("tag").map(|tag| tag.trim().to_owned()).collect(),
         ..ImageFilter::default()
     };
-    if !call.guard.is_admin() {
-        filter.visible_to = Some(call.project_id().clone());
+    if !is_admin {
+        filter.visible_to = Some(project.clone());
     }
     filter.member_status = match query.last("member_status") {
         None => Some(MemberStatus::Accepted),
         Some(status) => status.parse().ok(),
     };
     match query.last("visibility") {
-        None => filter.community_of = Some(call.project_id().clone()),
+        None => filter.community_of = Some(project.clone()),
         Some("all") => {}
         Some(visibility) => filter.visibility = Some(visibility.to_owned()),
     }

@@ -11,6 +11,7 @@ use crate::image_api::quota;
 use crate::image_api::request::{Call, InPath, JsonBody};
 use crate::jobs::{self, ImportSource, Task};
 use crate::model::ImageStatus;
+use crate::signature::Signature;
 use crate::workflows::{FAILED, IMPORTING_TO};
 
 /// The one store there is, where an image tells which ones an import is under way to.
@@ -125,6 +126,11 @@ impl<'a> Asked<'a> {
             (None, _) => conflict("'container_format' needs to be set before import"),
             (_, None) => conflict("'disk_format' needs to be set before import"),
             _ => Ok(()),
+        }?;
+        // An import has nobody's token for Barbican, and does not hold bytes against a signature.
+        match Signature::of(&image.properties.0) {
+            Ok(None) => Ok(()),
+            _ => Err(Fault::BadRequest("A signed image cannot be imported: upload its bytes.".to_owned())),
         }
     }
 

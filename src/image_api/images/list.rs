@@ -66,7 +66,7 @@ pub async fn list(State(app): State<App>, call: Call, RawQuery(raw): RawQuery) -
     let own = call.planned(Some(call.project_id().as_str()), "private");
     call.check(rules::GET_IMAGES, &own)?;
     let query = Query::parse(&raw);
-    let filter = filter::parse(&query, &call)?;
+    let filter = filter::parse(&query, call.guard.is_admin(), call.project_id())?;
     let limits = &app.config.images;
     let limit = paging::limit(&query, limits)?;
     let mut page = Page {
@@ -94,7 +94,7 @@ pub async fn list(State(app): State<App>, call: Call, RawQuery(raw): RawQuery) -
 
     let next =
         images.last().filter(|_| is_full).map(|last| paging::link(PATH, &query, Some(last.id.as_str())));
-    let show = |image| ImageView::new(image, limits.show_image_direct_url);
+    let show = |image| ImageView::new(image, &call.guard, limits.show_image_direct_url);
     Ok(Json(ImageList {
         first: paging::link(PATH, &query, None),
         schema: "/v2/schemas/images",

@@ -4,6 +4,7 @@ pub(super) mod create;
 pub(super) mod delete;
 pub(super) mod download;
 mod draft;
+mod encryption;
 mod filter;
 pub(super) mod import;
 pub(super) mod list;
@@ -16,6 +17,8 @@ pub(super) mod upload;
 mod view;
 
 pub(super) use draft::Draft;
+pub(crate) use filter::parse as parse_filter;
+pub(crate) use patch::Dialect;
 pub(super) use view::{ImageView, find, find_to_change};
 
 use super::fault::Result;

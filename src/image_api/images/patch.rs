@@ -204,10 +204,7 @@ impl Change {
                 Err(Fault::ForbiddenDetail(format!("Property {property} may not be removed.")))
             }
             Operation::Remove if !draft.has(&property) => conflict("does not exist"),
-            Operation::Remove => {
-                draft.remove(&property);
-                Ok(())
-            }
+            Operation::Remove => draft.remove(&property),
         }
     }
 }

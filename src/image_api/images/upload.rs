@@ -1,5 +1,5 @@
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::find;
 use crate::db::Image;
@@ -9,6 +9,7 @@ use crate::image_api::fault::{Fault, FaultBody, Result};
 use crate::image_api::quota;
 use crate::image_api::request::{Call, InPath, content_type};
 use crate::model::{ImageStatus, ProjectId};
+use crate::signature::{Signature, SignatureError, Signed};
 use crate::workflows::{Arrival, Intake, Upload, UploadError, upload_image};
 
 /// Stores the image's bytes, all of them. When that fails the image is `queued` again, and has none.
@@ -22,7 +23,7 @@ use crate::workflows::{Arrival, Intake, Upload, UploadError, upload_image};
     request_body(content_type = "application/octet-stream", description = "The bytes"),
     responses(
         (status = 204, description = "The image is active"),
-        (status = 400, description = "Formats are not set, or more or fewer bytes came than were promised",
+        (status = 400, description = "Formats are not set, more or fewer bytes came than were promised, or the signature is wrong",
             body = FaultBody),
         (status = 403, description = "The policy does not allow it", body = FaultBody),
         (status = 404, description = "There is no such image", body = FaultBody),
@@ -52,9 +53,11 @@ pub async fn upload(
     check_formats(&image)?;
     quota::upload(&mut repository, &app.config.quotas, call.project_id(), promised).await?;
     drop(repository);
+    let signed = signed(&app, &image, request.headers().get("x-auth-token")).await;
+    let signed = signed.map_err(|error| badly_signed(&id, &error))?;
     let body = request.into_body().into_data_stream();
-    match upload_image(pipeline(&app, &call, Arrival::Upload), image.id, promised, body, call.origin()).await
-    {
+    let upload = Upload { signed, ..pipeline(&app, &call, Arrival::Upload) };
+    match upload_image(upload, image.id, promised, body, call.origin()).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(error) => Err(told(&id, call.project_id(), Arrival::Upload, error)),
     }
@@ -68,8 +71,24 @@ pub(super) fn pipeline(app: &App, call: &Call, arrival: Arrival) -> Upload {
         keeper: app.keeper.clone(),
         store: app.stores.images.clone(),
         intake: Intake::from(&app.config.images),
+        signed: None,
         at_once: (call.project_id().clone(), app.config.quotas.image_count_uploading),
     }
+}
+
+/// What the bytes must be, when the image is signed.
+async fn signed(
+    app: &App,
+    image: &Image,
+    token: Option<&HeaderValue>,
+) -> Result<Option<Signed>, SignatureError> {
+    let Some(signature) = Signature::of(&image.properties.0)? else { return Ok(None) };
+    let certificate = app.certificates.find(signature.certificate(), token).await?;
+    signature.by(&certificate).map(Some)
+}
+
+fn badly_signed(id: &str, error: &SignatureError) -> Fault {
+    Fault::BadRequest(format!("Signature verification failed for image {id}: {error}"))
 }
 
 /// Refuses what does not say that it is bytes.
@@ -135,6 +154,7 @@ pub(super) fn told(id: &str, project: &ProjectId, arrival: Arrival, error: Uploa
             detail: refusal.to_string(),
             accept_patch: None,
         },
+        UploadError::Signature(error) => badly_signed(id, &error),
         UploadError::NoSpace => Fault::TooLarge(
             "Image storage media is full: There is not enough disk space on the image storage media."
                 .to_owned(),

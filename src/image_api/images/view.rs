@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::db::{Image, Repository};
 use crate::http::images;
+use crate::identity::policy::{Access, Guard};
 use crate::image_api::fault::{Fault, Result};
 use crate::image_api::request::Call;
 use crate::model::{ImageId, ImageStatus};
@@ -52,7 +53,9 @@ pub struct ImageView {
 }
 
 impl ImageView {
-    pub fn new(image: Image, show_direct_url: bool) -> Self {
+    /// With the custom properties that the guard's caller may see.
+    pub fn new(mut image: Image, guard: &Guard, show_direct_url: bool) -> Self {
+        image.properties.0.retain(|name, _| guard.allows_property(Access::Read, name));
         let itself = format!("/v2/images/{}", image.id);
         Self {
             properties: image.properties.0,

@@ -84,7 +84,7 @@ fn image(volume: &Volume, wanted: &Wanted<'_>, app: &App, call: &Call) -> Result
             wanted.container_format
         )));
     }
-    if wanted.disk_format != "raw" {
+    if wanted.disk_format == "ploop" {
         return Err(Fault::NotImplemented(format!(
             "The conversion of a volume to the disk format {}",
             wanted.disk_format

@@ -15,7 +15,7 @@ use rand::{Rng, RngCore, SeedableRng};
 use super::bases::{qemu_img, qemu_io};
 
 /// Ends in the middle of a cluster, a grain and a block of every format.
-const SIZE: u64 = (13 << 20) + 3 * 512;
+pub const SIZE: u64 = (13 << 20) + 3 * 512;
 
 /// Name, format, options for `qemu-img`, whether it compresses.
 const MADE: &[(&str, &str, &str, bool)] = &[
@@ -50,12 +50,12 @@ const MADE: &[(&str, &str, &str, bool)] = &[
     ("static", "vdi", "static=on", false),
 ];
 
-fn format(qemus: &str) -> Format {
+pub fn format(qemus: &str) -> Format {
     formats::readable(if qemus == "vpc" { "vhd" } else { qemus }).unwrap()
 }
 
 /// Noise, text that can be compressed, zeros that are written and holes, in stretches of all lengths.
-fn content(size: u64, seed: u64) -> Vec<u8> {
+pub fn content(size: u64, seed: u64) -> Vec<u8> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut disk = vec![0; size as usize];
     let mut at = 0;
@@ -72,24 +72,24 @@ fn content(size: u64, seed: u64) -> Vec<u8> {
     disk
 }
 
-struct Scene {
+pub struct Scene {
     folder: tempfile::TempDir,
     store: Arc<dyn BlockStore>,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let directory = Directory::open(folder.path().join("store"), BlockingPool::new(4, 1, 1, 4)).unwrap();
         let store = directory.pool("p").unwrap();
         Self { folder, store }
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    async fn image(&self, name: &str, size: u64, object_size: u64) -> Arc<dyn BlockImage> {
+    pub async fn image(&self, name: &str, size: u64, object_size: u64) -> Arc<dyn BlockImage> {
         self.store.create(name, size, object_size).await.unwrap();
         self.store.open(name, OpenMode::ReadWrite).await.unwrap()
     }
@@ -107,7 +107,7 @@ impl Scene {
     }
 
     /// What we find in it, and how much of that was written.
-    async fn converted(&self, name: &str, format: Format, object_size: u64) -> (Vec<u8>, u64) {
+    pub async fn converted(&self, name: &str, format: Format, object_size: u64) -> (Vec<u8>, u64) {
         let file = self.bring_in(name).await;
         let disk = open_disk(&*file, format).await.unwrap();
         let size = disk.size();
@@ -120,7 +120,7 @@ impl Scene {
     }
 
     /// What `qemu-img` finds.
-    fn expected(&self, name: &str, qemus: &str) -> Vec<u8> {
+    pub fn expected(&self, name: &str, qemus: &str) -> Vec<u8> {
         let raw = format!("{name}.raw");
         qemu_img(self.path(), &["convert", "-f", qemus, "-O", "raw", name, &raw]);
         std::fs::read(self.path().join(raw)).unwrap()

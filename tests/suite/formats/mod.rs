@@ -4,6 +4,7 @@ pub mod bases;
 mod disks;
 mod oracle;
 mod verdicts;
+mod written;
 
 use proptest::prelude::*;
 use pumice::formats::{Content, Inspector};

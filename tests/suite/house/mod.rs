@@ -212,6 +212,7 @@ impl House {
                 idle_timeout: Duration::from_secs(5),
                 ..Intake::from(&self.config.images)
             },
+            signed: None,
             at_once: (ProjectId("p".into()), -1),
         }
     }
@@ -392,7 +393,11 @@ impl House {
 
     /// Makes an image of it.
     pub async fn upload_volume(&self, id: &VolumeId) -> ImageId {
-        let image_id = self.image_row(ImageStatus::Saving, "raw").await;
+        self.upload_volume_as(id, "raw").await
+    }
+
+    pub async fn upload_volume_as(&self, id: &VolumeId, disk_format: &str) -> ImageId {
+        let image_id = self.image_row(ImageStatus::Saving, disk_format).await;
         let mut repository = self.database.begin().await.unwrap();
         self.change_volume(&mut repository, id, VolumeStatus::Uploading).await;
         let task = Task::UploadVolume { volume_id: id.clone(), image_id: image_id.clone() };

@@ -9,18 +9,19 @@ use pumice::model::{ImageStatus, MemberStatus, SnapshotStatus};
 use serde_json::{Value, json};
 
 use super::stage::{ADMIN, Api, OURS, PLAYERS, Player, Stage, THEIRS};
+use crate::support::Call;
 
 /// A request to make: a method and path of the documents, and the action where the path has several.
 #[derive(Clone, Debug)]
-struct Route {
-    api: Api,
-    method: String,
-    path: String,
+pub struct Route {
+    pub api: Api,
+    pub method: String,
+    pub path: String,
     action: Option<&'static str>,
 }
 
 impl Route {
-    fn line(&self) -> String {
+    pub fn line(&self) -> String {
         let action = self.action.map(|action| format!(" {action}")).unwrap_or_default();
         format!("{} {}{action}", self.method, self.path)
     }
@@ -96,7 +97,7 @@ const OPEN: [&str; 29] = [
     "GET /v3/resource_filters",
 ];
 
-fn routes() -> Vec<Route> {
+pub fn routes() -> Vec<Route> {
     let mut routes = Vec::new();
     for (api, document) in [
         (Api::Image, pumice::image_api::openapi()),
@@ -122,8 +123,21 @@ fn routes() -> Vec<Route> {
     routes
 }
 
-/// The status that this player gets, with things of our project that are there for this request alone.
+/// The status that this player gets.
 async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
+    if route.path.ends_with("/events") {
+        return stage.open(route.api, player, &route.path).await.status().as_u16();
+    }
+    let call = request(stage, route, player).await;
+    let call = match route.api {
+        Api::Volume => call.version(71),
+        Api::Image | Api::Pumice => call,
+    };
+    call.send().await.status.as_u16()
+}
+
+/// A request that this player makes, with things of our project that are there for it alone.
+pub async fn request(stage: &Stage, route: &Route, player: Player) -> Call {
     let mut path = route.path.clone();
     if path.contains("{image_id}") {
         let is_empty = ["/stage", "/import"].iter().any(|end| route.path.ends_with(end));
@@ -228,23 +242,15 @@ async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
         .replace("{host_name}", "pumice@directory")
         .replace("{cluster_name}", "c");
     assert!(!path.contains('{'), "{} has a variable that this test does not know", route.line());
-    if path.ends_with("/events") {
-        return stage.open(route.api, player, &path).await.status().as_u16();
-    }
     let call = stage.call(route.api, player, &route.method, &path);
-    let call = match route.api {
-        Api::Volume => call.version(71),
-        Api::Image | Api::Pumice => call,
-    };
-    let call = match wanted {
+    match wanted {
         None => call,
         Some(("application/json", body)) => call.json(&body),
         Some(("application/octet-stream", _)) => {
             call.header("content-type", "application/octet-stream").body("bytes")
         }
         Some((kind, body)) => call.header("content-type", kind).body(body.to_string()),
-    };
-    call.send().await.status.as_u16()
+    }
 }
 
 const TAG: &str = "/v2/metadefs/namespaces/{namespace}/tags/{tag}";

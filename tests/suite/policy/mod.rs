@@ -1,9 +1,10 @@
 //! What callers may do.
 
-mod gate;
+pub mod gate;
 mod hangup;
 mod language;
 mod members;
+mod properties;
 mod quotas;
 mod sight;
 pub mod stage;

@@ -1,5 +1,7 @@
 //! A whole service in a temporary folder, and requests to it without a socket.
 
+pub mod signer;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

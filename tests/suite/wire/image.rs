@@ -1,8 +1,9 @@
 //! The Image API.
 
 mod metadefs;
-mod published;
+pub mod published;
 mod schemas;
+mod signatures;
 mod tasks;
 
 use std::collections::BTreeSet;

@@ -202,6 +202,35 @@ async fn a_volume_becomes_an_image(store: StoreKind) {
     house.stop().await;
 }
 
+async fn a_volume_becomes_an_image_of_any_format(store: StoreKind) {
+    let mut house = house(store).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let bytes = pattern(LENGTH, 6);
+    house.write(&volume, 0, &bytes).await;
+    for format in ["qcow2", "vmdk", "vhd", "vhdx", "vdi"] {
+        let id = house.upload_volume_as(&volume, format).await;
+        house.settle().await;
+        assert_eq!(house.volume_status(&volume).await, Some(VolumeStatus::Available));
+        let made = image(&house, &id).await;
+        assert_eq!(made.status, ImageStatus::Active, "{:?}", house.last_job(&id).await);
+        assert_eq!(made.virtual_size, Some(1 << 30), "{format}");
+        let file = house.stores.images.open(id.as_str(), OpenMode::ReadOnly).await.unwrap();
+        let size = file.size().await.unwrap();
+        let whole = file.read(0, size).await.unwrap();
+        file.close().await.unwrap();
+        assert_eq!(made.size, Some(size as i64));
+        assert!(size < 4 * LENGTH as u64, "{format}: holes are stored");
+        let md5 = openssl::hash::hash(openssl::hash::MessageDigest::md5(), &whole).unwrap();
+        let hex = md5.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(made.checksum, Some(hex), "{format}");
+        let second = house.volume(source(&id), 1).await;
+        assert_holds(&house, &second, &bytes).await;
+    }
+    assert_eq!(snapshots(&house, &volume).await, Vec::<String>::new());
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 async fn snapshots(house: &House, volume: &VolumeId) -> Vec<String> {
     let image =
         house.stores.volumes.first().store.open(&names::volume(volume), OpenMode::ReadOnly).await.unwrap();
@@ -299,6 +328,7 @@ on_every_store!(
     the_cache_keeps_to_its_bounds,
     many_volumes_at_once_are_converted_once,
     a_volume_becomes_an_image,
+    a_volume_becomes_an_image_of_any_format,
     an_attached_pair_is_deleted_in_either_order,
     an_image_deleted_at_once_is_gone,
     a_reimaged_volume_keeps_its_snapshots,

@@ -48,6 +48,7 @@ enum Ask {
     DeleteSnapshotWithClone,
     SealImage,
     UploadVolume,
+    UploadVolumeAsQcow2,
     DetachImage,
     Reimage,
     ImportStaged,
@@ -120,6 +121,11 @@ const CASES: &[Case] = &[
     Case { kind: "delete_snapshot", steps: &["unprotect", "remove"], ask: Ask::DeleteSnapshotWithClone },
     Case { kind: "seal_image", steps: &["snapshot"], ask: Ask::SealImage },
     Case { kind: "upload_volume", steps: &["snapshot", "write", "release", "seal"], ask: Ask::UploadVolume },
+    Case {
+        kind: "upload_volume",
+        steps: &["snapshot", "write", "release", "seal"],
+        ask: Ask::UploadVolumeAsQcow2,
+    },
     Case { kind: "detach_image", steps: &["flatten"], ask: Ask::DetachImage },
     Case { kind: "reimage_volume", steps: &["write"], ask: Ask::Reimage },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportStaged },
@@ -263,6 +269,12 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
             house.write(&volume, 4096, &pattern(10_000, 9)).await;
             plan.arm();
             house.upload_volume(&volume).await;
+        }
+        Ask::UploadVolumeAsQcow2 => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            house.write(&volume, 4096, &pattern(10_000, 9)).await;
+            plan.arm();
+            house.upload_volume_as(&volume, "qcow2").await;
         }
         Ask::Reimage => {
             let volume = house.volume(VolumeSource::Empty, 1).await;

@@ -6,10 +6,12 @@ use bytes::Bytes;
 use futures::StreamExt;
 use pumice::jobs::{NoFaults, Origin};
 use pumice::model::ImageStatus;
-use pumice::workflows::{UploadError, upload_image};
+use pumice::signature::{Certificates, Signature, SignatureError};
+use pumice::workflows::{Upload, UploadError, upload_image};
 
 use super::{house, on_every_store, pattern};
 use crate::house::{House, StoreKind};
+use crate::support::signer::{ID, certify, sign};
 
 async fn assert_undone_and_repeatable(house: &House, id: &pumice::model::ImageId) {
     house.settle().await;
@@ -66,6 +68,36 @@ async fn the_size_may_be_unknown(store: StoreKind) {
     let sha512 = openssl::hash::hash(openssl::hash::MessageDigest::sha512(), &bytes).unwrap();
     assert_eq!(row.checksum.as_deref(), Some(hex(&md5).as_str()));
     assert_eq!(row.os_hash_value.as_deref(), Some(hex(&sha512).as_str()));
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// Bytes that nobody signed are not kept.
+async fn a_signature_is_held_against_the_bytes(store: StoreKind) {
+    let mut house = house(store).await;
+    let id = house.queued_image().await;
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path(), "RSA-PSS");
+    let bytes = pattern(1_500_000, 9);
+    let properties = [
+        ("img_signature", sign(folder.path(), "RSA-PSS", "SHA-256", "max", &bytes)),
+        ("img_signature_hash_method", "SHA-256".to_owned()),
+        ("img_signature_key_type", "RSA-PSS".to_owned()),
+        ("img_signature_certificate_uuid", ID.to_owned()),
+    ];
+    let properties = properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let certificates = Certificates::new(Some(folder.path().to_owned()), None);
+    let signature = Signature::of(&properties).unwrap().unwrap();
+    let signed = signature.by(&certificates.find(ID, None).await.unwrap()).unwrap();
+    let uploader = || Upload { signed: Some(signed.clone()), ..house.uploader() };
+    let body = |bytes: Vec<u8>| futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from(bytes))]);
+    let outcome = upload_image(uploader(), id.clone(), None, body(pattern(1_500_000, 8)), Origin::default());
+    assert!(matches!(outcome.await, Err(UploadError::Signature(SignatureError::Wrong))));
+    house.settle().await;
+    assert_eq!(house.image_status(&id).await, Some(ImageStatus::Queued));
+    assert_eq!(house.on_pools().await, Vec::<String>::new());
+    upload_image(uploader(), id.clone(), None, body(bytes), Origin::default()).await.unwrap();
+    assert_eq!(house.image_status(&id).await, Some(ImageStatus::Active));
     house.assert_nothing_is_left().await;
     house.stop().await;
 }
@@ -132,6 +164,7 @@ async fn the_process_dies(store: StoreKind) {
 }
 
 on_every_store!(
+    a_signature_is_held_against_the_bytes,
     shorter_longer_broken_off,
     the_size_may_be_unknown,
     two_at_once_one_wins,

@@ -5,7 +5,7 @@ use super::super::super::request::Call;
 use crate::db::{Image, ImageFilter, Page, Repository};
 use crate::formats;
 use crate::http::{App, images};
-use crate::identity::policy::{Api, Guard};
+use crate::identity::policy::{Access, Api, Guard};
 use crate::model::{GIB, Gib, ImageId, ImageStatus};
 
 /// By the id, which may be the end of an address, or by the name.
@@ -17,18 +17,29 @@ pub async fn find(
 ) -> Result<Image, Fault> {
     // Cinder asks the image service on the caller's behalf: its rules decide.
     let guard = Guard::new(&app.policies, Api::Image, call.context.caller.clone());
+    let mut image = found(repository, &guard, call, reference).await?;
+    image.properties.0.retain(|name, _| guard.allows_property(Access::Read, name));
+    Ok(image)
+}
+
+async fn found(
+    repository: &mut Repository,
+    guard: &Guard,
+    call: &Call,
+    reference: &str,
+) -> Result<Image, Fault> {
     let project = &call.context.project_id;
     let last = reference.rsplit('/').next().unwrap_or(reference);
     if let Some(id) = ImageId::parse(last)
         && let Some(image) = repository.image(&id).await?
-        && images::may_get(repository, &image, &guard, project).await?
+        && images::may_get(repository, &image, guard, project).await?
     {
         return Ok(image);
     }
     let filter = ImageFilter { name: Some(vec![reference.to_owned()]), ..ImageFilter::default() };
     let mut named = Vec::new();
     for image in repository.images(&filter, &Page::default()).await? {
-        if images::may_get(repository, &image, &guard, project).await? {
+        if images::may_get(repository, &image, guard, project).await? {
             named.push(image);
         }
     }

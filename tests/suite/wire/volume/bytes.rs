@@ -110,8 +110,8 @@ async fn uploads_that_cannot_be_are_refused() {
         assert_refused(&upload(&site, &id, version, body).await, &message);
     }
     let converted =
-        upload(&site, &id, 71, json!({"image_name": "i", "disk_format": "qcow2"})).await.expect(501);
-    let message = "The conversion of a volume to the disk format qcow2 is not implemented.";
+        upload(&site, &id, 71, json!({"image_name": "i", "disk_format": "ploop"})).await.expect(501);
+    let message = "The conversion of a volume to the disk format ploop is not implemented.";
     assert_eq!(converted.text(), fault("notImplemented", 501, message));
     let missing = "00000000-0000-0000-0000-00000000ffff";
     upload(&site, missing, 71, json!({"image_name": "i"})).await.expect(404);

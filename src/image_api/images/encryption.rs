@@ -1,0 +1,34 @@
+//! The key of an encrypted image, which goes with the image when it says so.
+
+use axum::http::HeaderValue;
+use uuid::Uuid;
+
+use crate::db::Image;
+use crate::http::App;
+
+const KEY: &str = "cinder_encryption_key_id";
+const DELETION_POLICY: &str = "cinder_encryption_key_deletion_policy";
+
+/// The name of the key that is to go with the image.
+pub fn key_to_remove(image: &Image) -> Option<&str> {
+    let property = |name: &str| image.properties.0.get(name).map(String::as_str);
+    property(KEY).filter(|_| property(DELETION_POLICY) == Some("on_image_deletion"))
+}
+
+/// With the caller's token, so that nobody removes another one's secret by way of an image. The image is gone by now:
+/// a key that stays is for the log.
+pub async fn remove_key(app: &App, key: &str, token: Option<&HeaderValue>) {
+    let outcome = match (&app.barbican, Uuid::try_parse(key)) {
+        (None, _) => Err(anyhow::anyhow!("barbican.barbican_endpoint is not set")),
+        (_, Err(_)) => Err(anyhow::anyhow!("it is no UUID")),
+        (Some(barbican), Ok(id)) => barbican.remove(id, token).await,
+    };
+    match outcome {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!(key.id = %key, "the encryption key of a deleted image is not there"),
+        Err(error) => {
+            tracing::warn!(key.id = %key, error = format!("{error:#}"),
+                "the encryption key of a deleted image cannot be removed");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Images that are signed.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Json;
+use axum::extract::Path;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::get;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::{Answer, Api, BYTES, JSON};
+use crate::support::signer::{self, ID, certify, openssl};
+
+const CONTENT: &[u8] = b"these bytes are signed";
+
+fn sign(folder: &std::path::Path, kind: &str, method: &str, salt: &str) -> String {
+    signer::sign(folder, kind, method, salt, CONTENT)
+}
+
+fn signed(signature: &str, method: &str, kind: &str, certificate: &str) -> Value {
+    json!({
+        "disk_format": "raw", "container_format": "bare",
+        "img_signature": signature, "img_signature_hash_method": method, "img_signature_key_type": kind,
+        "img_signature_certificate_uuid": certificate,
+    })
+}
+
+impl Api {
+    async fn with_certificates(folder: &std::path::Path) -> Self {
+        let folder = folder.to_str().unwrap();
+        Api::with(&[("PUMICE_IMAGES__CERTIFICATES_DIRECTORY", folder)]).await
+    }
+
+    async fn upload(&self, id: &str, bytes: &'static [u8]) -> Answer {
+        let headers = [BYTES, JSON, ("x-auth-token", "the-token")];
+        self.send("PUT", &format!("/v2/images/{id}/file"), &headers, bytes).await
+    }
+
+    async fn status(&self, id: &str) -> Value {
+        self.get(&format!("/v2/images/{id}")).await.is(200).json()["status"].clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_signed_is_taken_and_nothing_else() {
+    for (kind, method) in [
+        ("RSA-PSS", "SHA-224"),
+        ("RSA-PSS", "SHA-256"),
+        ("RSA-PSS", "SHA-384"),
+        ("RSA-PSS", "SHA-512"),
+        ("DSA", "SHA-256"),
+        ("ECC_SECP384R1", "SHA-384"),
+        ("ECC_SECP521R1", "SHA-512"),
+        ("ECC_SECT571R1", "SHA-224"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        certify(folder.path(), kind);
+        let api = Api::with_certificates(folder.path()).await;
+        let id = api.image(signed(&sign(folder.path(), kind, method, "max"), method, kind, ID)).await;
+        let refusal = format!("Signature verification failed for image {id}: Signature verification failed");
+        api.upload(&id, b"these bytes are others").await.fault(400, &refusal);
+        assert_eq!(api.status(&id).await, "queued");
+        // The bytes are gone: others may come.
+        api.upload(&id, CONTENT).await.is(204);
+        assert_eq!(api.status(&id).await, "active", "{kind} {method}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_checked_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path(), "RSA-PSS");
+    let good = sign(folder.path(), "RSA-PSS", "SHA-256", "max");
+    let api = Api::with_certificates(folder.path()).await;
+    let gone = "99999999-2222-4333-8444-555555555555";
+    std::fs::write(folder.path().join(format!("{gone}.pem")), "no certificate").unwrap();
+    let other = "88888888-2222-4333-8444-555555555555";
+    for (body, reason) in [
+        (signed(&good, "SHA-1", "RSA-PSS", ID), "Invalid signature hash method: SHA-1"),
+        (signed(&good, "SHA-256", "RSA", ID), "Invalid signature key type: RSA"),
+        (signed("abc", "SHA-256", "RSA-PSS", ID), "The signature data was not properly encoded using base64"),
+        (signed(&good, "SHA-256", "DSA", ID), "Invalid public key type for signature key type: DSA"),
+        (signed("", "SHA-256", "RSA-PSS", ID), "Error occurred while creating the verifier"),
+        (signed(&good, "SHA-256", "RSA-PSS", gone), "Invalid certificate format: it is no X.509"),
+        (signed(&good, "SHA-256", "RSA-PSS", other), &format!("Certificate not found with ID: {other}")),
+        (signed(&good, "SHA-256", "RSA-PSS", "../key"), "Certificate not found with ID: ../key"),
+    ] {
+        let id = api.image(body).await;
+        let what = "Signature verification for the image failed";
+        let refusal = format!("Signature verification failed for image {id}: {what}: {reason}.");
+        api.upload(&id, CONTENT).await.fault(400, &refusal);
+        assert_eq!(api.status(&id).await, "queued");
+    }
+    // Only the longest salt will do, as in the real service.
+    let short = sign(folder.path(), "RSA-PSS", "SHA-256", "digest");
+    let id = api.image(signed(&short, "SHA-256", "RSA-PSS", ID)).await;
+    api.upload(&id, CONTENT).await.is(400);
+
+    // Nobody would look at the bytes of an import.
+    let direct = json!({"method": {"name": "glance-direct"}}).to_string();
+    api.send("PUT", &format!("/v2/images/{id}/stage"), &[BYTES], CONTENT).await.is(204);
+    let refused = api.send("POST", &format!("/v2/images/{id}/import"), &[JSON], direct).await;
+    refused.fault(400, "A signed image cannot be imported: upload its bytes.");
+
+    // With fewer properties it is not signed.
+    let mut fewer = signed("abc", "SHA-256", "RSA-PSS", ID);
+    fewer.as_object_mut().unwrap().remove("img_signature_key_type");
+    let id = api.image(fewer).await;
+    api.upload(&id, CONTENT).await.is(204);
+
+    // Nowhere to look for certificates: none is trusted.
+    let api = Api::start().await;
+    let id = api.image(signed(&good, "SHA-256", "RSA-PSS", ID)).await;
+    let refusal = format!(
+        "Signature verification failed for image {id}: Signature verification for the image failed: Unable to \
+         retrieve certificate with ID: {ID}."
+    );
+    api.upload(&id, CONTENT).await.fault(400, &refusal);
+}
+
+/// A Barbican with one secret, for who has the token; and those that were deleted.
+async fn barbican(secret: Vec<u8>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let is_let_in = |headers: &HeaderMap| headers.get("x-auth-token").is_some_and(|it| it == "the-token");
+    let metadata =
+        json!({"secret_type": "certificate", "content_types": {"default": "application/octet-stream"}});
+    let deleted = Arc::new(Mutex::new(Vec::new()));
+    let noted = deleted.clone();
+    let delete = move |Path(id): Path<String>, headers: HeaderMap| async move {
+        assert!(is_let_in(&headers));
+        noted.lock().unwrap().push(id);
+        StatusCode::NO_CONTENT
+    };
+    let show = move |Path(id): Path<String>, headers: HeaderMap| async move {
+        assert!(is_let_in(&headers));
+        if id == ID { Ok(Json(metadata)) } else { Err(StatusCode::NOT_FOUND) }
+    };
+    let payload = move |headers: HeaderMap| async move {
+        assert!(is_let_in(&headers) && headers["accept"] == "application/octet-stream");
+        secret
+    };
+    let routes = axum::Router::new()
+        .route("/v1/secrets/{id}", get(show).delete(delete))
+        .route(&format!("/v1/secrets/{ID}/payload"), get(payload));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    (address, deleted)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn barbican_is_asked_with_the_callers_token() {
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path(), "ECC_SECP384R1");
+    let signature = sign(folder.path(), "ECC_SECP384R1", "SHA-256", "");
+    // Castellan stores them as DER.
+    openssl(folder.path(), &format!("x509 -in {ID}.pem -outform DER -out der"));
+    let (address, _) = barbican(std::fs::read(folder.path().join("der")).unwrap()).await;
+    let api = Api::with(&[("PUMICE_BARBICAN__BARBICAN_ENDPOINT", &address)]).await;
+    let id = api.image(signed(&signature, "SHA-256", "ECC_SECP384R1", ID)).await;
+    api.upload(&id, b"others").await.is(400);
+    api.upload(&id, CONTENT).await.is(204);
+    assert_eq!(api.status(&id).await, "active");
+
+    let other = "88888888-2222-4333-8444-555555555555";
+    let id = api.image(signed(&signature, "SHA-256", "ECC_SECP384R1", other)).await;
+    let said = api.upload(&id, CONTENT).await.is(400).message();
+    assert!(said.contains(&format!("Certificate not found with ID: {other}.")), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_of_an_encrypted_image_goes_with_it_when_it_says_so() {
+    let (address, deleted) = barbican(Vec::new()).await;
+    let api = Api::with(&[("PUMICE_BARBICAN__BARBICAN_ENDPOINT", &address)]).await;
+    let policy = "cinder_encryption_key_deletion_policy";
+    for (key, says) in [("no-uuid", "on_image_deletion"), (ID, "never"), (ID, "on_image_deletion")] {
+        let id = api.image(json!({"cinder_encryption_key_id": key, policy: says})).await;
+        assert!(deleted.lock().unwrap().is_empty());
+        let headers = [JSON, ("x-auth-token", "the-token")];
+        api.send("DELETE", &format!("/v2/images/{id}"), &headers, "").await.is(204);
+    }
+    assert_eq!(*deleted.lock().unwrap(), [ID]);
+}

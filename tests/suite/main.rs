@@ -12,6 +12,7 @@ mod configuration;
 mod contract;
 mod crash;
 mod database;
+mod faults;
 mod formats;
 mod fuzz;
 mod guest;

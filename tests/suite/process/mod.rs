@@ -54,6 +54,16 @@ impl Place {
         Self { folder, store, pools, options: Vec::new(), users, database_url, _database: keep }
     }
 
+    /// Without what `options` make of it.
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
+    /// The users of the cluster that it is run as.
+    pub fn users(&self) -> &Users {
+        self.users.as_ref().unwrap()
+    }
+
     pub fn directory(&self) -> PathBuf {
         self.folder.path().join("store")
     }

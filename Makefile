@@ -3,11 +3,12 @@
 # A warning about a dependency's future, which nobody who reads it here can do anything about.
 export CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY := never
 
-.PHONY: help run test conformance bench fuzz lint deny openapi docs clean chroot-check
+.PHONY: help run test conformance bench faults fuzz lint deny openapi docs clean chroot-check
 
 help:
 	@echo 'make run           build and start the service; CONFIG=file names a configuration'
 	@echo 'make test          format, lints and all tests, beside a real Ceph and PostgreSQL'
+	@echo 'make faults        clients, replicas, and everything that breaks; FOR=600 (seconds), SEED=1'
 	@echo 'make bench         the figures, beside their limits; WRITE=1 puts them into docs/benchmarks.md'
 	@echo 'make fuzz          the parsers of strangers'"'"' bytes, fuzzed; FOR=60 says how many seconds each'
 	@echo 'make conformance  Tempest, with a real Keystone and a real Ceph'
@@ -25,6 +26,13 @@ run:
 
 test:
 	@scripts/test
+
+faults:
+	@scripts/need test
+	cargo test --test suite --no-run
+	@PUMICE_FAULTS_FOR=$(or $(FOR),600) PUMICE_FAULTS_SEED=$(or $(SEED),1) \
+		PUMICE_FAULTS_CLUSTER='$(CURDIR)/target/services/ceph' \
+		scripts/with-services cargo test --test suite faults::a_long_round -- --ignored --nocapture
 
 bench:
 	@scripts/need test

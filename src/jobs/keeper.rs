@@ -133,8 +133,8 @@ impl Keeper {
             self.allow(run, taken);
         }
         for run in lost {
-            // It may also have ended in this very moment.
-            if self.locked().contains_key(&run.id) {
+            // It may also have ended in this very moment, and is told once.
+            if !run.progress.is_forbidden() && self.locked().contains_key(&run.id) {
                 tracing::warn!(job.id = %run.id, job.kind = %run.kind, "the lease of a job was lost");
             }
             run.progress.forbid();

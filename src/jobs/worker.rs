@@ -61,7 +61,7 @@ impl Worker {
         // Those that were started together need not look together.
         let mut pauses = Pauses::new(self.options.poll, &self.keeper);
         while !stop.is_cancelled() {
-            let claimed = match self.claim(&tasks).await {
+            let claimed = match self.claim(&stop, &tasks).await {
                 Ok(claimed) => claimed,
                 Err(error) => {
                     tracing::warn!(error = %chain(&error), "the queue cannot be read");
@@ -98,8 +98,13 @@ impl Worker {
     }
 
     /// Starts as many jobs as there are free slots; answers how many.
-    async fn claim(self: &Arc<Self>, tasks: &TaskTracker) -> db::Result<usize> {
-        let Ok(first) = self.slots.clone().acquire_owned().await else { return Ok(0) };
+    async fn claim(self: &Arc<Self>, stop: &CancellationToken, tasks: &TaskTracker) -> db::Result<usize> {
+        let first = tokio::select! {
+            slot = self.slots.clone().acquire_owned() => slot,
+            // All may be taken for hours: then it is time to hand over, and not to wait.
+            () = stop.cancelled() => return Ok(0),
+        };
+        let Ok(first) = first else { return Ok(0) };
         let mut slots = vec![first];
         while slots.len() < 32 {
             match self.slots.clone().try_acquire_owned() {

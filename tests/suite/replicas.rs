@@ -182,7 +182,7 @@ async fn do_no_harm_after_a_pause_beyond_their_lease() {
     assert_image(&other, &id, bytes).await;
     paused.resume();
     let lost = tokio::time::timeout(PATIENCE, async {
-        while !other.whole_log().contains("the lease of a job was lost") {
+        while !other.whole_log().contains("another worker goes on with this job") {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });

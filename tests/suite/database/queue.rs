@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use pumice::db::Database;
 use pumice::jobs::{self, Origin, Task};
 use pumice::model::{Gib, Ids, JobId, ProjectId, RandomIds, World};
 use uuid::Uuid;
 
-use super::{DatabaseKind, Share, add, id, volume, volume_type};
+use super::{DatabaseKind, Options, Share, add, id, volume, volume_type};
 
 on_both!(
     projects_take_turns,
@@ -120,4 +121,30 @@ async fn what_is_handed_over_is_claimed_at_once(database: Database) {
     let mut repository = database.read().await.unwrap();
     assert!(repository.holds_job(&job.id, again.fence).await.unwrap());
     assert!(!repository.holds_job(&job.id, job.fence).await.unwrap());
+}
+
+/// As the version before the columns `ordinal` and `place` did, which may run beside this one while processes are
+/// replaced one by one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_older_version_enqueues_is_claimed_first() {
+    let (url, _keep) = DatabaseKind::Postgres.url().await;
+    let options = Options { url: url.clone(), max_connections: 2, timeout: Duration::from_secs(60) };
+    let database = Database::open(&options).await.unwrap();
+    database.migrate().await.unwrap();
+    let world = World::real();
+    super::enqueue(&database, &world, Task::DeleteVolume { volume_id: id(1) }).await;
+    let older = sqlx::PgPool::connect(&url).await.unwrap();
+    sqlx::query(
+        "INSERT INTO jobs (id, kind, resource_type, resource_id, source_id, project_id, request_id, payload, state, \
+         bytes_done, bytes_total, attempts, run_at, lease_owner, lease_until, fence, cancel, created_at, started_at, \
+         updated_at) VALUES ('older', 'extend_volume', 'volume', $1, NULL, NULL, NULL, '{}', 'queued', 0, 0, 0, 1, \
+         NULL, NULL, 0, FALSE, 1, NULL, 1)",
+    )
+    .bind(id(1).to_string())
+    .execute(&older)
+    .await
+    .unwrap();
+    assert_eq!(super::claim_all(&database, &world).await, ["extend_volume"]);
+    assert_eq!(super::claim_all(&database, &world).await, ["delete_volume"]);
+    older.close().await;
 }

@@ -54,6 +54,16 @@ impl Place {
         Self { folder, store, pools, options: Vec::new(), users, database_url, _database: keep }
     }
 
+    /// Without what `options` make of it.
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
+    /// The users of the cluster that it is run as.
+    pub fn users(&self) -> &Users {
+        self.users.as_ref().unwrap()
+    }
+
     pub fn directory(&self) -> PathBuf {
         self.folder.path().join("store")
     }
@@ -227,6 +237,13 @@ impl Server {
 
     pub fn log(&self) -> String {
         tail(&self.log)
+    }
+
+    /// What it holds in memory, in KiB.
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// As a power cut would.

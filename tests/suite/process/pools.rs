@@ -74,6 +74,30 @@ impl Users {
     }
 }
 
+/// Keys that were taken away, to be given back.
+pub struct Keys(Vec<String>);
+
+impl Users {
+    /// The cluster knows them no more.
+    pub fn revoke(&self) -> Keys {
+        let take = |user: &String| {
+            let entity = format!("client.{user}");
+            let key = run("ceph", &["auth", "export", &entity]);
+            run("ceph", &["auth", "rm", &entity]);
+            key
+        };
+        Keys([&self.images, &self.volumes].map(take).into())
+    }
+
+    pub fn restore(&self, keys: &Keys) {
+        let file = self.conf.with_extension("given-back");
+        for key in &keys.0 {
+            std::fs::write(&file, key).unwrap();
+            run("ceph", &["auth", "import", "-i", &file.display().to_string()]);
+        }
+    }
+}
+
 impl Drop for Users {
     fn drop(&mut self) {
         for user in [&self.images, &self.volumes] {
@@ -97,6 +121,14 @@ impl Drop for Pools {
 /// The most a pool may hold, in bytes; 0 is no limit. The cluster notices a pool that holds more after a while.
 pub fn limit(pool: &str, bytes: u64) {
     run("ceph", &["osd", "pool", "set-quota", pool, "max_bytes", &bytes.to_string()]);
+}
+
+/// Has the OSD load its placement groups anew. A client that is killed in the very moment in which it opens an image
+/// leaves a watcher that the OSD (16.2) wrote down and does not know, and so never forgets: the image counts as in use.
+/// On more than one OSD `ceph pg repeer` does it.
+pub fn repeer(pool: &str) {
+    run("ceph", &["osd", "pool", "set", pool, "size", "2"]);
+    run("ceph", &["osd", "pool", "set", pool, "size", "1", "--yes-i-really-mean-it"]);
 }
 
 /// The names of all RADOS objects in a pool.

@@ -47,8 +47,8 @@ async fn all_formats_hold_what_was_put_in() {
     }
     let all = std::iter::once(0..SIZE).collect::<Vec<_>>();
     for (qemus, can_be_checked) in WRITTEN {
-        let disks: [(&str, &[u8], &[Range<u64>]); 3] =
-            [("some", &some, &SOME), ("all", &noise, &all), ("nothing", &vec![0; SIZE as usize], &[])];
+        let nothing = vec![0; SIZE as usize];
+        let disks = [("some", &some, &SOME[..]), ("all", &noise, &all[..]), ("nothing", &nothing, &[])];
         for (what, disk, extents) in disks {
             let name = &format!("{qemus}-{what}");
             scene.write(name, qemus, disk, extents).await;

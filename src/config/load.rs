@@ -11,6 +11,9 @@ use super::{Config, ConfigError, Faults};
 
 const PREFIX: &str = "PUMICE_";
 
+/// Sections of which there may be several, each with a name of its own.
+const NAMED: [&str; 1] = ["image_stores"];
+
 impl Config {
     /// Reads the file, if there is one, and the environment of this process.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
@@ -101,6 +104,13 @@ fn from_variables(variables: impl IntoIterator<Item = (String, String)>, faults:
             continue;
         }
         let (section, option) = (section.to_ascii_lowercase(), option.to_ascii_lowercase());
+        // Such a section's own name stands in between.
+        let (name, option) = match option.split_once("__") {
+            Some((name, option)) if NAMED.contains(&section.as_str()) => {
+                (Some(name.to_owned()), option.to_owned())
+            }
+            _ => (None, option),
+        };
         let value = if is_text(&section, &option) {
             Value::from(text)
         } else if let Ok(number) = text.parse::<i64>() {
@@ -113,12 +123,24 @@ fn from_variables(variables: impl IntoIterator<Item = (String, String)>, faults:
             faults.add(format!("{section}.{option}: {variable} must be a number, or true or false"));
             continue;
         };
-        let entry = sections.entry(section).or_insert_with(|| Value::from(Dict::new()));
-        if let Value::Dict(_, options) = entry {
-            options.insert(option, value);
-        }
+        let path: Vec<String> = [Some(section), name, Some(option)].into_iter().flatten().collect();
+        insert(&mut sections, &path, value);
     }
     sections
+}
+
+/// What is no section where one should be is refused later.
+fn insert(place: &mut Dict, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [option] => drop(place.insert(option.clone(), value)),
+        [section, rest @ ..] => {
+            let inner = place.entry(section.clone()).or_insert_with(|| Value::from(Dict::new()));
+            if let Value::Dict(_, inner) = inner {
+                insert(inner, rest, value);
+            }
+        }
+    }
 }
 
 /// A list or a table, written as in a file: `["a", "b"]`, `{a = "b"}`.
@@ -133,7 +155,7 @@ fn several(text: &str) -> Option<Value> {
 fn is_text(section: &str, option: &str) -> bool {
     let known = Config::sections()
         .into_iter()
-        .find(|s| s.name == section)
+        .find(|s| s.name.split('.').next() == Some(section))
         .and_then(|s| s.options.into_iter().find(|o| o.name == option || o.former_name == Some(option)));
     known.and_then(|o| o.default).is_none_or(|default| default.starts_with('"'))
 }

@@ -14,7 +14,7 @@ pub use crate::model::Cause;
 pub use faults::{Fault, Faults, Moment, NoFaults};
 pub use keeper::{Keeper, KeptLease};
 pub use run::Run;
-pub use task::{ImportSource, Origin, Task, VolumeSource};
+pub use task::{Import, ImportSource, NewLocation, Origin, Task, VolumeSource};
 pub use worker::{Options, Worker};
 pub use workflow::{StepError, Workflow, chain};
 

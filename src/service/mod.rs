@@ -104,7 +104,7 @@ impl Service {
             web::Options {
                 answer_timeout: config.images.upload_idle_timeout.into(),
                 whole_timeout: config.images.web_download_timeout.into(),
-                resumptions: 5,
+                resumptions: config.images.http_retries,
                 pause: Duration::from_secs(1),
             },
         );

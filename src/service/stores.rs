@@ -1,6 +1,6 @@
 //! The stores that the configuration names.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,7 +12,7 @@ use anyhow::Context;
 use crate::block::directory::Directory;
 use crate::block::rbd::{self, RbdOptions};
 use crate::block::{BlockStore, BlockingPool, Stores};
-use crate::config::{self, Config, DatabaseKind, StoreKind};
+use crate::config::{self, Config, DatabaseKind, ImageStore, ImageStoreKind, StoreKind};
 
 /// Makes the folders for embedded storage, and the file of the database, so that a first start needs nothing.
 pub(super) fn make_folders(config: &Config) -> anyhow::Result<()> {
@@ -37,6 +37,8 @@ pub(super) fn make_folders(config: &Config) -> anyhow::Result<()> {
     if config.volumes.store == StoreKind::Directory {
         folders.push(config.volumes.directory.clone());
     }
+    let more = config.image_stores.0.values().filter(|store| store.store == ImageStoreKind::Directory);
+    folders.extend(more.map(|store| store.directory.clone()));
     for folder in folders {
         fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
@@ -57,9 +59,22 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Stores> {
         StoreKind::Directory => {
             directory(&mut directories, &config.volumes.directory, &config.volumes.rbd_pool, &threads)?
         }
-        StoreKind::Rbd => rbd::open(volumes_options(config), threads).map(as_store)?,
+        StoreKind::Rbd => rbd::open(volumes_options(config), threads.clone()).map(as_store)?,
     };
-    Ok(Stores { images, volumes })
+    let mut more_images = BTreeMap::new();
+    for (id, store) in &config.image_stores.0 {
+        let opened = match store.store {
+            ImageStoreKind::Directory => {
+                directory(&mut directories, &store.directory, &store.rbd_store_pool, &threads)?
+            }
+            ImageStoreKind::Rbd => {
+                rbd::open(more_images_options(config, store), threads.clone()).map(as_store)?
+            }
+            ImageStoreKind::Http => continue,
+        };
+        more_images.insert(id.clone(), opened);
+    }
+    Ok(Stores { images, more_images, volumes })
 }
 
 fn as_store(store: rbd::RbdStore) -> Arc<dyn BlockStore> {
@@ -99,6 +114,18 @@ fn images_options(config: &Config) -> RbdOptions {
         connect_timeout: images.rados_connect_timeout,
         operation_timeout: images.call_timeout().as_secs(),
         ..shared_options(config, &images.rbd_store_pool)
+    }
+}
+
+/// What such a store has no options for is as `[images]` says.
+fn more_images_options(config: &Config, store: &ImageStore) -> RbdOptions {
+    RbdOptions {
+        conf: store.rbd_store_ceph_conf.clone(),
+        user: store.rbd_store_user.clone(),
+        pool: store.rbd_store_pool.clone(),
+        connect_timeout: store.rados_connect_timeout,
+        operation_timeout: store.call_timeout().as_secs(),
+        ..images_options(config)
     }
 }
 

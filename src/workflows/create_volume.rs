@@ -417,11 +417,8 @@ impl FromImage {
                 let image = run.database.read().await?.image(&self.image).await?;
                 let image = image.ok_or_else(|| StepError::fatal("The image is not there any more."))?;
                 let size = image.size.and_then(|size| u64::try_from(size).ok());
-                let text = match image.location {
-                    Some(location) => location,
-                    // The job that was to make the snapshot came first, but failed.
-                    None => seal_image::seal(&self.target.context, &self.image, run).await?,
-                };
+                let fsid = self.target.context.stores.volumes.fsid().await?;
+                let text = seal_image::source(&self.target.context, &image, &fsid, run).await?;
                 let location = names::parse_location(&text).ok_or_else(|| {
                     StepError::fatal("The image has no bytes in a store that is configured.")
                 })?;
@@ -431,7 +428,7 @@ impl FromImage {
                         image: location.image.to_owned(),
                         snapshot: location.snapshot.to_owned(),
                     },
-                    clones: self.target.context.stores.volumes.fsid().await? == location.fsid,
+                    clones: fsid == location.fsid,
                     size,
                 })
             })

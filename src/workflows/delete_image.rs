@@ -1,33 +1,71 @@
-//! An image's bytes and row go. Volumes that are clones of it decide how: with clone format 1 it cannot go before
-//! them and stays as it was; with format 2 its bytes wait in the trash for the last of them.
+//! An image's bytes and row go, or its bytes in one store. Volumes that are clones of it decide how: with clone format
+//! 1 it cannot go before them and stays as it was; with format 2 its bytes wait in the trash for the last of them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
 use super::{Context, lineage, names};
-use crate::block::{BlockImage, ErrorKind, Missing, OpenMode};
+use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode};
 use crate::db::{self, ImageChange, Leftover, Repository};
 use crate::jobs::{Cause, Run, StepError, Workflow};
 use crate::model::{ImageId, ImageStatus};
 
+/// What of an image goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    All,
+    /// Its bytes in this store; `None`: that of `[images]`.
+    In(Option<String>),
+}
+
 pub(super) struct DeleteImage {
     context: Context,
     id: ImageId,
-    is_kept: AtomicBool,
+    extent: Extent,
+    /// The pools in which clones need its bytes still.
+    kept: Mutex<Vec<String>>,
 }
 
 impl DeleteImage {
-    pub(super) fn new(context: Context, id: ImageId) -> Self {
-        Self { context, id, is_kept: AtomicBool::new(false) }
+    pub(super) fn new(context: Context, id: ImageId, extent: Extent) -> Self {
+        Self { context, id, extent, kept: Mutex::default() }
     }
 
+    /// Where there is something to remove. Of what never was active nobody knows where it lies.
+    async fn stores(&self, run: &Run) -> Result<Vec<Arc<dyn BlockStore>>, StepError> {
+        let of = |store: Option<&str>| self.context.images_in(store).cloned();
+        if let Extent::In(store) = &self.extent {
+            return Ok(vec![of(store.as_deref())?]);
+        }
+        let row = run.database.read().await?.image(&self.id).await?;
+        let locations = row.map(|row| row.locations).unwrap_or_default();
+        if locations.is_empty() {
+            return Ok(self.context.stores.all_images().map(|(_, store)| store.clone()).collect());
+        }
+        // A web server keeps what it has.
+        let ours = locations.iter().filter(|location| !location.is_on_the_web());
+        ours.map(|location| of(location.store.as_deref())).collect()
+    }
+
+    /// In no store before all of them have let go of it.
     async fn remove(&self, run: &Run) -> Result<(), StepError> {
-        remove_content(&self.context, &self.id, run).await
+        let stores = self.stores(run).await?;
+        let _lock = self.context.locks.lock(self.id.as_str()).await;
+        for store in &stores {
+            free(store, &self.id).await?;
+        }
+        for store in &stores {
+            remove_freed(store, &self.id, run).await?;
+        }
+        Ok(())
     }
 
     /// What arrived for it and never became its content.
     async fn unstage(&self, run: &Run) -> Result<(), StepError> {
+        if self.extent != Extent::All {
+            return Ok(());
+        }
         for name in [names::staged(&self.id), names::unpacked(&self.id)] {
             lineage::take_away(&self.context.stores.images, &name, run).await?;
         }
@@ -35,27 +73,41 @@ impl DeleteImage {
     }
 
     /// Also after a crash, when the step before finds nothing: the trash tells.
-    async fn purge(&self) -> Result<(), StepError> {
-        let pool = self.context.stores.images.pool();
-        let rest = lineage::reap(&self.context, pool, self.id.as_str()).await?;
-        self.is_kept.store(rest == lineage::Rest::Needed, Ordering::Relaxed);
+    async fn purge(&self, run: &Run) -> Result<(), StepError> {
+        for store in self.stores(run).await? {
+            if lineage::reap(&self.context, store.pool(), self.id.as_str()).await? == lineage::Rest::Needed {
+                self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(store.pool().to_owned());
+            }
+        }
         Ok(())
     }
 }
 
-/// The image's bytes, with their snapshot.
-pub(super) async fn remove_content(context: &Context, id: &ImageId, run: &Run) -> Result<(), StepError> {
-    let store = &context.stores.images;
-    let name = id.as_str();
-    let _lock = context.locks.lock(name).await;
-    let Some(image) = store.open(name, OpenMode::ReadWrite).await.or_missing()? else {
-        // What cannot be opened may be there in part: a process died while it was made.
-        store.remove(name, &run.progress).await.or_missing()?;
+/// The image's bytes in a store, with their snapshot.
+pub(super) async fn remove_content(
+    context: &Context,
+    store: &Arc<dyn BlockStore>,
+    id: &ImageId,
+    run: &Run,
+) -> Result<(), StepError> {
+    let _lock = context.locks.lock(id.as_str()).await;
+    free(store, id).await?;
+    remove_freed(store, id, run).await
+}
+
+/// Drops the snapshots.
+async fn free(store: &Arc<dyn BlockStore>, id: &ImageId) -> Result<(), StepError> {
+    let Some(image) = store.open(id.as_str(), OpenMode::ReadWrite).await.or_missing()? else {
         return Ok(());
     };
     let freed = drop_snapshots(&*image).await;
     image.close().await?;
-    freed?;
+    freed
+}
+
+/// What cannot be opened may be there in part: a process died while it was made.
+async fn remove_freed(store: &Arc<dyn BlockStore>, id: &ImageId, run: &Run) -> Result<(), StepError> {
+    let name = id.as_str();
     match store.remove(name, &run.progress).await.or_missing() {
         // With clone format 2 the snapshot lives on, unseen, while clones need it.
         Err(error) if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren) => {
@@ -96,7 +148,7 @@ impl Workflow for DeleteImage {
         match step {
             "remove" => self.remove(run).await,
             "unstage" => self.unstage(run).await,
-            _ => self.purge().await,
+            _ => self.purge(run).await,
         }
     }
 
@@ -106,29 +158,33 @@ impl Workflow for DeleteImage {
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
-        if self.is_kept.load(Ordering::Relaxed) {
-            let pool = self.context.stores.images.pool().to_owned();
+        let kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        for pool in kept {
             repository.add_leftover(&Leftover { pool, name: self.id.to_string() }, run.now()).await?;
         }
-        repository.remove_image(&self.id).await?;
-        Ok(())
+        match &self.extent {
+            Extent::All => repository.remove_image(&self.id).await.map(drop),
+            Extent::In(store) => repository.remove_location(&self.id, store.as_deref()).await,
+        }
     }
 
     async fn fail(&self, repository: &mut Repository, run: &Run, cause: Cause) -> db::Result<()> {
         let Some(row) = repository.image(&self.id).await? else { return Ok(()) };
+        // Snapshots may be gone: the first volume made from it makes them anew.
+        if !cause.is_refusal() || row.locations.len() > 1 {
+            repository.forget_snapshots(&self.id).await?;
+        }
+        if let Extent::In(store) = &self.extent {
+            return repository.ready_location(&self.id, store.as_deref(), true).await.map(drop);
+        }
         let back = match row.previous_status {
             Some(status @ (ImageStatus::Active | ImageStatus::Deactivated)) => status,
             Some(status @ ImageStatus::Uploading) if repository.staged(&self.id).await?.is_some() => status,
             // It had no bytes worth keeping.
             _ => return repository.remove_image(&self.id).await.map(drop),
         };
-        repository
-            .change_image(&self.id, ImageStatus::Deleted, back, &ImageChange::default(), run.now())
-            .await?;
-        if !cause.is_refusal() {
-            // Its snapshot may be gone: the first volume made from it makes that anew.
-            repository.set_image_location(&self.id, None).await?;
-        }
+        let change = ImageChange::default();
+        repository.change_image(&self.id, ImageStatus::Deleted, back, &change, run.now()).await?;
         Ok(())
     }
 }

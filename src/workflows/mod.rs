@@ -4,6 +4,7 @@
 //! ran. Names on the pools are those of the Glance RBD store and the Cinder RBD driver (see [`names`]), so that
 //! their pools can be taken over and given back.
 
+mod add_location;
 mod create_snapshot;
 mod create_volume;
 mod delete_image;
@@ -88,23 +89,40 @@ impl Context {
             Task::DeleteSnapshot { snapshot_id, volume_id } => {
                 Box::new(delete_snapshot::DeleteSnapshot::new(context, snapshot_id, volume_id))
             }
-            Task::UploadImage { image_id } => {
-                Box::new(upload_image::InterruptedUpload::new(context, image_id, Arrival::Upload))
+            Task::UploadImage { image_id, store } => {
+                let arrival = Arrival::Upload { store };
+                Box::new(upload_image::InterruptedUpload::new(context, image_id, arrival))
             }
             Task::StageImage { image_id } => {
                 Box::new(upload_image::InterruptedUpload::new(context, image_id, Arrival::Stage))
             }
-            Task::ImportImage { image_id, source, inject } => {
-                Box::new(import_image::ImportImage::new(context, image_id, source, inject))
+            Task::ImportImage { image_id, import } => {
+                Box::new(import_image::ImportImage::new(context, image_id, import))
+            }
+            Task::AddLocation { image_id, location } => {
+                Box::new(add_location::AddLocation::new(context, image_id, location))
             }
             Task::SealImage { image_id } => Box::new(seal_image::SealImage::new(context, image_id)),
-            Task::DeleteImage { image_id } => Box::new(delete_image::DeleteImage::new(context, image_id)),
+            Task::DeleteImage { image_id } => {
+                Box::new(delete_image::DeleteImage::new(context, image_id, delete_image::Extent::All))
+            }
+            Task::DeleteFromStore { image_id, store } => {
+                let extent = delete_image::Extent::In(store);
+                Box::new(delete_image::DeleteImage::new(context, image_id, extent))
+            }
         }
+    }
+
+    /// The place for images with this id; `None` is the first one's.
+    fn images_in(&self, id: Option<&str>) -> Result<&Arc<dyn BlockStore>, StepError> {
+        let store = self.stores.images_in(id);
+        store.ok_or_else(|| StepError::fatal("The image lies in a store that is not configured."))
     }
 
     /// The store that is this pool, if it is one of ours.
     fn store_of(&self, pool: &str) -> Option<&Arc<dyn BlockStore>> {
-        [&self.stores.volumes, &self.stores.images].into_iter().find(|store| store.pool() == pool)
+        let images = self.stores.all_images().map(|(_, store)| store);
+        std::iter::once(&self.stores.volumes).chain(images).find(|store| store.pool() == pool)
     }
 }
 

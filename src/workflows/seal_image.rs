@@ -1,4 +1,4 @@
-//! An image gets the snapshot that volumes are cloned from.
+//! An image gets the snapshot that volumes are cloned from, in each store that has it.
 //!
 //! A job of its own, after the upload: its client need not wait for the monitor, which answers a snapshot only with
 //! its next proposal.
@@ -6,22 +6,56 @@
 use async_trait::async_trait;
 
 use super::{Context, lineage, names};
-use crate::db::{self, Repository};
+use crate::db::{self, Image, Repository};
 use crate::jobs::{Cause, Run, StepError, Workflow};
 use crate::model::ImageId;
 
-/// Makes the snapshot, unless it is there, and writes down the location, which is what it answers.
-pub(super) async fn seal(context: &Context, id: &ImageId, run: &Run) -> Result<String, StepError> {
-    let store = &context.stores.images;
+/// Makes the snapshot in a store, unless it is there, and writes down the location, which is what it answers.
+pub(super) async fn seal(
+    context: &Context,
+    id: &ImageId,
+    store: Option<&str>,
+    run: &Run,
+) -> Result<String, StepError> {
+    let kept = context.images_in(store)?;
     {
         let _lock = context.locks.lock(id.as_str()).await;
-        lineage::take_snapshot(store, id.as_str(), names::IMAGE_SNAPSHOT).await?;
+        lineage::take_snapshot(kept, id.as_str(), names::IMAGE_SNAPSHOT).await?;
     }
-    let location = names::location(&store.fsid().await?, store.pool(), id.as_str());
+    let location = names::location(&kept.fsid().await?, kept.pool(), id.as_str());
     let mut repository = run.transaction().await?;
-    repository.set_image_location(id, Some(&location)).await?;
+    repository.set_location(id, store, Some(&location)).await?;
     repository.commit().await?;
     Ok(location)
+}
+
+/// Likewise in all stores that have the bytes.
+pub(super) async fn seal_all(context: &Context, id: &ImageId, run: &Run) -> Result<(), StepError> {
+    let Some(image) = run.database.read().await?.image(id).await? else { return Ok(()) };
+    for place in image.places().filter(|place| place.url.is_none()) {
+        seal(context, id, place.store.as_deref(), run).await?;
+    }
+    Ok(())
+}
+
+/// What a volume is cloned from, or copied: a place in this cluster, if there is one.
+pub(super) async fn source(
+    context: &Context,
+    image: &Image,
+    fsid: &str,
+    run: &Run,
+) -> Result<String, StepError> {
+    let urls = || image.places().filter_map(|place| place.url.as_deref());
+    let is_near = |url: &&str| names::parse_location(url).is_some_and(|location| location.fsid == fsid);
+    let is_ours = |url: &&str| names::parse_location(url).is_some();
+    if let Some(url) = urls().find(is_near).or_else(|| urls().find(is_ours)) {
+        return Ok(url.to_owned());
+    }
+    // The job that was to make the snapshot came first, but failed.
+    match image.places().find(|place| place.url.is_none()) {
+        Some(place) => seal(context, &image.id, place.store.as_deref(), run).await,
+        None => Err(StepError::fatal("The image has no bytes in a store that is configured.")),
+    }
 }
 
 pub(super) struct SealImage {
@@ -42,7 +76,7 @@ impl Workflow for SealImage {
     }
 
     async fn run(&self, _: &'static str, run: &Run) -> Result<(), StepError> {
-        seal(&self.context, &self.id, run).await.map(drop)
+        seal_all(&self.context, &self.id, run).await
     }
 
     /// A snapshot that is there does no harm: it goes with the image.

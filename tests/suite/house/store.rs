@@ -1,5 +1,6 @@
 //! Stores for tests: a folder of the test's own, or two pools of the real cluster, which all tests share.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,8 +34,9 @@ impl StoreKind {
             StoreKind::Directory => {
                 let folder = tempfile::tempdir().unwrap();
                 let root = Directory::open(folder.path(), BlockingPool::default()).unwrap();
+                let volumes: Arc<dyn BlockStore> = root.pool("volumes").unwrap();
                 let stores =
-                    Stores { images: root.pool("images").unwrap(), volumes: root.pool("volumes").unwrap() };
+                    Stores { images: root.pool("images").unwrap(), more_images: second(&volumes), volumes };
                 (stores, Some(folder))
             }
             StoreKind::RbdV1 => (on_ceph(CloneFormat::V1), None),
@@ -43,10 +45,16 @@ impl StoreKind {
     }
 }
 
+/// Images may be beside volumes: their names differ.
+fn second(volumes: &Arc<dyn BlockStore>) -> BTreeMap<String, Arc<dyn BlockStore>> {
+    BTreeMap::from([("second".to_owned(), volumes.clone())])
+}
+
 fn on_ceph(clone_format: CloneFormat) -> Stores {
     let pool = |name: &str| -> Arc<dyn BlockStore> {
         let options = RbdOptions { conf: Some(ceph_conf()), clone_format, ..RbdOptions::new(name) };
         Arc::new(rbd::open(options, BlockingPool::default()).unwrap())
     };
-    Stores { images: pool("images"), volumes: pool("volumes") }
+    let volumes = pool("volumes");
+    Stores { images: pool("images"), more_images: second(&volumes), volumes }
 }

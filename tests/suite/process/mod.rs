@@ -2,6 +2,7 @@
 
 pub mod pools;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -146,7 +147,11 @@ impl Place {
         let format = match self.store {
             StoreKind::Directory => {
                 let root = Directory::open(self.directory(), BlockingPool::default()).unwrap();
-                return Stores { images: root.pool(images).unwrap(), volumes: root.pool(volumes).unwrap() };
+                return Stores {
+                    images: root.pool(images).unwrap(),
+                    more_images: BTreeMap::new(),
+                    volumes: root.pool(volumes).unwrap(),
+                };
             }
             StoreKind::RbdV1 => rbd::CloneFormat::V1,
             StoreKind::RbdV2 => rbd::CloneFormat::V2,
@@ -156,7 +161,7 @@ impl Place {
                 RbdOptions { conf: Some(ceph_conf()), clone_format: format, ..RbdOptions::new(name) };
             std::sync::Arc::new(rbd::open(options, BlockingPool::default()).unwrap())
         };
-        Stores { images: pool(images), volumes: pool(volumes) }
+        Stores { images: pool(images), more_images: BTreeMap::new(), volumes: pool(volumes) }
     }
 
     async fn database(&self) -> Database {

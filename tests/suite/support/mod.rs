@@ -10,8 +10,8 @@ use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use futures::Stream;
 use http_body_util::BodyExt;
 use pumice::block::directory::Directory;
-use pumice::block::{BlockingPool, Stores};
-use pumice::config::{Config, DatabaseUrl, IdentityMode};
+use pumice::block::{BlockStore, BlockingPool, Stores};
+use pumice::config::{Config, DatabaseUrl, IdentityMode, ImageStoreKind};
 use pumice::http::App;
 use pumice::jobs::NoFaults;
 use pumice::model::{Clock, Ids, Timestamp, World};
@@ -95,6 +95,15 @@ impl Site {
         let directory = Directory::open(folder.path().join("store"), BlockingPool::new(2, 1, 1, 2)).unwrap();
         let stores = stores.unwrap_or_else(|| Stores {
             images: directory.pool(&config.images.rbd_store_pool).unwrap(),
+            more_images: config
+                .image_stores
+                .0
+                .iter()
+                .filter(|(_, store)| store.store == ImageStoreKind::Directory)
+                .map(|(id, store)| -> (String, Arc<dyn BlockStore>) {
+                    (id.clone(), directory.pool(&store.rbd_store_pool).unwrap())
+                })
+                .collect(),
             volumes: directory.pool(&config.volumes.rbd_pool).unwrap(),
         });
         let clock = Arc::new(StepClock(AtomicI64::new(1_795_348_046_970_525)));

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use pumice::config::Config;
 use pumice::jobs::{Fault, Faults, ImportSource, Moment, NoFaults, Run, VolumeSource};
 
-use super::imports::{packed, serve};
+use super::imports::{copy_to_second, packed, serve};
 use super::{on_every_store, pattern};
 use crate::house::{DatabaseKind, House, StoreKind};
 
@@ -39,6 +39,10 @@ enum Ask {
     ImportStaged,
     ImportPacked,
     ImportFromWeb,
+    ImportTwice,
+    CopyImage,
+    AddLocation,
+    DeleteFromStore,
     DeleteStagedImage,
     DeleteImage,
     DeleteImageWithClone,
@@ -72,6 +76,10 @@ const CASES: &[Case] = &[
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportStaged },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportPacked },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportFromWeb },
+    Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportTwice },
+    Case { kind: "import_image", steps: IMPORT, ask: Ask::CopyImage },
+    Case { kind: "add_location", steps: &["hash"], ask: Ask::AddLocation },
+    Case { kind: "delete_from_store", steps: &["remove", "unstage", "purge"], ask: Ask::DeleteFromStore },
     Case { kind: "delete_image", steps: &["remove", "unstage", "purge"], ask: Ask::DeleteStagedImage },
     Case { kind: "delete_image", steps: &["remove", "unstage", "purge"], ask: Ask::DeleteImage },
     Case { kind: "delete_image", steps: &["remove", "unstage", "purge"], ask: Ask::DeleteImageWithClone },
@@ -240,6 +248,30 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
             let image = house.queued_image().await;
             plan.arm();
             house.import(&image, ImportSource::Web { uri }).await;
+        }
+        Ask::ImportTwice => {
+            let image = house.stage(pattern(3_000_000, 12)).await;
+            plan.arm();
+            house.import_twice(&image, ImportSource::Staged, true).await;
+        }
+        Ask::CopyImage => {
+            let image = house.upload(pattern(3_000_000, 13)).await;
+            house.settle().await;
+            plan.arm();
+            house.import_to(&image, copy_to_second()).await;
+        }
+        Ask::AddLocation => {
+            let url = serve(pattern(100_000, 15)).await;
+            let image = house.queued_image().await;
+            plan.arm();
+            house.add_location(&image, url).await;
+        }
+        Ask::DeleteFromStore => {
+            let image = house.upload(pattern(3_000_000, 14)).await;
+            house.import_to(&image, copy_to_second()).await;
+            house.settle().await;
+            plan.arm();
+            house.delete_from_store(&image, None).await;
         }
         Ask::DeleteStagedImage => {
             let image = house.stage(pattern(3_000_000, 11)).await;

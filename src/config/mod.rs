@@ -9,6 +9,7 @@ mod database;
 mod faults;
 mod identity;
 mod image_import;
+mod image_stores;
 mod images;
 mod import_filtering;
 mod jobs;
@@ -31,6 +32,7 @@ pub use database::Database;
 pub use faults::{ConfigError, Faults};
 pub use identity::Identity;
 pub use image_import::{ImageImport, InjectMetadata};
+pub use image_stores::{ImageStore, ImageStores};
 pub use images::Images;
 pub use import_filtering::ImportFiltering;
 pub use jobs::Jobs;
@@ -42,8 +44,8 @@ pub use quotas::Quotas;
 pub use reference::reference;
 pub use section::{OptionReference, SectionReference};
 pub use values::{
-    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, LogFormat, Seconds, Secret,
-    StoreKind,
+    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, ImageStoreKind, LogFormat,
+    Seconds, Secret, StoreKind,
 };
 pub use volumes::Volumes;
 
@@ -69,6 +71,7 @@ macro_rules! configuration {
                 $(self.$section.check(&mut faults);)+
                 self.identity.check_listeners(&self.api, &mut faults);
                 self.backends.check_beside(self.volumes.backend_name(), &mut faults);
+                self.image_stores.check_beside(&self.images, &mut faults);
                 self.keystone_authtoken.check_for(self.identity.mode, &mut faults);
                 faults
             }
@@ -93,6 +96,7 @@ configuration! {
     api: Api,
     database: Database,
     images: Images,
+    image_stores: ImageStores,
     import_filtering_opts: ImportFiltering,
     image_import_opts: ImageImport,
     inject_metadata_properties: InjectMetadata,

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::config::Config;
 use crate::db::{Image, Repository};
 use crate::http::images;
 use crate::image_api::fault::{Fault, Result};
 use crate::image_api::request::Call;
+use crate::image_api::stores;
 use crate::model::{ImageId, ImageStatus};
 
 /// The order of the fields is Glance's.
@@ -49,10 +51,21 @@ pub struct ImageView {
     itself: String,
     file: String,
     schema: &'static str,
+    /// Ids of the stores that have the bytes, with commas between them; where there are several stores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stores: Option<String>,
 }
 
 impl ImageView {
-    pub fn new(image: Image, show_direct_url: bool) -> Self {
+    pub fn new(image: Image, config: &Config) -> Self {
+        let places = stores::places(config, &image);
+        // Glance leaves a location whose bytes were refused with the image.
+        let left = image.locations.iter().filter(|_| image.status == ImageStatus::Queued);
+        let ids: Vec<&str> =
+            places.iter().copied().chain(left).map(|place| stores::id_of(config, place)).collect();
+        let stores = (stores::are_shown(config) && !ids.is_empty()).then(|| ids.join(","));
+        let url = places.iter().find_map(|place| place.url.clone());
+        let direct_url = url.filter(|_| config.images.show_image_direct_url);
         let itself = format!("/v2/images/{}", image.id);
         Self {
             properties: image.properties.0,
@@ -74,11 +87,12 @@ impl ImageView {
             id: image.id,
             created_at: image.created_at.to_seconds(),
             updated_at: image.updated_at.to_seconds(),
-            direct_url: image.location.filter(|_| show_direct_url),
+            direct_url,
             tags: image.tags.0.into_keys().collect(),
             file: format!("{itself}/file"),
             itself,
             schema: "/v2/schemas/image",
+            stores,
         }
     }
 }

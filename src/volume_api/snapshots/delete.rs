@@ -67,7 +67,7 @@ fn task(snapshot: &Snapshot) -> Task {
 
 async fn has_job(repository: &mut Repository, snapshot: &Snapshot) -> Result<bool, Fault> {
     let open = JobFilter {
-        kind: Some(task(snapshot).kind().to_owned()),
+        kind: Some(vec![task(snapshot).kind().to_owned()]),
         resource_id: Some(snapshot.id.to_string()),
         state: Some(vec![JobState::Queued, JobState::Running]),
         ..JobFilter::default()

@@ -47,7 +47,7 @@ fn image(number: u128, visibility: &str) -> Image {
         min_ram: 0,
         properties: Json(BTreeMap::new()),
         tags: Json(BTreeMap::new()),
-        location: None,
+        locations: Vec::new(),
         created_at: Timestamp(number as i64),
         updated_at: Timestamp(number as i64),
     }

@@ -40,6 +40,8 @@ pub struct SnapshotFilter {
     pub name: Option<String>,
     pub status: Option<Vec<String>>,
     pub volume_id: Option<String>,
+    /// Of their volume.
+    pub availability_zone: Option<String>,
     /// Column (`size`, `created_at`, `updated_at`), comparison, value.
     pub numbers: Vec<(&'static str, Operator, i64)>,
     pub metadata: Vec<(String, String)>,
@@ -57,6 +59,11 @@ impl SnapshotFilter {
         conditions.text("name", &self.name);
         conditions.one_of("status", &self.status);
         conditions.text("volume_id", &self.volume_id);
+        if let Some(zone) = &self.availability_zone {
+            let zone = conditions.bind(Value::Text(zone.clone()));
+            conditions
+                .push(format!("volume_id IN (SELECT id FROM volumes WHERE availability_zone = {zone})"));
+        }
         for (column, operator, number) in &self.numbers {
             conditions.compare(column, *operator, Value::Integer(*number));
         }

@@ -18,8 +18,8 @@ pub use task::{Destination, Import, ImportSource, NewLocation, Origin, Task, Vol
 pub use worker::{Options, Worker};
 pub use workflow::{StepError, Workflow, chain};
 
-use crate::db::{self, Repository};
-use crate::model::{JobId, World};
+use crate::db::{self, JobFilter, Page, Repository};
+use crate::model::{JobId, JobState, World};
 
 /// Puts a task into the queue, in the caller's transaction.
 pub async fn enqueue(
@@ -32,4 +32,16 @@ pub async fn enqueue(
     let job = task.into_job(id.clone(), origin).map_err(db::DbError::from)?;
     repository.enqueue(&job, world.now()).await?;
     Ok(id)
+}
+
+/// Whether such a job on the same resource waits or runs already.
+pub async fn is_open(repository: &mut Repository, task: &Task) -> db::Result<bool> {
+    let open = JobFilter {
+        kind: Some(vec![task.kind().to_owned()]),
+        resource_id: Some(task.resource().id),
+        state: Some(vec![JobState::Queued, JobState::Running]),
+        ..JobFilter::default()
+    };
+    let first = Page { limit: Some(1), ..Page::default() };
+    Ok(!repository.jobs(&open, &first).await?.is_empty())
 }

@@ -183,7 +183,7 @@ impl Task {
         }
     }
 
-    fn resource(&self) -> Resource {
+    pub(super) fn resource(&self) -> Resource {
         let (kind, id) = match self {
             Task::CreateVolume { volume_id, .. }
             | Task::DeleteVolume { volume_id }

@@ -242,8 +242,10 @@ impl Worker {
                 }
                 Fault::None => {}
             }
-            if let Err(failure) = workflow.undo(step, run).await {
-                return Ok(Err(failure));
+            match workflow.undo(step, run).await {
+                Err(failure) if failure.cause == Cause::Gone => {}
+                Err(failure) => return Ok(Err(failure)),
+                Ok(()) => {}
             }
         }
         Ok(Ok(()))

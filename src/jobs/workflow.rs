@@ -38,6 +38,11 @@ impl StepError {
         }
     }
 
+    /// The row of what the job is about, or lies in, is not there any more.
+    pub fn gone(what: &str) -> Self {
+        Self::new(Cause::Gone, format!("The {what} is not there any more."), "")
+    }
+
     pub fn cancelled() -> Self {
         Self::new(Cause::Cancelled, "It was cancelled.", "")
     }

@@ -367,6 +367,8 @@ statuses! {
         /// Something else needs it: the resource goes back to what it was.
         InUse = "in_use",
         Cancelled = "cancelled",
+        /// What it was about is not there any more: nothing is left to do, or to undo.
+        Gone = "gone",
         /// The lease went to another worker, which goes on with the job: nothing may be written any more.
         LeaseLost = "lease_lost",
         Fatal = "fatal",

@@ -44,7 +44,7 @@ impl Target {
         self.row
             .get_or_try_init(|| async {
                 let row = run.database.read().await?.volume(&self.id).await?;
-                row.ok_or_else(|| StepError::fatal("The volume is not there any more."))
+                row.ok_or_else(|| StepError::gone("volume"))
             })
             .await
     }
@@ -179,6 +179,12 @@ impl Target {
         lineage::clear(self.store(run).await?, &self.name(), run).await
     }
 
+    /// Where no place was found for it, that is what its user is told.
+    fn complaint(&self, otherwise: Event) -> Option<Event> {
+        let has_no_place = self.row.get().is_some_and(|row| row.host.is_none());
+        Some(if has_no_place { Event::new(Action::ScheduleVolume, Detail::NoBackend) } else { otherwise })
+    }
+
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
         // It may have been reserved while it was filled.
         repository.volume_to_change(&self.id).await?;
@@ -262,7 +268,7 @@ impl Workflow for Empty {
     }
 
     fn complaint(&self, _: Cause) -> Option<Event> {
-        Some(Event::new(Action::CreateVolume, Detail::StoreCreate))
+        self.target.complaint(Event::new(Action::CreateVolume, Detail::StoreCreate))
     }
 }
 
@@ -342,7 +348,7 @@ impl Workflow for FromSnapshot {
     }
 
     fn complaint(&self, _: Cause) -> Option<Event> {
-        Some(Event::new(Action::CreateVolume, Detail::StoreCreate))
+        self.target.complaint(Event::new(Action::CreateVolume, Detail::StoreCreate))
     }
 }
 
@@ -435,7 +441,7 @@ impl Workflow for FromVolume {
     }
 
     fn complaint(&self, _: Cause) -> Option<Event> {
-        Some(Event::new(Action::CreateVolume, Detail::StoreCreate))
+        self.target.complaint(Event::new(Action::CreateVolume, Detail::StoreCreate))
     }
 }
 
@@ -505,6 +511,6 @@ impl Workflow for FromImage {
     }
 
     fn complaint(&self, _: Cause) -> Option<Event> {
-        Some(Event::new(Action::CopyImageToVolume, Detail::Unknown))
+        self.target.complaint(Event::new(Action::CopyImageToVolume, Detail::Unknown))
     }
 }

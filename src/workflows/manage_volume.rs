@@ -41,7 +41,7 @@ impl ManageVolume {
     /// It may have become another size, or another image, since the request looked at it.
     async fn check(&self, run: &Run) -> Result<(), StepError> {
         let row = run.database.read().await?.volume(&self.id).await?;
-        let row = row.ok_or_else(|| StepError::fatal("The volume is not there any more."))?;
+        let row = row.ok_or_else(|| StepError::gone("volume"))?;
         if self.size(run).await? == row.size.bytes() {
             Ok(())
         } else {

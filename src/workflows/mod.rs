@@ -192,7 +192,7 @@ impl Context {
     /// Likewise, of a volume of which only the id is known.
     async fn backend_of(&self, volume: &VolumeId, run: &Run) -> Result<&Backend, StepError> {
         let row = run.database.read().await?.volume(volume).await?;
-        self.backend(&row.ok_or_else(|| StepError::fatal("The volume is not there any more."))?)
+        self.backend(&row.ok_or_else(|| StepError::gone("volume"))?)
     }
 
     async fn store_of(&self, volume: &VolumeId, run: &Run) -> Result<&Arc<dyn BlockStore>, StepError> {

@@ -51,7 +51,7 @@ impl MoveVolume {
 
     async fn row(&self, run: &Run) -> Result<Volume, StepError> {
         let row = run.database.read().await?.volume(&self.id).await?;
-        row.ok_or_else(|| StepError::fatal("The volume is not there any more."))
+        row.ok_or_else(|| StepError::gone("volume"))
     }
 
     /// It is what it should become: an earlier run came as far as that.

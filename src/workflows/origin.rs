@@ -43,7 +43,7 @@ impl Origin {
         self.location
             .get_or_try_init(|| async {
                 let image = run.database.read().await?.image(&self.image).await?;
-                let image = image.ok_or_else(|| StepError::fatal("The image is not there any more."))?;
+                let image = image.ok_or_else(|| StepError::gone("image"))?;
                 let size = image.size.and_then(|size| u64::try_from(size).ok());
                 let format = image.disk_format.as_deref().and_then(formats::readable);
                 let text = seal_image::source(context, &image, volumes, run).await?;

@@ -391,11 +391,15 @@ fn every_example_loads() {
     }
     assert_eq!(
         seen,
-        ["backends.toml", "ceph.toml", "directory.toml", "postgresql.toml"].map(String::from).into()
+        ["backends.toml", "ceph.toml", "directory.toml", "image_stores.toml", "postgresql.toml"]
+            .map(String::from)
+            .into()
     );
 
     let ceph = Config::load_with(Some(&root().join("examples/ceph.toml")), []).unwrap();
     assert_eq!((ceph.images.store, ceph.volumes.store), (StoreKind::Rbd, StoreKind::Rbd));
+    let stores = Config::load_with(Some(&root().join("examples/image_stores.toml")), []).unwrap();
+    assert_eq!(stores.store_weights()[&Some("archive".to_owned())], -1);
     let postgresql = Config::load_with(Some(&root().join("examples/postgresql.toml")), []).unwrap();
     assert_eq!(postgresql.database.url.kind(), DatabaseKind::Postgres);
 }

@@ -51,17 +51,18 @@ pub async fn delete_from_store(
             "It's not allowed to remove image data from store if image status is not 'active'".to_owned(),
         ));
     }
-    // Also where an earlier request failed, but not where an import brings it just now.
     let is_there = |place: &Location| place.store.as_deref() == store.row;
+    // What an earlier request that failed left is removed, but not what an import brings just now.
     let is_on_its_way = import::on_its_way_to(&image).any(|id| id == store.id);
-    if is_on_its_way || !image.locations.iter().any(is_there) {
-        return Err(Fault::NotFound(format!("Image {id} is not stored in store {store_id}.")));
-    }
-    if image.places().all(is_there) {
+    let is_left = !is_on_its_way && image.locations.iter().any(|place| !place.ready && is_there(place));
+    if !is_left && image.places().count() == 1 {
         return Err(Fault::Forbidden(
             "Cannot delete image data from the only store containing it. Consider deleting the image instead."
                 .to_owned(),
         ));
+    }
+    if !is_left && !image.places().any(is_there) {
+        return Err(Fault::NotFound(format!("Image {id} is not stored in store {store_id}.")));
     }
     repository.ready_location(&image.id, store.row, false).await?;
     let task = Task::DeleteFromStore { image_id: image.id.clone(), store: store.to_row() };

@@ -8,11 +8,11 @@ use super::super::fault::{Fault, empty, empty_json};
 use super::super::placement;
 use super::super::request::Call;
 use super::{find_to_change, target};
-use crate::db::{JobFilter, Page, Repository, Snapshot};
+use crate::db::{Repository, Snapshot};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};
-use crate::model::{JobState, SnapshotStatus};
+use crate::model::SnapshotStatus;
 
 #[utoipa::path(
     delete, path = "/v3/snapshots/{snapshot_id}", tag = "snapshots", operation_id = "delete_snapshot",
@@ -53,7 +53,7 @@ pub async fn force_delete(app: &App, call: &Call, id: &str) -> Result<Response, 
     call.check(rules::DELETE_SNAPSHOT, &target(&snapshot))?;
     if snapshot.status != SnapshotStatus::Deleting {
         mark_deleting(&mut repository, app, call, &snapshot, true).await?;
-    } else if !has_job(&mut repository, &snapshot).await? {
+    } else if !jobs::is_open(&mut repository, &task(&snapshot)).await? {
         // Its status was set by hand.
         enqueue(&mut repository, app, call, &snapshot).await?;
     }
@@ -63,16 +63,6 @@ pub async fn force_delete(app: &App, call: &Call, id: &str) -> Result<Response, 
 
 fn task(snapshot: &Snapshot) -> Task {
     Task::DeleteSnapshot { snapshot_id: snapshot.id.clone(), volume_id: snapshot.volume_id.clone() }
-}
-
-async fn has_job(repository: &mut Repository, snapshot: &Snapshot) -> Result<bool, Fault> {
-    let open = JobFilter {
-        kind: Some(vec![task(snapshot).kind().to_owned()]),
-        resource_id: Some(snapshot.id.to_string()),
-        state: Some(vec![JobState::Queued, JobState::Running]),
-        ..JobFilter::default()
-    };
-    Ok(!repository.jobs(&open, &Page::default()).await?.is_empty())
 }
 
 async fn enqueue(

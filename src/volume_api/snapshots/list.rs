@@ -53,7 +53,7 @@ async fn search(app: &App, call: &Call, collection: &str, depth: Depth) -> Resul
     let most = app.config.volumes.osapi_max_limit;
     let paging = Paging::parse(&call.query, most, |key| column(key, call.version))?;
     let with_count = wants_count(call)?;
-    let filter = filter(app, call)?;
+    let filter = filter(call)?;
     call.check_own(rules::GET_ALL_SNAPSHOTS)?;
     let mut repository = app.database.read().await?;
     if let Some(marker) = &paging.marker {
@@ -99,7 +99,7 @@ fn text_column(key: &str) -> Option<&'static str> {
     })
 }
 
-fn filter(app: &App, call: &Call) -> Result<SnapshotFilter, Fault> {
+fn filter(call: &Call) -> Result<SnapshotFilter, Fault> {
     let mut filter = SnapshotFilter::default();
     if !(call.guard.is_admin() && flag(&call.query, "all_tenants")?) {
         filter.project_id = Some(call.context.project_id.to_string());
@@ -126,8 +126,10 @@ fn filter(app: &App, call: &Call) -> Result<SnapshotFilter, Fault> {
             // Before its version nobody looks at it.
             "metadata" if call.version < Microversion::SNAPSHOT_METADATA_FILTER => true,
             "metadata" => pairs(value).map(|pairs| filter.metadata.extend(pairs)).is_some(),
-            // Of their volumes, which are all in the one there is.
-            "availability_zone" => value == app.config.volumes.storage_availability_zone,
+            "availability_zone" => {
+                filter.availability_zone = Some(value.to_owned());
+                true
+            }
             "consumes_quota" | "use_quota" if call.version < Microversion::CONSUMES_QUOTA => true,
             "consumes_quota" | "use_quota" => flag(&call.query, key)?,
             "project_id" => match &filter.project_id {

@@ -69,7 +69,9 @@ async fn remove(
     how: How,
 ) -> Result<(), Fault> {
     call.check(rules::DELETE, &target(&volume))?;
-    if how.force && volume.status == VolumeStatus::Deleting {
+    let task = Task::DeleteVolume { volume_id: volume.id.clone() };
+    let is_deleting = how.force && volume.status == VolumeStatus::Deleting;
+    if is_deleting && jobs::is_open(&mut repository, &task).await? {
         return Ok(());
     }
     placement::check_not_frozen(&mut repository, app, volume.host.as_deref()).await?;
@@ -81,19 +83,17 @@ async fn remove(
     if is_attached(&mut repository, &volume).await? {
         return Err(refused(how.force));
     }
-    mark(&mut repository, app, call, volume, how).await?;
+    // Otherwise its status was set by hand.
+    if !is_deleting {
+        mark(&mut repository, app, &volume, how).await?;
+    }
+    jobs::enqueue(&mut repository, &app.world, task, &call.context.origin()).await?;
     repository.commit().await?;
     Ok(())
 }
 
 /// To `deleting`; a job under way is told to stop.
-async fn mark(
-    repository: &mut Repository,
-    app: &App,
-    call: &Call,
-    volume: Volume,
-    how: How,
-) -> Result<(), Fault> {
+async fn mark(repository: &mut Repository, app: &App, volume: &Volume, how: How) -> Result<(), Fault> {
     use VolumeStatus::*;
     let now = app.world.now();
     let is_ready = match volume.status {
@@ -113,8 +113,6 @@ async fn mark(
     if !volume.status.is_settled() {
         repository.cancel_jobs(volume.id.as_str(), now).await?;
     }
-    let task = Task::DeleteVolume { volume_id: volume.id };
-    jobs::enqueue(repository, &app.world, task, &call.context.origin()).await?;
     Ok(())
 }
 

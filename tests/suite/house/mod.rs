@@ -12,8 +12,7 @@ use pumice::block::{BlockStore, OpenMode, Progress, Stores};
 use pumice::config::{Config, IdentityMode};
 use pumice::db::{
     Attachment, Database, Image, ImageChange, JobFilter, Location, Page, Repository, Snapshot,
-    SnapshotFilter, Volume,
-    VolumeChange, VolumeFilter,
+    SnapshotFilter, Volume, VolumeChange, VolumeFilter,
 };
 use pumice::jobs::{self, Faults, Import, ImportSource, NewLocation, NoFaults, Origin, Task, VolumeSource};
 use pumice::model::{

@@ -267,6 +267,25 @@ async fn an_image_is_in_several_stores(store: StoreKind) {
     house.stop().await;
 }
 
+/// Where the first store is elsewhere, a volume is a clone of the image in the store beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_is_cloned_from_the_store_beside_it() {
+    let mut house = house(StoreKind::Apart).await;
+    let bytes = pattern(2_500_000, 8);
+    let image = house.upload(bytes.clone()).await;
+    house.import_to(&image, copy_to_second()).await;
+    house.settle().await;
+    let volume = house.volume(VolumeSource::Image { image_id: image.clone() }, 1).await;
+    let store = &house.stores.volumes.first().store;
+    let clone = store.open(&format!("volume-{volume}"), OpenMode::ReadOnly).await.unwrap();
+    let parent = clone.parent().await.unwrap().unwrap();
+    clone.close().await.unwrap();
+    assert_eq!((parent.path.pool.as_str(), parent.path.image.as_str()), ("volumes", image.as_str()));
+    assert!(house.read(&volume, 0, bytes.len() as u64).await == bytes);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 /// As [`assert_has`], but for what the image tells of its import.
 async fn assert_has_but_told(house: &House, id: &ImageId, bytes: &[u8]) {
     let image = house.stores.images.open(id.as_str(), OpenMode::ReadOnly).await.unwrap();

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pumice::config::Config;
-use pumice::db::{Message, MessageFilter, Page};
-use pumice::jobs::{self, Fault, Faults, Moment, Origin, Run, Task, VolumeSource};
-use pumice::model::{Gib, ImageId, ProjectId, SnapshotId, VolumeId};
+use pumice::db::{Message, MessageFilter, Page, Volume};
+use pumice::jobs::{self, Destination, Fault, Faults, Moment, Origin, Run, Task, VolumeSource};
+use pumice::model::{Gib, ImageId, JobState, ProjectId, SnapshotId, VolumeId, VolumeStatus};
 
 use crate::house::{DatabaseKind, House, StoreKind};
 
@@ -97,4 +97,58 @@ async fn each_failure_says_what_failed() {
         }
         house.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_without_a_place_was_not_scheduled() {
+    let mut house = House::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    let placed = house.volume(VolumeSource::Empty, 1).await;
+    let mut repository = house.database.begin().await.unwrap();
+    let row = repository.volume(&placed).await.unwrap().unwrap();
+    let volume = Volume {
+        id: VolumeId::from(house.world.ids.random()),
+        status: VolumeStatus::Creating,
+        host: None,
+        ..row
+    };
+    repository.add_volume(&volume).await.unwrap();
+    let task = Task::CreateVolume { volume_id: volume.id.clone(), source: VolumeSource::Empty };
+    let origin = Origin { project_id: Some(ProjectId("p".into())), request_id: None };
+    jobs::enqueue(&mut repository, &house.world, task, &origin).await.unwrap();
+    repository.commit().await.unwrap();
+    house.settle().await;
+    assert_eq!(house.volume_status(&volume.id).await, Some(VolumeStatus::Error));
+    let found = messages(&house).await;
+    let shown: Vec<_> = found.iter().map(|message| message.event_id.as_str()).collect();
+    assert_eq!(shown, ["VOLUME_VOLUME_001_003"]);
+    house.stop().await;
+}
+
+/// Of no use to anybody, and not to be tried for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_ends_whose_volume_is_gone() {
+    let mut house = House::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    let (volume_id, snapshot_id) =
+        (house.volume(VolumeSource::Empty, 1).await, SnapshotId::from(uuid::Uuid::nil()));
+    assert!(house.delete_volume(&volume_id).await);
+    house.settle().await;
+    let place = Destination::Place { host: "pumice@directory#volumes".into(), zone: "nova".into() };
+    let tasks = [
+        Task::CreateVolume { volume_id: volume_id.clone(), source: VolumeSource::Empty },
+        Task::ExtendVolume { volume_id: volume_id.clone(), new_size: Gib::new(2).unwrap() },
+        Task::CreateSnapshot { snapshot_id: snapshot_id.clone(), volume_id: volume_id.clone() },
+        Task::DeleteSnapshot { snapshot_id, volume_id: volume_id.clone() },
+        Task::ManageVolume { volume_id: volume_id.clone(), source: "disk".into() },
+        Task::MigrateVolume { volume_id, from: "pumice@directory#volumes".into(), to: place },
+    ];
+    for task in tasks {
+        let mut repository = house.database.begin().await.unwrap();
+        let id = jobs::enqueue(&mut repository, &house.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+        house.settle().await;
+        let job = house.database.read().await.unwrap().job(&id).await.unwrap().unwrap();
+        assert_eq!(job.state, JobState::Failed, "{job:?}");
+        assert_eq!(job.error.as_deref(), Some("The volume is not there any more."));
+    }
+    house.stop().await;
 }

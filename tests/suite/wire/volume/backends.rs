@@ -77,6 +77,15 @@ async fn zones_are_those_of_the_backends() {
     let far = site.new_volume(json!({"size": 1, "availability_zone": "moon"})).await;
     assert_eq!(site.host_of(&far).await.as_deref(), Some(FAR));
     assert_eq!(far["availability_zone"], "moon");
+    site.move_volume(&id_of(&far), &[VolumeStatus::Available]).await;
+    let near = site.available_volume(json!({"size": 1})).await;
+    let snapshots = [site.new_snapshot_id(&near).await, site.new_snapshot_id(&id_of(&far)).await];
+    for (zone, expected) in [("nova", &snapshots[..1]), ("moon", &snapshots[1..]), ("mars", &[])] {
+        let path = format!("/v3/snapshots?availability_zone={zone}");
+        let found = site.get(&path).await.expect(200).json();
+        let found: Vec<String> = found["snapshots"].as_array().unwrap().iter().map(id_of).collect();
+        assert_eq!(found, expected, "{zone}");
+    }
     let elsewhere = json!({"volume": {"size": 1, "availability_zone": "mars"}});
     refused(site.post("/v3/volumes", elsewhere).await, 400, "Availability zone 'mars' is invalid.");
 }

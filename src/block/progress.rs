@@ -2,16 +2,32 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Shared between the caller, who watches and may cancel, and the call, which reports. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Arc<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     done: AtomicU64,
     total: AtomicU64,
     cancelled: AtomicBool,
+    begun: Instant,
+    /// Microseconds after `begun` until which it may go on at all.
+    allowed: AtomicU64,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            cancelled: AtomicBool::new(false),
+            begun: Instant::now(),
+            allowed: AtomicU64::new(u64::MAX),
+        }
+    }
 }
 
 impl Progress {
@@ -44,6 +60,47 @@ impl Progress {
     }
 
     pub fn is_cancelled(&self) -> bool {
-        self.0.cancelled.load(Ordering::Relaxed)
+        self.0.cancelled.load(Ordering::Relaxed) || self.is_forbidden()
+    }
+
+    /// It may go on until this moment, by the clock of this machine, and longer only when it is told so again. A
+    /// process that was stopped for a while finds the moment past before it touches anything.
+    pub fn allow_until(&self, moment: Instant) {
+        let allowed = moment.saturating_duration_since(self.0.begun).as_micros();
+        // What was forbidden stays so.
+        let later = |old: u64| (old != 0).then_some(u64::try_from(allowed).unwrap_or(u64::MAX).max(1));
+        let _ = self.0.allowed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+    }
+
+    /// Somebody else may be at it now.
+    pub fn forbid(&self) {
+        self.0.allowed.store(0, Ordering::Relaxed);
+    }
+
+    pub fn is_forbidden(&self) -> bool {
+        match self.0.allowed.load(Ordering::Relaxed) {
+            u64::MAX => false,
+            allowed => self.0.begun.elapsed() >= Duration::from_micros(allowed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_goes_on_past_the_moment_it_was_allowed_until() {
+        let progress = Progress::new();
+        assert!(progress.advance(1));
+        progress.allow_until(Instant::now() + Duration::from_secs(3_600));
+        assert!(progress.advance(1));
+        progress.allow_until(Instant::now());
+        assert!(!progress.advance(1) && progress.is_forbidden());
+        progress.allow_until(Instant::now() + Duration::from_secs(3_600));
+        assert!(progress.advance(1));
+        progress.forbid();
+        progress.allow_until(Instant::now() + Duration::from_secs(3_600));
+        assert!(!progress.advance(1) && progress.is_forbidden());
     }
 }

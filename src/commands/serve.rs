@@ -8,25 +8,42 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::identity::policy::Policies;
 use crate::service::{Listeners, Service};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 
+/// For blocking calls: more than all stores together may use, each of which has a bound of its own.
+const THREADS: usize = 8_192;
+
 /// Run the service until it is told to stop
 #[derive(Debug, Args)]
-pub struct Arguments {}
+pub struct Arguments {
+    /// What this process does; `replica.role` unless given
+    #[arg(long)]
+    role: Option<Role>,
+}
 
-pub fn run(_: Arguments, file: Option<&Path>) -> anyhow::Result<()> {
-    let config = Config::load(file)?;
+pub fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<()> {
+    let config = arguments.applied_to(Config::load(file)?)?;
     logs::init(&config.log)?;
     let metrics = Metrics::install()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(THREADS).build()?;
     let outcome = runtime.block_on(serve(config, metrics));
     // A storage call that hangs must not keep the process: its job goes on at the next start.
     runtime.shutdown_background();
     outcome
+}
+
+impl Arguments {
+    fn applied_to(self, mut config: Config) -> anyhow::Result<Config> {
+        if let Some(role) = self.role {
+            config.replica.role = role;
+        }
+        Ok(config.checked()?)
+    }
 }
 
 async fn serve(mut config: Config, metrics: Metrics) -> anyhow::Result<()> {
@@ -35,10 +52,10 @@ async fn serve(mut config: Config, metrics: Metrics) -> anyhow::Result<()> {
     let listeners = Listeners::bind(&config).await?;
     // The port may be the system's choice.
     config.api.listen = listeners.address()?;
-    let identity = config.identity.mode;
+    let (role, identity) = (config.replica.role, config.identity.mode);
     let service = Service::open(config).await?;
     read_policies_on_hangup(service.app.policies.clone())?;
-    for (what, url) in listeners.urls(identity)? {
+    for (what, url) in listeners.urls(role, identity)? {
         println!("{what:<22} {url}");
     }
     println!("Stop it with Ctrl-C, or SIGTERM to process {}.", std::process::id());

@@ -28,6 +28,10 @@ section! {
         pub volume_public_endpoint: Option<String> = None, "URL";
         /// Connections open at once; more wait to be accepted.
         pub max_connections: u32 = 1024, "connections";
+        /// Requests being answered at once, image data excepted. More are refused at once, with 503 and `Retry-After`.
+        pub max_requests: u32 = 512, "requests";
+        /// Uploads and downloads of image data at once. More are refused likewise. Each upload may hold some 64 MiB.
+        pub max_transfers: u32 = 64, "requests";
         /// Request line and headers of one request together.
         pub max_header_bytes: u32 = 65_536, "bytes";
         /// Body of one request to the Image API, image data excepted.
@@ -74,6 +78,11 @@ impl Api {
             }
         }
         faults.require(self.max_connections > 0, "api.max_connections", "must be at least 1", 0);
+        for (option, count) in
+            [("api.max_requests", self.max_requests), ("api.max_transfers", self.max_transfers)]
+        {
+            faults.require((1..=1_000_000).contains(&count), option, "must be from 1 to 1000000", count);
+        }
         // More than the server's buffer it would not read.
         let fits = (8_192..=524_288).contains(&self.max_header_bytes);
         faults.require(fits, "api.max_header_bytes", "must be from 8192 to 524288", self.max_header_bytes);

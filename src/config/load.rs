@@ -43,20 +43,19 @@ impl Config {
         if !faults.is_empty() {
             return Err(ConfigError::Refused(faults));
         }
-        let faults = match config {
-            Ok(config) => {
-                let faults = config.check();
-                if faults.is_empty() {
-                    return Ok(config);
-                }
-                faults
-            }
+        match config {
+            Ok(config) => config.checked(),
             Err(errors) => {
                 errors.into_iter().for_each(|error| faults.add(described(&error)));
-                faults
+                Err(ConfigError::Refused(faults))
             }
-        };
-        Err(ConfigError::Refused(faults))
+        }
+    }
+
+    /// Itself, if nothing is wrong with it.
+    pub fn checked(self) -> Result<Self, ConfigError> {
+        let faults = self.check();
+        if faults.is_empty() { Ok(self) } else { Err(ConfigError::Refused(faults)) }
     }
 }
 

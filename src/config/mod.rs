@@ -20,6 +20,7 @@ mod log;
 mod policy;
 mod quotas;
 mod reference;
+mod replica;
 mod section;
 mod values;
 mod volumes;
@@ -42,9 +43,10 @@ pub use log::Log;
 pub use policy::Policy;
 pub use quotas::Quotas;
 pub use reference::reference;
+pub use replica::Replica;
 pub use section::{OptionReference, SectionReference};
 pub use values::{
-    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, ImageStoreKind, LogFormat,
+    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, ImageStoreKind, LogFormat, Role,
     Seconds, Secret, StoreKind,
 };
 pub use volumes::Volumes;
@@ -69,6 +71,7 @@ macro_rules! configuration {
             fn check(&self) -> Faults {
                 let mut faults = Faults::default();
                 $(self.$section.check(&mut faults);)+
+                self.replica.check_on(&self.database, &mut faults);
                 self.identity.check_listeners(&self.api, &mut faults);
                 self.backends.check_beside(self.volumes.backend_name(), &mut faults);
                 self.image_stores.check_beside(&self.images, &mut faults);
@@ -103,6 +106,7 @@ configuration! {
     volumes: Volumes,
     backends: Backends,
     jobs: Jobs,
+    replica: Replica,
     limits: Limits,
     quotas: Quotas,
     log: Log,

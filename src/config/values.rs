@@ -121,6 +121,28 @@ pub enum IdentityMode {
     None,
 }
 
+/// What a process does, where several share one database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Everything.
+    All,
+    /// It serves the APIs, and leaves jobs to others.
+    Api,
+    /// It works on jobs, and serves health and figures alone.
+    Worker,
+}
+
+impl Role {
+    pub fn serves(self) -> bool {
+        self != Role::Worker
+    }
+
+    pub fn works(self) -> bool {
+        self != Role::Api
+    }
+}
+
 /// What nobody but its receiver may read: only [`Self::expose`] gives it away.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]

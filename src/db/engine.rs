@@ -9,13 +9,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::durable::Durable;
 use super::error::{DbError, Result};
+
+/// What processes on one PostgreSQL tell each other on: there is work, or a job is asked to stop.
+const BELL: &str = "pumice_jobs";
+
+/// How long PostgreSQL may take for one statement. A network that swallows packets must not hold who waits for ever.
+const STATEMENT: Duration = Duration::from_secs(20);
+
+/// How long a listener that lost its connection waits before it tries again; the queue is polled meanwhile.
+const LISTENER_PAUSE: Duration = Duration::from_secs(2);
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
@@ -35,10 +45,22 @@ enum Pools {
     Postgres(PgPool),
 }
 
+/// How many jobs may be open at once; more or less, for those who enqueue at the same time do not see each other.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueBounds {
+    pub in_all: i64,
+    pub of_project: i64,
+}
+
+impl QueueBounds {
+    const NONE: Self = Self { in_all: i64::MAX, of_project: i64::MAX };
+}
+
 /// The database, shared by all; cheap to clone.
 #[derive(Clone)]
 pub struct Database {
     pools: Pools,
+    bounds: QueueBounds,
     /// Rung when a transaction that put work into the queue, or asked a job to stop, was committed.
     bell: Arc<Notify>,
 }
@@ -59,6 +81,7 @@ pub(crate) enum Connection<'a> {
 pub struct Repository {
     held: Held,
     bell: Arc<Notify>,
+    pub(super) bounds: QueueBounds,
     /// Whether the bell is rung at the commit.
     pub(super) rings: bool,
 }
@@ -79,7 +102,12 @@ impl Database {
         } else {
             return Err(DbError::Address("it begins with neither sqlite: nor postgres:".to_owned()));
         };
-        Ok(Self { pools, bell: Arc::new(Notify::new()) })
+        Ok(Self { pools, bounds: QueueBounds::NONE, bell: Arc::new(Notify::new()) })
+    }
+
+    /// Refuses jobs beyond these bounds; without it there are none.
+    pub fn bounded(self, bounds: QueueBounds) -> Self {
+        Self { bounds, ..self }
     }
 
     async fn open_sqlite(options: &Options) -> Result<Pools> {
@@ -130,9 +158,9 @@ impl Database {
             Pools::Sqlite { writer, durable, .. } => {
                 Held::SqliteWriting(writer.begin_with("BEGIN IMMEDIATE").await?, durable.clone())
             }
-            Pools::Postgres(pool) => Held::PostgresWriting(pool.begin().await?),
+            Pools::Postgres(pool) => Held::PostgresWriting(bounded(pool.begin()).await?),
         };
-        Ok(Repository { held, bell: self.bell.clone(), rings: false })
+        Ok(Repository { held, bell: self.bell.clone(), bounds: self.bounds, rings: false })
     }
 
     /// A connection to read with, each statement for itself. It must not write.
@@ -141,7 +169,40 @@ impl Database {
             Pools::Sqlite { readers, .. } => Held::SqliteReading(readers.acquire().await?),
             Pools::Postgres(pool) => Held::PostgresReading(pool.acquire().await?),
         };
-        Ok(Repository { held, bell: self.bell.clone(), rings: false })
+        Ok(Repository { held, bell: self.bell.clone(), bounds: self.bounds, rings: false })
+    }
+
+    /// Rings the bell when other processes commit work, until `stop`. Rings that are lost with a connection are made up
+    /// for by whoever polls.
+    pub async fn hear_others(&self, stop: CancellationToken) {
+        let Pools::Postgres(pool) = &self.pools else { return };
+        // A connection of its own: it is never given back.
+        let address = (*pool.connect_options()).clone();
+        let own = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+        let own = own.connect_lazy_with(address);
+        while !stop.is_cancelled() {
+            tokio::select! {
+                heard = self.hear(&own) => if let Err(error) = heard {
+                    tracing::warn!(%error, "other processes are not heard, the queue is polled");
+                },
+                () = stop.cancelled() => return,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LISTENER_PAUSE) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn hear(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+        let mut listener = PgListener::connect_with(pool).await?;
+        listener.listen(BELL).await?;
+        // What was said before.
+        self.bell.notify_one();
+        while listener.try_recv().await?.is_some() {
+            self.bell.notify_one();
+        }
+        Ok(())
     }
 
     /// Waits for the bell. A ring while nobody waits is kept for the next who does.
@@ -239,7 +300,13 @@ impl Repository {
                 transaction.commit().await?;
                 durable.wait(earlier).await?;
             }
-            Held::PostgresWriting(transaction) => transaction.commit().await?,
+            Held::PostgresWriting(mut transaction) => {
+                if self.rings {
+                    let ring = sqlx::query("SELECT pg_notify($1, '')").bind(BELL);
+                    bounded(ring.execute(&mut *transaction)).await?;
+                }
+                bounded(transaction.commit()).await?;
+            }
             Held::SqliteReading(_) | Held::PostgresReading(_) => {}
         }
         if self.rings {
@@ -250,6 +317,14 @@ impl Repository {
 }
 
 use super::on;
+
+/// Gives up waiting for PostgreSQL after a while; the connection is not used again.
+pub(super) async fn bounded<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    match tokio::time::timeout(STATEMENT, work).await {
+        Ok(done) => done,
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+    }
+}
 
 /// The address may hold a password: only the parser's words, which do not repeat it, are kept.
 fn unusable(error: sqlx::Error) -> DbError {

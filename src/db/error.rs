@@ -13,6 +13,9 @@ pub enum DbError {
     /// The status table of `model` does not allow it: a bug of the caller, caught before the row.
     #[error("a {what} cannot go from {from} to {to}")]
     Transition { what: &'static str, from: &'static str, to: &'static str },
+    /// There is no room for another job; with the project, no room for one of its own.
+    #[error("the queue is full")]
+    QueueFull { of_project: bool },
     /// The worker's lease went to someone else: nothing was written.
     #[error("the job's lease was lost")]
     LeaseLost,

@@ -74,6 +74,15 @@ pub struct JobFilter {
     pub changed_after: Option<Timestamp>,
 }
 
+/// How many jobs a worker takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    /// That run at once in one place, with those that it works on already.
+    pub of_place: i64,
+    /// That it takes now.
+    pub in_all: i64,
+}
+
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobOutcome {
@@ -114,6 +123,23 @@ impl Repository {
         self.insert_job(job, JobState::Queued, None, now).await
     }
 
+    /// Fails with [`DbError::QueueFull`] when there is no room for another job of this project.
+    pub async fn check_queue(&mut self, project: Option<&ProjectId>) -> Result<()> {
+        let bounds = self.bounds;
+        // No further than the bound: what lies behind it is of no interest.
+        let sql = "SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE finished_at IS NULL LIMIT $1) AS found";
+        let open: i64 = on!(self, c => sqlx::query_scalar(sql).bind(bounds.in_all).fetch_one(c).await)?;
+        if open >= bounds.in_all {
+            return Err(DbError::QueueFull { of_project: false });
+        }
+        let Some(project) = project.filter(|_| open >= bounds.of_project) else { return Ok(()) };
+        let sql = "SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE finished_at IS NULL AND project_id = $1 LIMIT $2) \
+            AS found";
+        let own: i64 = on!(self, c =>
+            sqlx::query_scalar(sql).bind(project).bind(bounds.of_project).fetch_one(c).await)?;
+        if own >= bounds.of_project { Err(DbError::QueueFull { of_project: true }) } else { Ok(()) }
+    }
+
     /// Adds a job that the caller itself carries out, as if it had claimed it (its fence is 1).
     /// When the caller dies a worker claims it, to undo it.
     pub async fn enqueue_claimed(
@@ -133,10 +159,13 @@ impl Repository {
         lease: Option<(&str, Timestamp)>,
         now: Timestamp,
     ) -> Result<()> {
+        // Who enqueues after another saw what that one did, and so finds its job here.
         let sql = "INSERT INTO jobs (id, kind, resource_type, resource_id, source_id, project_id, request_id, \
             payload, state, bytes_done, bytes_total, attempts, run_at, lease_owner, lease_until, fence, cancel, \
-            created_at, started_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, $10, $11, $12, \
-            $13, $10, FALSE, $11, $14, $11)";
+            created_at, started_at, updated_at, ordinal, place) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, \
+            $10, $11, $12, $13, $10, FALSE, $11, $14, $11, (SELECT COALESCE(MAX(ordinal), 0) + 1 FROM jobs), \
+            CASE WHEN $10 = 0 THEN COALESCE((SELECT host FROM volumes WHERE id = $4), \
+            (SELECT host FROM volumes WHERE id = $5), '') END)";
         let claims = i64::from(lease.is_some());
         on!(self, c => sqlx::query(sql)
             .bind(&job.id)
@@ -157,29 +186,43 @@ impl Repository {
         Ok(())
     }
 
-    /// Claims up to `limit` jobs that may run now: due, with no earlier job on the same resource or its source,
-    /// and queued, or left behind by a worker whose lease ran out.
+    /// Claims jobs that may run now: due, with no earlier job on the same resource or its source, and queued, or left
+    /// behind by a worker whose lease ran out.
+    ///
+    /// Projects take turns: the project that has least running comes first, so that a thousand jobs of one keep
+    /// another's one waiting for no more than a seat. Places have seats of their own, so that a pool that is slow
+    /// keeps no other waiting.
     pub async fn claim_jobs(
         &mut self,
         owner: &str,
         lease_until: Timestamp,
-        limit: i64,
+        share: Share,
         now: Timestamp,
     ) -> Result<Vec<Job>> {
+        const WAITS: &str = "jobs.finished_at IS NULL AND jobs.run_at <= $1 \
+            AND (jobs.state = 'queued' OR (jobs.state = 'running' AND jobs.lease_until < $1))";
+        const EARLIER: &str = "SELECT 1 FROM jobs e WHERE e.finished_at IS NULL \
+            AND (e.ordinal, e.id) < (jobs.ordinal, jobs.id)";
         let sql = format!(
-            "SELECT id FROM jobs WHERE finished_at IS NULL AND run_at <= $1 \
-             AND (state = 'queued' OR (state = 'running' AND lease_until < $1)) \
-             AND NOT EXISTS (SELECT 1 FROM jobs e WHERE e.finished_at IS NULL AND e.id < jobs.id \
-                AND e.resource_id = jobs.resource_id) \
-             AND NOT EXISTS (SELECT 1 FROM jobs e WHERE e.finished_at IS NULL AND e.id < jobs.id \
-                AND e.source_id = jobs.resource_id) \
-             AND NOT EXISTS (SELECT 1 FROM jobs e WHERE e.finished_at IS NULL AND e.id < jobs.id \
-                AND e.resource_id = jobs.source_id) \
-             ORDER BY run_at, id LIMIT $2{}",
+            "WITH busy AS (SELECT project_id, place, lease_owner FROM jobs \
+                WHERE finished_at IS NULL AND state = 'running' AND lease_until >= $1), \
+             of_projects AS (SELECT project_id, COUNT(*) AS held FROM busy GROUP BY project_id), \
+             of_places AS (SELECT place, COUNT(*) AS held FROM busy WHERE lease_owner = $2 GROUP BY place), \
+             due AS (SELECT jobs.id, jobs.place, jobs.run_at, jobs.ordinal, COALESCE(of_projects.held, 0) \
+                + ROW_NUMBER() OVER (PARTITION BY jobs.project_id ORDER BY jobs.run_at, jobs.ordinal, jobs.id) AS turn \
+                FROM jobs LEFT JOIN of_projects ON of_projects.project_id = jobs.project_id WHERE {WAITS} \
+                AND NOT EXISTS ({EARLIER} AND e.resource_id = jobs.resource_id) \
+                AND NOT EXISTS ({EARLIER} AND e.source_id = jobs.resource_id) \
+                AND NOT EXISTS ({EARLIER} AND e.resource_id = jobs.source_id)), \
+             seated AS (SELECT due.id, due.turn, due.run_at, due.ordinal, COALESCE(of_places.held, 0) \
+                + ROW_NUMBER() OVER (PARTITION BY due.place ORDER BY due.turn, due.run_at, due.ordinal, due.id) AS seat \
+                FROM due LEFT JOIN of_places ON of_places.place = due.place) \
+             SELECT jobs.id FROM jobs JOIN seated ON seated.id = jobs.id WHERE seated.seat <= $3 AND {WAITS} \
+             ORDER BY seated.turn, seated.run_at, seated.ordinal, seated.id LIMIT $4{}",
             self.skip_locked()
         );
-        let ids: Vec<JobId> = on!(self, c =>
-            sqlx::query_scalar(AssertSqlSafe(sql)).bind(now).bind(limit).fetch_all(c).await)?;
+        let ids: Vec<JobId> = on!(self, c => sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(now).bind(owner).bind(share.of_place).bind(share.in_all).fetch_all(c).await)?;
         let mut jobs = Vec::with_capacity(ids.len());
         for id in ids {
             let sql = format!(
@@ -262,6 +305,24 @@ impl Repository {
         let sql = "UPDATE jobs SET state = 'queued', lease_owner = NULL, lease_until = NULL, run_at = $2, \
             error_detail = $3, updated_at = $4 WHERE id = $1";
         on!(self, c => sqlx::query(sql).bind(id).bind(run_at).bind(detail).bind(now).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Whether the job still runs under this fence.
+    pub async fn holds_job(&mut self, id: &JobId, fence: i64) -> Result<bool> {
+        let sql = "SELECT 1 FROM jobs WHERE id = $1 AND fence = $2 AND state = 'running'";
+        let found: Option<i32> = on!(self, c =>
+            sqlx::query_scalar(sql).bind(id).bind(fence).fetch_optional(c).await)?;
+        Ok(found.is_some())
+    }
+
+    /// Gives a job that the transaction holds back to the queue, for somebody else to go on with at once. Nothing went
+    /// wrong: it counts as no attempt.
+    pub async fn hand_over_job(&mut self, id: &JobId, now: Timestamp) -> Result<()> {
+        self.rings = true;
+        let sql = "UPDATE jobs SET state = 'queued', lease_owner = NULL, lease_until = NULL, run_at = $2, \
+            attempts = attempts - 1, updated_at = $2 WHERE id = $1";
+        on!(self, c => sqlx::query(sql).bind(id).bind(now).execute(c).await.map(drop))?;
         Ok(())
     }
 

@@ -30,7 +30,7 @@ mod volumes;
 
 pub use attachments::{Attachment, AttachmentFilter};
 pub use encryptions::Encryption;
-pub use engine::{Database, Options, Repository};
+pub use engine::{Database, Options, QueueBounds, Repository};
 pub use error::{DbError, Result};
 pub use filter::{Direction, Operator, Page, SortKey, Value};
 pub use identity::{
@@ -40,7 +40,7 @@ pub use identity::{
 pub use image_cache::CachedImage;
 pub use image_members::ImageMember;
 pub use images::{Image, ImageChange, ImageFilter, ImageNumber};
-pub use jobs::{Heartbeat, Job, JobFilter, JobOutcome, NewJob, Resource};
+pub use jobs::{Heartbeat, Job, JobFilter, JobOutcome, NewJob, Resource, Share};
 pub use leftovers::Leftover;
 pub use locations::Location;
 pub use messages::{Message, MessageFilter};
@@ -58,7 +58,9 @@ macro_rules! on {
     ($repository:expr, $connection:ident => $body:expr) => {
         match $repository.connection() {
             $crate::db::engine::Connection::Sqlite($connection) => $body,
-            $crate::db::engine::Connection::Postgres($connection) => $body,
+            $crate::db::engine::Connection::Postgres($connection) => {
+                $crate::db::engine::bounded(async { $body }).await
+            }
         }
     };
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::request::Parts;
 
-use super::host;
+use super::{Gates, host};
 use crate::block::Stores;
 use crate::config::{Config, IdentityMode};
 use crate::db::{Database, DbError};
@@ -32,6 +32,7 @@ pub struct App {
     pub web: Web,
     /// Keeps the leases of jobs that requests carry out themselves.
     pub keeper: Arc<Keeper>,
+    pub gates: Gates,
 }
 
 impl App {

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use crate::block::{BlockError, ErrorKind};
 use crate::db::DbError;
+use crate::http::RETRY_AFTER_SECONDS;
 
 pub type Result<T, E = Fault> = std::result::Result<T, E>;
 
@@ -43,6 +44,10 @@ pub enum Fault {
     },
     RangeNotSatisfiable(String),
     Internal(anyhow::Error),
+    /// The project has too many jobs under way.
+    TooManyJobs,
+    /// Everybody together has.
+    Busy,
     Unavailable {
         said: String,
         source: anyhow::Error,
@@ -111,6 +116,13 @@ impl Fault {
             Fault::RangeNotSatisfiable(said) => {
                 detailed(StatusCode::RANGE_NOT_SATISFIABLE, "The Range requested is not available.", said)
             }
+            Fault::TooManyJobs => plain(
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many jobs of the project are under way. Please try again later.",
+            ),
+            Fault::Busy => {
+                plain(StatusCode::SERVICE_UNAVAILABLE, "The service is busy. Please try again later.")
+            }
             Fault::Internal(_) => plain(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "The server has either erred or is incapable of performing the requested operation.",
@@ -125,6 +137,9 @@ impl Fault {
             Fault::MethodNotAllowed { allow, .. } => Some((header::ALLOW, Cow::Owned(allow.clone()))),
             Fault::UnsupportedMediaType { accept_patch: Some(types), .. } => {
                 Some((HeaderName::from_static("accept-patch"), Cow::Borrowed(types)))
+            }
+            Fault::TooManyJobs | Fault::Busy | Fault::Unavailable { .. } => {
+                Some((header::RETRY_AFTER, Cow::Borrowed(RETRY_AFTER_SECONDS)))
             }
             _ => None,
         }
@@ -155,6 +170,8 @@ impl IntoResponse for Fault {
 impl From<DbError> for Fault {
     fn from(error: DbError) -> Self {
         match error {
+            DbError::QueueFull { of_project: true } => Fault::TooManyJobs,
+            DbError::QueueFull { of_project: false } => Fault::Busy,
             DbError::Unavailable(_) => Fault::Unavailable {
                 said: "The database did not answer. Please try again later.".to_owned(),
                 source: error.into(),

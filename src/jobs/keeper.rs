@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -63,8 +63,10 @@ impl Keeper {
         self.world.now().plus_seconds(self.lease)
     }
 
-    pub fn keep(self: &Arc<Self>, run: Arc<Run>) -> KeptLease {
+    /// From the moment `taken`, when its transaction began.
+    pub fn keep(self: &Arc<Self>, run: Arc<Run>, taken: Instant) -> KeptLease {
         let id = run.id.clone();
+        self.allow(&run, taken);
         let kept = Kept { run, published: (None, (0, 0)), lease_until: self.lease_until() };
         self.locked().insert(id.clone(), kept);
         KeptLease { keeper: self.clone(), id }
@@ -74,9 +76,10 @@ impl Keeper {
         self.locked().len()
     }
 
-    /// Beats until `stop`. A second is how current progress is; leases need it far less often.
+    /// Beats until `stop`. A second is how current progress is; leases need it far less often, unless they are short.
     pub async fn run(&self, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        let half_a_beat = Duration::from_millis(500) * u32::try_from(self.heartbeat).unwrap_or(u32::MAX);
+        let mut ticks = tokio::time::interval(half_a_beat.min(Duration::from_secs(1)));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -89,26 +92,52 @@ impl Keeper {
         }
     }
 
+    /// Others count by clocks of their own: this one stops a little before.
+    fn allow(&self, run: &Run, taken: Instant) {
+        // Nobody else takes what belongs to the only process there is.
+        if !self.database.is_exclusive() {
+            let lease = Duration::from_secs(self.lease.unsigned_abs());
+            run.progress.allow_until(taken + lease - lease / 10);
+        }
+    }
+
+    /// Asks all jobs under way to stop where they are, so that somebody else can go on with them.
+    pub fn hand_over(&self) {
+        for kept in self.locked().values() {
+            kept.run.hand_over();
+        }
+    }
+
     /// Publishes what changed and prolongs leases that are a heartbeat old.
     async fn beat(&self) -> db::Result<()> {
         let due = self.due();
         if due.is_empty() {
             return self.stop_cancelled().await;
         }
-        let now = self.world.now();
-        let mut lost = Vec::new();
+        let (now, taken) = (self.world.now(), Instant::now());
+        let (mut held, mut lost) = (Vec::new(), Vec::new());
         let mut repository = self.database.begin().await?;
         for (run, beat) in &due {
             match repository.beat(beat, now).await? {
-                None => lost.push(run.clone()),
-                Some(true) => run.progress.cancel(),
-                Some(false) => {}
+                None => lost.push(run),
+                Some(is_to_stop) => {
+                    held.push(run);
+                    if is_to_stop {
+                        run.progress.cancel();
+                    }
+                }
             }
         }
         repository.commit().await?;
+        for run in held {
+            self.allow(run, taken);
+        }
         for run in lost {
-            tracing::warn!(job.id = %run.id, job.kind = %run.kind, "the lease of a job was lost");
-            run.progress.cancel();
+            // It may also have ended in this very moment.
+            if self.locked().contains_key(&run.id) {
+                tracing::warn!(job.id = %run.id, job.kind = %run.kind, "the lease of a job was lost");
+            }
+            run.progress.forbid();
         }
         self.stop_cancelled().await
     }

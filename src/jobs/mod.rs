@@ -21,8 +21,19 @@ pub use workflow::{StepError, Workflow, chain};
 use crate::db::{self, JobFilter, Page, Repository};
 use crate::model::{JobId, JobState, World};
 
-/// Puts a task into the queue, in the caller's transaction.
+/// Puts a task that somebody asked for into the queue, in the caller's transaction, if there is room.
 pub async fn enqueue(
+    repository: &mut Repository,
+    world: &World,
+    task: Task,
+    origin: &Origin,
+) -> db::Result<JobId> {
+    repository.check_queue(origin.project_id.as_ref()).await?;
+    follow_up(repository, world, task, origin).await
+}
+
+/// Likewise, a task that follows from one that was accepted: it is never refused.
+pub async fn follow_up(
     repository: &mut Repository,
     world: &World,
     task: Task,

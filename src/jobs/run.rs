@@ -1,11 +1,12 @@
 //! One claim of a job, as its workflow sees it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::StepError;
 use crate::block::Progress;
-use crate::db::{self, Database, Repository};
+use crate::db::{self, Database, DbError, Repository};
 use crate::model::{JobId, Timestamp, World};
 
 pub struct Run {
@@ -18,6 +19,7 @@ pub struct Run {
     pub world: World,
     pub started: Instant,
     step: Mutex<Option<&'static str>>,
+    is_handed_over: AtomicBool,
 }
 
 impl Run {
@@ -31,6 +33,7 @@ impl Run {
             world,
             started: Instant::now(),
             step: Mutex::new(None),
+            is_handed_over: AtomicBool::new(false),
         }
     }
 
@@ -39,6 +42,27 @@ impl Run {
         let mut repository = self.database.begin().await?;
         repository.hold_job(&self.id, self.fence, self.now()).await?;
         Ok(repository)
+    }
+
+    /// Fails with [`DbError::LeaseLost`] when somebody else may be at the job. Asked right before a step touches a
+    /// store, which knows nothing of leases.
+    pub async fn check_lease(&self) -> db::Result<()> {
+        // The only process there is loses none.
+        let is_ours = self.database.is_exclusive()
+            || !self.progress.is_forbidden()
+                && self.database.read().await?.holds_job(&self.id, self.fence).await?
+                && !self.progress.is_forbidden();
+        if is_ours { Ok(()) } else { Err(DbError::LeaseLost) }
+    }
+
+    /// The process ends: the job is to stop where it is, and somebody else goes on.
+    pub fn hand_over(&self) {
+        self.is_handed_over.store(true, Ordering::Relaxed);
+        self.progress.cancel();
+    }
+
+    pub fn is_handed_over(&self) -> bool {
+        self.is_handed_over.load(Ordering::Relaxed)
     }
 
     pub fn now(&self) -> Timestamp {

@@ -1,7 +1,7 @@
 //! Claims jobs, walks their steps, and undoes them when they fail.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -10,7 +10,7 @@ use tracing::Instrument;
 
 use super::faults::{Fault, Faults, Moment};
 use super::{Cause, Keeper, Run, StepError, Task, Workflow, chain};
-use crate::db::{self, Database, DbError, Job, JobOutcome, Message};
+use crate::db::{self, Database, DbError, Job, JobOutcome, Message, Share};
 use crate::model::{Event, MessageId, World};
 use crate::telemetry::metrics;
 
@@ -18,6 +18,8 @@ use crate::telemetry::metrics;
 pub struct Options {
     /// Jobs at once.
     pub slots: usize,
+    /// Of them, in one place.
+    pub slots_of_place: usize,
     /// Claims of a job until it counts as failed.
     pub max_attempts: i64,
     /// The queue is looked at this often when no bell rings.
@@ -56,19 +58,21 @@ impl Worker {
 
     /// Works until `stop`, then lets the jobs under way go as far as `tasks` is waited for.
     pub async fn run(self: Arc<Self>, stop: CancellationToken, tasks: TaskTracker) {
+        // Those that were started together need not look together.
+        let mut pauses = Pauses::new(self.options.poll, &self.keeper);
         while !stop.is_cancelled() {
             let claimed = match self.claim(&tasks).await {
                 Ok(claimed) => claimed,
                 Err(error) => {
                     tracing::warn!(error = %chain(&error), "the queue cannot be read");
-                    tokio::time::sleep(self.options.poll).await;
+                    tokio::time::sleep(pauses.next()).await;
                     continue;
                 }
             };
             if claimed == 0 {
                 tokio::select! {
                     () = self.database.work_committed() => {}
-                    () = tokio::time::sleep(self.options.poll) => {}
+                    () = tokio::time::sleep(pauses.next()) => {}
                     () = stop.cancelled() => return,
                 }
                 if let Err(error) = self.keeper.stop_cancelled().await {
@@ -103,11 +107,11 @@ impl Worker {
                 Err(_) => break,
             }
         }
-        let now = self.world.now();
+        let (now, taken) = (self.world.now(), Instant::now());
+        let lease_until = self.keeper.lease_until();
+        let share = Share { of_place: self.options.slots_of_place as i64, in_all: slots.len() as i64 };
         let mut repository = self.database.begin().await?;
-        let jobs = repository
-            .claim_jobs(self.keeper.owner(), self.keeper.lease_until(), slots.len() as i64, now)
-            .await?;
+        let jobs = repository.claim_jobs(self.keeper.owner(), lease_until, share, now).await?;
         if jobs.is_empty() {
             // Nothing was written: nothing to wait for.
             return Ok(0);
@@ -121,7 +125,7 @@ impl Worker {
                 resource.id = %job.resource_id, request.id = job.request_id.as_deref());
             tasks.spawn(
                 async move {
-                    worker.work(job).await;
+                    worker.work(job, taken).await;
                     drop(slot);
                 }
                 .instrument(span),
@@ -131,7 +135,7 @@ impl Worker {
     }
 
     /// One claim of a job, from beginning to end.
-    async fn work(&self, job: Job) {
+    async fn work(&self, job: Job, taken: Instant) {
         let run = Arc::new(Run::new(
             job.id.clone(),
             job.kind.clone(),
@@ -139,7 +143,7 @@ impl Worker {
             self.database.clone(),
             self.world.clone(),
         ));
-        let lease = self.keeper.keep(run.clone());
+        let lease = self.keeper.keep(run.clone(), taken);
         let _running = metrics::running(&run.kind);
         let attempt = self.attempt(&job, &run).await;
         drop(lease);
@@ -170,8 +174,11 @@ impl Worker {
                     Ok(()) => return Ok(self.finish(&*workflow, run).await),
                     Err(failure) => failure,
                 };
-                if failure.cause == Cause::LeaseLost {
+                if failure.cause == Cause::LeaseLost || run.progress.is_forbidden() {
                     return Ok(Err(DbError::LeaseLost));
+                }
+                if failure.cause == Cause::Cancelled && run.is_handed_over() {
+                    return Ok(self.hand_over(run).await);
                 }
                 if failure.cause.may_pass() && job.attempts < self.options.max_attempts {
                     return Ok(self.requeue(job, run, &failure).await);
@@ -185,6 +192,8 @@ impl Worker {
         };
         match self.backward(&*workflow, run).await? {
             Ok(()) => Ok(self.fail(&*workflow, job, run, cause).await),
+            Err(failure) if failure.cause == Cause::LeaseLost => Ok(Err(DbError::LeaseLost)),
+            Err(_) if run.is_handed_over() => Ok(self.hand_over(run).await),
             Err(failure) => {
                 tracing::warn!(error = %failure.message, detail = %failure.detail, "undoing failed, tried again later");
                 Ok(self.requeue(job, run, &failure).await)
@@ -209,6 +218,9 @@ impl Worker {
                 return Ok(Err(cancelled));
             }
             run.set_step(step);
+            if let Err(lost) = run.check_lease().await {
+                return Ok(Err(lost.into()));
+            }
             match self.faults.at(run, Moment::Before(step)) {
                 Fault::Crash => return Err(Crashed),
                 Fault::Fail => return Ok(Err(StepError::fatal("It was told to fail."))),
@@ -232,6 +244,12 @@ impl Worker {
     async fn backward(&self, workflow: &dyn Workflow, run: &Run) -> Result<Result<(), StepError>, Crashed> {
         for &step in workflow.steps().iter().rev() {
             run.set_step(step);
+            if run.is_handed_over() {
+                return Ok(Err(StepError::cancelled()));
+            }
+            if let Err(lost) = run.check_lease().await {
+                return Ok(Err(lost.into()));
+            }
             match self.faults.at(run, Moment::Undo(step)) {
                 Fault::Crash => return Err(Crashed),
                 Fault::Fail => return Ok(Err(StepError::fatal("It was told to fail."))),
@@ -306,6 +324,14 @@ impl Worker {
         repository.commit().await
     }
 
+    async fn hand_over(&self, run: &Run) -> db::Result<()> {
+        let mut repository = run.transaction().await?;
+        repository.hand_over_job(&run.id, run.now()).await?;
+        repository.commit().await?;
+        count(run, "handed_over");
+        Ok(())
+    }
+
     async fn requeue(&self, job: &Job, run: &Run, failure: &StepError) -> db::Result<()> {
         let doublings = u32::try_from((job.attempts - 1).clamp(0, 6)).unwrap_or(0);
         let pause = self.options.retry_pause.saturating_mul(1 << doublings).min(60);
@@ -313,6 +339,26 @@ impl Worker {
         let detail = format!("{} {}", failure.message, failure.detail);
         repository.requeue_job(&run.id, run.now().plus_seconds(pause), &detail, run.now()).await?;
         repository.commit().await
+    }
+}
+
+/// How long the queue is not looked at, each time anew: around the same, but no two processes keep step.
+struct Pauses {
+    around: Duration,
+    state: u64,
+}
+
+impl Pauses {
+    fn new(around: Duration, keeper: &Keeper) -> Self {
+        // The owner's name is random, and nobody else has it.
+        let state = keeper.owner().bytes().fold(1, |hash: u64, byte| hash.wrapping_mul(31) + u64::from(byte));
+        Self { around, state }
+    }
+
+    /// From three to five quarters of it.
+    fn next(&mut self) -> Duration {
+        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        self.around * 3 / 4 + self.around / 2 * u32::from((self.state >> 48) as u16) / u32::from(u16::MAX)
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::routes;
-use crate::config::{Config, IdentityMode};
+use crate::config::{Config, IdentityMode, Role};
 use crate::http::App;
 use crate::telemetry::metrics::Metrics;
 
@@ -33,13 +33,14 @@ pub struct Listeners {
 
 impl Listeners {
     pub async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let serves = config.replica.role.serves();
         Ok(Self {
             all: bind(config.api.listen, "api.listen").await?,
-            image: match config.api.image_listen {
+            image: match config.api.image_listen.filter(|_| serves) {
                 Some(address) => Some(bind(address, "api.image_listen").await?),
                 None => None,
             },
-            volume: match config.api.volume_listen {
+            volume: match config.api.volume_listen.filter(|_| serves) {
                 Some(address) => Some(bind(address, "api.volume_listen").await?),
                 None => None,
             },
@@ -52,8 +53,11 @@ impl Listeners {
     }
 
     /// What the APIs can be reached by.
-    pub fn urls(&self, identity: IdentityMode) -> anyhow::Result<Vec<(&'static str, String)>> {
+    pub fn urls(&self, role: Role, identity: IdentityMode) -> anyhow::Result<Vec<(&'static str, String)>> {
         let all = self.all.local_addr()?;
+        if !role.serves() {
+            return Ok(vec![("Health", format!("http://{all}/healthz"))]);
+        }
         let mut urls = vec![
             ("Image API v2", format!("http://{all}{}", routes::IMAGE)),
             ("Block Storage API v3", format!("http://{all}{}/v3", routes::VOLUME)),

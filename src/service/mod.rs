@@ -1,6 +1,7 @@
 //! Puts the rooms together: opens database and stores from the configuration, starts workers, serves.
 
 mod clouds;
+mod drain;
 mod health;
 mod listen;
 mod places;
@@ -20,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::block::Stores;
 use crate::config::{Backend, Config, IdentityMode};
 use crate::db::{self, Database, VolumeType};
-use crate::http::App;
+use crate::http::{App, Gates};
 use crate::identity::keystone::Keystone;
 use crate::identity::policy::Policies;
 use crate::identity::standalone::{Standalone, first_start};
@@ -92,6 +93,10 @@ impl Service {
         faults: Arc<dyn Faults>,
     ) -> anyhow::Result<Self> {
         let policies = Arc::new(Policies::load(&config.policy)?);
+        let database = database.bounded(db::QueueBounds {
+            in_all: config.jobs.max_open.into(),
+            of_project: config.jobs.max_open_per_project.into(),
+        });
         ensure_default_type(&config, &database, &world).await?;
         let owner = world.ids.random().to_string();
         let (lease, heartbeat) = (config.jobs.lease.into(), config.jobs.heartbeat.into());
@@ -127,7 +132,9 @@ impl Service {
             world.clone(),
             keeper.clone(),
             Options {
-                slots: config.jobs.workers as usize,
+                // The pool of the images is a place too.
+                slots: config.jobs.workers as usize * (config.all_backends().count() + 1),
+                slots_of_place: config.jobs.workers as usize,
                 max_attempts: i64::from(config.jobs.max_attempts),
                 poll: config.jobs.poll_interval.into(),
                 retry_pause: 1,
@@ -135,11 +142,14 @@ impl Service {
             move |task| build.build(task),
             faults,
         );
-        worker.take_over().await?;
+        if config.replica.role.works() {
+            worker.take_over().await?;
+        }
         let authority = authority(&config, &database, &world).await?;
         let places = places::places(&config, &stores.volumes);
         let config = Arc::new(config);
-        let app = App { config, database, world, stores, places, authority, policies, web, keeper };
+        let gates = Gates::new(&config.api);
+        let app = App { config, database, world, stores, places, authority, policies, web, keeper, gates };
         Ok(Self { app, context, worker })
     }
 
@@ -164,25 +174,38 @@ impl Service {
 
     /// Starts what works in the background; it ends some time after `stop`, when `tasks` is empty.
     pub fn start_background(&self, stop: &CancellationToken, tasks: &TaskTracker) {
-        let keeper = self.app.keeper.clone();
+        let works = self.app.config.replica.role.works();
         // Leases are kept until the jobs are over: only then may the keeper stop.
         let last = CancellationToken::new();
-        let (jobs, worker, halt) = (TaskTracker::new(), self.worker.clone(), stop.clone());
-        let patience = self.app.config.api.shutdown_timeout.into();
-        tasks.spawn({
-            let last = last.clone();
-            async move {
+        let (keeper, kept) = (self.app.keeper.clone(), last.clone());
+        tasks.spawn(async move { keeper.run(kept).await });
+        let (worker, halt, end) = (self.worker.clone(), stop.clone(), self.end_of_jobs());
+        tasks.spawn(async move {
+            let jobs = TaskTracker::new();
+            if works {
                 worker.run(halt, jobs.clone()).await;
-                jobs.close();
-                if tokio::time::timeout(patience, jobs.wait()).await.is_err() {
-                    tracing::info!("jobs under way are left to the next start");
-                }
-                last.cancel();
+            } else {
+                halt.cancelled().await;
             }
+            jobs.close();
+            end.come(&jobs).await;
+            last.cancel();
         });
-        tasks.spawn(async move { keeper.run(last).await });
-        tasks.spawn(self.sweeper().run(SWEEP, stop.clone()));
-        tasks.spawn(self.reporter().run(REPORT, stop.clone()));
+        if works {
+            let (database, halt) = (self.app.database.clone(), stop.clone());
+            tasks.spawn(async move { database.hear_others(halt).await });
+            tasks.spawn(self.sweeper().run(SWEEP, stop.clone()));
+            tasks.spawn(self.reporter().run(REPORT, stop.clone()));
+        }
+    }
+
+    fn end_of_jobs(&self) -> drain::End {
+        let config = &self.app.config;
+        drain::End {
+            keeper: self.app.keeper.clone(),
+            patience: config.api.shutdown_timeout.into(),
+            handover: config.jobs.handover_timeout.into(),
+        }
     }
 
     /// Serves until `stop`, then lets requests and jobs under way end, for a bounded time.

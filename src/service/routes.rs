@@ -12,7 +12,7 @@ use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::health;
-use crate::http::{App, assign_request_id, name_route};
+use crate::http::{App, assign_request_id, name_route, pass_gate};
 use crate::identity::Authority;
 use crate::telemetry::metrics::{self, Metrics};
 use crate::{identity_api, image_api, pumice_api, volume_api};
@@ -22,19 +22,22 @@ pub(super) const IMAGE: &str = "/image";
 pub(super) const VOLUME: &str = "/volume";
 pub(super) const IDENTITY: &str = "/identity";
 
-/// The common port: everything.
+/// The common port: everything; of a process that only works, what tells how it is.
 pub(super) fn all(app: &App, figures: Option<Metrics>) -> Router {
     let own = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/openapi/{document}", get(openapi))
-        .with_state(app.clone())
-        .merge(pumice_api::router(app.clone()));
+        .with_state(app.clone());
     let own = match figures {
         Some(figures) => own.route("/metrics", get(async move || figures.render())),
         None => own,
     };
+    if !app.config.replica.role.serves() {
+        return layered(own.route_layer(from_fn(name_route)), app);
+    }
     let routes = own
+        .route("/openapi/{document}", get(openapi))
+        .merge(pumice_api::router(app.clone()))
         .route_layer(from_fn(name_route))
         // As services and not as nested routes: these would not match `/image/`, with the slash that clients send.
         .nest_service(IMAGE, image_api::router(app.clone(), IMAGE))
@@ -63,6 +66,7 @@ fn layered(routes: Router, app: &App) -> Router {
         .layer(CatchPanicLayer::custom(|_| internal_error()))
         .layer(from_fn_with_state(app.clone(), bound_in_time))
         .layer(from_fn_with_state(app.clone(), bound_headers))
+        .layer(from_fn_with_state(app.clone(), pass_gate))
         .layer(from_fn(count))
         .layer(from_fn_with_state(app.clone(), assign_request_id))
 }

@@ -47,13 +47,12 @@ pub(super) fn make_folders(config: &Config) -> anyhow::Result<()> {
 
 /// Connecting to a cluster waits for the first call: the service starts while the cluster is down.
 pub(super) async fn open(config: &Config) -> anyhow::Result<Stores> {
-    let threads = threads(config);
     let mut directories = HashMap::new();
     let images = match config.images.store {
         StoreKind::Directory => {
-            directory(&mut directories, &config.images.directory, &config.images.rbd_store_pool, &threads)?
+            directory(&mut directories, &config.images.directory, &config.images.rbd_store_pool, config)?
         }
-        StoreKind::Rbd => rbd::open(images_options(config), threads.clone()).map(as_store)?,
+        StoreKind::Rbd => rbd::open(images_options(config), threads(config)).map(as_store)?,
     };
     let mut more_images = BTreeMap::new();
     for (id, store) in &config.image_stores.0 {
@@ -69,8 +68,8 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Stores> {
         more_images.insert(id.clone(), opened);
     }
     let mut open = |backend: &Backend| match backend.store {
-        StoreKind::Directory => directory(&mut directories, &backend.directory, &backend.rbd_pool, &threads),
-        StoreKind::Rbd => Ok(as_store(rbd::open(volumes_options(backend), threads.clone())?)),
+        StoreKind::Directory => directory(&mut directories, &backend.directory, &backend.rbd_pool, config),
+        StoreKind::Rbd => Ok(as_store(rbd::open(volumes_options(backend), threads(config))?)),
     };
     let mut volumes = Backends::one(config.volumes.backend_name(), open(&config.volumes.backend())?);
     for (name, backend) in &config.backends.0 {
@@ -88,12 +87,12 @@ fn directory(
     opened: &mut HashMap<PathBuf, Arc<Directory>>,
     path: &Path,
     pool: &str,
-    threads: &BlockingPool,
+    config: &Config,
 ) -> anyhow::Result<Arc<dyn BlockStore>> {
     let root = match opened.get(path) {
         Some(root) => root.clone(),
         None => {
-            let root = Directory::open(path, threads.clone())?;
+            let root = Directory::open(path, threads(config))?;
             opened.insert(path.to_owned(), root.clone());
             root
         }
@@ -101,7 +100,8 @@ fn directory(
     Ok(root.pool(pool)?)
 }
 
-/// Each worker may hold a short call, and requests come on top.
+/// Each worker may hold a short call, and requests come on top. Every store has threads of its own: one whose cluster
+/// hangs keeps no other waiting.
 fn threads(config: &Config) -> BlockingPool {
     let workers = config.jobs.workers as usize;
     BlockingPool::new(workers + 16, 16, config.jobs.concurrent_flatten_operations as usize, 16)

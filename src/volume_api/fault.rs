@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::block::BlockError;
 use crate::db::DbError;
+use crate::http;
 use crate::identity::policy::Rule;
 use crate::jobs::chain;
 use crate::model::{AttachMode, VolumeId};
@@ -105,6 +106,10 @@ pub enum Fault {
     /// The store did not say what was asked; the text says for what.
     #[error("{0}")]
     Store(&'static str, #[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("Too many jobs of the project are under way. Please try again later.")]
+    TooManyJobs,
+    #[error("The service is busy. Please try again later.")]
+    Busy,
     #[error("The database did not answer. Please try again later.")]
     Unavailable(#[source] DbError),
     #[error("The storage did not answer. Please try again later.")]
@@ -148,6 +153,8 @@ impl Fault {
             | TooManySnapshots(_)
             | TooMuchMetadata(_)
             | TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "overLimit"),
+            TooManyJobs => (StatusCode::TOO_MANY_REQUESTS, "overLimit"),
+            Busy => (StatusCode::SERVICE_UNAVAILABLE, "serviceUnavailable"),
             MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "badMediaType"),
             NotImplemented(_) | NotAttachable => (StatusCode::NOT_IMPLEMENTED, "notImplemented"),
             Unavailable(_) | StorageUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "serviceUnavailable"),
@@ -160,6 +167,8 @@ impl From<DbError> for Fault {
     fn from(error: DbError) -> Self {
         match error {
             DbError::Unavailable(_) => Fault::Unavailable(error),
+            DbError::QueueFull { of_project: true } => Fault::TooManyJobs,
+            DbError::QueueFull { of_project: false } => Fault::Busy,
             other => Fault::internal(other),
         }
     }
@@ -187,13 +196,19 @@ impl IntoResponse for Fault {
             _ => {}
         }
         let mut fault = json!({ "code": status.as_u16(), "message": self.to_string() });
-        let over_limit = status == StatusCode::PAYLOAD_TOO_LARGE;
-        if over_limit {
-            fault["retryAfter"] = "0".into();
+        let retry_after = match status {
+            // As Cinder says it.
+            StatusCode::PAYLOAD_TOO_LARGE => Some("0"),
+            StatusCode::TOO_MANY_REQUESTS => Some(http::RETRY_AFTER_SECONDS),
+            StatusCode::SERVICE_UNAVAILABLE => Some(http::RETRY_AFTER_SECONDS),
+            _ => None,
+        };
+        if let (Some(seconds), "overLimit") = (retry_after, name) {
+            fault["retryAfter"] = seconds.into();
         }
         let mut response = answer(status, &json!({ name: fault }));
-        if over_limit {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("0"));
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(seconds));
         }
         response
     }

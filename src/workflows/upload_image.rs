@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -116,10 +117,15 @@ where
             return Err(UploadError::TooLarge { limit: upload.intake.limit });
         }
         upload.check_absent(&id).await?;
+        let taken = Instant::now();
         let run = upload.begin(&id, &origin).await?;
-        let _lease = upload.keeper.keep(run.clone());
+        let _lease = upload.keeper.keep(run.clone(), taken);
         let outcome = match upload.bring_in(&id, promised, body, &run).await {
             Ok((received, content)) => upload.end_well(&id, &received, &content, &run, &origin).await,
+            Err(_) if run.is_handed_over() => Err(UploadError::Unavailable("the service ends".to_owned())),
+            Err(_) if run.progress.is_forbidden() => {
+                Err(UploadError::Unavailable("the lease of the upload was lost".to_owned()))
+            }
             Err(error) => Err(error),
         };
         match outcome {
@@ -245,7 +251,7 @@ impl Upload {
         if !repository.change_image(id, from, to, &change, run.now()).await? {
             return Err(UploadError::Deleted);
         }
-        jobs::enqueue(repository, &self.world, Task::SealImage { image_id: id.clone() }, origin).await?;
+        jobs::follow_up(repository, &self.world, Task::SealImage { image_id: id.clone() }, origin).await?;
         Ok(())
     }
 

@@ -181,7 +181,7 @@ impl Workflow for UploadVolume {
             let project_id = repository.image(&self.image_id).await?.and_then(|image| image.project_id);
             let origin = Origin { project_id, request_id: None };
             let task = Task::DetachImage { image_id: self.image_id.clone() };
-            jobs::enqueue(repository, &run.world, task, &origin).await?;
+            jobs::follow_up(repository, &run.world, task, &origin).await?;
         }
         Ok(())
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use pumice::db::{
     Attachment, AttachmentFilter, CachedImage, Database, DbError, DefaultVolumeType, Direction, Encryption,
     Heartbeat, Image, ImageChange, JobOutcome, Message, MessageFilter, Operator, Options, Page, QosSpecs,
-    QosSpecsFilter, Repository, Service, ServiceFilter, Snapshot, SnapshotFilter, SortKey, Staged, Transfer,
-    TransferFilter, Volume, VolumeChange, VolumeFilter, VolumeMove, VolumeReset, VolumeType,
+    QosSpecsFilter, Repository, Service, ServiceFilter, Share, Snapshot, SnapshotFilter, SortKey, Staged,
+    Transfer, TransferFilter, Volume, VolumeChange, VolumeFilter, VolumeMove, VolumeReset, VolumeType,
 };
 use pumice::jobs::{self, Origin, Task, VolumeSource};
 use pumice::model::{
@@ -39,6 +39,7 @@ macro_rules! on_both {
 }
 
 mod image_records;
+mod queue;
 
 on_both!(
     what_is_staged_goes_with_its_image,
@@ -740,10 +741,15 @@ async fn enqueue(database: &Database, world: &World, task: Task) -> JobId {
     job
 }
 
+fn share(in_all: i64) -> Share {
+    Share { of_place: 1_000, in_all }
+}
+
 /// Claims all that may run, and ends them.
 async fn claim_all(database: &Database, world: &World) -> Vec<String> {
     let mut repository = database.begin().await.unwrap();
-    let jobs = repository.claim_jobs("me", world.now().plus_seconds(60), 10, world.now()).await.unwrap();
+    let jobs =
+        repository.claim_jobs("me", world.now().plus_seconds(60), share(10), world.now()).await.unwrap();
     for job in &jobs {
         repository.hold_job(&job.id, job.fence, world.now()).await.unwrap();
         repository.finish_job(&job.id, &JobOutcome::Done, None, world.now()).await.unwrap();
@@ -775,7 +781,7 @@ async fn a_lost_lease_writes_nothing(database: Database) {
     let job = enqueue(&database, &world, Task::DeleteVolume { volume_id: id(1) }).await;
     let claim = async |owner: &str, until| {
         let mut repository = database.begin().await.unwrap();
-        let claimed = repository.claim_jobs(owner, until, 10, world.now()).await.unwrap();
+        let claimed = repository.claim_jobs(owner, until, share(10), world.now()).await.unwrap();
         repository.commit().await.unwrap();
         claimed
     };
@@ -823,7 +829,8 @@ async fn concurrent_claims_share_the_queue(database: Database) {
             for _ in 0..20 {
                 let mut repository = database.begin().await.unwrap();
                 let until = world.now().plus_seconds(60);
-                let jobs = repository.claim_jobs(&format!("w{number}"), until, 3, world.now()).await.unwrap();
+                let jobs =
+                    repository.claim_jobs(&format!("w{number}"), until, share(3), world.now()).await.unwrap();
                 repository.commit().await.unwrap();
                 mine.extend(jobs.into_iter().map(|job| job.id));
             }

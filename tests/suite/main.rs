@@ -19,6 +19,7 @@ mod identity;
 mod openapi;
 mod policy;
 mod process;
+mod replicas;
 mod support;
 mod tour;
 mod transfer;

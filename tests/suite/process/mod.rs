@@ -121,7 +121,8 @@ impl Place {
         // `Image API v2    http://127.0.0.1:40123/image`: it says so once it listens.
         let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
             let (_, url) = line.split_once("http://")?;
-            url.strip_suffix("/image").map(str::to_owned)
+            // A worker says where it tells how it is.
+            url.strip_suffix("/image").or(url.strip_suffix("/healthz")).map(str::to_owned)
         });
         let Some(address) = address else {
             let status = process.wait().unwrap();
@@ -243,17 +244,37 @@ impl Server {
     }
 
     /// As a service manager would. It must end by itself, and well.
-    pub fn stop(mut self) {
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    pub fn stop(self) {
+        self.ask_to_stop();
+        self.has_stopped();
+    }
+
+    pub fn ask_to_stop(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Waits until it ended.
+    pub fn has_stopped(mut self) {
         let status = self.ended();
         assert!(status.success(), "it ended with {status}:\n{}", self.log());
     }
 
-    /// SIGHUP.
+    /// As a host that swaps, or a virtual machine that is being moved.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
     pub fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, signal: &str) {
         let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     fn ended(&mut self) -> ExitStatus {

@@ -1,5 +1,6 @@
 //! The APIs as clients see them: through the router, byte by byte.
 
 mod image;
+mod overload;
 mod races;
 mod volume;

@@ -1,0 +1,123 @@
+//! Whose job is next.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pumice::db::Database;
+use pumice::jobs::{self, Origin, Task};
+use pumice::model::{Gib, Ids, JobId, ProjectId, RandomIds, World};
+use uuid::Uuid;
+
+use super::{DatabaseKind, Share, add, id, volume, volume_type};
+
+on_both!(
+    projects_take_turns,
+    places_have_seats_of_their_own,
+    the_order_is_that_of_events_and_not_of_clocks,
+    what_is_handed_over_is_claimed_at_once,
+);
+
+async fn delete(database: &Database, world: &World, number: u128, project: &str) -> JobId {
+    let mut repository = database.begin().await.unwrap();
+    let origin = Origin { project_id: Some(ProjectId(project.to_owned())), request_id: None };
+    let task = Task::DeleteVolume { volume_id: id(number) };
+    let job = jobs::enqueue(&mut repository, world, task, &origin).await.unwrap();
+    repository.commit().await.unwrap();
+    job
+}
+
+/// The projects of the claimed.
+async fn claim(database: &Database, world: &World, owner: &str, share: Share) -> Vec<String> {
+    let mut repository = database.begin().await.unwrap();
+    let until = world.now().plus_seconds(60);
+    let jobs = repository.claim_jobs(owner, until, share, world.now()).await.unwrap();
+    repository.commit().await.unwrap();
+    jobs.into_iter().map(|job| job.project_id.unwrap().0).collect()
+}
+
+async fn projects_take_turns(database: Database) {
+    let world = World::real();
+    for number in 1..=1_000 {
+        delete(&database, &world, number, "large").await;
+    }
+    delete(&database, &world, 1_001, "small").await;
+    let share = |in_all| Share { of_place: 1_000, in_all };
+    assert_eq!(claim(&database, &world, "a", share(1)).await, ["large"]);
+    // It has nothing running, the other one has.
+    assert_eq!(claim(&database, &world, "b", share(3)).await, ["small", "large", "large"]);
+    delete(&database, &world, 1_002, "small").await;
+    delete(&database, &world, 1_003, "small").await;
+    // One of three against three of many: the small one's come up to the large one's.
+    assert_eq!(claim(&database, &world, "a", share(4)).await, ["small", "small", "large", "large"]);
+}
+
+async fn places_have_seats_of_their_own(database: Database) {
+    let world = World::real();
+    let of_type = volume_type(&database).await;
+    let rows: Vec<_> = (1..=11)
+        .map(|number| {
+            let mut row = volume(number, &of_type);
+            row.host = Some(if number <= 10 { "pumice@slow#a" } else { "pumice@fast#b" }.to_owned());
+            row
+        })
+        .collect();
+    add(&database, &rows).await;
+    for number in 1..=10 {
+        delete(&database, &world, number, "slow").await;
+    }
+    delete(&database, &world, 11, "fast").await;
+    let share = Share { of_place: 3, in_all: 10 };
+    let mut claimed = claim(&database, &world, "a", share).await;
+    claimed.sort();
+    assert_eq!(claimed, ["fast", "slow", "slow", "slow"]);
+    // All its seats in front of that pool are taken; another process has seats of its own.
+    assert!(claim(&database, &world, "a", share).await.is_empty());
+    assert_eq!(claim(&database, &world, "b", share).await, ["slow", "slow", "slow"]);
+}
+
+/// Of a clock that goes back.
+struct Backwards(AtomicU64);
+
+impl Ids for Backwards {
+    fn random(&self) -> Uuid {
+        RandomIds.random()
+    }
+
+    fn ordered(&self) -> Uuid {
+        Uuid::from_u128(self.0.fetch_sub(1, Ordering::Relaxed).into())
+    }
+}
+
+async fn the_order_is_that_of_events_and_not_of_clocks(database: Database) {
+    let world = World { ids: Arc::new(Backwards(AtomicU64::new(100))), ..World::real() };
+    let extend = Task::ExtendVolume { volume_id: id(1), new_size: Gib::new(2).unwrap() };
+    let first = super::enqueue(&database, &world, extend).await;
+    let second = super::enqueue(&database, &world, Task::DeleteVolume { volume_id: id(1) }).await;
+    assert!(second < first);
+    assert_eq!(super::claim_all(&database, &world).await, ["extend_volume"]);
+    assert_eq!(super::claim_all(&database, &world).await, ["delete_volume"]);
+}
+
+async fn what_is_handed_over_is_claimed_at_once(database: Database) {
+    let world = World::real();
+    delete(&database, &world, 1, "p").await;
+    let share = Share { of_place: 1, in_all: 1 };
+    let claim = async |owner: &str| {
+        let mut repository = database.begin().await.unwrap();
+        let until = world.now().plus_seconds(3_600);
+        let jobs = repository.claim_jobs(owner, until, share, world.now()).await.unwrap();
+        repository.commit().await.unwrap();
+        jobs.into_iter().next()
+    };
+    let job = claim("first").await.unwrap();
+    assert!(claim("second").await.is_none());
+    let mut repository = database.begin().await.unwrap();
+    repository.hold_job(&job.id, job.fence, world.now()).await.unwrap();
+    repository.hand_over_job(&job.id, world.now()).await.unwrap();
+    repository.commit().await.unwrap();
+    let again = claim("second").await.unwrap();
+    assert_eq!((again.id, again.attempts, again.fence), (job.id.clone(), 1, job.fence + 1));
+    let mut repository = database.read().await.unwrap();
+    assert!(repository.holds_job(&job.id, again.fence).await.unwrap());
+    assert!(!repository.holds_job(&job.id, job.fence).await.unwrap());
+}

@@ -1,0 +1,234 @@
+//! Several processes on one database and one cluster, with nothing else between them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+
+use crate::house::{DatabaseKind, StoreKind};
+use crate::process::{PATIENCE, Place, Server};
+
+const ROLE: &str = "PUMICE_REPLICA__ROLE";
+/// Longer than any test: what happens within it happened because somebody said so.
+const LONG: &str = "3600";
+
+async fn place() -> Place {
+    Place::new(StoreKind::RbdV2, DatabaseKind::Postgres).await
+}
+
+async fn create(server: &Server) -> String {
+    let body = json!({"volume": {"size": 1}});
+    let (status, body) = server.send(Method::POST, "/volume/v3/volumes", Some(body)).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{body}");
+    body["volume"]["id"].as_str().unwrap().to_owned()
+}
+
+async fn delete_volumes(server: &Server) {
+    for volume in server.list("/volume/v3/volumes", "volumes").await {
+        let path = format!("/volume/v3/volumes/{}", volume["id"].as_str().unwrap());
+        assert_eq!(server.send(Method::DELETE, &path, None).await.0, StatusCode::ACCEPTED);
+    }
+    server.settle().await;
+}
+
+/// What a metric with these labels says; none is 0.
+async fn figure(server: &Server, start: &str) -> f64 {
+    let text = reqwest::get(format!("{}/metrics", server.url)).await.unwrap().text().await.unwrap();
+    let lines = text.lines().filter(|line| line.starts_with(start));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn share_the_work_and_see_the_same() {
+    let place = place().await;
+    // Together, on an empty database: one of them migrates it.
+    let (one, other) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| place.start());
+        (place.start(), other.join().unwrap())
+    });
+    let made = futures::future::join_all((0..24).map(|number| {
+        let server = if number % 2 == 0 { &one } else { &other };
+        create(server)
+    }));
+    let made: BTreeSet<String> = made.await.into_iter().collect();
+    one.settle().await;
+    for server in [&one, &other] {
+        let found = server.list("/volume/v3/volumes/detail", "volumes").await;
+        assert!(found.iter().all(|volume| volume["status"] == "available"), "{found:#?}");
+        let ids: BTreeSet<String> =
+            found.iter().map(|volume| volume["id"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(ids, made);
+    }
+    let done = r#"pumice_jobs_total{kind="create_volume",outcome="done"}"#;
+    assert_eq!(figure(&one, done).await + figure(&other, done).await, 24.0);
+    delete_volumes(&other).await;
+    other.stop();
+    place.assert_empty(one).await;
+}
+
+/// The worker is told; it would look by itself in an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn have_roles_and_hear_of_work() {
+    let place = place().await;
+    let lazy = ("PUMICE_JOBS__POLL_INTERVAL", LONG);
+    let api = place.start_with(&[(ROLE, "api"), lazy]);
+    create(&api).await;
+    assert_eq!(api.list("/pumice/v1/jobs?state=open", "jobs").await.len(), 1);
+    let worker = place.start_with(&[(ROLE, "worker"), lazy]);
+    api.settle().await;
+    create(&api).await;
+    api.settle().await;
+    assert_eq!(figure(&worker, r#"pumice_jobs_total{kind="create_volume",outcome="done"}"#).await, 2.0);
+    // It serves health and figures alone.
+    assert_eq!(worker.try_send(Method::GET, "/readyz", None).await.unwrap().0, StatusCode::OK);
+    for path in ["/volume/v3/volumes", "/image/v2/images", "/pumice/v1/jobs"] {
+        assert_eq!(worker.send(Method::GET, path, None).await.0, StatusCode::NOT_FOUND, "{path}");
+    }
+    delete_volumes(&api).await;
+    worker.stop();
+    place.assert_empty(api).await;
+}
+
+/// A web server that holds its first answer back in the middle.
+async fn halting(bytes: &'static [u8]) -> (String, Arc<Notify>) {
+    let (asked, reached) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let seen = reached.clone();
+    let answer = async move || {
+        let (front, back) = bytes.split_at(bytes.len() / 2);
+        if asked.fetch_add(1, Ordering::SeqCst) > 0 {
+            return Body::from(bytes);
+        }
+        let back = stream::once(async move {
+            seen.notify_one();
+            std::future::pending::<()>().await;
+            Ok::<_, std::io::Error>(Bytes::from_static(back))
+        });
+        Body::from_stream(stream::iter([Ok(Bytes::from_static(front))]).chain(back))
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/disk.img", get(answer))).await });
+    (format!("http://{address}/disk.img"), reached)
+}
+
+async fn import(server: &Server, uri: &str) -> String {
+    let image = json!({"disk_format": "raw", "container_format": "bare"});
+    let (status, image) = server.send(Method::POST, "/image/v2/images", Some(image)).await;
+    assert_eq!(status, StatusCode::CREATED);
+    let id = image["id"].as_str().unwrap().to_owned();
+    let method = json!({"method": {"name": "web-download", "uri": uri}});
+    let path = format!("/image/v2/images/{id}/import");
+    assert_eq!(server.send(Method::POST, &path, Some(method)).await.0, StatusCode::ACCEPTED);
+    id
+}
+
+async fn importing() -> Place {
+    let mut place = place().await;
+    place.options.push(("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_HOSTS", r#"["127.0.0.1"]"#.to_owned()));
+    place.options.push(("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_PORTS", "[]".to_owned()));
+    place
+}
+
+async fn assert_image(server: &Server, id: &str, bytes: &[u8]) {
+    server.settle().await;
+    let image: Value = server.get(&format!("/image/v2/images/{id}")).await;
+    assert_eq!(image["status"], "active", "{image:#}\n{}", server.log());
+    assert!(server.download(id).await == bytes);
+}
+
+/// Nothing waits for the end of a lease.
+#[tokio::test(flavor = "multi_thread")]
+async fn hand_over_what_they_are_at_when_they_stop() {
+    let place = importing().await;
+    let bytes: &'static [u8] = Vec::leak((0..3_000_000_u32).map(|at| (at % 251) as u8).collect());
+    let (uri, reached) = halting(bytes).await;
+    let options = [("PUMICE_JOBS__LEASE", LONG), ("PUMICE_API__SHUTDOWN_TIMEOUT", "1")];
+    let leaving = place.start_with(&options);
+    let id = import(&leaving, &uri).await;
+    tokio::time::timeout(PATIENCE, reached.notified()).await.unwrap();
+    let staying = place.start_with(&options);
+    leaving.stop();
+    assert_image(&staying, &id, bytes).await;
+    let job = staying.list(&format!("/pumice/v1/jobs?resource_id={id}"), "jobs").await;
+    let import = job.iter().find(|job| job["kind"] == "import_image").unwrap();
+    assert_eq!((&import["state"], &import["attempts"]), (&json!("done"), &json!(1)), "{import:#}");
+    let path = format!("/image/v2/images/{id}");
+    assert_eq!(staying.send(Method::DELETE, &path, None).await.0, StatusCode::NO_CONTENT);
+    staying.settle().await;
+    place.assert_empty(staying).await;
+}
+
+/// It finds what it was at done by somebody else, and even gone, and touches nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn do_no_harm_after_a_pause_beyond_their_lease() {
+    let place = importing().await;
+    let bytes: &'static [u8] = Vec::leak((0..3_000_000_u32).map(|at| (at % 241) as u8).collect());
+    let (uri, reached) = halting(bytes).await;
+    let paused = place.start();
+    let id = import(&paused, &uri).await;
+    tokio::time::timeout(PATIENCE, reached.notified()).await.unwrap();
+    paused.pause();
+    let other = place.start();
+    assert_image(&other, &id, bytes).await;
+    paused.resume();
+    let lost = tokio::time::timeout(PATIENCE, async {
+        while !other.whole_log().contains("the lease of a job was lost") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    assert!(lost.await.is_ok(), "{}", other.log());
+    // It works on, with other things.
+    create(&paused).await;
+    assert_image(&paused, &id, bytes).await;
+    other.stop();
+    create(&paused).await;
+    paused.settle().await;
+    let path = format!("/image/v2/images/{id}");
+    assert_eq!(paused.send(Method::DELETE, &path, None).await.0, StatusCode::NO_CONTENT);
+    delete_volumes(&paused).await;
+    place.assert_empty(paused).await;
+}
+
+/// One after the other is replaced while clients ask whichever is there: what was accepted is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn are_replaced_one_by_one_without_losing_a_request() {
+    let place = place().await;
+    let mut servers = vec![place.start(), place.start()];
+    let mut accepted = BTreeSet::new();
+    for _ in 0..3 {
+        let leaving = servers.remove(0);
+        servers.push(place.start());
+        let asks = futures::future::join_all((0..8).map(async |_| {
+            let body = json!({"volume": {"size": 1}});
+            let answer = leaving.try_send(Method::POST, "/volume/v3/volumes", Some(body)).await;
+            answer.ok().filter(|(status, _)| *status == StatusCode::ACCEPTED).map(|(_, body)| body)
+        }));
+        let (answers, ()) = tokio::join!(asks, async { leaving.ask_to_stop() });
+        accepted.extend(
+            answers.into_iter().flatten().map(|body| body["volume"]["id"].as_str().unwrap().to_owned()),
+        );
+        leaving.has_stopped();
+        accepted.insert(create(&servers[0]).await);
+    }
+    servers[0].settle().await;
+    let found = servers[1].list("/volume/v3/volumes/detail", "volumes").await;
+    let good: BTreeSet<String> = found
+        .iter()
+        .filter(|volume| volume["status"] == "available")
+        .map(|volume| volume["id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(good, accepted, "{found:#?}");
+    delete_volumes(&servers[0]).await;
+    servers.remove(0).stop();
+    place.assert_empty(servers.remove(0)).await;
+}

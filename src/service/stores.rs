@@ -58,10 +58,10 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Stores> {
     for (id, store) in &config.image_stores.0 {
         let opened = match store.store {
             ImageStoreKind::Directory => {
-                directory(&mut directories, &store.directory, &store.rbd_store_pool, &threads)?
+                directory(&mut directories, &store.directory, &store.rbd_store_pool, config)?
             }
             ImageStoreKind::Rbd => {
-                rbd::open(more_images_options(config, store), threads.clone()).map(as_store)?
+                rbd::open(more_images_options(config, store), threads(config)).map(as_store)?
             }
             ImageStoreKind::Http => continue,
         };

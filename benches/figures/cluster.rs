@@ -104,6 +104,7 @@ impl Cluster {
         };
         Ok(Stores {
             images: std::sync::Arc::new(open(IMAGES)?),
+            more_images: std::collections::BTreeMap::new(),
             volumes: Backends::one("rbd", std::sync::Arc::new(open(VOLUMES)?)),
         })
     }

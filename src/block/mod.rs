@@ -155,8 +155,27 @@ pub trait BlockStore: Send + Sync + 'static {
 /// The places for bytes. They may be pools of one cluster; then volumes are cloned from images.
 #[derive(Clone)]
 pub struct Stores {
+    /// The first place for images, and where those are staged that are imported.
     pub images: Arc<dyn BlockStore>,
+    /// The others, by id.
+    pub more_images: BTreeMap<String, Arc<dyn BlockStore>>,
     pub volumes: Backends,
+}
+
+impl Stores {
+    /// The place for images with this id; `None` is the first one's.
+    pub fn images_in(&self, id: Option<&str>) -> Option<&Arc<dyn BlockStore>> {
+        match id {
+            None => Some(&self.images),
+            Some(id) => self.more_images.get(id),
+        }
+    }
+
+    /// All places for images, by id.
+    pub fn all_images(&self) -> impl Iterator<Item = (Option<&str>, &Arc<dyn BlockStore>)> {
+        let others = self.more_images.iter().map(|(id, store)| (Some(id.as_str()), store));
+        std::iter::once((None, &self.images)).chain(others)
+    }
 }
 
 /// One open image. All offsets and lengths are bytes; out of range is [`ErrorKind::Invalid`].

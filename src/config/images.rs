@@ -8,13 +8,20 @@ use super::volumes::{call_timeout, check_chunk_size, check_pool, check_text};
 use crate::formats;
 
 /// Ways to import that are here.
-const IMPORT_METHODS: [&str; 2] = ["glance-direct", "web-download"];
+const IMPORT_METHODS: [&str; 3] = ["glance-direct", "web-download", "copy-image"];
 
 section! {
     /// Images and where their bytes lie. Options of Glance and of its RBD store have their names.
     pub struct Images = "images" {
         /// `directory`: files of this machine. `rbd`: a pool of a Ceph cluster.
         pub store: StoreKind = StoreKind::Directory, "none";
+        /// The id of this store, where there are several: see `[image_stores.NAME]`. Uploads go there unless they say
+        /// otherwise.
+        pub default_backend: String = "default".into(), "none";
+        /// What this store is, for people.
+        pub store_description: Option<String> = None, "none";
+        /// An image that is in several stores is read from that with the largest one.
+        pub weight: i64 = 0, "none";
         /// Where the directory store keeps its files. One process uses it at a time.
         pub directory: PathBuf = "pumice-data/store".into(), "path";
         /// The pool for images, in either store.
@@ -41,10 +48,16 @@ section! {
         pub writes_in_flight: u32 = 4, "writes";
         /// How long an upload may send nothing before it is given up.
         pub upload_idle_timeout: Seconds = Seconds(60), "seconds";
-        /// Ways to import an image: `glance-direct` (of what was staged before), `web-download`.
-        pub enabled_import_methods: Vec<String> = vec!["glance-direct".to_owned(), "web-download".to_owned()], "none";
+        /// Ways to import an image: `glance-direct` (of what was staged before), `web-download`, `copy-image` (to other
+        /// stores).
+        pub enabled_import_methods: Vec<String> = IMPORT_METHODS.map(str::to_owned).into(), "none";
         /// How long a `web-download` may take.
         pub web_download_timeout: Seconds = Seconds(14_400), "seconds";
+        /// Bytes that are registered where a web server has them (`POST /v2/images/{id}/locations`) are read once, for
+        /// their digests. Else those that the request names are believed.
+        pub do_secure_hash: bool = true, "none";
+        /// How often a download from a web server is gone on with when it breaks off.
+        pub http_retries: u32 = 3, "times";
         /// The largest image that may be uploaded.
         pub image_size_cap: u64 = 1_099_511_627_776, "bytes";
         /// Properties of an image beside the base ones. Negative: no limit.
@@ -91,6 +104,7 @@ impl Images {
 
     pub(super) fn check(&self, faults: &mut Faults) {
         check_pool(faults, "images.rbd_store_pool", &self.rbd_store_pool);
+        check_text(faults, "images.store_description", self.store_description.as_deref());
         check_text(faults, "images.rbd_store_user", self.rbd_store_user.as_deref());
         let empty = self.directory.as_os_str().is_empty();
         faults.require(!empty, "images.directory", "must be a path", "empty");

@@ -10,7 +10,8 @@ use figment::{Figment, Metadata, Profile, Provider};
 use super::{Config, ConfigError, Faults};
 
 const PREFIX: &str = "PUMICE_";
-const BACKENDS: &str = "backends";
+/// Sections of which there may be several, each with a name of its own.
+const NAMED: [&str; 2] = ["backends", "image_stores"];
 
 impl Config {
     /// Reads the file, if there is one, and the environment of this process.
@@ -101,9 +102,11 @@ fn from_variables(variables: impl IntoIterator<Item = (String, String)>, faults:
             continue;
         }
         let (section, option) = (section.to_ascii_lowercase(), option.to_ascii_lowercase());
-        // A backend's section has a name of its own in between.
-        let (backend, option) = match option.split_once("__") {
-            Some((name, option)) if section == BACKENDS => (Some(name.to_owned()), option.to_owned()),
+        // Such a section's own name stands in between.
+        let (name, option) = match option.split_once("__") {
+            Some((name, option)) if NAMED.contains(&section.as_str()) => {
+                (Some(name.to_owned()), option.to_owned())
+            }
             _ => (None, option),
         };
         let value = if is_text(&section, &option) {
@@ -120,7 +123,7 @@ fn from_variables(variables: impl IntoIterator<Item = (String, String)>, faults:
             faults.add(format!("{section}.{option}: {variable} must be a number, or true or false"));
             continue;
         };
-        let path: Vec<String> = [Some(section), backend, Some(option)].into_iter().flatten().collect();
+        let path: Vec<String> = [Some(section), name, Some(option)].into_iter().flatten().collect();
         insert(&mut sections, &path, value);
     }
     sections

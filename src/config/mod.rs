@@ -10,6 +10,7 @@ mod database;
 mod faults;
 mod identity;
 mod image_import;
+mod image_stores;
 mod images;
 mod import_filtering;
 mod jobs;
@@ -35,6 +36,7 @@ pub use database::Database;
 pub use faults::{ConfigError, Faults};
 pub use identity::Identity;
 pub use image_import::{ImageImport, InjectMetadata};
+pub use image_stores::{ImageStore, ImageStores};
 pub use images::Images;
 pub use import_filtering::ImportFiltering;
 pub use jobs::Jobs;
@@ -48,7 +50,7 @@ pub use replica::Replica;
 pub use section::{OptionReference, SectionReference};
 pub use ssl::Ssl;
 pub use values::{
-    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, LogFormat, PropertyRules, Role,
+    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, ImageStoreKind, LogFormat, PropertyRules, Role,
     Seconds, Secret, StoreKind,
 };
 pub use volumes::Volumes;
@@ -76,6 +78,7 @@ macro_rules! configuration {
                 self.replica.check_on(&self.database, &mut faults);
                 self.identity.check_listeners(&self.api, &mut faults);
                 self.backends.check_beside(self.volumes.backend_name(), &mut faults);
+                self.image_stores.check_beside(&self.images, &mut faults);
                 self.keystone_authtoken.check_for(self.identity.mode, &mut faults);
                 faults
             }
@@ -106,6 +109,7 @@ configuration! {
     ssl: Ssl,
     database: Database,
     images: Images,
+    image_stores: ImageStores,
     import_filtering_opts: ImportFiltering,
     image_import_opts: ImageImport,
     inject_metadata_properties: InjectMetadata,

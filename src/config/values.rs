@@ -33,6 +33,29 @@ pub enum StoreKind {
     Rbd,
 }
 
+/// Where images live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageStoreKind {
+    /// Files of this machine.
+    Directory,
+    /// A pool of a Ceph cluster.
+    Rbd,
+    /// Other people's web servers: only read from.
+    Http,
+}
+
+impl ImageStoreKind {
+    /// As Glance names it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Directory => "file",
+            Self::Rbd => "rbd",
+            Self::Http => "http",
+        }
+    }
+}
+
 /// What Glance calls `os_hash_algo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -7,7 +7,7 @@ use sqlx::types::Json;
 
 use super::error::{DbError, Result};
 use super::filter::{Conditions, Operator, Page, Value};
-use super::{Repository, bind_all, on};
+use super::{Location, Repository, bind_all, on};
 use crate::model::{ImageId, ImageStatus, MemberStatus, ProjectId, Timestamp};
 
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -38,10 +38,18 @@ pub struct Image {
     pub properties: Json<BTreeMap<String, String>>,
     /// A set: the keys are the tags.
     pub tags: Json<BTreeMap<String, bool>>,
-    /// `rbd://<fsid>/<pool>/<image>/<snapshot>` once the snapshot is there, a little after the bytes.
-    pub location: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+    /// All places where bytes are, or are to be: rows of their own.
+    #[sqlx(skip)]
+    pub locations: Vec<Location>,
+}
+
+impl Image {
+    /// Where its bytes can be read.
+    pub fn places(&self) -> impl Iterator<Item = &Location> {
+        self.locations.iter().filter(|location| location.ready)
+    }
 }
 
 impl Image {
@@ -67,9 +75,9 @@ impl Image {
             min_ram: 0,
             properties: Json::default(),
             tags: Json::default(),
-            location: None,
             created_at: now,
             updated_at: now,
+            locations: Vec::new(),
         }
     }
 
@@ -95,7 +103,7 @@ impl Image {
 
 const COLUMNS: &str = "id, project_id, name, status, previous_status, visibility, protected, os_hidden, \
     container_format, disk_format, size, virtual_size, checksum, os_hash_algo, os_hash_value, min_disk, \
-    min_ram, properties, tags, location, created_at, updated_at";
+    min_ram, properties, tags, created_at, updated_at";
 
 /// What a change of status brings with it.
 #[derive(Clone, Debug, Default)]
@@ -217,9 +225,9 @@ impl Repository {
     pub async fn add_image(&mut self, image: &Image) -> Result<()> {
         let sql = "INSERT INTO images (id, project_id, name, status, previous_status, visibility, protected, \
             os_hidden, container_format, disk_format, size, virtual_size, checksum, os_hash_algo, \
-            os_hash_value, min_disk, min_ram, properties, tags, location, created_at, updated_at) VALUES \
+            os_hash_value, min_disk, min_ram, properties, tags, created_at, updated_at) VALUES \
             ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, \
-            $21, $22)";
+            $21)";
         on!(self, c => sqlx::query(sql)
             .bind(&image.id)
             .bind(&image.project_id)
@@ -240,7 +248,6 @@ impl Repository {
             .bind(image.min_ram)
             .bind(&image.properties)
             .bind(&image.tags)
-            .bind(&image.location)
             .bind(image.created_at)
             .bind(image.updated_at)
             .execute(c).await.map(drop))?;
@@ -249,23 +256,29 @@ impl Repository {
 
     /// Also one whose bytes are being removed (`deleted`): the caller decides who sees it.
     pub async fn image(&mut self, id: &ImageId) -> Result<Option<Image>> {
-        let sql = format!("SELECT {COLUMNS} FROM images WHERE id = $1");
-        Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
+        self.image_by(format!("SELECT {COLUMNS} FROM images WHERE id = $1"), id).await
     }
 
     /// As [`Repository::image`], and nobody else changes the row before the transaction ends.
     pub async fn image_to_change(&mut self, id: &ImageId) -> Result<Option<Image>> {
-        let sql = format!("SELECT {COLUMNS} FROM images WHERE id = $1{}", self.lock());
-        Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
+        self.image_by(format!("SELECT {COLUMNS} FROM images WHERE id = $1{}", self.lock()), id).await
+    }
+
+    async fn image_by(&mut self, sql: String, id: &ImageId) -> Result<Option<Image>> {
+        let found: Option<Image> =
+            on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?;
+        let Some(mut image) = found else { return Ok(None) };
+        self.locate(std::slice::from_mut(&mut image)).await?;
+        Ok(Some(image))
     }
 
     /// Images that are not deleted.
     pub async fn images(&mut self, filter: &ImageFilter, page: &Page) -> Result<Vec<Image>> {
         let mut conditions = filter.conditions();
         let sql = conditions.page(COLUMNS, "images", page);
-        Ok(
-            on!(self, c => bind_all!(sqlx::query_as(AssertSqlSafe(sql)), &conditions.values).fetch_all(c).await)?,
-        )
+        let mut images: Vec<Image> = on!(self, c => bind_all!(sqlx::query_as(AssertSqlSafe(sql)), &conditions.values).fetch_all(c).await)?;
+        self.locate(&mut images).await?;
+        Ok(images)
     }
 
     /// Writes what a user may change: everything but status, bytes and their digests. `false`: no such row.
@@ -325,13 +338,6 @@ impl Repository {
             .bind(&change.os_hash_value)
             .execute(c).await.map(|done| done.rows_affected()))?;
         Ok(rows == 1)
-    }
-
-    /// Says where the bytes are to be cloned from; `None`: there is no snapshot.
-    pub async fn set_image_location(&mut self, id: &ImageId, location: Option<&str>) -> Result<()> {
-        on!(self, c => sqlx::query("UPDATE images SET location = $2 WHERE id = $1")
-            .bind(id).bind(location).execute(c).await.map(drop))?;
-        Ok(())
     }
 
     /// Removes the row. `false`: there was none.

@@ -67,7 +67,7 @@ const COLUMNS: &str = "id, kind, resource_type, resource_id, source_id, project_
 #[derive(Clone, Debug, Default)]
 pub struct JobFilter {
     pub project_id: Option<String>,
-    pub kind: Option<String>,
+    pub kind: Option<Vec<String>>,
     pub resource_id: Option<String>,
     pub state: Option<Vec<JobState>>,
     /// Only those changed after this moment.
@@ -106,7 +106,7 @@ impl JobFilter {
     fn conditions(&self) -> Conditions {
         let mut conditions = Conditions::default();
         conditions.text("project_id", &self.project_id);
-        conditions.text("kind", &self.kind);
+        conditions.one_of("kind", &self.kind);
         conditions.text("resource_id", &self.resource_id);
         conditions.one_of("state", &self.state);
         if let Some(moment) = self.changed_after {

@@ -14,8 +14,6 @@ pub struct Staged {
     pub checksum: Option<String>,
     pub os_hash_algo: Option<String>,
     pub os_hash_value: Option<String>,
-    /// An import is giving the bytes the image's own name.
-    pub taken: bool,
 }
 
 impl Staged {
@@ -27,7 +25,6 @@ impl Staged {
             checksum: facts.checksum,
             os_hash_algo: facts.os_hash_algo,
             os_hash_value: facts.os_hash_value,
-            taken: false,
         }
     }
 
@@ -45,17 +42,17 @@ impl Staged {
 
 impl Repository {
     pub async fn staged(&mut self, id: &ImageId) -> Result<Option<Staged>> {
-        let sql = "SELECT image_id, name, size, checksum, os_hash_algo, os_hash_value, taken FROM staged_images \
+        let sql = "SELECT image_id, name, size, checksum, os_hash_algo, os_hash_value FROM staged_images \
             WHERE image_id = $1";
         Ok(on!(self, c => sqlx::query_as(sql).bind(id).fetch_optional(c).await)?)
     }
 
     /// In the place of what was there before. Until the image is active its size is theirs.
     pub async fn set_staged(&mut self, staged: &Staged) -> Result<()> {
-        let sql = "INSERT INTO staged_images (image_id, name, size, checksum, os_hash_algo, os_hash_value, taken) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (image_id) DO UPDATE SET name = excluded.name, \
+        let sql = "INSERT INTO staged_images (image_id, name, size, checksum, os_hash_algo, os_hash_value) \
+            VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (image_id) DO UPDATE SET name = excluded.name, \
             size = excluded.size, checksum = excluded.checksum, os_hash_algo = excluded.os_hash_algo, \
-            os_hash_value = excluded.os_hash_value, taken = excluded.taken";
+            os_hash_value = excluded.os_hash_value";
         on!(self, c => sqlx::query(sql)
             .bind(&staged.image_id)
             .bind(&staged.name)
@@ -63,7 +60,6 @@ impl Repository {
             .bind(&staged.checksum)
             .bind(&staged.os_hash_algo)
             .bind(&staged.os_hash_value)
-            .bind(staged.taken)
             .execute(c).await.map(drop))?;
         let sql = "UPDATE images SET size = $2 WHERE id = $1 AND status IN ('uploading', 'importing')";
         on!(self, c => sqlx::query(sql).bind(&staged.image_id).bind(staged.size).execute(c).await.map(drop))?;

@@ -8,6 +8,7 @@ mod door;
 mod fault;
 mod images;
 mod info;
+mod locations;
 mod members;
 mod metadefs;
 mod paging;
@@ -15,6 +16,7 @@ mod quota;
 mod request;
 mod schema;
 mod schemas;
+mod stores;
 mod tags;
 mod tasks;
 mod versions;
@@ -71,13 +73,17 @@ fn authenticated() -> OpenApiRouter<App> {
         .routes(routes!(images::download::download, images::upload::upload))
         .routes(routes!(images::stage::stage))
         .routes(routes!(images::import::import))
+        .routes(routes!(locations::list::list, locations::add::add))
         .routes(routes!(members::list::list, members::create::create))
         .routes(routes!(members::show::show, members::update::update, members::delete::delete))
         .routes(routes!(tasks::of_image::of_image))
         .routes(routes!(tags::add::add, tags::remove::remove))
         .routes(routes!(actions::deactivate::deactivate))
         .routes(routes!(actions::reactivate::reactivate))
+        .routes(routes!(images::delete_from_store::delete_from_store))
         .routes(routes!(info::import::import))
+        .routes(routes!(info::stores::stores))
+        .routes(routes!(info::stores::detail))
         .routes(routes!(info::usage::usage))
         .routes(routes!(tasks::list::list))
         .routes(routes!(tasks::show::show, tasks::delete::delete))

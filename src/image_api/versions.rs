@@ -3,18 +3,25 @@
 use std::convert::Infallible;
 
 use axum::Json;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderName, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::stores;
 use crate::http::App;
 
-/// In Glance's order. 2.8 would promise several stores, 2.17 locations: neither of them is here,
-/// so 2.7 is the newest. Minor versions never change an answer.
-const VERSIONS: &[&str] = &["2.7", "2.6", "2.5", "2.4", "2.3", "2.2", "2.1", "2.0"];
+/// In the order in which Glance without an image cache has them, with several stores and with one. The newest stands in
+/// the middle. Minor versions never change an answer.
+const WITH_STORES: &[&str] = &[
+    "2.15", "2.13", "2.12", "2.11", "2.10", "2.9", "2.8", CURRENT, "2.7", "2.6", "2.5", "2.4", "2.3", "2.2",
+    "2.1", "2.0",
+];
+const WITH_ONE_STORE: &[&str] =
+    &["2.15", "2.9", CURRENT, "2.7", "2.6", "2.5", "2.4", "2.3", "2.2", "2.1", "2.0"];
+const CURRENT: &str = "2.17";
 
 const ACCEPTED_TYPE: &str = "application/vnd.openstack.images-v";
 
@@ -25,7 +32,7 @@ pub struct Versions {
 
 #[derive(Serialize, ToSchema)]
 pub struct Version {
-    #[schema(example = "v2.7")]
+    #[schema(example = "v2.17")]
     id: String,
     /// `CURRENT` for the newest, else `SUPPORTED`.
     status: &'static str,
@@ -73,7 +80,7 @@ pub(super) fn wanted(path: &str, accept: Option<&str>) -> Wanted {
 }
 
 fn is_served(version: &str) -> bool {
-    version == "2" || VERSIONS.contains(&version)
+    version == "2" || WITH_STORES.contains(&version)
 }
 
 /// Where the API is mounted: nothing, or for instance `/image`.
@@ -103,10 +110,11 @@ impl FromRequestParts<App> for Base {
     }
 }
 
-fn document(base: &str) -> Json<Versions> {
-    let versions = VERSIONS.iter().enumerate().map(|(i, version)| Version {
+fn document(app: &App, base: &str) -> Json<Versions> {
+    let versions = if stores::are_shown(&app.config) { WITH_STORES } else { WITH_ONE_STORE };
+    let versions = versions.iter().map(|version| Version {
         id: format!("v{version}"),
-        status: if i == 0 { "CURRENT" } else { "SUPPORTED" },
+        status: if *version == CURRENT { "CURRENT" } else { "SUPPORTED" },
         links: vec![Link { rel: "self", href: format!("{base}/v2/") }],
     });
     Json(Versions { versions: versions.collect() })
@@ -117,8 +125,8 @@ fn document(base: &str) -> Json<Versions> {
     get, path = "/versions", tag = "versions",
     responses((status = 200, description = "The versions", body = Versions))
 )]
-pub(super) async fn list(base: Base) -> Json<Versions> {
-    document(&base.0)
+pub(super) async fn list(State(app): State<App>, base: Base) -> Json<Versions> {
+    document(&app, &base.0)
 }
 
 /// Which versions there are. Any path whose first segment is no version is answered like this one.
@@ -126,8 +134,8 @@ pub(super) async fn list(base: Base) -> Json<Versions> {
     get, path = "/", tag = "versions",
     responses((status = 300, description = "The versions", body = Versions))
 )]
-pub(super) async fn choices(base: Base) -> (StatusCode, Json<Versions>) {
-    (StatusCode::MULTIPLE_CHOICES, document(&base.0))
+pub(super) async fn choices(State(app): State<App>, base: Base) -> (StatusCode, Json<Versions>) {
+    (StatusCode::MULTIPLE_CHOICES, document(&app, &base.0))
 }
 
 /// A version and nothing more; Glance sends the client to a path that is not there.

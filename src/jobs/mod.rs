@@ -14,7 +14,7 @@ pub use crate::model::Cause;
 pub use faults::{Fault, Faults, Moment, NoFaults};
 pub use keeper::{Keeper, KeptLease};
 pub use run::Run;
-pub use task::{Destination, ImportSource, Origin, Task, VolumeSource, parent_of};
+pub use task::{Destination, Import, ImportSource, NewLocation, Origin, Task, VolumeSource, parent_of};
 pub use worker::{Options, Worker};
 pub use workflow::{StepError, Workflow, chain};
 
@@ -48,7 +48,7 @@ pub async fn follow_up(
 /// Whether such a job on the same resource waits or runs already.
 pub async fn is_open(repository: &mut Repository, task: &Task) -> db::Result<bool> {
     let open = JobFilter {
-        kind: Some(task.kind().to_owned()),
+        kind: Some(vec![task.kind().to_owned()]),
         resource_id: Some(task.resource().id),
         state: Some(vec![JobState::Queued, JobState::Running]),
         ..JobFilter::default()

@@ -35,6 +35,43 @@ pub enum ImportSource {
     Web {
         uri: String,
     },
+    /// It has them: they are copied to other stores.
+    Itself,
+}
+
+/// What an import is to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Import {
+    pub source: ImportSource,
+    /// The ids of the stores; `None` is that of `[images]`.
+    #[serde(default = "first_store")]
+    pub stores: Vec<Option<String>>,
+    /// One store that fails fails it all; else one that succeeds is enough.
+    #[serde(default = "yes")]
+    pub all_must_succeed: bool,
+    /// The image is given the properties of `inject_metadata_properties`.
+    pub inject: bool,
+}
+
+// What a job means that is older than other stores.
+fn first_store() -> Vec<Option<String>> {
+    vec![None]
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Bytes on a web server that become an image's content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewLocation {
+    /// The id of the store for web servers.
+    pub store: String,
+    pub url: String,
+    /// Of the digest, as `hashlib` calls it.
+    pub hash_algo: String,
+    /// In hexadecimal, if the request named it.
+    pub hash_value: Option<String>,
 }
 
 /// Where a volume is to lie from now on.
@@ -78,20 +115,31 @@ pub enum Task {
     DeleteSnapshot { snapshot_id: SnapshotId, volume_id: VolumeId },
     /// `saving` to `active`, or back to `queued`. Carried out by the request that brings the bytes; a worker
     /// that claims it finds no bytes and undoes it.
-    UploadImage { image_id: ImageId },
+    UploadImage {
+        image_id: ImageId,
+        #[serde(default)]
+        store: Option<String>,
+    },
     /// The volume `uploading` to what it was; the image `saving` to `active`, or to no row.
     UploadVolume { volume_id: VolumeId, image_id: ImageId },
     /// Gives an image that is a clone of a volume bytes of its own; no status changes.
     DetachImage { image_id: ImageId },
     /// `uploading` until an import, or back to `queued`. Carried out like an upload.
     StageImage { image_id: ImageId },
-    /// `importing` to `active`, or back to `queued`. `inject`: the image is given the properties of
-    /// `inject_metadata_properties`.
-    ImportImage { image_id: ImageId, source: ImportSource, inject: bool },
+    /// `importing` to `active`, or back to `queued`. An `active` image that is copied stays so.
+    ImportImage {
+        image_id: ImageId,
+        #[serde(flatten)]
+        import: Import,
+    },
+    /// `importing` to `active`, or back to `queued`.
+    AddLocation { image_id: ImageId, location: NewLocation },
     /// Makes the snapshot of an `active` image; its status stays.
     SealImage { image_id: ImageId },
     /// `deleted` to no row, or back to what it was (in use).
     DeleteImage { image_id: ImageId },
+    /// Removes the bytes of an `active` image in one store of several; its status stays.
+    DeleteFromStore { image_id: ImageId, store: Option<String> },
 }
 
 /// What jobs that detach an image are about: not the image itself, for they may take hours and nobody need wait.
@@ -128,8 +176,10 @@ impl Task {
             Task::DetachImage { .. } => "detach_image",
             Task::StageImage { .. } => "stage_image",
             Task::ImportImage { .. } => "import_image",
+            Task::AddLocation { .. } => "add_location",
             Task::SealImage { .. } => "seal_image",
             Task::DeleteImage { .. } => "delete_image",
+            Task::DeleteFromStore { .. } => "delete_from_store",
         }
     }
 
@@ -148,12 +198,14 @@ impl Task {
             | Task::DeleteSnapshot { snapshot_id, .. }
             | Task::ManageSnapshot { snapshot_id, .. }
             | Task::UnmanageSnapshot { snapshot_id, .. } => ("snapshot", snapshot_id.as_str()),
-            Task::UploadImage { image_id }
+            Task::UploadImage { image_id, .. }
             | Task::UploadVolume { image_id, .. }
             | Task::StageImage { image_id }
             | Task::ImportImage { image_id, .. }
+            | Task::AddLocation { image_id, .. }
             | Task::SealImage { image_id }
-            | Task::DeleteImage { image_id } => ("image", image_id.as_str()),
+            | Task::DeleteImage { image_id }
+            | Task::DeleteFromStore { image_id, .. } => ("image", image_id.as_str()),
             Task::DetachImage { image_id } => {
                 return Resource { kind: "image_parent", id: parent_of(image_id) };
             }

@@ -30,12 +30,19 @@ struct Readiness {
 pub(super) async fn readyz(State(app): State<App>) -> Response {
     let (database, images, volumes) = tokio::join!(
         ready("database", async { app.database.check().await.map_err(|e| chain(&e)) }),
-        ready("images", async { app.stores.images.fsid().await.map(drop).map_err(|e| chain(&e)) }),
+        ready("images", images(&app)),
         ready("volumes", volumes(&app)),
     );
     let all = [database, images, volumes].iter().all(|answer| *answer == "ok");
     let status = if all { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, axum::Json(Readiness { database, images, volumes })).into_response()
+}
+
+async fn images(app: &App) -> Result<(), String> {
+    let asked = app.stores.all_images().map(async |(_, store)| {
+        store.fsid().await.map(drop).map_err(|error| format!("{}: {}", store.pool(), chain(&error)))
+    });
+    try_join_all(asked).await.map(drop)
 }
 
 /// Where one backend is gone there are volumes that cannot be reached.

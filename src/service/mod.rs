@@ -123,13 +123,14 @@ impl Service {
             making: making.collect(),
             intake: workflows::Intake::from(&config.images),
             imports: workflows::Imports::from(&config),
+            weights: config.store_weights(),
         };
         let web = Web::new(
             config.import_filtering_opts.filter(),
             web::Options {
                 answer_timeout: config.images.upload_idle_timeout.into(),
                 whole_timeout: config.images.web_download_timeout.into(),
-                resumptions: 5,
+                resumptions: config.images.http_retries,
                 pause: Duration::from_secs(1),
             },
         );

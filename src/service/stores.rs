@@ -1,6 +1,6 @@
 //! The stores that the configuration names.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,7 +12,7 @@ use anyhow::Context;
 use crate::block::directory::Directory;
 use crate::block::rbd::{self, RbdOptions};
 use crate::block::{Backends, BlockStore, BlockingPool, Stores};
-use crate::config::{self, Backend, Config, DatabaseKind, StoreKind};
+use crate::config::{self, Backend, Config, DatabaseKind, ImageStore, ImageStoreKind, StoreKind};
 
 /// Makes the folders for embedded storage, and the file of the database, so that a first start needs nothing.
 pub(super) fn make_folders(config: &Config) -> anyhow::Result<()> {
@@ -37,6 +37,8 @@ pub(super) fn make_folders(config: &Config) -> anyhow::Result<()> {
     for (_, backend) in config.all_backends().filter(|(_, backend)| backend.store == StoreKind::Directory) {
         folders.push(backend.directory);
     }
+    let more = config.image_stores.0.values().filter(|store| store.store == ImageStoreKind::Directory);
+    folders.extend(more.map(|store| store.directory.clone()));
     for folder in folders {
         fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
@@ -52,6 +54,19 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Stores> {
         }
         StoreKind::Rbd => rbd::open(images_options(config), threads(config)).map(as_store)?,
     };
+    let mut more_images = BTreeMap::new();
+    for (id, store) in &config.image_stores.0 {
+        let opened = match store.store {
+            ImageStoreKind::Directory => {
+                directory(&mut directories, &store.directory, &store.rbd_store_pool, config)?
+            }
+            ImageStoreKind::Rbd => {
+                rbd::open(more_images_options(config, store), threads(config)).map(as_store)?
+            }
+            ImageStoreKind::Http => continue,
+        };
+        more_images.insert(id.clone(), opened);
+    }
     let mut open = |backend: &Backend| match backend.store {
         StoreKind::Directory => directory(&mut directories, &backend.directory, &backend.rbd_pool, config),
         StoreKind::Rbd => Ok(as_store(rbd::open(volumes_options(backend), threads(config))?)),
@@ -60,7 +75,7 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Stores> {
     for (name, backend) in &config.backends.0 {
         volumes = volumes.and(name, open(backend)?);
     }
-    Ok(Stores { images, volumes })
+    Ok(Stores { images, more_images, volumes })
 }
 
 fn as_store(store: rbd::RbdStore) -> Arc<dyn BlockStore> {
@@ -102,6 +117,18 @@ fn images_options(config: &Config) -> RbdOptions {
         connect_timeout: images.rados_connect_timeout,
         operation_timeout: images.call_timeout().as_secs(),
         ..volumes_options(&config.volumes.backend())
+    }
+}
+
+/// What such a store has no options for is as `[images]` says.
+fn more_images_options(config: &Config, store: &ImageStore) -> RbdOptions {
+    RbdOptions {
+        conf: store.rbd_store_ceph_conf.clone(),
+        user: store.rbd_store_user.clone(),
+        pool: store.rbd_store_pool.clone(),
+        connect_timeout: store.rados_connect_timeout,
+        operation_timeout: store.call_timeout().as_secs(),
+        ..images_options(config)
     }
 }
 

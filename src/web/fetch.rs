@@ -79,25 +79,46 @@ impl Web {
     /// Begins a download. One that breaks off is gone on with where it stopped, if the server can do that and says
     /// with an entity tag that the bytes are still the same.
     pub async fn get(&self, uri: &str) -> Result<Download, WebError> {
+        self.get_from(uri, 0).await
+    }
+
+    /// Likewise without the first bytes, whether the server can leave them out or not.
+    pub async fn get_from(&self, uri: &str, start: u64) -> Result<Download, WebError> {
         let deadline = Instant::now() + self.options.whole_timeout;
-        let response = self.ask(uri, &HeaderMap::new()).await?;
-        if response.status() != StatusCode::OK {
-            return Err(WebError::Status(response.status().as_u16()));
+        let mut headers = HeaderMap::new();
+        if start > 0 {
+            headers.insert(header::RANGE, range_from(start)?);
         }
-        let length = response.content_length();
+        let response = self.ask(uri, &headers).await?;
+        let (at, length) = match (response.status(), part(&response)) {
+            (StatusCode::OK, _) => (0, response.content_length()),
+            (StatusCode::PARTIAL_CONTENT, Some(part)) if start > 0 && part.first == start => {
+                (start, Some(part.whole))
+            }
+            (StatusCode::PARTIAL_CONTENT, _) => return Err(WebError::Changed),
+            (other, _) => return Err(WebError::Status(other.as_u16())),
+        };
         let tag = response.headers().get(header::ETAG).filter(|tag| !tag.as_bytes().starts_with(b"W/"));
         let source = Source {
             tag: tag.cloned(),
             web: self.clone(),
             uri: uri.to_owned(),
             response,
-            at: 0,
+            at,
             length,
             resumptions: 0,
             deadline,
         };
-        let body = stream::try_unfold(source, |mut source| async move {
-            Ok(source.next().await?.map(|bytes| (bytes, source)))
+        let body = stream::try_unfold(source, move |mut source| async move {
+            loop {
+                let Some(mut bytes) = source.next().await? else { return Ok(None) };
+                // What is before the start was not left out.
+                let early = start.saturating_sub(source.at - bytes.len() as u64).min(bytes.len() as u64);
+                let bytes = bytes.split_off(usize::try_from(early).unwrap_or(usize::MAX));
+                if !bytes.is_empty() {
+                    return Ok(Some((bytes, source)));
+                }
+            }
         });
         Ok(Download { length, body: body.boxed() })
     }
@@ -175,9 +196,8 @@ impl Source {
 
     async fn resume(&mut self) -> Result<(), WebError> {
         let tag = self.tag.clone().ok_or(WebError::BrokenOff)?;
-        let range = HeaderValue::from_str(&format!("bytes={}-", self.at)).map_err(|_| WebError::BrokenOff)?;
         let mut headers = HeaderMap::new();
-        headers.insert(header::RANGE, range);
+        headers.insert(header::RANGE, range_from(self.at)?);
         headers.insert(header::IF_RANGE, tag.clone());
         while self.resumptions < self.web.options.resumptions {
             let pause = self.web.options.pause * 2u32.saturating_pow(self.resumptions.min(6));
@@ -208,15 +228,27 @@ impl Source {
 
     /// Whether a part begins where the last one ended, and ends with the whole.
     fn goes_on(&self, response: &Response) -> bool {
-        let range = response.headers().get(header::CONTENT_RANGE).and_then(|range| range.to_str().ok());
-        let parts =
-            range.and_then(|range| range.strip_prefix("bytes ")).and_then(|range| range.split_once('/'));
-        let Some((range, whole)) = parts else { return false };
-        let Some((first, last)) = range.split_once('-') else { return false };
-        let (first, last, whole) = (first.parse::<u64>(), last.parse::<u64>(), whole.parse::<u64>());
-        let (Ok(first), Ok(last), Ok(whole)) = (first, last, whole) else { return false };
-        first == self.at
-            && last.checked_add(1) == Some(whole)
-            && self.length.is_none_or(|length| length == whole)
+        part(response).is_some_and(|part| {
+            part.first == self.at && self.length.is_none_or(|length| length == part.whole)
+        })
     }
+}
+
+fn range_from(start: u64) -> Result<HeaderValue, WebError> {
+    HeaderValue::from_str(&format!("bytes={start}-")).map_err(|_| WebError::BrokenOff)
+}
+
+/// A part of the whole, up to its end.
+struct Part {
+    first: u64,
+    whole: u64,
+}
+
+fn part(response: &Response) -> Option<Part> {
+    let range = response.headers().get(header::CONTENT_RANGE)?.to_str().ok()?;
+    let (range, whole) = range.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last, whole): (u64, u64, u64) =
+        (first.parse().ok()?, last.parse().ok()?, whole.parse().ok()?);
+    (last.checked_add(1) == Some(whole) && first <= last).then_some(Part { first, whole })
 }

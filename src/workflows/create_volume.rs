@@ -472,8 +472,9 @@ impl Workflow for FromImage {
     }
 
     async fn run(&self, step: &'static str, run: &Run) -> Step {
-        let location = self.origin.location(&self.target.context, run).await?;
-        let clones = in_one_cluster(&location.store, self.target.store(run).await?).await?;
+        let store = self.target.store(run).await?;
+        let location = self.origin.location(&self.target.context, store, run).await?;
+        let clones = in_one_cluster(&location.store, store).await?;
         match step {
             "clone" if clones => self.target.clone_from(&location.path, run).await,
             "clone" => self.target.create(run).await,

@@ -1,39 +1,81 @@
-//! An image's bytes and row go, and what the cache has of it. Volumes that are clones of it decide how: with clone format 1 it cannot go before
-//! them and stays as it was; with format 2 its bytes wait in the trash for the last of them.
+//! An image's bytes and row go, and what the cache has of it; or its bytes in one store. Volumes that are clones of it
+//! decide how: with clone format 1 it cannot go before them and stays as it was; with format 2 its bytes wait in the
+//! trash for the last of them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use super::{Context, image_cache, lineage, names};
-use crate::block::{BlockImage, ErrorKind, Missing, OpenMode, SnapshotPath};
+use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
 use crate::db::{self, ImageChange, Leftover, Repository};
 use crate::jobs::{self, Cause, Run, StepError, Workflow};
 use crate::model::{ImageId, ImageStatus};
 
+/// What of an image goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    All,
+    /// Its bytes in this store; `None`: that of `[images]`.
+    In(Option<String>),
+}
+
 pub(super) struct DeleteImage {
     context: Context,
     id: ImageId,
-    is_kept: AtomicBool,
-    /// The volume's snapshot that it is a clone of still.
-    parent: Mutex<Option<SnapshotPath>>,
+    extent: Extent,
+    notes: Mutex<Notes>,
+}
+
+#[derive(Default)]
+struct Notes {
+    /// The volumes' snapshots that it is a clone of still, where it is one.
+    parents: Vec<(Arc<dyn BlockStore>, SnapshotPath)>,
+    /// The pools in which clones need its bytes still.
+    kept: Vec<String>,
 }
 
 impl DeleteImage {
-    pub(super) fn new(context: Context, id: ImageId) -> Self {
-        Self { context, id, is_kept: AtomicBool::new(false), parent: Mutex::default() }
+    pub(super) fn new(context: Context, id: ImageId, extent: Extent) -> Self {
+        Self { context, id, extent, notes: Mutex::default() }
     }
 
+    /// Where there is something to remove. Of what never was active nobody knows where it lies.
+    async fn stores(&self, run: &Run) -> Result<Vec<Arc<dyn BlockStore>>, StepError> {
+        let of = |store: Option<&str>| self.context.images_in(store).cloned();
+        if let Extent::In(store) = &self.extent {
+            return Ok(vec![of(store.as_deref())?]);
+        }
+        let row = run.database.read().await?.image(&self.id).await?;
+        let locations = row.map(|row| row.locations).unwrap_or_default();
+        if locations.is_empty() {
+            return Ok(self.context.stores.all_images().map(|(_, store)| store.clone()).collect());
+        }
+        // A web server keeps what it has.
+        let ours = locations.iter().filter(|location| !location.is_on_the_web());
+        ours.map(|location| of(location.store.as_deref())).collect()
+    }
+
+    /// In no store before all of them have let go of it.
     async fn remove(&self, run: &Run) -> Result<(), StepError> {
         self.stop_detaching(run).await?;
-        let parent = remove_content(&self.context, &self.id, run).await?;
-        *self.parent.lock().unwrap_or_else(PoisonError::into_inner) = parent;
+        let stores = self.stores(run).await?;
+        let _lock = self.context.locks.lock(self.id.as_str()).await;
+        for store in &stores {
+            let parent = free(store, &self.id).await?;
+            self.notes().parents.extend(parent.map(|parent| (store.clone(), parent)));
+        }
+        for store in &stores {
+            remove_freed(store, &self.id, run).await?;
+        }
         Ok(())
     }
 
     /// What arrived for it and never became its content.
     async fn unstage(&self, run: &Run) -> Result<(), StepError> {
+        if self.extent != Extent::All {
+            return Ok(());
+        }
         for name in [names::staged(&self.id), names::unpacked(&self.id)] {
             lineage::take_away(&self.context.stores.images, &name, run).await?;
         }
@@ -42,6 +84,9 @@ impl DeleteImage {
 
     /// That would have it open. It is told here once more than need be, for the image may not be a clone at all.
     async fn stop_detaching(&self, run: &Run) -> Result<(), StepError> {
+        if matches!(self.extent, Extent::In(Some(_))) {
+            return Ok(());
+        }
         let mut repository = run.transaction().await?;
         if repository.cancel_jobs(&jobs::parent_of(&self.id), run.now()).await? > 0 {
             repository.commit().await?;
@@ -50,48 +95,61 @@ impl DeleteImage {
     }
 
     /// Also after a crash, when the step before finds nothing: the trash tells.
-    async fn purge(&self) -> Result<(), StepError> {
-        let store = &self.context.stores.images;
-        let rest = lineage::reap(&self.context, store, self.id.as_str()).await?;
-        self.is_kept.store(rest == lineage::Rest::Needed, Ordering::Relaxed);
-        // Otherwise the volume's snapshot, of which nothing is known after a crash, goes with the volume.
-        let parent = self.parent.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match parent {
-            Some(parent) if rest == lineage::Rest::Gone => {
-                Ok(lineage::release(&self.context, store, &parent).await?)
+    async fn purge(&self, run: &Run) -> Result<(), StepError> {
+        for store in self.stores(run).await? {
+            if lineage::reap(&self.context, &store, self.id.as_str()).await? == lineage::Rest::Needed {
+                self.notes().kept.push(store.pool().to_owned());
+                continue;
             }
-            _ => Ok(()),
+            // Otherwise the volume's snapshot, of which nothing is known after a crash, goes with the volume.
+            let parents = self.notes().parents.clone();
+            for (_, parent) in parents.iter().filter(|(clone, _)| Arc::ptr_eq(clone, &store)) {
+                lineage::release(&self.context, &store, parent).await?;
+            }
         }
+        Ok(())
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        // Each change is a single push: a panic leaves nothing half made.
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The image's bytes, with their snapshot.
+/// The image's bytes in a store, with their snapshot.
 pub(super) async fn remove_content(
     context: &Context,
+    store: &Arc<dyn BlockStore>,
     id: &ImageId,
     run: &Run,
-) -> Result<Option<SnapshotPath>, StepError> {
-    let store = &context.stores.images;
-    let name = id.as_str();
-    let _lock = context.locks.lock(name).await;
-    let Some(image) = store.open(name, OpenMode::ReadWrite).await.or_missing()? else {
-        // What cannot be opened may be there in part: a process died while it was made.
-        store.remove(name, &run.progress).await.or_missing()?;
+) -> Result<(), StepError> {
+    let _lock = context.locks.lock(id.as_str()).await;
+    free(store, id).await?;
+    remove_freed(store, id, run).await
+}
+
+/// Drops the snapshots. Answers what the image is a clone of.
+async fn free(store: &Arc<dyn BlockStore>, id: &ImageId) -> Result<Option<SnapshotPath>, StepError> {
+    let Some(image) = store.open(id.as_str(), OpenMode::ReadWrite).await.or_missing()? else {
         return Ok(None);
     };
     let parent = image.parent().await;
     let freed = drop_snapshots(&*image).await;
     image.close().await?;
     freed?;
-    let parent = parent?.map(|parent| parent.path);
+    Ok(parent?.map(|parent| parent.path))
+}
+
+/// What cannot be opened may be there in part: a process died while it was made.
+async fn remove_freed(store: &Arc<dyn BlockStore>, id: &ImageId, run: &Run) -> Result<(), StepError> {
+    let name = id.as_str();
     match store.remove(name, &run.progress).await.or_missing() {
         // With clone format 2 the snapshot lives on, unseen, while clones need it.
         Err(error) if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren) => {
             store.trash_move(name).await.or_missing().map(drop).map_err(StepError::of_removal)
         }
         other => other.map(drop).map_err(StepError::of_removal),
-    }?;
-    Ok(parent)
+    }
 }
 
 /// All of them, before any is dropped: a refusal changes nothing.
@@ -125,7 +183,9 @@ impl Workflow for DeleteImage {
         match step {
             "remove" => self.remove(run).await,
             "unstage" => self.unstage(run).await,
-            "purge" => self.purge().await,
+            "purge" => self.purge(run).await,
+            // The cache is of the image, wherever that lies.
+            _ if self.extent != Extent::All => Ok(()),
             _ => image_cache::evict_all(&self.context, &self.id, run).await,
         }
     }
@@ -136,29 +196,35 @@ impl Workflow for DeleteImage {
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
-        if self.is_kept.load(Ordering::Relaxed) {
-            let pool = self.context.stores.images.pool().to_owned();
+        let kept = std::mem::take(&mut self.notes().kept);
+        for pool in kept {
             repository.add_leftover(&Leftover { pool, name: self.id.to_string() }, run.now()).await?;
         }
-        repository.remove_image(&self.id).await?;
-        Ok(())
+        match &self.extent {
+            Extent::All => repository.remove_image(&self.id).await.map(drop),
+            Extent::In(store) => repository.remove_location(&self.id, store.as_deref()).await,
+        }
     }
 
     async fn fail(&self, repository: &mut Repository, run: &Run, cause: Cause) -> db::Result<()> {
         let Some(row) = repository.image(&self.id).await? else { return Ok(()) };
+        // Snapshots may be gone: the first volume made from it makes them anew.
+        if !cause.is_refusal() || row.locations.len() > 1 {
+            repository.forget_snapshots(&self.id).await?;
+        }
+        if let Extent::In(store) = &self.extent {
+            // What failed may have removed some of the bytes: nobody reads them, and they can be removed again.
+            let is_whole = cause.is_refusal();
+            return repository.ready_location(&self.id, store.as_deref(), is_whole).await.map(drop);
+        }
         let back = match row.previous_status {
             Some(status @ (ImageStatus::Active | ImageStatus::Deactivated)) => status,
             Some(status @ ImageStatus::Uploading) if repository.staged(&self.id).await?.is_some() => status,
             // It had no bytes worth keeping.
             _ => return repository.remove_image(&self.id).await.map(drop),
         };
-        repository
-            .change_image(&self.id, ImageStatus::Deleted, back, &ImageChange::default(), run.now())
-            .await?;
-        if !cause.is_refusal() {
-            // Its snapshot may be gone: the first volume made from it makes that anew.
-            repository.set_image_location(&self.id, None).await?;
-        }
+        let change = ImageChange::default();
+        repository.change_image(&self.id, ImageStatus::Deleted, back, &change, run.now()).await?;
         Ok(())
     }
 }

@@ -123,29 +123,32 @@ impl DeleteVolume {
             }
         }
         let noted = self.notes().parent.clone();
-        let by_row = self.parent_by_row(&row, run).await?;
-        for parent in [noted, by_row].iter().flatten() {
+        let by_row = self.parents_by_row(&row, run).await?;
+        for parent in noted.iter().chain(&by_row) {
             lineage::release(&self.context, store, parent).await?;
         }
         Ok(())
     }
 
-    async fn parent_by_row(&self, row: &Volume, run: &Run) -> Result<Option<SnapshotPath>, StepError> {
+    /// Of an image's places nobody knows any more which it was.
+    async fn parents_by_row(&self, row: &Volume, run: &Run) -> Result<Vec<SnapshotPath>, StepError> {
         if let Some(source) = &row.source_volume_id {
             // A source that is gone was where its clones are made.
             let source_row = run.database.read().await?.volume(source).await?;
             let backend = self.context.backend(source_row.as_ref().unwrap_or(row))?;
-            return Ok(Some(SnapshotPath {
+            return Ok(vec![SnapshotPath {
                 pool: backend.store.pool().to_owned(),
                 image: names::volume(source),
                 snapshot: names::clone_snapshot(&self.id),
-            }));
+            }]);
         }
-        Ok(row.image_id.as_ref().map(|image| SnapshotPath {
-            pool: self.context.stores.images.pool().to_owned(),
+        let Some(image) = &row.image_id else { return Ok(Vec::new()) };
+        let parent = |store: &Arc<dyn BlockStore>| SnapshotPath {
+            pool: store.pool().to_owned(),
             image: image.to_string(),
             snapshot: names::IMAGE_SNAPSHOT.to_owned(),
-        }))
+        };
+        Ok(self.context.stores.all_images().map(|(_, store)| parent(store)).collect())
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {

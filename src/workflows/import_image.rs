@@ -1,22 +1,24 @@
-//! What was staged, or lies on somebody's web server, becomes an image's content.
+//! What was staged, or lies on somebody's web server, becomes an image's content, in one store or several; or an image
+//! that has its bytes in one is copied to others.
 //!
 //! Whatever has to be done to the bytes is done in the pool itself, each time into an image of another name; the last
-//! one is given the image's own. So any process can go on where another one died.
+//! one is given the image's own. So any process can go on where another one died. A location that is not ready yet says
+//! that an image of that name in that store is this import's.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
 use super::{Context, delete_image, lineage, names, seal_image};
-use crate::block::{BlockImage, ErrorKind, Missing, OpenMode};
+use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode};
 use crate::config::Config;
-use crate::db::{self, Image, ImageChange, Repository, Staged};
+use crate::db::{self, Image, ImageChange, Location, Repository, Staged};
 use crate::formats::{Content, Inspector};
-use crate::jobs::{Cause, ImportSource, Run, StepError, Workflow, chain};
+use crate::jobs::{Cause, Import, ImportSource, Run, StepError, Workflow, chain};
 use crate::model::{ImageId, ImageStatus};
 use crate::telemetry::metrics::{self, Direction};
-use crate::transfer::{Received, SendOptions, TransferError, Unpacking, send, unpack};
+use crate::transfer::{CopyOptions, Received, SendOptions, TransferError, Unpacking, copy, send, unpack};
 use crate::web::WebError;
 
 /// The stores that an import is under way to, and those it failed for, as the image shows them.
@@ -33,6 +35,10 @@ pub struct Imports {
     pub unpack: bool,
     /// `inject_metadata_properties`
     pub inject: BTreeMap<String, String>,
+    /// The id of the store of `[images]`.
+    pub first_store: String,
+    /// `do_secure_hash`
+    pub do_secure_hash: bool,
 }
 
 impl From<&Config> for Imports {
@@ -42,6 +48,8 @@ impl From<&Config> for Imports {
         Self {
             unpack: has("image_decompression"),
             inject: if has("inject_image_metadata") { inject } else { BTreeMap::new() },
+            first_store: config.images.default_backend.clone(),
+            do_secure_hash: config.images.do_secure_hash,
         }
     }
 }
@@ -49,14 +57,24 @@ impl From<&Config> for Imports {
 pub(super) struct ImportImage {
     context: Context,
     id: ImageId,
-    source: ImportSource,
-    inject: bool,
+    import: Import,
     virtual_size: Mutex<Option<i64>>,
+    /// The stores that it failed for, where others are enough.
+    failed: Mutex<BTreeSet<String>>,
 }
 
 impl ImportImage {
-    pub(super) fn new(context: Context, id: ImageId, source: ImportSource, inject: bool) -> Self {
-        Self { context, id, source, inject, virtual_size: Mutex::default() }
+    pub(super) fn new(context: Context, id: ImageId, import: Import) -> Self {
+        Self { context, id, import, virtual_size: Mutex::default(), failed: Mutex::default() }
+    }
+
+    fn is_copy(&self) -> bool {
+        self.import.source == ImportSource::Itself
+    }
+
+    /// As clients know it.
+    fn id_of(&self, store: Option<&str>) -> String {
+        store.unwrap_or(&self.context.options.imports.first_store).to_owned()
     }
 
     /// Brings the bytes in, unless they are there.
@@ -64,7 +82,7 @@ impl ImportImage {
         if run.database.read().await?.staged(&self.id).await?.is_some() {
             return Ok(());
         }
-        let ImportSource::Web { uri } = &self.source else {
+        let ImportSource::Web { uri } = &self.import.source else {
             return Err(StepError::fatal("Nothing was staged."));
         };
         let (store, name) = (&self.context.stores.images, names::staged(&self.id));
@@ -117,42 +135,201 @@ impl ImportImage {
 
     async fn inspect(&self, run: &Run) -> Result<(), StepError> {
         let (staged, row) = self.found(run).await?;
-        let store = &self.context.stores.images;
-        let image = match store.open(&staged.name, OpenMode::ReadOnly).await.or_missing()? {
-            Some(image) => image,
-            // It has the image's own name by now.
-            None => store.open(self.id.as_str(), OpenMode::ReadOnly).await?,
-        };
+        let image = self.bytes(&staged.name, run).await?;
         let content = look_into(&*image, staged.size.unsigned_abs()).await;
         image.close().await?;
         let virtual_size = self.context.options.intake.virtual_size(&row, &content?);
         let virtual_size = virtual_size.map_err(|refusal| StepError::fatal(refusal.to_string()))?;
-        *self.virtual_size.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = virtual_size;
+        *self.virtual_size.lock().unwrap_or_else(PoisonError::into_inner) = virtual_size;
         Ok(())
     }
 
-    /// Gives the bytes the image's own name.
+    /// What is staged, under this name; or under the image's own, where they were brought before.
+    async fn bytes(&self, name: &str, run: &Run) -> Result<Arc<dyn BlockImage>, StepError> {
+        let store = &self.context.stores.images;
+        if let Some(image) = store.open(name, OpenMode::ReadOnly).await.or_missing()? {
+            return Ok(image);
+        }
+        let row = run.database.read().await?.image(&self.id).await?;
+        if row.is_some_and(|row| row.locations.iter().any(|location| location.store.is_none())) {
+            return Ok(store.open(self.id.as_str(), OpenMode::ReadOnly).await?);
+        }
+        self.place_to_copy(run).await
+    }
+
+    /// Brings the bytes to each store. The one they are staged in comes last: there they are only renamed.
     async fn store(&self, run: &Run) -> Result<(), StepError> {
-        let (staged, _) = self.found(run).await?;
-        let (store, own) = (&self.context.stores.images, self.id.as_str());
-        if !staged.taken {
-            if let Some(image) = store.open(own, OpenMode::ReadOnly).await.or_missing()? {
+        self.claim(run).await?;
+        let (first, others): (Vec<_>, Vec<_>) = self.import.stores.iter().partition(|store| store.is_none());
+        let mut failure = None;
+        for store in others.into_iter().chain(first) {
+            let store = store.as_deref();
+            if self.has_failed(store) {
+                continue;
+            }
+            match self.bring(store, run).await {
+                Ok(()) => self.brought(store, run).await?,
+                Err(error) if self.import.all_must_succeed || !matches!(error.cause, Cause::Fatal) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    delete_image::remove_content(
+                        &self.context,
+                        self.context.images_in(store)?,
+                        &self.id,
+                        run,
+                    )
+                    .await?;
+                    self.do_without(store, &error, run).await?;
+                    failure = Some(error);
+                }
+            }
+        }
+        let row = run.database.read().await?.image(&self.id).await?;
+        if row.is_none_or(|row| row.places().next().is_none()) {
+            return Err(failure.unwrap_or_else(|| StepError::fatal("The image was deleted.")));
+        }
+        if !self.is_copy() {
+            for name in [names::staged(&self.id), names::unpacked(&self.id)] {
+                lineage::take_away(&self.context.stores.images, &name, run).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// From now on, what has the image's name in these stores is ours to remove.
+    async fn claim(&self, run: &Run) -> Result<(), StepError> {
+        let row = run.database.read().await?.image(&self.id).await?;
+        let row = row.ok_or_else(|| StepError::fatal("The image was deleted."))?;
+        for store in self.import.stores.iter().map(Option::as_deref) {
+            if row.locations.iter().any(|location| location.store.as_deref() == store) {
+                continue;
+            }
+            let kept = self.context.images_in(store)?;
+            if let Some(image) = kept.open(self.id.as_str(), OpenMode::ReadOnly).await.or_missing()? {
                 image.close().await?;
-                return Err(StepError::fatal("The storage has other bytes of this image already."));
+                let error = StepError::fatal("The storage has other bytes of this image already.");
+                if self.import.all_must_succeed {
+                    return Err(error);
+                }
+                self.do_without(store, &error, run).await?;
+                continue;
             }
             let mut repository = run.transaction().await?;
-            repository.set_staged(&Staged { taken: true, ..staged.clone() }).await?;
+            repository.add_location(&Location::new(&self.id, store, None).awaited()).await?;
             repository.commit().await?;
         }
-        match store.rename(&staged.name, own).await {
+        Ok(())
+    }
+
+    async fn bring(&self, store: Option<&str>, run: &Run) -> Result<(), StepError> {
+        let row = run.database.read().await?.image(&self.id).await?;
+        if row.is_some_and(|row| row.places().any(|place| place.store.as_deref() == store)) {
+            return Ok(());
+        }
+        let kept = self.context.images_in(store)?;
+        if self.is_copy() {
+            let source = self.place_to_copy(run).await?;
+            return self.copy_to(kept, source, run).await;
+        }
+        let (staged, _) = self.found(run).await?;
+        if store.is_some() {
+            return self.copy_to(kept, self.bytes(&staged.name, run).await?, run).await;
+        }
+        match kept.rename(&staged.name, self.id.as_str()).await {
             // It was renamed before.
             Err(error) if error.kind == ErrorKind::NotFound => {
-                store.open(own, OpenMode::ReadOnly).await?.close().await?;
+                Ok(kept.open(self.id.as_str(), OpenMode::ReadOnly).await?.close().await?)
             }
-            other => other?,
+            other => Ok(other?),
         }
-        for name in [names::staged(&self.id), names::unpacked(&self.id)] {
-            lineage::take_away(store, &name, run).await?;
+    }
+
+    /// The bytes of an image that has them.
+    async fn place_to_copy(&self, run: &Run) -> Result<Arc<dyn BlockImage>, StepError> {
+        let row = run.database.read().await?.image(&self.id).await?;
+        let places = row.iter().flat_map(Image::places).filter(|place| !place.is_on_the_web());
+        let mut failure = StepError::fatal("The image has no bytes in a store that is configured.");
+        for place in places {
+            let opened = match self.context.images_in(place.store.as_deref()) {
+                Ok(store) => store.open(self.id.as_str(), OpenMode::ReadOnly).await.map_err(StepError::from),
+                Err(error) => Err(error),
+            };
+            match opened {
+                Ok(image) => return Ok(image),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    async fn copy_to(
+        &self,
+        store: &Arc<dyn BlockStore>,
+        source: Arc<dyn BlockImage>,
+        run: &Run,
+    ) -> Result<(), StepError> {
+        let copied = self.copied(store, &source, run).await;
+        source.close().await?;
+        copied
+    }
+
+    async fn copied(
+        &self,
+        store: &Arc<dyn BlockStore>,
+        source: &Arc<dyn BlockImage>,
+        run: &Run,
+    ) -> Result<(), StepError> {
+        // What an earlier try left.
+        lineage::take_away(store, self.id.as_str(), run).await?;
+        let object_size = self.context.options.intake.object_size;
+        store.create(self.id.as_str(), source.size().await?, object_size).await?;
+        let target = store.open(self.id.as_str(), OpenMode::ReadWrite).await?;
+        let chunk = source.object_size().max(object_size);
+        let options = CopyOptions { chunk, ..CopyOptions::default() };
+        let copied = copy(source.clone(), target.clone(), options, &run.progress).await;
+        target.close().await?;
+        copied?;
+        Ok(())
+    }
+
+    async fn brought(&self, store: Option<&str>, run: &Run) -> Result<(), StepError> {
+        let mut repository = run.transaction().await?;
+        repository.ready_location(&self.id, store, true).await?;
+        self.strike_out(&mut repository, store, run).await?;
+        Ok(repository.commit().await?)
+    }
+
+    fn has_failed(&self, store: Option<&str>) -> bool {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).contains(&self.id_of(store))
+    }
+
+    /// Others are enough.
+    async fn do_without(&self, store: Option<&str>, error: &StepError, run: &Run) -> Result<(), StepError> {
+        let id = self.id_of(store);
+        tracing::warn!(store.id = %id, error = %error.message, detail = %error.detail,
+            "an image does not come to a store");
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        let mut repository = run.transaction().await?;
+        repository.remove_location(&self.id, store).await?;
+        self.strike_out(&mut repository, store, run).await?;
+        Ok(repository.commit().await?)
+    }
+
+    /// The import is not under way to this store any more.
+    async fn strike_out(
+        &self,
+        repository: &mut Repository,
+        store: Option<&str>,
+        run: &Run,
+    ) -> db::Result<()> {
+        let Some(mut row) = repository.image_to_change(&self.id).await? else { return Ok(()) };
+        let id = self.id_of(store);
+        if let Some(list) = row.properties.0.get_mut(IMPORTING_TO) {
+            let rest: Vec<&str> = list.split(',').filter(|other| *other != id).collect();
+            *list = rest.join(",");
+            row.updated_at = run.now();
+            repository.update_image(&row).await?;
         }
         Ok(())
     }
@@ -167,28 +344,30 @@ impl ImportImage {
 
     /// Takes back what `store` did.
     async fn unstore(&self, run: &Run) -> Result<(), StepError> {
-        let Some(staged) = run.database.read().await?.staged(&self.id).await? else { return Ok(()) };
-        let store = &self.context.stores.images;
-        if !staged.taken {
-            // Nothing of ours has that name.
-            return Ok(());
+        let Some(row) = run.database.read().await?.image(&self.id).await? else { return Ok(()) };
+        for location in row.locations.iter().filter(|location| self.import.stores.contains(&location.store)) {
+            let store = self.context.images_in(location.store.as_deref())?;
+            delete_image::remove_content(&self.context, store, &self.id, run).await?;
         }
-        if let Some(image) = store.open(&staged.name, OpenMode::ReadOnly).await.or_missing()? {
-            image.close().await?;
-            return Ok(());
-        }
-        delete_image::remove_content(&self.context, &self.id, run).await.map(drop)
+        Ok(())
     }
 
     /// The properties that tell of the import: it is over.
-    async fn tell(&self, repository: &mut Repository, run: &Run, failed: bool) -> db::Result<()> {
+    async fn tell(
+        &self,
+        repository: &mut Repository,
+        run: &Run,
+        failed: impl Iterator<Item = String>,
+        inject: bool,
+    ) -> db::Result<()> {
         let Some(mut row) = repository.image_to_change(&self.id).await? else { return Ok(()) };
+        let failed: Vec<String> = failed.collect();
         let properties = &mut row.properties.0;
-        let stores = properties.insert(IMPORTING_TO.to_owned(), String::new()).unwrap_or_default();
-        properties.insert(FAILED.to_owned(), if failed { stores } else { String::new() });
-        if self.inject && !failed {
+        if inject {
             properties.extend(self.context.options.imports.inject.clone());
         }
+        properties.insert(IMPORTING_TO.to_owned(), String::new());
+        properties.insert(FAILED.to_owned(), failed.join(","));
         row.updated_at = run.now();
         repository.update_image(&row).await.map(drop)
     }
@@ -242,11 +421,12 @@ impl Workflow for ImportImage {
 
     async fn run(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
         match step {
+            "fetch" | "unpack" | "inspect" if self.is_copy() => Ok(()),
             "fetch" => self.fetch(run).await,
             "unpack" => self.unpack(run).await,
             "inspect" => self.inspect(run).await,
             "store" => self.store(run).await,
-            _ => seal_image::seal(&self.context, &self.id, run).await.map(drop),
+            _ => seal_image::seal_all(&self.context, &self.id, run).await,
         }
     }
 
@@ -254,6 +434,7 @@ impl Workflow for ImportImage {
         let store = &self.context.stores.images;
         match step {
             "store" => self.unstore(run).await,
+            _ if self.is_copy() => Ok(()),
             "unpack" => lineage::take_away(store, &names::unpacked(&self.id), run).await,
             "fetch" => lineage::take_away(store, &names::staged(&self.id), run).await,
             _ => Ok(()),
@@ -261,9 +442,11 @@ impl Workflow for ImportImage {
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
+        let failed = std::mem::take(&mut *self.failed.lock().unwrap_or_else(PoisonError::into_inner));
+        self.tell(repository, run, failed.into_iter(), self.import.inject).await?;
         let Some(staged) = repository.staged(&self.id).await? else { return Ok(()) };
-        self.tell(repository, run, false).await?;
-        let virtual_size = *self.virtual_size.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        repository.remove_unready_locations(&self.id).await?;
+        let virtual_size = *self.virtual_size.lock().unwrap_or_else(PoisonError::into_inner);
         let change = ImageChange { virtual_size, ..staged.facts() };
         // Unless someone deletes it: then its status stays as they want it.
         let (from, to) = (ImageStatus::Importing, ImageStatus::Active);
@@ -273,10 +456,16 @@ impl Workflow for ImportImage {
 
     /// As it was before anything arrived: all of it can be repeated.
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
-        self.tell(repository, run, true).await?;
+        let stores = || self.import.stores.iter().map(Option::as_deref);
+        self.tell(repository, run, stores().map(|store| self.id_of(store)), false).await?;
+        for store in stores() {
+            repository.remove_location(&self.id, store).await?;
+        }
+        if self.is_copy() {
+            return Ok(());
+        }
         let (from, to) = (ImageStatus::Importing, ImageStatus::Queued);
         repository.change_image(&self.id, from, to, &ImageChange::default(), run.now()).await?;
-        repository.set_image_location(&self.id, None).await?;
         repository.remove_staged(&self.id).await
     }
 }

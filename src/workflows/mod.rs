@@ -4,6 +4,7 @@
 //! ran. Names on the pools are those of the Glance RBD store and the Cinder RBD driver (see [`names`]), so that
 //! their pools can be taken over and given back.
 
+mod add_location;
 mod create_snapshot;
 mod create_volume;
 mod delete_image;
@@ -65,6 +66,8 @@ pub struct Options {
     pub making: HashMap<String, Making>,
     pub intake: Intake,
     pub imports: Imports,
+    /// Of the places for images; `None` is that of `[images]`.
+    pub weights: HashMap<Option<String>, i64>,
 }
 
 /// How volumes are made in a backend.
@@ -141,14 +144,18 @@ impl Context {
             Task::DeleteSnapshot { snapshot_id, volume_id } => {
                 Box::new(delete_snapshot::DeleteSnapshot::new(context, snapshot_id, volume_id))
             }
-            Task::UploadImage { image_id } => {
-                Box::new(upload_image::InterruptedUpload::new(context, image_id, Arrival::Upload))
+            Task::UploadImage { image_id, store } => {
+                let arrival = Arrival::Upload { store };
+                Box::new(upload_image::InterruptedUpload::new(context, image_id, arrival))
             }
             Task::StageImage { image_id } => {
                 Box::new(upload_image::InterruptedUpload::new(context, image_id, Arrival::Stage))
             }
-            Task::ImportImage { image_id, source, inject } => {
-                Box::new(import_image::ImportImage::new(context, image_id, source, inject))
+            Task::ImportImage { image_id, import } => {
+                Box::new(import_image::ImportImage::new(context, image_id, import))
+            }
+            Task::AddLocation { image_id, location } => {
+                Box::new(add_location::AddLocation::new(context, image_id, location))
             }
             Task::Reimage { volume_id, image_id } => {
                 Box::new(reimage::Reimage::new(context, volume_id, image_id))
@@ -158,8 +165,20 @@ impl Context {
             }
             Task::DetachImage { image_id } => Box::new(upload_volume::DetachImage::new(context, image_id)),
             Task::SealImage { image_id } => Box::new(seal_image::SealImage::new(context, image_id)),
-            Task::DeleteImage { image_id } => Box::new(delete_image::DeleteImage::new(context, image_id)),
+            Task::DeleteImage { image_id } => {
+                Box::new(delete_image::DeleteImage::new(context, image_id, delete_image::Extent::All))
+            }
+            Task::DeleteFromStore { image_id, store } => {
+                let extent = delete_image::Extent::In(store);
+                Box::new(delete_image::DeleteImage::new(context, image_id, extent))
+            }
         }
+    }
+
+    /// The place for images with this id; `None` is the first one's.
+    fn images_in(&self, id: Option<&str>) -> Result<&Arc<dyn BlockStore>, StepError> {
+        let store = self.stores.images_in(id);
+        store.ok_or_else(|| StepError::fatal("The image lies in a store that is not configured."))
     }
 
     /// Where a volume lies, as its row says.
@@ -185,8 +204,8 @@ impl Context {
     }
 
     fn all_stores(&self) -> impl Iterator<Item = &Arc<dyn BlockStore>> {
-        let Stores { images, volumes } = &self.stores;
-        volumes.iter().map(|backend| &backend.store).chain([images])
+        let images = self.stores.all_images().map(|(_, store)| store);
+        self.stores.volumes.iter().map(|backend| &backend.store).chain(images)
     }
 
     /// The store that is this pool of this cluster, if it is one of ours.

@@ -36,18 +36,20 @@ impl Origin {
         Self { image, location: OnceCell::new() }
     }
 
-    pub(super) async fn location(&self, context: &Context, run: &Run) -> Result<&Location, StepError> {
+    /// For a volume in this store.
+    pub(super) async fn location(
+        &self,
+        context: &Context,
+        volumes: &Arc<dyn BlockStore>,
+        run: &Run,
+    ) -> Result<&Location, StepError> {
         self.location
             .get_or_try_init(|| async {
                 let image = run.database.read().await?.image(&self.image).await?;
                 let image = image.ok_or_else(|| StepError::gone("image"))?;
                 let size = image.size.and_then(|size| u64::try_from(size).ok());
                 let format = image.disk_format.as_deref().and_then(formats::readable);
-                let text = match image.location {
-                    Some(location) => location,
-                    // The job that was to make the snapshot came first, but failed.
-                    None => seal_image::seal(context, &self.image, run).await?,
-                };
+                let text = seal_image::source(context, &image, volumes, run).await?;
                 let location = names::parse_location(&text).ok_or_else(|| {
                     StepError::fatal("The image has no bytes in a store that is configured.")
                 })?;
@@ -70,8 +72,13 @@ impl Origin {
     }
 
     /// Its bytes as they were sealed.
-    pub(super) async fn open(&self, context: &Context, run: &Run) -> Result<Source, StepError> {
-        let location = self.location(context, run).await?;
+    pub(super) async fn open(
+        &self,
+        context: &Context,
+        volumes: &Arc<dyn BlockStore>,
+        run: &Run,
+    ) -> Result<Source, StepError> {
+        let location = self.location(context, volumes, run).await?;
         let path = &location.path;
         let file = location.store.open(&path.image, OpenMode::Snapshot(path.snapshot.clone())).await?;
         let opened = match location.format {

@@ -35,7 +35,7 @@ impl Workflow for Reimage {
 
     async fn run(&self, _: &'static str, run: &Run) -> Result<(), StepError> {
         let store = self.context.store_of(&self.id, run).await?;
-        let source = self.origin.open(&self.context, run).await?;
+        let source = self.origin.open(&self.context, store, run).await?;
         source.write(store, &names::volume(&self.id), false, run).await
     }
 

@@ -12,7 +12,7 @@ use futures::{Stream, TryStreamExt};
 use super::intake::{Intake, discard};
 use super::{Context, lineage, names};
 use crate::block::{BlockError, BlockStore, ErrorKind, Missing, OpenMode};
-use crate::db::{self, Database, DbError, ImageChange, JobOutcome, Repository, Staged};
+use crate::db::{self, Database, DbError, ImageChange, JobOutcome, Location, Repository, Staged};
 use crate::formats::{self, Content, Inspector};
 use crate::jobs::{self, Cause, Keeper, Origin, Run, StepError, Task, Workflow, chain};
 use crate::model::{ImageId, ImageStatus, JobId, ProjectId, World};
@@ -21,33 +21,33 @@ use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{Received, TransferError};
 
 /// What the bytes are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// They are the image's content.
-    Upload,
+    /// They are the image's content, in this store; `None`: that of `[images]`.
+    Upload { store: Option<String> },
     /// An import makes them its content, later.
     Stage,
 }
 
 impl Arrival {
     /// Of the image, while they arrive.
-    pub fn status(self) -> ImageStatus {
+    pub fn status(&self) -> ImageStatus {
         match self {
-            Arrival::Upload => ImageStatus::Saving,
+            Arrival::Upload { .. } => ImageStatus::Saving,
             Arrival::Stage => ImageStatus::Uploading,
         }
     }
 
-    fn task(self, id: &ImageId) -> Task {
+    fn task(&self, id: &ImageId) -> Task {
         match self {
-            Arrival::Upload => Task::UploadImage { image_id: id.clone() },
+            Arrival::Upload { store } => Task::UploadImage { image_id: id.clone(), store: store.clone() },
             Arrival::Stage => Task::StageImage { image_id: id.clone() },
         }
     }
 
-    fn name(self, id: &ImageId) -> String {
+    fn name(&self, id: &ImageId) -> String {
         match self {
-            Arrival::Upload => id.to_string(),
+            Arrival::Upload { .. } => id.to_string(),
             Arrival::Stage => names::staged(id),
         }
     }
@@ -225,8 +225,12 @@ impl Upload {
         origin: &Origin,
     ) -> Result<(), UploadError> {
         let mut repository = run.transaction().await?;
-        match self.arrival {
-            Arrival::Upload => self.activate(&mut repository, id, received, content, run, origin).await?,
+        match &self.arrival {
+            Arrival::Upload { store } => {
+                self.activate(&mut repository, id, received, content, run, origin).await?;
+                repository.remove_unready_locations(id).await?;
+                repository.add_location(&Location::new(id, store.as_deref(), None)).await?;
+            }
             // What they are is asked by the import: until then the image may still be given a format.
             Arrival::Stage => {
                 let staged = Staged::new(id, names::staged(id), self.intake.facts(received));
@@ -291,7 +295,7 @@ impl Upload {
         };
         let text = error.to_string();
         let mut repository = run.transaction().await?;
-        back_to_queued(&mut repository, id, self.arrival, run).await?;
+        back_to_queued(&mut repository, id, &self.arrival, run).await?;
         repository.finish_job(&run.id, &outcome, Some(("The upload failed.", &text)), run.now()).await?;
         repository.commit().await?;
         metrics::job(&run.kind, "failed", run.started.elapsed());
@@ -313,7 +317,7 @@ impl Upload {
 async fn back_to_queued(
     repository: &mut Repository,
     id: &ImageId,
-    arrival: Arrival,
+    arrival: &Arrival,
     run: &Run,
 ) -> db::Result<()> {
     let (from, to) = (arrival.status(), ImageStatus::Queued);
@@ -384,7 +388,11 @@ impl Workflow for InterruptedUpload {
     }
 
     async fn undo(&self, _: &'static str, run: &Run) -> Result<(), StepError> {
-        lineage::take_away(&self.context.stores.images, &self.arrival.name(&self.id), run).await
+        let store = match &self.arrival {
+            Arrival::Upload { store } => self.context.images_in(store.as_deref())?,
+            Arrival::Stage => &self.context.stores.images,
+        };
+        lineage::take_away(store, &self.arrival.name(&self.id), run).await
     }
 
     async fn finish(&self, _: &mut Repository, _: &Run) -> db::Result<()> {
@@ -392,6 +400,6 @@ impl Workflow for InterruptedUpload {
     }
 
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
-        back_to_queued(repository, &self.id, self.arrival, run).await
+        back_to_queued(repository, &self.id, &self.arrival, run).await
     }
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{Context, in_one_cluster, lineage, names, seal_image};
 use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
-use crate::db::{self, ImageChange, Repository, VolumeChange};
+use crate::db::{self, ImageChange, Location, Repository, VolumeChange};
 use crate::formats::{self, Encoded, Format};
 use crate::jobs::{self, Cause, Origin, Run, StepError, Task, Workflow};
 use crate::model::{Action, Detail, Event, ImageId, ImageStatus, VolumeId, VolumeStatus};
@@ -143,6 +143,14 @@ impl UploadVolume {
         if self.is_clone.load(Ordering::Relaxed) { Ok(()) } else { self.drop_snapshot(run).await }
     }
 
+    async fn seal(&self, run: &Run) -> Result<(), StepError> {
+        let mut repository = run.transaction().await?;
+        repository.remove_unready_locations(&self.image_id).await?;
+        repository.add_location(&Location::new(&self.image_id, None, None).awaited()).await?;
+        repository.commit().await?;
+        seal_image::seal(&self.context, &self.image_id, None, run).await.map(drop)
+    }
+
     async fn drop_snapshot(&self, run: &Run) -> Result<(), StepError> {
         let volumes = self.store(run).await?;
         let source = self.source(volumes);
@@ -206,7 +214,7 @@ impl Workflow for UploadVolume {
             }
             "write" => self.write(run).await,
             "release" => self.release(run).await,
-            _ => seal_image::seal(&self.context, &self.image_id, run).await.map(drop),
+            _ => self.seal(run).await,
         }
     }
 
@@ -222,6 +230,7 @@ impl Workflow for UploadVolume {
         self.give_back(repository, run).await?;
         let (from, to) = (ImageStatus::Saving, ImageStatus::Active);
         let change = self.change().clone();
+        repository.ready_location(&self.image_id, None, true).await?;
         let is_there = repository.change_image(&self.image_id, from, to, &change, run.now()).await?;
         // Unless someone has deleted the image meanwhile: that job comes next.
         if is_there && self.is_clone.load(Ordering::Relaxed) {

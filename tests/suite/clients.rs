@@ -34,7 +34,8 @@ async fn openstack(server: &Server, api: &str, arguments: &[&str]) -> Value {
     let mut command = client("openstack");
     command.args(["--os-auth-type", "none", "--os-endpoint", &format!("{}{api}", server.url)]);
     command.args(["--os-volume-api-version", "3.71"]).args(arguments);
-    let lists_or_shows = !arguments.contains(&"delete") && !arguments.contains(&"set");
+    let silent = ["delete", "set"];
+    let lists_or_shows = !silent.iter().any(|verb| arguments.contains(verb));
     if lists_or_shows {
         command.args(["-f", "json"]);
     }
@@ -366,5 +367,33 @@ async fn a_volume_is_attached_with_cinder() {
     assert_eq!((text(&shown, "status"), &shown["attachments"]), ("available", &Value::Array(Vec::new())));
     volumes(&["volume", "delete", &volume]).await;
     server.settle().await;
+    place.assert_empty(server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_in_several_stores() {
+    let place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    let folder = place.folder.path().join("second").display().to_string();
+    let server = place.start_with(&[("PUMICE_IMAGE_STORES__SECOND__DIRECTORY", &folder)]);
+    let disk = place.folder.path().join("disk.img");
+    write_disk(&disk);
+    let stores = glance(&server, &["stores-info"]).await;
+    assert!(stores.contains(r#""id": "default""#) && stores.contains(r#""id": "second""#), "{stores}");
+
+    let formats = ["--disk-format", "raw", "--container-format", "bare"];
+    let import = ["image-create-via-import", "--import-method", "glance-direct", "--all-stores", "True"];
+    let import = [&import[..], &formats[..]].concat();
+    glance_reading(&server, &import, File::open(&disk).unwrap().into()).await;
+    server.settle().await;
+    let images = openstack(&server, "/image", &["image", "list", "--long"]).await;
+    let image = text(&images[0], "ID").to_owned();
+    let stores = async || {
+        let shown = openstack(&server, "/image", &["image", "show", &image]).await;
+        shown["properties"]["stores"].clone()
+    };
+    assert_eq!(stores().await, "default,second");
+    openstack(&server, "/image", &["image", "delete", "--store", "default", &image]).await;
+    assert_eq!(stores().await, "second");
+    openstack(&server, "/image", &["image", "delete", &image]).await;
     place.assert_empty(server).await;
 }

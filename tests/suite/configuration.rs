@@ -113,6 +113,38 @@ fn a_backend_is_refused_under_its_name() {
 }
 
 #[test]
+fn lists_and_tables_are_written_in_the_environment_as_in_a_file() {
+    let variables = [
+        ("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_PORTS", "[80, 8080]"),
+        ("PUMICE_INJECT_METADATA_PROPERTIES__INJECT", "{a = \"b\"}"),
+    ];
+    let config = load("", &variables).unwrap();
+    assert_eq!(config.import_filtering_opts.allowed_ports, [80, 8080]);
+    assert_eq!(config.inject_metadata_properties.inject["a"], "b");
+    let broken = refused("", &[("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_PORTS", "[80")]);
+    assert!(broken.starts_with("import_filtering_opts.allowed_ports: "), "{broken}");
+}
+
+#[test]
+fn an_image_store_has_a_section_and_a_place_of_its_own() {
+    let file = "[image_stores.fast]\nstore = \"rbd\"\nrbd_store_pool = \"nvme\"\n";
+    let config = load(file, &[("PUMICE_IMAGE_STORES__FAST__WEIGHT", "3")]).unwrap();
+    let fast = &config.image_stores.0["fast"];
+    assert_eq!((fast.rbd_store_pool.as_str(), fast.weight), ("nvme", 3));
+    for (file, fault) in [
+        (
+            "[image_stores.default]\nstore = \"http\"\n",
+            "image_stores.default: the store of [images] has this id",
+        ),
+        ("[image_stores.more]\n", "image_stores.more: another store of images is in this pool already"),
+        ("[image_stores.\"a,b\"]\nstore = \"http\"\n", "image_stores.a,b: a store's id must be 1 to 64"),
+    ] {
+        let refusal = refused(file, &[]);
+        assert!(refusal.contains(fault), "{refusal}");
+    }
+}
+
+#[test]
 fn an_old_name_still_works_and_precedence_with_it() {
     let file = "[volumes]\nvolume_tmp_dir = \"/old\"\n[jobs]\nrbd_concurrent_flatten_operations = 2\n";
     let config = load(file, &[]).unwrap();
@@ -359,11 +391,15 @@ fn every_example_loads() {
     }
     assert_eq!(
         seen,
-        ["backends.toml", "ceph.toml", "directory.toml", "postgresql.toml"].map(String::from).into()
+        ["backends.toml", "ceph.toml", "directory.toml", "image_stores.toml", "postgresql.toml"]
+            .map(String::from)
+            .into()
     );
 
     let ceph = Config::load_with(Some(&root().join("examples/ceph.toml")), []).unwrap();
     assert_eq!((ceph.images.store, ceph.volumes.store), (StoreKind::Rbd, StoreKind::Rbd));
+    let stores = Config::load_with(Some(&root().join("examples/image_stores.toml")), []).unwrap();
+    assert_eq!(stores.store_weights()[&Some("archive".to_owned())], -1);
     let postgresql = Config::load_with(Some(&root().join("examples/postgresql.toml")), []).unwrap();
     assert_eq!(postgresql.database.url.kind(), DatabaseKind::Postgres);
 }

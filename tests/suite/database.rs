@@ -706,9 +706,9 @@ async fn what_is_staged_goes_with_its_image(database: Database) {
         min_ram: 0,
         properties: Json(BTreeMap::new()),
         tags: Json(BTreeMap::new()),
-        location: None,
         created_at: now,
         updated_at: now,
+        locations: Vec::new(),
     };
     let facts = ImageChange { size: Some(5), checksum: Some("c".into()), ..ImageChange::default() };
     let staged = Staged::new(&id, "first".into(), facts.clone());
@@ -719,8 +719,7 @@ async fn what_is_staged_goes_with_its_image(database: Database) {
     assert_eq!(repository.staged(&id).await.unwrap(), None);
     repository.set_staged(&staged).await.unwrap();
     assert_eq!(repository.staged(&id).await.unwrap(), Some(staged));
-    let unpacked =
-        Staged { name: "second".into(), size: 7, taken: true, ..Staged::new(&id, String::new(), facts) };
+    let unpacked = Staged { name: "second".into(), size: 7, ..Staged::new(&id, String::new(), facts) };
     repository.set_staged(&unpacked).await.unwrap();
     assert_eq!(repository.staged(&id).await.unwrap(), Some(unpacked));
     assert_eq!(repository.image(&id).await.unwrap().unwrap().size, Some(7));

@@ -14,6 +14,8 @@ rules! {
     CONTEXT_IS_ADMIN = "context_is_admin": "role:admin";
     /// What rules of old policy files refer to.
     DEFAULT = "default": "";
+    /// Another service, which asks with its own token.
+    SERVICE_API = "service_api": "role:service or role:admin";
     ADD_IMAGE = "add_image":
         "rule:context_is_admin or (role:member and project_id:%(project_id)s and project_id:%(owner)s)";
     DELETE_IMAGE = "delete_image": ADMIN_OR_MEMBER;
@@ -27,6 +29,13 @@ rules! {
     DOWNLOAD_IMAGE = "download_image":
         "rule:context_is_admin or (role:member and (project_id:%(project_id)s or project_id:%(member_id)s or \
          'community':%(visibility)s or 'public':%(visibility)s or 'shared':%(visibility)s))";
+    GET_IMAGE_LOCATION = "get_image_location": "rule:context_is_admin or (role:reader and project_id:%(project_id)s)";
+    FETCH_IMAGE_LOCATION = "fetch_image_location": "rule:service_api";
+    ADD_IMAGE_LOCATION = "add_image_location":
+        "rule:service_api or (role:member and project_id:%(project_id)s and project_id:%(owner)s)";
+    DELETE_IMAGE_LOCATION = "delete_image_location": "rule:context_is_admin";
+    COPY_IMAGE = "copy_image": "rule:context_is_admin";
+    STORES_INFO_DETAIL = "stores_info_detail": "rule:context_is_admin or rule:service_api";
     GET_METADEF_NAMESPACE = "get_metadef_namespace": ADMIN_OR_READER_OF_NAMESPACE;
     GET_METADEF_NAMESPACES = "get_metadef_namespaces":
         "rule:context_is_admin or (role:reader and project_id:%(project_id)s)";
@@ -70,5 +79,6 @@ rules! {
 
 /// Those that a token for the whole system does not do for, whatever its roles: all but these.
 pub(super) fn is_in_project(rule: &str) -> bool {
-    ![CONTEXT_IS_ADMIN.name(), DEFAULT.name(), METADEF_ADMIN.name()].contains(&rule)
+    let others = [CONTEXT_IS_ADMIN, DEFAULT, METADEF_ADMIN, SERVICE_API];
+    others.iter().all(|other| other.name() != rule)
 }

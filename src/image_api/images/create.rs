@@ -9,9 +9,9 @@ use crate::db::{DbError, Image};
 use crate::http::App;
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
-use crate::image_api::quota;
 use crate::image_api::request::{Call, JsonBody};
 use crate::image_api::versions::Base;
+use crate::image_api::{quota, stores};
 use crate::model::{ImageId, ProjectId};
 
 /// Makes a record, without bytes as yet. All properties may be left out.
@@ -23,6 +23,7 @@ use crate::model::{ImageId, ProjectId};
             headers(
                 ("Location" = String, description = "Address of the image"),
                 ("OpenStack-image-import-methods" = String, description = "Ways to import bytes into it"),
+                ("OpenStack-image-store-ids" = String, description = "Stores for them, where there are several"),
             )),
         (status = 400, description = "The body does not fit the schema", body = FaultBody),
         (status = 403, description = "A property that may not be written", body = FaultBody),
@@ -51,16 +52,19 @@ pub async fn create(
     repository.commit().await?;
 
     let mut headers = HeaderMap::new();
-    let methods = app.config.images.enabled_import_methods.join(",");
+    let methods = stores::import_methods(&app.config).collect::<Vec<_>>().join(",");
+    let stores: Vec<&str> = stores::all(&app.config).map(|store| store.id).collect();
+    let stores = if stores::are_shown(&app.config) { stores.join(",") } else { String::new() };
     for (name, text) in [
         (header::LOCATION, format!("{}/v2/images/{}", base.0, image.id)),
         (HeaderName::from_static("openstack-image-import-methods"), methods),
+        (HeaderName::from_static("openstack-image-store-ids"), stores),
     ] {
         if let Some(value) = HeaderValue::from_str(&text).ok().filter(|value| !value.is_empty()) {
             headers.insert(name, value);
         }
     }
-    let view = ImageView::new(image, &call.guard, app.config.images.show_image_direct_url);
+    let view = ImageView::new(image, &call.guard, &app.config);
     Ok((StatusCode::CREATED, headers, Json(view)))
 }
 

@@ -1,23 +1,26 @@
-use std::sync::Arc;
+use std::error::Error;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::TryStreamExt;
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use super::find;
-use crate::block::{BlockImage, OpenMode};
-use crate::db::Image;
-use crate::http::App;
+use crate::block::{self, BlockError, ErrorKind, OpenMode};
+use crate::db::{Image, Location};
 use crate::http::conditions;
 use crate::http::range::{self, RangeError, Stretch};
+use crate::http::{App, Query};
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
 use crate::image_api::request::{Call, InPath, NoBody};
+use crate::image_api::stores;
 use crate::model::ImageStatus;
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{SendOptions, send};
+use crate::web::WebError;
 use crate::workflows::names::parse_location;
 
 /// The image's bytes, or one stretch of them.
@@ -25,6 +28,7 @@ use crate::workflows::names::parse_location;
     get, path = "/v2/images/{image_id}/file", tag = "images",
     params(
         ("image_id" = String, Path, description = "UUID of the image"),
+        ("prefer" = Option<String>, Query, description = "Ids of stores to read from, with commas between them"),
         ("Range" = Option<String>, Header, description = "One range: `bytes=0-1023`, `bytes=1024-`, `bytes=-512`"),
         ("If-Range" = Option<String>, Header, description = "The range only of the bytes with this `ETag`; else all"),
         ("If-None-Match" = Option<String>, Header, description = "Nothing when the bytes have one of these `ETag`s"),
@@ -50,6 +54,7 @@ pub async fn download(
     State(app): State<App>,
     call: Call,
     InPath(id): InPath<String>,
+    query: Query,
     headers: HeaderMap,
     _: NoBody,
 ) -> Result<Response> {
@@ -70,12 +75,9 @@ pub async fn download(
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.clone())]).into_response());
     }
     let asked = if conditions::wants_range(&headers, tag.as_deref()) { asked(&headers, size)? } else { None };
-    let source = open(&app, &image).await?;
-
+    let preferred: Vec<&str> = query.last("prefer").unwrap_or_default().split(',').collect();
     let stretch = asked.unwrap_or(Stretch { start: 0, end: size });
-    let options = SendOptions { chunk: source.object_size(), ..SendOptions::default() };
-    // The stream holds the only handle, which is closed when the stream ends or is dropped.
-    let bytes = send(source, stretch.start..stretch.end, options);
+    let bytes = open(&app, &image, &preferred, stretch).await?;
     let bytes = bytes
         .inspect_ok(|bytes| metrics::transferred(Direction::Download, bytes.len() as u64))
         .inspect_err(move |error| tracing::warn!(image.id = %id, %error, "a download broke off"));
@@ -98,15 +100,71 @@ pub async fn download(
     answer.body(Body::from_stream(bytes)).map_err(|error| Fault::Internal(error.into()))
 }
 
-/// At the snapshot, or as it is while the snapshot is still being made: the bytes do not change any more.
-async fn open(app: &App, image: &Image) -> Result<Arc<dyn BlockImage>> {
-    let store = &app.stores.images;
-    let Some(location) = &image.location else {
-        return Ok(store.open(image.id.as_str(), OpenMode::ReadOnly).await?);
+type Sent = BoxStream<'static, Result<Bytes, Box<dyn Error + Send + Sync>>>;
+
+/// From the best store that answers: one that the client prefers, then by weight.
+async fn open(app: &App, image: &Image, preferred: &[&str], stretch: Stretch) -> Result<Sent> {
+    let mut places = stores::places(&app.config, image);
+    let rank = |place: &&Location| {
+        preferred.iter().position(|id| *id == stores::id_of(&app.config, place)).unwrap_or(usize::MAX)
     };
-    let place = parse_location(location)
-        .ok_or_else(|| Fault::Internal(anyhow::anyhow!("{location:?} is no location of this store")))?;
-    Ok(store.open(place.image, OpenMode::Snapshot(place.snapshot.to_owned())).await?)
+    places.sort_by_key(rank);
+    let mut failure = Fault::Internal(anyhow::anyhow!("no store has the bytes of image {}", image.id));
+    for place in places {
+        let opened = match &place.url {
+            Some(url) if place.is_on_the_web() => open_on_the_web(app, image, url, stretch).await,
+            _ => open_in_store(app, image, place, stretch).await.map_err(Fault::from),
+        };
+        match opened {
+            Ok(opened) => return Ok(opened),
+            Err(error) => {
+                tracing::warn!(image.id = %image.id, ?error, "an image cannot be read in one of its stores");
+                failure = error;
+            }
+        }
+    }
+    Err(failure)
+}
+
+/// At the snapshot, or as it is while the snapshot is still being made: the bytes do not change any more.
+async fn open_in_store(app: &App, image: &Image, place: &Location, stretch: Stretch) -> block::Result<Sent> {
+    let missing = |what: &str| BlockError::new(ErrorKind::NotFound, "open", image.id.as_str(), what);
+    let store = app.stores.images_in(place.store.as_deref()).ok_or_else(|| missing("no such store"))?;
+    let source = match &place.url {
+        None => store.open(image.id.as_str(), OpenMode::ReadOnly).await?,
+        Some(url) => {
+            let location =
+                parse_location(url).ok_or_else(|| missing("its location is none of this store"))?;
+            store.open(location.image, OpenMode::Snapshot(location.snapshot.to_owned())).await?
+        }
+    };
+    let options = SendOptions { chunk: source.object_size(), ..SendOptions::default() };
+    // The stream holds the only handle, which is closed when the stream ends or is dropped.
+    Ok(send(source, stretch.start..stretch.end, options).map_err(Into::into).boxed())
+}
+
+/// From the server that has them, through us: whether it may be asked is asked each time.
+async fn open_on_the_web(app: &App, image: &Image, url: &str, stretch: Stretch) -> Result<Sent> {
+    let unavailable = |error: WebError| Fault::Unavailable {
+        said: "The web server with the image data did not answer. Please try again later.".to_owned(),
+        source: error.into(),
+    };
+    let download = app.web.get_from(url, stretch.start).await.map_err(unavailable)?;
+    let known = image.size.and_then(|size| u64::try_from(size).ok());
+    if download.length.is_some_and(|length| Some(length) != known) {
+        return Err(unavailable(WebError::Changed));
+    }
+    let body =
+        stream::try_unfold((download.body, stretch.end - stretch.start), |(mut body, left)| async move {
+            if left == 0 {
+                return Ok(None);
+            }
+            let Some(mut bytes) = body.try_next().await? else { return Ok(None) };
+            bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            let left = left - bytes.len() as u64;
+            Ok::<_, Box<dyn Error + Send + Sync>>(Some((bytes, (body, left))))
+        });
+    Ok(body.boxed())
 }
 
 /// Glance also reads a `Content-Range` in the request, which was never right but is still sent.

@@ -2,6 +2,7 @@
 
 pub(super) mod create;
 pub(super) mod delete;
+pub(super) mod delete_from_store;
 pub(super) mod download;
 mod draft;
 mod encryption;

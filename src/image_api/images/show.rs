@@ -25,5 +25,5 @@ pub async fn show(
 ) -> Result<Json<ImageView>> {
     let image = find(&mut app.database.read().await?, &call, &id).await?;
     call.check_image(rules::GET_IMAGE, &image)?;
-    Ok(Json(ImageView::new(image, &call.guard, app.config.images.show_image_direct_url)))
+    Ok(Json(ImageView::new(image, &call.guard, &app.config)))
 }

@@ -49,13 +49,13 @@ pub async fn stage(
     let image = find(&mut repository, &call, &id).await?;
     call.check_image(rules::MODIFY_IMAGE, &image)?;
     if image.status != ImageStatus::Queued {
-        return Err(wrong_status(image.status, Arrival::Stage));
+        return Err(wrong_status(image.status, &Arrival::Stage));
     }
     drop(repository);
     let body = request.into_body().into_data_stream();
-    let upload = pipeline(&app, &call, Arrival::Stage);
+    let upload = pipeline(&app, &call, Arrival::Stage, app.stores.images.clone());
     match upload_image(upload, image.id, promised, body, call.origin()).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(error) => Err(told(&id, call.project_id(), Arrival::Stage, error)),
+        Err(error) => Err(told(&id, call.project_id(), &Arrival::Stage, error)),
     }
 }

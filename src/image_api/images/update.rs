@@ -64,5 +64,5 @@ pub async fn update(
         repository.update_image(&image).await?;
     }
     repository.commit().await?;
-    Ok(Json(ImageView::new(image, &call.guard, app.config.images.show_image_direct_url)))
+    Ok(Json(ImageView::new(image, &call.guard, &app.config)))
 }

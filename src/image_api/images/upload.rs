@@ -1,13 +1,16 @@
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::find;
+use crate::block::BlockStore;
 use crate::db::Image;
 use crate::http::App;
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
-use crate::image_api::quota;
 use crate::image_api::request::{Call, InPath, content_type};
+use crate::image_api::{quota, stores};
 use crate::model::{ImageStatus, ProjectId};
 use crate::signature::{Signature, SignatureError, Signed};
 use crate::workflows::{Arrival, Intake, Upload, UploadError, upload_image};
@@ -19,11 +22,14 @@ use crate::workflows::{Arrival, Intake, Upload, UploadError, upload_image};
         ("image_id" = String, Path, description = "UUID of the image"),
         ("x-openstack-image-size" = Option<u64>, Header,
             description = "Bytes to come; else Content-Length says so, or nobody"),
+        ("X-Image-Meta-Store" = Option<String>, Header,
+            description = "The id of the store they are to lie in, where there are several"),
     ),
     request_body(content_type = "application/octet-stream", description = "The bytes"),
     responses(
         (status = 204, description = "The image is active"),
-        (status = 400, description = "Formats are not set, more or fewer bytes came than were promised, or the signature is wrong",
+        (status = 400, description = "Formats are not set, no such store, more or fewer bytes came than were promised, \
+            or the signature is wrong",
             body = FaultBody),
         (status = 403, description = "The policy does not allow it", body = FaultBody),
         (status = 404, description = "There is no such image", body = FaultBody),
@@ -44,11 +50,12 @@ pub async fn upload(
 ) -> Result<StatusCode> {
     check_content_type(request.headers())?;
     let promised = promised(request.headers())?;
+    let (arrival, store) = wanted_store(&app, request.headers())?;
     let mut repository = app.database.read().await?;
     let image = find(&mut repository, &call, &id).await?;
     call.check_image(rules::UPLOAD_IMAGE, &image)?;
     if image.status != ImageStatus::Queued {
-        return Err(wrong_status(image.status, Arrival::Upload));
+        return Err(wrong_status(image.status, &arrival));
     }
     check_formats(&image)?;
     quota::upload(&mut repository, &app.config.quotas, call.project_id(), promised).await?;
@@ -56,20 +63,20 @@ pub async fn upload(
     let signed = signed(&app, &image, request.headers().get("x-auth-token")).await;
     let signed = signed.map_err(|error| badly_signed(&id, &error))?;
     let body = request.into_body().into_data_stream();
-    let upload = Upload { signed, ..pipeline(&app, &call, Arrival::Upload) };
+    let upload = Upload { signed, ..pipeline(&app, &call, arrival.clone(), store) };
     match upload_image(upload, image.id, promised, body, call.origin()).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(error) => Err(told(&id, call.project_id(), Arrival::Upload, error)),
+        Err(error) => Err(told(&id, call.project_id(), &arrival, error)),
     }
 }
 
-pub(super) fn pipeline(app: &App, call: &Call, arrival: Arrival) -> Upload {
+pub(super) fn pipeline(app: &App, call: &Call, arrival: Arrival, store: Arc<dyn BlockStore>) -> Upload {
     Upload {
         arrival,
         database: app.database.clone(),
         world: app.world.clone(),
         keeper: app.keeper.clone(),
-        store: app.stores.images.clone(),
+        store,
         intake: Intake::from(&app.config.images),
         signed: None,
         at_once: (call.project_id().clone(), app.config.quotas.image_count_uploading),
@@ -89,6 +96,27 @@ async fn signed(
 
 fn badly_signed(id: &str, error: &SignatureError) -> Fault {
     Fault::BadRequest(format!("Signature verification failed for image {id}: {error}"))
+}
+
+/// Where the bytes are to lie: clients may say so where they see that there are several stores.
+fn wanted_store(app: &App, headers: &HeaderMap) -> Result<(Arrival, Arc<dyn BlockStore>)> {
+    let wanted = headers.get("x-image-meta-store").filter(|_| stores::are_shown(&app.config));
+    let store = match wanted.map(|id| id.to_str().unwrap_or_default()) {
+        None => None,
+        Some(id) => match stores::named(&app.config, id).filter(|store| !store.is_read_only()) {
+            Some(store) => store.to_row(),
+            None => return Err(Fault::BadRequest(unknown_store(id))),
+        },
+    };
+    let Some(kept) = app.stores.images_in(store.as_deref()).cloned() else {
+        return Err(Fault::Internal(anyhow::anyhow!("{store:?} is a store that is not open")));
+    };
+    Ok((Arrival::Upload { store }, kept))
+}
+
+pub(super) fn unknown_store(id: &str) -> String {
+    let id: String = id.chars().take(100).collect();
+    format!("Unknown scheme '{id}' found in URI")
 }
 
 /// Refuses what does not say that it is bytes.
@@ -130,15 +158,15 @@ fn check_formats(image: &Image) -> Result<()> {
     Err(Fault::BadRequest(format!("{missing} must be set prior to saving data.")))
 }
 
-pub(super) fn wrong_status(status: ImageStatus, arrival: Arrival) -> Fault {
+pub(super) fn wrong_status(status: ImageStatus, arrival: &Arrival) -> Fault {
     let wanted = arrival.status();
     Fault::Conflict(format!("Image status transition from {status} to {wanted} is not allowed"))
 }
 
-pub(super) fn told(id: &str, project: &ProjectId, arrival: Arrival, error: UploadError) -> Fault {
+pub(super) fn told(id: &str, project: &ProjectId, arrival: &Arrival, error: UploadError) -> Fault {
     match error {
         UploadError::WrongStatus(status) => wrong_status(status, arrival),
-        UploadError::Exists if arrival == Arrival::Stage => {
+        UploadError::Exists if *arrival == Arrival::Stage => {
             Fault::Conflict(format!("The image {id} has data on staging"))
         }
         UploadError::Exists => Fault::Conflict(format!("The storage has data of image {id} already.")),

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::config::Config;
 use crate::db::{Image, Repository};
 use crate::http::images;
 use crate::identity::policy::{Access, Guard};
 use crate::image_api::fault::{Fault, Result};
 use crate::image_api::request::Call;
+use crate::image_api::stores;
 use crate::model::{ImageId, ImageStatus};
 
 /// The order of the fields is Glance's.
@@ -50,12 +52,23 @@ pub struct ImageView {
     itself: String,
     file: String,
     schema: &'static str,
+    /// Ids of the stores that have the bytes, with commas between them; where there are several stores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stores: Option<String>,
 }
 
 impl ImageView {
     /// With the custom properties that the guard's caller may see.
-    pub fn new(mut image: Image, guard: &Guard, show_direct_url: bool) -> Self {
+    pub fn new(mut image: Image, guard: &Guard, config: &Config) -> Self {
         image.properties.0.retain(|name, _| guard.allows_property(Access::Read, name));
+        let places = stores::places(config, &image);
+        // Glance leaves a location whose bytes were refused with the image.
+        let left = image.locations.iter().filter(|_| image.status == ImageStatus::Queued);
+        let ids: Vec<&str> =
+            places.iter().copied().chain(left).map(|place| stores::id_of(config, place)).collect();
+        let stores = (stores::are_shown(config) && !ids.is_empty()).then(|| ids.join(","));
+        let url = places.iter().find_map(|place| place.url.clone());
+        let direct_url = url.filter(|_| config.images.show_image_direct_url);
         let itself = format!("/v2/images/{}", image.id);
         Self {
             properties: image.properties.0,
@@ -77,11 +90,12 @@ impl ImageView {
             id: image.id,
             created_at: image.created_at.to_seconds(),
             updated_at: image.updated_at.to_seconds(),
-            direct_url: image.location.filter(|_| show_direct_url),
+            direct_url,
             tags: image.tags.0.into_keys().collect(),
             file: format!("{itself}/file"),
             itself,
             schema: "/v2/schemas/image",
+            stores,
         }
     }
 }

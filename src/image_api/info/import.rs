@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::http::App;
 use crate::image_api::request::NoBody;
+use crate::image_api::stores;
 
 #[derive(Serialize, ToSchema)]
 pub struct ImportView {
@@ -17,7 +18,7 @@ struct Methods {
     description: &'static str,
     #[serde(rename = "type")]
     kind: &'static str,
-    /// `glance-direct`, `web-download`.
+    /// `glance-direct`, `web-download`, `copy-image`.
     value: Vec<String>,
 }
 
@@ -27,7 +28,7 @@ struct Methods {
     responses((status = 200, description = "The ways", body = ImportView))
 )]
 pub async fn import(State(app): State<App>, _: NoBody) -> Json<ImportView> {
-    let value = app.config.images.enabled_import_methods.clone();
+    let value = stores::import_methods(&app.config).map(str::to_owned).collect();
     let import_methods = Methods { description: "Import methods available.", kind: "array", value };
     Json(ImportView { import_methods })
 }

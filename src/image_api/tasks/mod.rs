@@ -12,8 +12,13 @@ use crate::db::{Job, JobFilter};
 use crate::identity::policy::{Target, image as rules};
 use crate::model::JobState;
 
-/// The kind of job that is a task.
-const KIND: &str = "import_image";
+/// The kinds of jobs that are tasks, and Glance's names for them.
+const KINDS: [(&str, &str); 2] = [("import_image", "api_image_import"), ("add_location", "location_import")];
+
+/// Glance's name for the kind of a job; `None`: it is no task.
+fn kind(job: &Job) -> Option<&'static str> {
+    KINDS.iter().find(|(kind, _)| *kind == job.kind).map(|(_, name)| *name)
+}
 
 /// Glance's name for a job's state; a job that was cancelled did not succeed.
 const STATUSES: [(&str, &[JobState]); 4] = [
@@ -30,9 +35,10 @@ fn check(call: &Call) -> Result<()> {
 /// Tasks that the caller may know of: their own project's, or all.
 fn visible(call: &Call) -> JobFilter {
     let project_id = (!call.guard.is_admin()).then(|| call.project_id().to_string());
-    JobFilter { kind: Some(KIND.to_owned()), project_id, ..JobFilter::default() }
+    let kinds = KINDS.iter().map(|(kind, _)| (*kind).to_owned()).collect();
+    JobFilter { kind: Some(kinds), project_id, ..JobFilter::default() }
 }
 
 fn is_visible(call: &Call, job: &Job) -> bool {
-    job.kind == KIND && (call.guard.is_admin() || job.project_id.as_ref() == Some(call.project_id()))
+    kind(job).is_some() && (call.guard.is_admin() || job.project_id.as_ref() == Some(call.project_id()))
 }

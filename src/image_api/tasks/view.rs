@@ -4,9 +4,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::STATUSES;
+use super::{STATUSES, kind};
 use crate::config;
 use crate::db::Job;
+use crate::jobs::{ImportSource, Task};
 use crate::model::{JobId, JobState, Timestamp};
 
 const SECONDS_A_DAY: i64 = 86_400;
@@ -17,7 +18,7 @@ const SECONDS_A_DAY: i64 = 86_400;
 pub struct TaskStub {
     #[schema(value_type = String)]
     id: JobId,
-    /// `api_image_import`.
+    /// `api_image_import` or `location_import`.
     #[serde(rename = "type")]
     kind: &'static str,
     /// `pending`, `processing`, `success` or `failure`.
@@ -40,7 +41,7 @@ pub struct TaskView {
     id: JobId,
     #[schema(value_type = Object)]
     input: Value,
-    /// `api_image_import`.
+    /// `api_image_import` or `location_import`.
     #[serde(rename = "type")]
     kind: &'static str,
     /// `pending`, `processing`, `success` or `failure`.
@@ -68,7 +69,7 @@ pub struct TaskView {
 pub struct TaskRow {
     #[schema(value_type = String)]
     id: JobId,
-    /// `api_image_import`.
+    /// `api_image_import` or `location_import`.
     #[serde(rename = "type")]
     kind: &'static str,
     /// `pending`, `processing`, `success` or `failure`.
@@ -94,9 +95,6 @@ fn status(state: JobState) -> &'static str {
     known.map_or("processing", |(status, _)| status)
 }
 
-/// Glance's only kind that there is here.
-const KIND: &str = "api_image_import";
-
 fn expires(job: &Job, jobs: &config::Jobs) -> Option<Timestamp> {
     let days = i64::from(jobs.keep_finished_days);
     job.finished_at.filter(|_| days > 0).map(|end| end.plus_seconds(days * SECONDS_A_DAY))
@@ -110,8 +108,17 @@ fn message(job: &Job) -> String {
     }
 }
 
+/// What was asked for, as Glance keeps it. An address may hold a secret and is left out.
 fn input(job: &Job) -> Value {
-    json!({"image_id": job.resource_id})
+    let method = match serde_json::from_value(job.payload.clone()) {
+        Ok(Task::ImportImage { import, .. }) => match import.source {
+            ImportSource::Staged => "glance-direct",
+            ImportSource::Web { .. } => "web-download",
+            ImportSource::Itself => "copy-image",
+        },
+        _ => return json!({"image_id": job.resource_id}),
+    };
+    json!({"image_id": job.resource_id, "import_req": {"method": {"name": method}}})
 }
 
 fn result(job: &Job) -> Value {
@@ -122,7 +129,7 @@ impl TaskStub {
     pub fn new(job: Job, jobs: &config::Jobs) -> Self {
         Self {
             itself: path(&job.id),
-            kind: KIND,
+            kind: kind(&job).unwrap_or_default(),
             status: status(job.state),
             created_at: job.created_at.to_seconds(),
             updated_at: job.updated_at.to_seconds(),
@@ -138,7 +145,7 @@ impl TaskView {
     pub fn new(job: Job, jobs: &config::Jobs) -> Self {
         Self {
             input: input(&job),
-            kind: KIND,
+            kind: kind(&job).unwrap_or_default(),
             status: status(job.state),
             message: message(&job),
             result: result(&job),
@@ -158,7 +165,7 @@ impl TaskView {
 impl TaskRow {
     pub fn new(job: Job, jobs: &config::Jobs) -> Self {
         Self {
-            kind: KIND,
+            kind: kind(&job).unwrap_or_default(),
             status: status(job.state),
             expires_at: expires(&job, jobs).map(Timestamp::to_microseconds),
             created_at: job.created_at.to_microseconds(),

@@ -67,7 +67,7 @@ fn parse(query: &Query) -> Result<(JobFilter, Page), Fault> {
                     value.parse().map_err(|_| Fault::Invalid(format!("{value:?} is not a state.")))?;
                 filter.state = Some(vec![state]);
             }
-            "kind" => filter.kind = Some(value.clone()),
+            "kind" => filter.kind = Some(vec![value.clone()]),
             "resource_id" => filter.resource_id = Some(value.clone()),
             "limit" => {
                 let limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));

@@ -10,7 +10,8 @@ use crate::model::{JobState, Timestamp};
 pub(crate) struct JobView {
     id: String,
     /// `create_volume`, `delete_volume`, `extend_volume`, `create_snapshot`, `delete_snapshot`, `upload_image`,
-    /// `stage_image`, `import_image`, `seal_image` or `delete_image`.
+    /// `stage_image`, `import_image`, `add_location`, `seal_image`, `delete_image`
+    /// or `delete_from_store`.
     kind: String,
     resource: ResourceView,
     project_id: Option<String>,

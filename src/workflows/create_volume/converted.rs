@@ -44,7 +44,7 @@ impl FromConverted {
             return Ok(());
         }
         let room = target.row(run).await?.size.bytes();
-        let source = self.origin.open(context, run).await?;
+        let source = self.origin.open(context, &backend.store, run).await?;
         let bytes = source.size().await?;
         let fits = Gib::holding(bytes).filter(|size| size.bytes() <= room);
         let Some(size) = fits else {
@@ -107,14 +107,14 @@ impl FromConverted {
             return Ok(());
         }
         self.target.downloading(run).await?;
-        let context = &self.target.context;
-        let source = self.origin.open(context, run).await?;
+        let store = self.target.store(run).await?;
+        let source = self.origin.open(&self.target.context, store, run).await?;
         let bytes = source.size().await?;
         if bytes > self.target.row(run).await?.size.bytes() {
             source.close().await?;
             return Err(too_small(bytes));
         }
-        source.write(self.target.store(run).await?, &self.target.name(), true, run).await
+        source.write(store, &self.target.name(), true, run).await
     }
 
     /// Of a copy that did not come into the cache.

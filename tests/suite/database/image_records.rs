@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pumice::db::{
-    Database, DbError, Direction, Image, ImageFilter, ImageMember, MetadefItem, MetadefNamespace,
+    Database, DbError, Direction, Image, ImageFilter, ImageMember, Location, MetadefItem, MetadefNamespace,
     MetadefNamespaceFilter, Page, Repository, SortKey,
 };
 use pumice::model::{
@@ -17,6 +17,7 @@ use crate::house::DatabaseKind;
 on_both!(
     members_see_what_is_shared_with_them,
     members_go_with_their_image,
+    an_image_remembers_where_it_is,
     namespaces_hold_definitions,
     namespaces_are_listed_by_who_asks_and_what_for,
     definitions_page_in_every_order,
@@ -47,7 +48,7 @@ fn image(number: u128, visibility: &str) -> Image {
         min_ram: 0,
         properties: Json(BTreeMap::new()),
         tags: Json(BTreeMap::new()),
-        location: None,
+        locations: Vec::new(),
         created_at: Timestamp(number as i64),
         updated_at: Timestamp(number as i64),
     }
@@ -92,6 +93,46 @@ async fn members_see_what_is_shared_with_them(database: Database) {
         let found: Vec<i64> = found.iter().map(|image| image.created_at.0).collect();
         assert_eq!(found, expected, "{who} {status:?}");
     }
+}
+
+async fn an_image_remembers_where_it_is(database: Database) {
+    let mut repository = database.begin().await.unwrap();
+    let (here, other) = (image(1, "shared"), image(2, "shared"));
+    for image in [&here, &other] {
+        repository.add_image(image).await.unwrap();
+    }
+    let second = Location::new(&here.id, Some("second"), Some("rbd://a/b/c/snap".to_owned()));
+    let web = Location::new(&here.id, Some("web"), Some("https://example.com/x".to_owned()));
+    for location in [&Location::new(&here.id, None, None), &second.awaited(), &web] {
+        repository.add_location(location).await.unwrap();
+    }
+    let found = repository.images(&ImageFilter::default(), &Page::default()).await.unwrap();
+    let counts: Vec<usize> = found.iter().map(|image| image.locations.len()).collect();
+    assert_eq!(counts, [0, 3]);
+    let found = repository.image(&here.id).await.unwrap().unwrap();
+    let stores: Vec<_> =
+        found.locations.iter().map(|place| (place.position, place.store.as_deref())).collect();
+    assert_eq!(stores, [(0, None), (1, Some("second")), (2, Some("web"))]);
+    let ready = |image: &Image| -> Vec<i64> { image.places().map(|place| place.position).collect() };
+    assert_eq!(ready(&found), [0, 2]);
+
+    assert!(repository.ready_location(&here.id, Some("second"), true).await.unwrap());
+    assert!(repository.ready_location(&here.id, None, false).await.unwrap());
+    assert!(!repository.ready_location(&here.id, Some("third"), true).await.unwrap());
+    repository.set_location(&here.id, None, Some("rbd://a/d/e/snap")).await.unwrap();
+    let found = repository.image_to_change(&here.id).await.unwrap().unwrap();
+    assert_eq!(ready(&found), [1, 2]);
+    assert_eq!(found.locations[0].url.as_deref(), Some("rbd://a/d/e/snap"));
+
+    repository.forget_snapshots(&here.id).await.unwrap();
+    let found = repository.image(&here.id).await.unwrap().unwrap();
+    let urls: Vec<_> = found.locations.iter().map(|place| place.url.as_deref()).collect();
+    assert_eq!(urls, [None, None, Some("https://example.com/x")]);
+    repository.remove_unready_locations(&here.id).await.unwrap();
+    repository.remove_location(&here.id, Some("web")).await.unwrap();
+    let found = repository.image(&here.id).await.unwrap().unwrap();
+    assert_eq!(ready(&found), [1]);
+    assert!(repository.remove_image(&here.id).await.unwrap());
 }
 
 async fn members_go_with_their_image(database: Database) {

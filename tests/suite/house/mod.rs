@@ -11,10 +11,10 @@ use bytes::Bytes;
 use pumice::block::{BlockStore, OpenMode, Progress, Stores};
 use pumice::config::{Config, IdentityMode};
 use pumice::db::{
-    Attachment, Database, Image, ImageChange, JobFilter, Page, Repository, Snapshot, SnapshotFilter, Volume,
-    VolumeChange, VolumeFilter,
+    Attachment, Database, Image, ImageChange, JobFilter, Location, Page, Repository, Snapshot,
+    SnapshotFilter, Volume, VolumeChange, VolumeFilter,
 };
-use pumice::jobs::{self, Faults, ImportSource, NoFaults, Origin, Task, VolumeSource};
+use pumice::jobs::{self, Faults, Import, ImportSource, NewLocation, NoFaults, Origin, Task, VolumeSource};
 use pumice::model::{
     AttachmentId, AttachmentStatus, Gib, ImageId, ImageStatus, JobState, ProjectId, SnapshotId,
     SnapshotStatus, UserId, VolumeId, VolumeStatus, World,
@@ -185,9 +185,9 @@ impl House {
             min_ram: 0,
             properties: Json(BTreeMap::new()),
             tags: Json(BTreeMap::new()),
-            location: None,
             created_at: now,
             updated_at: now,
+            locations: Vec::new(),
         };
         self.note(&image.id);
         let mut repository = self.database.begin().await.unwrap();
@@ -197,7 +197,7 @@ impl House {
     }
 
     pub fn uploader(&self) -> Upload {
-        self.uploader_of(Arrival::Upload)
+        self.uploader_of(Arrival::Upload { store: None })
     }
 
     pub fn uploader_of(&self, arrival: Arrival) -> Upload {
@@ -238,13 +238,53 @@ impl House {
         id
     }
 
-    /// As the API asks for it.
     pub async fn import(&self, id: &ImageId, source: ImportSource) {
+        self.import_to(id, Import { source, stores: vec![None], all_must_succeed: true, inject: true }).await;
+    }
+
+    /// To the place of images and to another one.
+    pub async fn import_twice(&self, id: &ImageId, source: ImportSource, all_must_succeed: bool) {
+        let stores = vec![None, Some("second".to_owned())];
+        self.import_to(id, Import { source, stores, all_must_succeed, inject: true }).await;
+    }
+
+    /// As the API asks for it.
+    pub async fn import_to(&self, id: &ImageId, import: Import) {
         let mut repository = self.database.begin().await.unwrap();
         let (row, now) = (repository.image(id).await.unwrap().unwrap(), self.world.now());
-        let (to, change) = (ImageStatus::Importing, ImageChange::default());
-        assert!(repository.change_image(id, row.status, to, &change, now).await.unwrap(), "{}", row.status);
-        let task = Task::ImportImage { image_id: id.clone(), source, inject: true };
+        if import.source != ImportSource::Itself {
+            let (to, change) = (ImageStatus::Importing, ImageChange::default());
+            assert!(
+                repository.change_image(id, row.status, to, &change, now).await.unwrap(),
+                "{}",
+                row.status
+            );
+        }
+        let task = Task::ImportImage { image_id: id.clone(), import };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+    }
+
+    /// As the API asks for it.
+    pub async fn add_location(&self, id: &ImageId, url: String) {
+        let (store, hash_algo) = ("web".to_owned(), "sha256".to_owned());
+        let mut repository = self.database.begin().await.unwrap();
+        let (from, to) = (ImageStatus::Queued, ImageStatus::Importing);
+        let (change, now) = (ImageChange::default(), self.world.now());
+        assert!(repository.change_image(id, from, to, &change, now).await.unwrap());
+        let location = Location::new(id, Some(&store), Some(url.clone())).awaited();
+        repository.add_location(&location).await.unwrap();
+        let location = NewLocation { store, url, hash_algo, hash_value: None };
+        let task = Task::AddLocation { image_id: id.clone(), location };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+    }
+
+    /// As the API asks for it.
+    pub async fn delete_from_store(&self, id: &ImageId, store: Option<&str>) {
+        let mut repository = self.database.begin().await.unwrap();
+        assert!(repository.ready_location(id, store, false).await.unwrap());
+        let task = Task::DeleteFromStore { image_id: id.clone(), store: store.map(str::to_owned) };
         jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
         repository.commit().await.unwrap();
     }

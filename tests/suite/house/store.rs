@@ -1,5 +1,6 @@
 //! Stores for tests: a folder of the test's own, or two pools of the real cluster, which all tests share.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -44,13 +45,18 @@ impl StoreKind {
                     let root = Directory::open(folder.path().join(name), BlockingPool::default()).unwrap();
                     root.pool(name).unwrap()
                 };
-                let volumes = Backends::one("directory", pool("volumes"));
-                (Stores { images: pool("images"), volumes }, Some(folder))
+                (with_second(pool("images"), Backends::one("directory", pool("volumes"))), Some(folder))
             }
             StoreKind::RbdV1 => (on_ceph(CloneFormat::V1), None),
             StoreKind::RbdV2 => (on_ceph(CloneFormat::V2), None),
         }
     }
+}
+
+/// With a second place for images, beside volumes: their names differ.
+fn with_second(images: Arc<dyn BlockStore>, volumes: Backends) -> Stores {
+    let second = volumes.first().store.clone();
+    Stores { images, more_images: BTreeMap::from([("second".to_owned(), second)]), volumes }
 }
 
 fn on_ceph(clone_format: CloneFormat) -> Stores {
@@ -65,7 +71,7 @@ pub fn ceph_pool(name: &str, clone_format: CloneFormat) -> Arc<dyn BlockStore> {
 /// The first backend has the name that the default configuration gives it; volumes go to the second when a test says so.
 fn two_backends(pool: impl Fn(&str) -> Arc<dyn BlockStore>) -> Stores {
     let volumes = Backends::one("directory", pool("volumes")).and("second", pool("backups"));
-    Stores { images: pool("images"), volumes }
+    with_second(pool("images"), volumes)
 }
 
 /// The first backend on the cluster, the second in a folder.
@@ -74,5 +80,5 @@ pub fn ceph_and_directory() -> (Stores, Keep) {
     let root = Directory::open(folder.path(), BlockingPool::default()).unwrap();
     let volumes = Backends::one("directory", ceph_pool("volumes", CloneFormat::V2))
         .and("second", root.pool("volumes").unwrap());
-    (Stores { images: ceph_pool("images", CloneFormat::V2), volumes }, Some(folder))
+    (with_second(ceph_pool("images", CloneFormat::V2), volumes), Some(folder))
 }

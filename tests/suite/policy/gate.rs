@@ -63,11 +63,12 @@ const ACTIONS: [(&str, &str); 31] = [
 ];
 
 /// Routes that tell everybody the same, or nothing: the real services ask no rule either.
-const OPEN: [&str; 29] = [
+const OPEN: [&str; 30] = [
     "GET /",
     "GET /versions",
     "GET /v2",
     "GET /v2/info/import",
+    "GET /v2/info/stores",
     // Of the own project alone.
     "GET /v2/info/usage",
     "GET /v2/schemas/image",
@@ -127,7 +128,7 @@ pub fn routes() -> Vec<Route> {
 pub async fn prepare(stage: &Stage, route: &Route) -> (String, Wanted) {
     let mut path = route.path.clone();
     if path.contains("{image_id}") {
-        let is_empty = ["/stage", "/import"].iter().any(|end| route.path.ends_with(end));
+        let is_empty = ["/stage", "/import", "/locations"].iter().any(|end| route.path.ends_with(end));
         let status = if is_empty || route.path.ends_with("/file") && route.method == "PUT" {
             ImageStatus::Queued
         } else if route.path.ends_with("reactivate") {
@@ -140,7 +141,13 @@ pub async fn prepare(stage: &Stage, route: &Route) -> (String, Wanted) {
         if is_shared {
             stage.member(&id, THEIRS, MemberStatus::Pending).await;
         }
-        path = path.replace("{image_id}", id.as_str()).replace("{member_id}", THEIRS);
+        if path.contains("{store_id}") {
+            stage.place(&id, &[None, Some("second")]).await;
+        }
+        path = path
+            .replace("{image_id}", id.as_str())
+            .replace("{member_id}", THEIRS)
+            .replace("{store_id}", "second");
     }
     if path.contains("{task_id}") {
         let image = stage.image(OURS, "private", ImageStatus::Queued).await;
@@ -277,6 +284,7 @@ pub fn json(body: Value) -> Wanted {
 
 async fn body(stage: &Stage, route: &Route) -> Wanted {
     match (route.method.as_str(), route.path.as_str(), route.action) {
+        ("POST", "/v2/images/{image_id}/locations", _) => json(json!({"url": "http://192.88.99.1/"})),
         ("POST", "/v2/images/{image_id}/import", _) => {
             json(json!({"method": {"name": "web-download", "uri": "http://192.88.99.1/"}}))
         }

@@ -10,10 +10,10 @@ use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
 use pumice::block::OpenMode;
-use pumice::config::Config;
+use pumice::config::{Config, ImageStore, ImageStoreKind};
 use pumice::db::{
-    Attachment, DefaultVolumeType, Encryption, Image, ImageMember, Message, MetadefItem, MetadefNamespace,
-    NewJob, QosSpecs, Resource, Snapshot, Transfer, Volume, VolumeType,
+    Attachment, DefaultVolumeType, Encryption, Image, ImageMember, Location, Message, MetadefItem,
+    MetadefNamespace, NewJob, QosSpecs, Resource, Snapshot, Transfer, Volume, VolumeType,
 };
 use pumice::http::App;
 use pumice::identity::{Authority, Caller};
@@ -76,6 +76,9 @@ impl Stage {
         let site = Site::with(|config| {
             // No worker runs: an image's deletion waits for its job in vain.
             config.api.request_timeout = pumice::config::Seconds(1);
+            config.image_stores.0.insert("second".to_owned(), ImageStore::default());
+            let web = ImageStore { store: ImageStoreKind::Http, ..ImageStore::default() };
+            config.image_stores.0.insert("web".to_owned(), web);
             change(config);
         });
         let site = site.await;
@@ -388,14 +391,23 @@ impl Stage {
             min_ram: 0,
             properties: Json(BTreeMap::new()),
             tags: Json(BTreeMap::from([("t".to_owned(), true)])),
-            location: None,
             created_at: now,
             updated_at: now,
+            locations: Vec::new(),
         };
         let mut repository = self.app().database.begin().await.unwrap();
         repository.add_image(&image).await.unwrap();
         repository.commit().await.unwrap();
         id
+    }
+
+    /// Says that the image lies in these stores.
+    pub async fn place(&self, id: &ImageId, stores: &[Option<&str>]) {
+        let mut repository = self.app().database.begin().await.unwrap();
+        for store in stores {
+            repository.add_location(&Location::new(id, *store, None)).await.unwrap();
+        }
+        repository.commit().await.unwrap();
     }
 
     /// Gives a `shared` image to a project.

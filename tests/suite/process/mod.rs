@@ -2,6 +2,7 @@
 
 pub mod pools;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -157,8 +158,11 @@ impl Place {
         let format = match self.store {
             StoreKind::Directory | StoreKind::Apart => {
                 let root = Directory::open(self.directory(), BlockingPool::default()).unwrap();
-                let volumes = Backends::one("directory", root.pool(volumes).unwrap());
-                return Stores { images: root.pool(images).unwrap(), volumes };
+                return Stores {
+                    images: root.pool(images).unwrap(),
+                    more_images: BTreeMap::new(),
+                    volumes: Backends::one("directory", root.pool(volumes).unwrap()),
+                };
             }
             StoreKind::RbdV1 => rbd::CloneFormat::V1,
             StoreKind::RbdV2 => rbd::CloneFormat::V2,
@@ -168,7 +172,11 @@ impl Place {
                 RbdOptions { conf: Some(ceph_conf()), clone_format: format, ..RbdOptions::new(name) };
             std::sync::Arc::new(rbd::open(options, BlockingPool::default()).unwrap())
         };
-        Stores { images: pool(images), volumes: Backends::one("rbd", pool(volumes)) }
+        Stores {
+            images: pool(images),
+            more_images: BTreeMap::new(),
+            volumes: Backends::one("rbd", pool(volumes)),
+        }
     }
 
     async fn database(&self) -> Database {

@@ -12,8 +12,8 @@ use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use futures::Stream;
 use http_body_util::BodyExt;
 use pumice::block::directory::Directory;
-use pumice::block::{Backends, BlockingPool, Stores};
-use pumice::config::{Config, DatabaseUrl, IdentityMode};
+use pumice::block::{Backends, BlockStore, BlockingPool, Stores};
+use pumice::config::{Config, DatabaseUrl, IdentityMode, ImageStoreKind};
 use pumice::http::App;
 use pumice::jobs::NoFaults;
 use pumice::model::{Clock, Ids, Timestamp, World};
@@ -95,12 +95,17 @@ impl Site {
         let database = open_database(&config).await.unwrap();
         database.migrate().await.unwrap();
         let directory = Directory::open(folder.path().join("store"), BlockingPool::new(2, 1, 1, 2)).unwrap();
-        let pool = |name: &str| directory.pool(name).unwrap();
+        let pool = |name: &str| -> Arc<dyn BlockStore> { directory.pool(name).unwrap() };
         let mut volumes = Backends::one("directory", pool(&config.volumes.rbd_pool));
         for (name, backend) in &config.backends.0 {
             volumes = volumes.and(name, pool(&backend.rbd_pool));
         }
-        let own = Stores { images: pool(&config.images.rbd_store_pool), volumes };
+        let more = config.image_stores.0.iter().filter(|(_, store)| store.store == ImageStoreKind::Directory);
+        let own = Stores {
+            images: pool(&config.images.rbd_store_pool),
+            more_images: more.map(|(id, store)| (id.clone(), pool(&store.rbd_store_pool))).collect(),
+            volumes,
+        };
         let stores = stores.unwrap_or(own);
         let clock = Arc::new(StepClock(AtomicI64::new(1_795_348_046_970_525)));
         let world = World { clock: clock.clone(), ids: Arc::new(CountedIds(AtomicU64::new(1))) };

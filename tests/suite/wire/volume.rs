@@ -128,7 +128,7 @@ impl Site {
             min_ram: 64,
             properties: Json([("hw_disk_bus".to_owned(), "scsi".to_owned())].into()),
             tags: Json(Default::default()),
-            location: None,
+            locations: Vec::new(),
             created_at: Timestamp(1),
             updated_at: Timestamp(1),
         };

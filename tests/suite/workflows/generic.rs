@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::StreamExt;
 use pumice::config::Config;
-use pumice::jobs::{Fault, Faults, ImportSource, Moment, NoFaults, Run, VolumeSource};
+use pumice::jobs::{Fault, Faults, Import, ImportSource, Moment, NoFaults, Run, VolumeSource};
 
-use super::imports::{packed, serve};
+use super::imports::{copy_to_second, packed, serve};
 use super::moves::SECOND;
 use super::{disk_image, on_every_store, pattern};
 use crate::house::{DatabaseKind, House, StoreKind};
@@ -54,6 +54,11 @@ enum Ask {
     ImportStaged,
     ImportPacked,
     ImportFromWeb,
+    ImportTwice,
+    ImportToSecond,
+    CopyImage,
+    AddLocation,
+    DeleteFromStore,
     DeleteStagedImage,
     DeleteImage,
     DeleteImageWithClone,
@@ -131,6 +136,11 @@ const CASES: &[Case] = &[
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportStaged },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportPacked },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportFromWeb },
+    Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportTwice },
+    Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportToSecond },
+    Case { kind: "import_image", steps: IMPORT, ask: Ask::CopyImage },
+    Case { kind: "add_location", steps: &["hash"], ask: Ask::AddLocation },
+    Case { kind: "delete_from_store", steps: DELETE_IMAGE, ask: Ask::DeleteFromStore },
     Case { kind: "delete_image", steps: DELETE_IMAGE, ask: Ask::DeleteStagedImage },
     Case { kind: "delete_image", steps: DELETE_IMAGE, ask: Ask::DeleteImage },
     Case { kind: "delete_image", steps: DELETE_IMAGE, ask: Ask::DeleteImageWithClone },
@@ -383,6 +393,36 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
             plan.arm();
             house.import(&image, ImportSource::Web { uri }).await;
         }
+        Ask::ImportTwice => {
+            let image = house.stage(pattern(3_000_000, 12)).await;
+            plan.arm();
+            house.import_twice(&image, ImportSource::Staged, true).await;
+        }
+        Ask::ImportToSecond => {
+            let image = house.stage(pattern(3_000_000, 16)).await;
+            plan.arm();
+            let source = ImportSource::Staged;
+            house.import_to(&image, Import { source, inject: true, ..copy_to_second() }).await;
+        }
+        Ask::CopyImage => {
+            let image = house.upload(pattern(3_000_000, 13)).await;
+            house.settle().await;
+            plan.arm();
+            house.import_to(&image, copy_to_second()).await;
+        }
+        Ask::AddLocation => {
+            let url = serve(pattern(100_000, 15)).await;
+            let image = house.queued_image().await;
+            plan.arm();
+            house.add_location(&image, url).await;
+        }
+        Ask::DeleteFromStore => {
+            let image = house.upload(pattern(3_000_000, 14)).await;
+            house.import_to(&image, copy_to_second()).await;
+            house.settle().await;
+            plan.arm();
+            house.delete_from_store(&image, None).await;
+        }
         Ask::DeleteStagedImage => {
             let image = house.stage(pattern(3_000_000, 11)).await;
             plan.arm();
@@ -429,7 +469,10 @@ async fn survive_all(store: StoreKind, trials: Vec<(&'static Case, Vec<(Moment, 
 /// Where images and volumes lie apart, what works otherwise than beside each other.
 fn cases(store: StoreKind) -> impl Iterator<Item = &'static Case> {
     let apart = |case: &&Case| {
-        matches!(case.ask, Ask::CreateFromImage | Ask::CreateFromConverted | Ask::UploadVolume)
+        matches!(
+            case.ask,
+            Ask::CreateFromImage | Ask::CreateFromConverted | Ask::UploadVolume | Ask::CopyImage
+        )
     };
     CASES.iter().filter(move |case| store != StoreKind::Apart || apart(case))
 }

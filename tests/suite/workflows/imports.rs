@@ -9,8 +9,9 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::StreamExt;
+use pumice::block::OpenMode;
 use pumice::config::Config;
-use pumice::jobs::{ImportSource, NoFaults, Origin};
+use pumice::jobs::{Import, ImportSource, NoFaults, Origin, VolumeSource};
 use pumice::model::{ImageId, ImageStatus, JobState};
 use pumice::transfer::{Algorithm, Digests};
 use pumice::workflows::{Arrival, upload_image};
@@ -34,6 +35,12 @@ pub async fn serve(bytes: Vec<u8>) -> String {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, routes).await });
     format!("http://{address}/disk.img")
+}
+
+/// What an image has already is brought to another place too.
+pub fn copy_to_second() -> Import {
+    let stores = vec![Some("second".to_owned())];
+    Import { source: ImportSource::Itself, stores, all_must_succeed: true, inject: false }
 }
 
 async fn importing_house(store: StoreKind) -> House {
@@ -60,14 +67,22 @@ async fn assert_has(house: &House, id: &ImageId, bytes: &[u8]) {
     assert_eq!(row.size, Some(bytes.len() as i64));
     assert_eq!(row.virtual_size, Some(bytes.len() as i64));
     assert_eq!(row.os_hash_value, Some(digest(bytes).await));
-    assert!(row.location.is_some());
+    assert!(row.places().all(|place| place.url.is_some()));
     assert_eq!(row.properties["os_glance_importing_to_stores"], "");
     assert_eq!(row.properties["os_glance_failed_import"], "");
     assert_eq!(row.properties["from"], "elsewhere");
-    assert_eq!(house.on_pools().await, [format!("images/{id}")]);
-    let image = house.stores.images.open(id.as_str(), pumice::block::OpenMode::ReadOnly).await.unwrap();
-    assert!(image.read(0, bytes.len() as u64).await.unwrap() == bytes);
-    image.close().await.unwrap();
+    let mut found: Vec<String> = Vec::new();
+    for place in row.places() {
+        let store = house.stores.images_in(place.store.as_deref()).unwrap();
+        found.push(format!("{}/{id}", store.pool()));
+        let image = store.open(id.as_str(), OpenMode::Snapshot("snap".to_owned())).await.unwrap();
+        assert!(image.read(0, bytes.len() as u64).await.unwrap() == bytes);
+        image.close().await.unwrap();
+    }
+    found.sort();
+    let mut on_pools = house.on_pools().await;
+    on_pools.sort();
+    assert_eq!(on_pools, found);
 }
 
 async fn bytes_come_from_everywhere(store: StoreKind) {
@@ -205,7 +220,81 @@ async fn a_deleted_image_is_not_waited_for(store: StoreKind) {
     house.stop().await;
 }
 
+/// The stores that have the image, and those that an import failed for.
+async fn stores_of(house: &House, id: &ImageId) -> (Vec<Option<String>>, String) {
+    let row = house.images().await.into_iter().find(|row| row.id == *id).unwrap();
+    let failed = row.properties.get("os_glance_failed_import").cloned().unwrap_or_default();
+    (row.places().map(|place| place.store.clone()).collect(), failed)
+}
+
+async fn an_image_is_in_several_stores(store: StoreKind) {
+    let mut house = importing_house(store).await;
+    let bytes = pattern(2_500_000, 7);
+    let second = Some("second".to_owned());
+
+    let image = house.stage(bytes.clone()).await;
+    house.import_twice(&image, ImportSource::Staged, true).await;
+    assert_has(&house, &image, &bytes).await;
+    assert_eq!(stores_of(&house, &image).await, (vec![None, second.clone()], String::new()));
+    house.delete_from_store(&image, None).await;
+    assert_has(&house, &image, &bytes).await;
+    assert_eq!(stores_of(&house, &image).await.0, std::slice::from_ref(&second));
+    // A volume finds them where they are.
+    let volume = house.volume(VolumeSource::Image { image_id: image.clone() }, 1).await;
+    assert!(house.read(&volume, 0, bytes.len() as u64).await == bytes);
+    house.assert_nothing_is_left().await;
+
+    // One of two is enough, if that is what was asked for.
+    let pool = house.stores.images_in(second.as_deref()).unwrap().clone();
+    for (all_must_succeed, status) in [(false, ImageStatus::Active), (true, ImageStatus::Queued)] {
+        let image = house.stage(bytes.clone()).await;
+        pool.create(image.as_str(), 4096, 1 << 20).await.unwrap();
+        house.import_twice(&image, ImportSource::Staged, all_must_succeed).await;
+        house.settle().await;
+        assert_eq!(house.image_status(&image).await, Some(status));
+        pool.remove(image.as_str(), &pumice::block::Progress::new()).await.unwrap();
+        let (stores, failed) = stores_of(&house, &image).await;
+        if all_must_succeed {
+            assert_eq!((stores, failed.as_str()), (Vec::new(), "default,second"));
+        } else {
+            assert_eq!((stores, failed.as_str()), (vec![None], "second"));
+            assert_has_but_told(&house, &image, &bytes).await;
+        }
+        assert!(house.delete_image(&image).await);
+        house.settle().await;
+    }
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// Where the first store is elsewhere, a volume is a clone of the image in the store beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_is_cloned_from_the_store_beside_it() {
+    let mut house = house(StoreKind::Apart).await;
+    let bytes = pattern(2_500_000, 8);
+    let image = house.upload(bytes.clone()).await;
+    house.import_to(&image, copy_to_second()).await;
+    house.settle().await;
+    let volume = house.volume(VolumeSource::Image { image_id: image.clone() }, 1).await;
+    let store = &house.stores.volumes.first().store;
+    let clone = store.open(&format!("volume-{volume}"), OpenMode::ReadOnly).await.unwrap();
+    let parent = clone.parent().await.unwrap().unwrap();
+    clone.close().await.unwrap();
+    assert_eq!((parent.path.pool.as_str(), parent.path.image.as_str()), ("volumes", image.as_str()));
+    assert!(house.read(&volume, 0, bytes.len() as u64).await == bytes);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// As [`assert_has`], but for what the image tells of its import.
+async fn assert_has_but_told(house: &House, id: &ImageId, bytes: &[u8]) {
+    let image = house.stores.images.open(id.as_str(), OpenMode::ReadOnly).await.unwrap();
+    assert!(image.read(0, bytes.len() as u64).await.unwrap() == bytes);
+    image.close().await.unwrap();
+}
+
 on_every_store!(
+    an_image_is_in_several_stores,
     bytes_come_from_everywhere,
     what_must_not_come_in_stays_out,
     bytes_of_others_stay,

@@ -52,7 +52,7 @@ async fn snapshots(house: &House, id: &ImageId) -> Vec<(String, bool)> {
 
 async fn assert_sealed(house: &House, id: &ImageId) {
     assert_eq!(snapshots(house, id).await, [(names::IMAGE_SNAPSHOT.to_owned(), true)]);
-    let location = row(house, id).await.location.unwrap();
+    let location = row(house, id).await.locations[0].url.clone().unwrap();
     assert_eq!(names::parse_location(&location).unwrap().image, id.as_str());
 }
 
@@ -84,7 +84,7 @@ async fn a_volume_made_at_once(store: StoreKind) {
 async fn a_process_that_dies_before_the_snapshot(store: StoreKind) {
     let mut house = house(store).await;
     let image = left_unsealed(&mut house).await;
-    assert_eq!(row(&house, &image).await.location, None);
+    assert_eq!(row(&house, &image).await.locations[0].url, None);
     house.start(Arc::new(NoFaults)).await;
     house.settle().await;
     assert_sealed(&house, &image).await;

@@ -1,0 +1,57 @@
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::config::Config;
+use crate::db::Location;
+use crate::http::App;
+use crate::identity::policy::image as rules;
+use crate::image_api::fault::{FaultBody, Result};
+use crate::image_api::images::find;
+use crate::image_api::request::{Call, InPath, NoBody};
+use crate::image_api::stores;
+
+#[derive(Serialize, ToSchema)]
+pub struct LocationView {
+    url: String,
+    #[schema(value_type = Object)]
+    metadata: BTreeMap<String, Value>,
+}
+
+impl LocationView {
+    /// `None`: it has no address yet.
+    pub fn new(config: &Config, location: &Location) -> Option<Self> {
+        let mut metadata = location.metadata.clone().map(|metadata| metadata.0).unwrap_or_default();
+        if stores::are_shown(config) {
+            metadata.insert("store".to_owned(), stores::id_of(config, location).into());
+        }
+        Some(Self { url: location.url.clone()?, metadata })
+    }
+}
+
+/// Where the image's bytes are, for services that clone them.
+#[utoipa::path(
+    get, path = "/v2/images/{image_id}/locations", tag = "locations",
+    params(("image_id" = String, Path, description = "UUID of the image")),
+    responses(
+        (status = 200, description = "The locations", body = Vec<LocationView>),
+        (status = 400, description = "A body came with the request", body = FaultBody),
+        (status = 403, description = "The policy does not allow it", body = FaultBody),
+        (status = 404, description = "There is no such image", body = FaultBody),
+    )
+)]
+pub async fn list(
+    State(app): State<App>,
+    call: Call,
+    InPath(id): InPath<String>,
+    _: NoBody,
+) -> Result<Json<Vec<LocationView>>> {
+    let image = find(&mut app.database.read().await?, &call, &id).await?;
+    call.check_image(rules::FETCH_IMAGE_LOCATION, &image)?;
+    let places = stores::places(&app.config, &image);
+    Ok(Json(places.into_iter().filter_map(|place| LocationView::new(&app.config, place)).collect()))
+}

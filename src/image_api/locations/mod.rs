@@ -1,0 +1,4 @@
+//! Where an image's bytes are: told to services, and registered.
+
+pub(super) mod add;
+pub(super) mod list;

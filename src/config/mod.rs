@@ -50,8 +50,8 @@ pub use replica::Replica;
 pub use section::{OptionReference, SectionReference};
 pub use ssl::Ssl;
 pub use values::{
-    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, ImageStoreKind, LogFormat, PropertyRules, Role,
-    Seconds, Secret, StoreKind,
+    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, ImageStoreKind, LogFormat,
+    PropertyRules, Role, Seconds, Secret, StoreKind,
 };
 pub use volumes::Volumes;
 

@@ -45,19 +45,19 @@ async fn all_formats_hold_what_was_put_in() {
     for Range { start, end } in SOME.map(|range| range.start as usize..range.end as usize) {
         some[start..end].copy_from_slice(&noise[start..end]);
     }
-    let all = std::iter::once(0..SIZE).collect::<Vec<_>>();
+    let nothing = vec![0; SIZE as usize];
+    let all: Vec<Range<u64>> = std::iter::once(0..SIZE).collect();
+    let disks = [("some", &some, SOME.to_vec()), ("all", &noise, all), ("nothing", &nothing, Vec::new())];
     for (qemus, can_be_checked) in WRITTEN {
-        let nothing = vec![0; SIZE as usize];
-        let disks = [("some", &some, &SOME[..]), ("all", &noise, &all[..]), ("nothing", &nothing, &[])];
-        for (what, disk, extents) in disks {
+        for (what, disk, extents) in &disks {
             let name = &format!("{qemus}-{what}");
             scene.write(name, qemus, disk, extents).await;
             if can_be_checked {
                 qemu_img(scene.path(), &["check", "-q", "-f", qemus, name]);
             }
-            assert!(scene.expected(name, qemus) == disk, "qemu-img finds another disk in {name}");
+            assert!(scene.expected(name, qemus) == **disk, "qemu-img finds another disk in {name}");
             let (found, _) = scene.converted(name, format(qemus), 1 << 20).await;
-            assert!(found == disk, "we find another disk in {name}");
+            assert!(found == **disk, "we find another disk in {name}");
         }
     }
 }

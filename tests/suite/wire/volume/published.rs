@@ -36,7 +36,8 @@ impl Look {
                 one => one.as_str().into_iter().collect(),
             };
             let is = kind(value);
-            if !(types.contains(&is) || is == "integer" && types.contains(&"number")) {
+            let fits = types.contains(&is) || is == "integer" && types.contains(&"number");
+            if !fits {
                 self.note(format!("{place} is {is}, not {}", types.join(" or ")));
                 return;
             }

@@ -55,7 +55,7 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub kind: Kind,
-    /// The backend, or `images`.
+    /// The backend, or `images`, or `images/` and the id of another store for images.
     pub backend: String,
     /// As on the pool: `volume-<id>`, `volume-<id>@snapshot-<id>`.
     pub name: String,

@@ -6,7 +6,7 @@ use super::repair::Mend;
 use super::seen::{Named, Pool, Seen};
 use super::{Finding, Kind, Known, Place};
 use crate::block::Backends;
-use crate::db::{KnownImage, KnownVolume};
+use crate::db::{KnownCopy, KnownImage, KnownVolume};
 use crate::model::{AttachmentStatus, Gib, ImageStatus, SnapshotStatus, Timestamp, VolumeId, VolumeStatus};
 use crate::workflows::names;
 
@@ -49,8 +49,8 @@ impl<'a> Judge<'a> {
             match named {
                 Named::Volume(id) => self.volume_on_pool(place, name, id, seen),
                 Named::Deleted(_) => self.deleted_on_pool(place, name, seen),
-                Named::Image(id) if place.has_images => self.image_on_pool(place, name, id, seen),
-                Named::Staged(_) if place.has_images && !self.known.staged.contains(name) => {
+                Named::Image(id) if place.has_images() => self.image_on_pool(place, name, id, seen),
+                Named::Staged(_) if place.has_staged() && !self.known.staged.contains(name) => {
                     let why = "What arrived for an import that no image waits for any more.";
                     self.unless_noted(place, name, seen, Kind::Zombie, why, Mend::Trash);
                 }
@@ -179,6 +179,13 @@ impl<'a> Judge<'a> {
                 self.unless_noted(place, name, seen, Kind::Zombie, why, Mend::Trash);
             }
             _ if !has_content(row) => {}
+            _ if !self.copies(id).any(|copy| place.image_stores.contains(&copy.store)) => {
+                if self.is_noted(place, name) {
+                    return;
+                }
+                let why = "The image lies in other stores, and this copy was left.";
+                self.add(place, Kind::Zombie, name, Some(seen.size), why, None);
+            }
             _ if row.size.and_then(|size| u64::try_from(size).ok()) != Some(seen.size) => {
                 let size = row.size.map_or("of no known size".to_owned(), |size| format!("{size} bytes"));
                 let why = format!("The image is {size} by its row.");
@@ -190,7 +197,7 @@ impl<'a> Judge<'a> {
 
     fn in_trash(&mut self, place: &'a Place, name: &str) {
         let Some(named) = Named::parse(name) else { return };
-        let is_ours = place.has_images || !matches!(named, Named::Image(_) | Named::Staged(_));
+        let is_ours = place.has_images() || !matches!(named, Named::Image(_) | Named::Staged(_));
         if !is_ours || self.is_at_work(named.id()) || self.is_noted(place, name) {
             return;
         }
@@ -296,8 +303,14 @@ impl<'a> Judge<'a> {
         Some((place, pool, row))
     }
 
+    /// The stores that the rows name for an image.
+    fn copies(&self, image: &str) -> impl Iterator<Item = &'a KnownCopy> + use<'a> {
+        self.known.copies.get(image).into_iter().flatten()
+    }
+
     fn images(&mut self) {
-        let Some((place, pool)) = self.seen.iter().find(|(place, _)| place.has_images) else { return };
+        // What is not about bytes is told of the first store.
+        let Some((place, _)) = self.seen.iter().find(|(place, _)| place.has_staged()) else { return };
         for row in self.known.images.values() {
             let name = row.id.as_str();
             if !self.is_old(row.changed_at) || self.is_at_work(name) {
@@ -314,13 +327,21 @@ impl<'a> Judge<'a> {
                 let why = format!("The image is {}, and no job is at work on it.", row.status);
                 let mend = Mend::SettleImage { image: row.id.clone(), from: row.status };
                 self.add(place, Kind::Stranded, name, size, why, Some(mend));
-            } else if has_content(row) && !pool.names.contains(name) {
-                let why = match pool.trash.iter().any(|entry| entry == name) {
-                    true => "The image's bytes are not there; some of its name lie in the trash.",
-                    false => "The image's bytes are not there.",
-                };
-                self.add(place, Kind::Missing, name, size, why, None);
+            } else if has_content(row) {
+                self.copies_missing(name, size);
             }
+        }
+    }
+
+    fn copies_missing(&mut self, name: &str, size: Option<u64>) {
+        for copy in self.copies(name).filter(|copy| copy.ready) {
+            let found = self.seen.iter().find(|(place, _)| place.image_stores.contains(&copy.store));
+            let Some((place, pool)) = found.filter(|(_, pool)| !pool.names.contains(name)) else { continue };
+            let why = match pool.trash.iter().any(|entry| entry == name) {
+                true => "The image's bytes are not there; some of its name lie in the trash.",
+                false => "The image's bytes are not there.",
+            };
+            self.add(place, Kind::Missing, name, size, why, None);
         }
     }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::block::{self, BlockStore, Stores};
-use crate::db::{self, CachedImage, Database, KnownImage, KnownSnapshot, KnownVolume, Leftover};
+use crate::db::{self, CachedImage, Database, KnownCopy, KnownImage, KnownSnapshot, KnownVolume, Leftover};
 use crate::model::{AttachmentStatus, Timestamp, VolumeId, World};
 
 pub use finding::{Finding, Kind, Report};
@@ -47,10 +47,11 @@ pub struct Audit {
 /// One pool, whatever lies in it.
 #[derive(Clone)]
 struct Place {
-    /// What findings call it: the backend, or `images`.
+    /// What findings call it: the backend, or `images`, or `images/` and the id of another store for images.
     label: String,
     store: Arc<dyn BlockStore>,
-    has_images: bool,
+    /// The stores for images that it is; `None` is the first one, where imports are staged too.
+    image_stores: BTreeSet<Option<String>>,
     /// The backends that it is.
     backends: BTreeSet<String>,
 }
@@ -60,6 +61,8 @@ struct Known {
     volumes: HashMap<String, KnownVolume>,
     snapshots: HashMap<String, KnownSnapshot>,
     images: HashMap<String, KnownImage>,
+    /// Where images lie, by their ids.
+    copies: HashMap<String, Vec<KnownCopy>>,
     attachments: HashMap<VolumeId, Vec<AttachmentStatus>>,
     cached: HashMap<String, CachedImage>,
     staged: HashSet<String>,
@@ -109,9 +112,11 @@ impl Audit {
     /// Several backends, and the images, may be one pool: it is looked at once.
     async fn places(&self, unseen: &mut Vec<String>) -> Vec<Place> {
         let mut places: Vec<(String, Place)> = Vec::new();
-        let backends = self.stores.volumes.iter().map(|backend| (Some(&*backend.name), &backend.store));
-        for (backend, store) in backends.chain([(None, &self.stores.images)]) {
-            let label = backend.unwrap_or("images").to_owned();
+        let backends =
+            self.stores.volumes.iter().map(|backend| (Holds::Volumes(&backend.name), &backend.store));
+        let images = self.stores.all_images().map(|(id, store)| (Holds::Images(id), store));
+        for (holds, store) in backends.chain(images) {
+            let label = holds.label();
             let fsid = match store.fsid().await {
                 Ok(fsid) => fsid,
                 Err(error) => {
@@ -124,15 +129,15 @@ impl Audit {
             let place = match found {
                 Some((_, place)) => place,
                 None => {
-                    let (store, backends) = (store.clone(), BTreeSet::new());
-                    places.push((fsid, Place { label, store, has_images: false, backends }));
+                    let (store, image_stores, backends) = (store.clone(), BTreeSet::new(), BTreeSet::new());
+                    places.push((fsid, Place { label, store, image_stores, backends }));
                     let Some((_, place)) = places.last_mut() else { continue };
                     place
                 }
             };
-            match backend {
-                Some(name) => drop(place.backends.insert(name.to_owned())),
-                None => place.has_images = true,
+            match holds {
+                Holds::Volumes(backend) => drop(place.backends.insert(backend.to_owned())),
+                Holds::Images(id) => drop(place.image_stores.insert(id.map(str::to_owned))),
             }
         }
         places.into_iter().map(|(_, place)| place).collect()
@@ -146,6 +151,10 @@ impl Audit {
         let volumes = repository.known_volumes().await?;
         let snapshots = repository.known_snapshots().await?;
         let images = repository.known_images().await?;
+        let mut copies: HashMap<_, Vec<_>> = HashMap::new();
+        for copy in repository.known_copies().await? {
+            copies.entry(copy.image_id.to_string()).or_default().push(copy);
+        }
         let mut attachments: HashMap<_, Vec<_>> = HashMap::new();
         for (volume, status) in repository.attachment_statuses().await? {
             attachments.entry(volume).or_default().push(status);
@@ -159,6 +168,7 @@ impl Audit {
             volumes: volumes.into_iter().map(|row| (row.id.to_string(), row)).collect(),
             snapshots: snapshots.into_iter().map(|row| (row.id.to_string(), row)).collect(),
             images: images.into_iter().map(|row| (row.id.to_string(), row)).collect(),
+            copies,
             attachments,
             cached: cached.into_iter().map(|row| (row.name.clone(), row)).collect(),
             staged,
@@ -176,8 +186,42 @@ impl Audit {
     fn store(&self, label: &str) -> Option<&Arc<dyn BlockStore>> {
         match self.stores.volumes.named(label) {
             Some(backend) => Some(&backend.store),
-            None => (label == "images").then_some(&self.stores.images),
+            None => self
+                .stores
+                .all_images()
+                .find(|(id, _)| Holds::Images(*id).label() == label)
+                .map(|(_, store)| store),
         }
+    }
+}
+
+/// What a store is configured for.
+#[derive(Clone, Copy)]
+enum Holds<'a> {
+    /// As the backend of this name.
+    Volumes(&'a str),
+    /// As the store of this id.
+    Images(Option<&'a str>),
+}
+
+impl Holds<'_> {
+    fn label(self) -> String {
+        match self {
+            Holds::Volumes(backend) => backend.to_owned(),
+            Holds::Images(None) => "images".to_owned(),
+            Holds::Images(Some(id)) => format!("images/{id}"),
+        }
+    }
+}
+
+impl Place {
+    fn has_images(&self) -> bool {
+        !self.image_stores.is_empty()
+    }
+
+    /// Whether what arrives for imports lies here.
+    fn has_staged(&self) -> bool {
+        self.image_stores.contains(&None)
     }
 }
 

@@ -35,6 +35,15 @@ pub struct KnownImage {
     pub changed_at: Timestamp,
 }
 
+/// A store that holds an image, or is to.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct KnownCopy {
+    pub image_id: ImageId,
+    /// `None`: the first store.
+    pub store: Option<String>,
+    pub ready: bool,
+}
+
 impl Repository {
     pub async fn known_volumes(&mut self) -> Result<Vec<KnownVolume>> {
         let sql = "SELECT id, size, status, migration_status, host, COALESCE(updated_at, created_at) AS changed_at \
@@ -50,6 +59,13 @@ impl Repository {
 
     pub async fn known_images(&mut self) -> Result<Vec<KnownImage>> {
         let sql = "SELECT id, status, size, updated_at AS changed_at FROM images ORDER BY id";
+        Ok(on!(self, c => sqlx::query_as(sql).fetch_all(c).await)?)
+    }
+
+    /// Not those on web servers.
+    pub async fn known_copies(&mut self) -> Result<Vec<KnownCopy>> {
+        let sql =
+            "SELECT image_id, store, ready FROM image_locations WHERE url IS NULL OR url NOT LIKE 'http%'";
         Ok(on!(self, c => sqlx::query_as(sql).fetch_all(c).await)?)
     }
 

@@ -30,7 +30,7 @@ mod volume_types;
 mod volumes;
 
 pub use attachments::{Attachment, AttachmentFilter};
-pub use audit::{KnownImage, KnownSnapshot, KnownVolume};
+pub use audit::{KnownCopy, KnownImage, KnownSnapshot, KnownVolume};
 pub use encryptions::Encryption;
 pub use engine::{Database, Options, QueueBounds, Repository};
 pub use error::{DbError, Result};

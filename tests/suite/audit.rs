@@ -1,6 +1,6 @@
 //! Each kind of damage is done by hand, found, mended, and not found again; a busy service has none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use pumice::audit::{Audit, Finding, Kind, Options, Outcome};
 use pumice::block::rbd::CloneFormat;
 use pumice::block::{BlockStore, OpenMode, Progress, Stores};
 use pumice::config::Config;
-use pumice::db::{CachedImage, ImageChange, Leftover, VolumeReset};
+use pumice::db::{CachedImage, ImageChange, Leftover, Location, VolumeReset};
 use pumice::jobs::{NoFaults, VolumeSource};
 use pumice::model::{Gib, ImageStatus, SnapshotStatus, VolumeId, VolumeStatus, World};
 use pumice::workflows::names;
@@ -30,7 +30,8 @@ async fn house(store: StoreKind) -> (House, Pools) {
         _ => {
             let volumes = ceph_pool(&pools.volumes, CloneFormat::V2);
             let volumes = pumice::block::Backends::one("directory", volumes);
-            (Stores { images: ceph_pool(&pools.images, CloneFormat::V2), volumes }, None)
+            let images = ceph_pool(&pools.images, CloneFormat::V2);
+            (Stores { images, more_images: BTreeMap::new(), volumes }, None)
         }
     };
     let house = House::on((stores, keep), DatabaseKind::Sqlite, Config::default(), Arc::new(NoFaults)).await;
@@ -423,6 +424,27 @@ async fn the_command_says_and_mends(store: StoreKind, database: DatabaseKind) {
 }
 
 /// The service audits by itself, and says in its figures what it found.
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_of_images_are_told_store_by_store() {
+    let (mut house, _pools) = house(StoreKind::Directory).await;
+    let (left, lost) = (house.upload(vec![1; 1 << 20]).await, house.upload(vec![2; 1 << 20]).await);
+    house.settle().await;
+    assert_eq!(found(&house).await, []);
+
+    make(&house.stores.more_images["second"], left.as_str()).await;
+    let mut repository = house.database.begin().await.unwrap();
+    repository.add_location(&Location::new(&lost, Some("second"), None)).await.unwrap();
+    repository.commit().await.unwrap();
+    let told: Vec<_> =
+        found(&house).await.into_iter().map(|found| (found.backend, found.kind, found.name)).collect();
+    let second = "images/second".to_owned();
+    assert_eq!(
+        told,
+        [(second.clone(), Kind::Zombie, left.to_string()), (second, Kind::Missing, lost.to_string())]
+    );
+    house.stop().await;
+}
+
 async fn counted(server: &Server, line: &str) {
     let waited = tokio::time::timeout(PATIENCE, async {
         let figures =

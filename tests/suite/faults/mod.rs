@@ -1,7 +1,7 @@
 //! Several replicas under a mixed load, while everything that can break does, chosen by a seed. Afterwards all must be
 //! true, usable, and gone when it is deleted.
 //!
-//! A short round is part of the suite; `make faults FOR=600 SEED=1` runs a long one, on a cluster whose daemons it may
+//! `make test` runs a short round, by itself; `make faults FOR=600 SEED=1` runs a long one, on a cluster whose daemons it may
 //! kill. The same seed chooses the same acts and faults; what meets what is up to the machine.
 
 mod chaos;
@@ -156,6 +156,7 @@ fn report(clients: &[Client], faults: &BTreeMap<String, u32>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "scripts/test runs it by itself, before the others: what it asks for must come in a bounded time"]
 async fn a_short_round() {
     Round { seed: 1, length: Duration::from_secs(45), cluster: None }.run().await;
 }

@@ -15,6 +15,7 @@ use super::request::Call;
 use crate::block::{Backend, BlockStore};
 use crate::db::Direction;
 use crate::http::{App, Query};
+use crate::identity::policy::Rule;
 use crate::model::{GIB, Gib, Host};
 
 /// How a store names an image or a snapshot.
@@ -55,6 +56,20 @@ pub fn sizes(bytes: u64) -> (u64, Option<Gib>) {
 /// The newer names came with 3.8; the older ones are there in every version.
 pub fn check_name(call: &Call, path: &MatchedPath) -> Result<(), Fault> {
     if path.as_str().contains("/v3/manageable_") { call.since(Microversion::MANAGEABLE) } else { Ok(()) }
+}
+
+/// What a list is asked for: of which host, and which part of it. By the rule that stands before it.
+pub fn asked<'a>(
+    app: &'a App,
+    path: &MatchedPath,
+    call: &Call,
+    rule: Rule,
+) -> Result<(Place<'a>, Order), Fault> {
+    check_name(call, path)?;
+    call.check_own(rule)?;
+    let (host, cluster) = (call.query.last("host"), call.query.last("cluster"));
+    let place = place(app, call, host, cluster, Microversion::MANAGEABLE_CLUSTER)?;
+    Ok((place, Order::parse(&call.query, app.config.volumes.osapi_max_limit)?))
 }
 
 /// The host that a request names, or the cluster where it may be one.
@@ -147,7 +162,19 @@ impl Order {
         Ok(found.ok_or_else(missing)? + 1)
     }
 
-    pub fn sort<T>(&self, entries: &mut [T], name: impl Fn(&T) -> &str, size: impl Fn(&T) -> u64) {
+    /// The entries of the page, in order.
+    pub fn page<T>(
+        &self,
+        mut entries: Vec<T>,
+        name: impl Fn(&T) -> &str,
+        size: impl Fn(&T) -> u64,
+    ) -> Result<Vec<T>, Fault> {
+        self.sort(&mut entries, &name, size);
+        let start = self.start(entries.iter().map(&name))?;
+        Ok(entries.into_iter().skip(start).skip(self.offset).take(self.limit).collect())
+    }
+
+    fn sort<T>(&self, entries: &mut [T], name: impl Fn(&T) -> &str, size: impl Fn(&T) -> u64) {
         entries.sort_by(|a, b| {
             let by = |(key, direction): &(Key, Direction)| {
                 let ascending = match key {

@@ -2,9 +2,17 @@
 //!
 //! A handler reads the fields in the schema's order and asks for strangers last: the first fault is answered.
 
+mod refusals;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
+
+use refusals::{
+    check_bytes, check_length, not_of_type, refused, refused_by_all, refused_name, refused_text, too_big,
+};
+
+pub use refusals::{check_count, check_growth, check_name};
 
 use super::fault::Fault;
 use super::python::{repr, repr_text, text};
@@ -552,75 +560,6 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Likewise, of a thing that may have more than that already.
-pub fn check_growth(before: usize, after: usize, limits: &Limits) -> Result<(), Fault> {
-    if after > before { check_count(after, limits) } else { Ok(()) }
-}
-
-/// Whether a thing may have so many metadata items.
-pub fn check_count(items: usize, limits: &Limits) -> Result<(), Fault> {
-    match u32::try_from(items) {
-        Ok(items) if items <= limits.max_metadata_items => Ok(()),
-        _ => Err(Fault::TooMuchMetadata(limits.max_metadata_items)),
-    }
-}
-
-/// Refuses the name of something when it is too long.
-pub fn check_name(label: &str, name: &str) -> Result<(), Fault> {
-    match name.chars().count() {
-        length if length > LONGEST => {
-            Err(Fault::InvalidInput(format!("{label} has {length} characters, more than {LONGEST}.")))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn check_length(path: &str, text: &str, least: usize) -> Result<(), Fault> {
-    let length = text.chars().count();
-    if length < least {
-        Err(refused_text(path, text, "should be non-empty"))
-    } else if length > LONGEST {
-        Err(refused_text(path, text, "is too long"))
-    } else {
-        Ok(())
-    }
-}
-
-fn check_bytes(path: &str, text: &str) -> Result<(), Fault> {
-    if text.len() > usize::from(u16::MAX) {
-        return Err(refused_text(path, text, "is not a 'mysql_text'"));
-    }
-    Ok(())
-}
-
-fn refused_name(complaint: &str) -> Fault {
-    Fault::Invalid(format!("An invalid 'name' value was provided. {complaint}"))
-}
-
 fn no_text<T>(given: Given<T>) -> Given<String> {
     if matches!(given, Given::Null) { Given::Null } else { Given::Absent }
-}
-
-fn refused(path: Option<&str>, value: &Value, message: String) -> Fault {
-    Fault::Invalid(match path {
-        Some(path) => format!("Invalid input for field/attribute {path}. Value: {}. {message}", text(value)),
-        None => message,
-    })
-}
-
-fn refused_text(path: &str, value: &str, complaint: &str) -> Fault {
-    refused(Some(path), &Value::String(value.to_owned()), format!("{} {complaint}", repr_text(value)))
-}
-
-fn refused_by_all(path: &str, value: &Value) -> Fault {
-    refused(Some(path), value, format!("{} is not valid under any of the given schemas", repr(value)))
-}
-
-fn not_of_type(value: &Value, types: &[&str]) -> String {
-    let types: Vec<String> = types.iter().map(|name| repr_text(name)).collect();
-    format!("{} is not of type {}", repr(value), types.join(", "))
-}
-
-fn too_big(key: &str, value: &Value, digits: &str) -> Fault {
-    refused(Some(key), value, format!("{digits} is greater than the maximum of {}", Gib::MAX.get()))
 }

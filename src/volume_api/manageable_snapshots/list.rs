@@ -10,8 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::fault::{Fault, answer};
-use super::super::manageable::{Order, Place, Reference, check_name, place, sizes};
-use super::super::microversion::Microversion;
+use super::super::manageable::{Order, Place, Reference, asked, sizes};
 use super::super::request::Call;
 use crate::db::{Page, Repository, SnapshotFilter};
 use crate::http::App;
@@ -85,11 +84,7 @@ pub async fn detail(State(app): State<App>, path: MatchedPath, call: Call) -> Re
 }
 
 async fn search(app: &App, path: &MatchedPath, call: &Call, with_detail: bool) -> Result<Response, Fault> {
-    check_name(call, path)?;
-    call.check_own(rules::LIST_MANAGEABLE_SNAPSHOTS)?;
-    let (host, cluster) = (call.query.last("host"), call.query.last("cluster"));
-    let place = place(app, call, host, cluster, Microversion::MANAGEABLE_CLUSTER)?;
-    let order = Order::parse(&call.query, app.config.volumes.osapi_max_limit)?;
+    let (place, order) = asked(app, path, call, rules::LIST_MANAGEABLE_SNAPSHOTS)?;
     let found = look(&place, &order).await?;
     let mut repository = app.database.read().await?;
     let known = known(&mut repository, &found).await?;
@@ -116,9 +111,7 @@ async fn look(place: &Place<'_>, order: &Order) -> Result<Vec<Found>, Fault> {
             size: snapshot.size,
         }));
     }
-    order.sort(&mut found, |snapshot| &snapshot.name, |snapshot| sizes(snapshot.size).0);
-    let start = order.start(found.iter().map(|snapshot| snapshot.name.as_str()))?;
-    Ok(found.into_iter().skip(start).skip(order.offset).take(order.limit).collect())
+    order.page(found, |snapshot| &snapshot.name, |snapshot| sizes(snapshot.size).0)
 }
 
 /// Those that are somebody's already.

@@ -10,8 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::fault::{Fault, answer};
-use super::super::manageable::{Order, Place, Reference, check_name, place, sizes};
-use super::super::microversion::Microversion;
+use super::super::manageable::{Order, Place, Reference, asked, sizes};
 use super::super::request::Call;
 use crate::db::{Direction, ImageFilter, Page, Repository, VolumeFilter};
 use crate::http::App;
@@ -83,11 +82,7 @@ pub async fn detail(State(app): State<App>, path: MatchedPath, call: Call) -> Re
 }
 
 async fn search(app: &App, path: &MatchedPath, call: &Call, with_detail: bool) -> Result<Response, Fault> {
-    check_name(call, path)?;
-    call.check_own(rules::LIST_MANAGEABLE_VOLUMES)?;
-    let (host, cluster) = (call.query.last("host"), call.query.last("cluster"));
-    let place = place(app, call, host, cluster, Microversion::MANAGEABLE_CLUSTER)?;
-    let order = Order::parse(&call.query, app.config.volumes.osapi_max_limit)?;
+    let (place, order) = asked(app, path, call, rules::LIST_MANAGEABLE_VOLUMES)?;
     let found = look(&place, &order).await?;
     let mut repository = app.database.read().await?;
     let known = Known::among(&mut repository, &found).await?;
@@ -106,10 +101,8 @@ async fn look(place: &Place<'_>, order: &Order) -> Result<Vec<FoundImage>, Fault
         let images = manageable::images(place.store.clone(), names.split_off(start));
         return Ok(images.skip(order.offset).take(order.limit).collect().await);
     }
-    let mut found: Vec<FoundImage> = manageable::images(place.store.clone(), names).collect().await;
-    order.sort(&mut found, |image| &image.name, |image| sizes(image.size).0);
-    let start = order.start(found.iter().map(|image| image.name.as_str()))?;
-    Ok(found.into_iter().skip(start).skip(order.offset).take(order.limit).collect())
+    let found = manageable::images(place.store.clone(), names).collect().await;
+    order.page(found, |image: &FoundImage| &image.name, |image| sizes(image.size).0)
 }
 
 /// What is somebody's already.

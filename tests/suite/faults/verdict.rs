@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use pumice::block::{OpenMode, Stores};
+use pumice::block::{BlockError, OpenMode, Stores};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -106,7 +106,7 @@ impl Verdict<'_> {
         let wrong = match (thing.kind, row["status"].as_str()) {
             (Kind::Volume, Some("available")) => self.wrong_bytes(thing, row).await,
             (Kind::Image, Some("active")) => {
-                (self.server.download(&thing.id).await != bytes()).then_some("its bytes are others")
+                (self.server.download(&thing.id).await != bytes()).then(|| "its bytes are others".to_owned())
             }
             _ => None,
         };
@@ -117,27 +117,39 @@ impl Verdict<'_> {
     }
 
     /// Past the service.
-    async fn wrong_bytes(&self, thing: &Thing, row: &Value) -> Option<&'static str> {
+    async fn wrong_bytes(&self, thing: &Thing, row: &Value) -> Option<String> {
         let store = store_of(self.stores, row);
         let name = format!("volume-{}", thing.id);
         let Ok(image) = store.open(&name, OpenMode::ReadOnly).await else {
-            return Some("it is available, and not on the pool");
+            return Some("it is available, and not on the pool".to_owned());
         };
-        let size = image.size().await.unwrap();
-        let front = image.read(0, LENGTH as u64).await.unwrap();
-        let mark = image.read(MARK_AT, 8).await.unwrap();
+        let read = async {
+            Ok::<_, BlockError>((
+                image.size().await?,
+                image.read(0, LENGTH as u64).await?,
+                image.read(MARK_AT, 8).await?,
+            ))
+        };
+        let (size, front, mark) = match read.await {
+            Ok(found) => found,
+            Err(error) => {
+                let again = image.read(0, LENGTH as u64).await.map(drop);
+                return Some(format!("it cannot be read: {error}; once more: {again:?}"));
+            }
+        };
         image.close().await.unwrap();
         let mark = u64::from_le_bytes(mark[..].try_into().unwrap());
         let is_right = if thing.is_full { front == bytes() } else { front.iter().all(|byte| *byte == 0) };
-        if size != row["size"].as_u64().unwrap() << 30 {
-            Some("its size on the pool is another")
+        let wrong = if size != row["size"].as_u64().unwrap() << 30 {
+            "its size on the pool is another"
         } else if !is_right {
-            Some("its bytes are others")
+            "its bytes are others"
         } else if !thing.is_doubtful && !thing.marks.contains(&mark) {
-            Some("what was written to it is lost")
+            "what was written to it is lost"
         } else {
-            None
-        }
+            return None;
+        };
+        Some(wrong.to_owned())
     }
 
     async fn quotas_are_true(&mut self) {

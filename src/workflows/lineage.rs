@@ -312,10 +312,11 @@ async fn remove_if_deleted(store: &Arc<dyn BlockStore>, name: &str) -> Result<(R
 fn removed(outcome: Result<()>) -> Result<Rest> {
     match outcome.or_missing() {
         Ok(_) => Ok(Rest::Gone),
-        // Busy: somebody has it open still.
-        Err(error)
-            if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren | ErrorKind::Busy) =>
-        {
+        Err(error) if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren) => {
+            Ok(Rest::Needed)
+        }
+        Err(error) if error.kind == ErrorKind::Busy => {
+            tracing::info!(%error, "somebody has it open still: it goes when the sweeper comes by");
             Ok(Rest::Needed)
         }
         Err(error) => Err(error),

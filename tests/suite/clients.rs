@@ -282,6 +282,14 @@ async fn what_is_done_with_volumes_besides() {
     assert!(row(&filters, "snapshot")[1].contains("volume_id"), "{filters}");
     assert_eq!(openstack(&server, api, &["volume", "message", "list"]).await, serde_json::json!([]));
 
+    let named = ["--binary", "cinder-volume", "--prefix", "pumice::jobs"];
+    cinder_at(&server, "3.32", &[&["service-set-log"][..], &named, &["debug"]].concat()).await;
+    let levels = cinder_at(&server, "3.32", &[&["service-get-log"][..], &named].concat()).await;
+    assert_eq!(
+        row(&levels, "cinder-volume"),
+        ["cinder-volume", "pumice@directory", "pumice::jobs", "DEBUG", ""]
+    );
+
     cinder_at(&server, "3.71", &["unmanage", &volume]).await;
     server.settle().await;
     let host = "pumice@directory";

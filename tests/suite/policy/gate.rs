@@ -401,6 +401,8 @@ async fn body(stage: &Stage, route: &Route) -> Wanted {
         ("PUT", "/v3/os-services/enable" | "/v3/os-services/disable", _) => {
             json(json!({"host": "pumice@directory", "binary": "cinder-volume"}))
         }
+        ("PUT", "/v3/os-services/set-log", _) => json(json!({"level": "info"})),
+        ("PUT", "/v3/os-services/get-log", _) => json(json!({})),
         ("PUT", path, _) if path.starts_with("/v3/os-services/") => json(json!({"host": "pumice@directory"})),
         ("POST", "/v3/workers/cleanup", _) => json(json!({})),
         ("PUT", "/v3/os-quota-sets/{project_id}", _) => json(json!({"quota_set": {"backups": 11}})),

@@ -58,6 +58,8 @@ pub(super) struct ImportImage {
     context: Context,
     id: ImageId,
     import: Import,
+    /// The image was made for this import, and goes when that fails.
+    is_new: bool,
     virtual_size: Mutex<Option<i64>>,
     /// The stores that it failed for, where others are enough.
     failed: Mutex<BTreeSet<String>>,
@@ -65,7 +67,11 @@ pub(super) struct ImportImage {
 
 impl ImportImage {
     pub(super) fn new(context: Context, id: ImageId, import: Import) -> Self {
-        Self { context, id, import, virtual_size: Mutex::default(), failed: Mutex::default() }
+        Self { context, id, import, is_new: false, virtual_size: Mutex::default(), failed: Mutex::default() }
+    }
+
+    pub(super) fn of_new_image(context: Context, id: ImageId, import: Import) -> Self {
+        Self { is_new: true, ..Self::new(context, id, import) }
     }
 
     fn is_copy(&self) -> bool {
@@ -454,8 +460,13 @@ impl Workflow for ImportImage {
         repository.remove_staged(&self.id).await
     }
 
-    /// As it was before anything arrived: all of it can be repeated.
+    /// As it was before anything arrived: all of it can be repeated. Not so an image that nobody has asked for but to
+    /// import it; unless it is being deleted already.
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
+        let row = repository.image_to_change(&self.id).await?;
+        if self.is_new && row.is_some_and(|row| row.status == ImageStatus::Importing) {
+            return repository.remove_image(&self.id).await.map(drop);
+        }
         let stores = || self.import.stores.iter().map(Option::as_deref);
         self.tell(repository, run, stores().map(|store| self.id_of(store)), false).await?;
         for store in stores() {

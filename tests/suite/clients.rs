@@ -4,7 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::house::{DatabaseKind, StoreKind};
 use crate::process::{Place, Server};
@@ -57,6 +58,13 @@ async fn glance_reading(server: &Server, arguments: &[&str], input: Stdio) -> St
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_else(|| panic!("no text {key:?} in {value}"))
+}
+
+/// A new image without bytes. The clients send what they are given on their standard input, and be it nothing.
+async fn queued(server: &Server) -> String {
+    let body = json!({"disk_format": "raw", "container_format": "bare"});
+    let (_, made) = server.send(Method::POST, "/image/v2/images", Some(body)).await;
+    text(&made, "id").to_owned()
 }
 
 fn write_disk(path: &Path) -> Vec<u8> {
@@ -371,6 +379,43 @@ async fn a_volume_is_attached_with_cinder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn images_of_what_lies_on_web_servers() {
+    let routes = axum::Router::new().route("/disk.img", axum::routing::get(async || "0123456789"));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/disk.img", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    let server = place.start_with(&[
+        ("PUMICE_IMAGE_STORES__WEB__STORE", "http"),
+        ("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_HOSTS", "[\"127.0.0.1\"]"),
+        ("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_PORTS", "[]"),
+    ]);
+
+    // The bytes stay there.
+    let image = &queued(&server).await;
+    glance(&server, &["add-location", "--url", &url, image]).await;
+    server.settle().await;
+    let shown = openstack(&server, "/image", &["image", "show", image]).await;
+    assert_eq!((&shown["status"], &shown["properties"]["stores"]), (&"active".into(), &"web".into()));
+    let saved = place.folder.path().join("saved.img").display().to_string();
+    glance(&server, &["image-download", "--file", &saved, image]).await;
+    assert_eq!(std::fs::read(&saved).unwrap(), b"0123456789");
+    openstack(&server, "/image", &["image", "delete", image]).await;
+
+    // The old way to bring them here.
+    let properties = r#"{"disk_format": "raw", "container_format": "bare"}"#;
+    let input = format!(
+        r#"{{"import_from": "{url}", "import_from_format": "raw", "image_properties": {properties}}}"#
+    );
+    glance(&server, &["task-create", "--type", "import", "--input", &input]).await;
+    server.settle().await;
+    let images = openstack(&server, "/image", &["image", "list"]).await;
+    assert_eq!(text(&images[0], "Status"), "active");
+    openstack(&server, "/image", &["image", "delete", text(&images[0], "ID")]).await;
+    place.assert_empty(server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn images_in_several_stores() {
     let place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
     let folder = place.folder.path().join("second").display().to_string();
@@ -394,6 +439,12 @@ async fn images_in_several_stores() {
     assert_eq!(stores().await, "default,second");
     openstack(&server, "/image", &["image", "delete", "--store", "default", &image]).await;
     assert_eq!(stores().await, "second");
+    let copy = ["image", "import", &image, "--method", "copy-image", "--store", "default"];
+    openstack(&server, "/image", &copy).await;
+    server.settle().await;
+    assert_eq!(stores().await, "second,default");
+    glance(&server, &["stores-delete", "--store", "second", &image]).await;
+    assert_eq!(stores().await, "default");
     openstack(&server, "/image", &["image", "delete", &image]).await;
     place.assert_empty(server).await;
 }

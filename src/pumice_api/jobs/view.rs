@@ -10,7 +10,7 @@ use crate::model::{JobState, Timestamp};
 pub(crate) struct JobView {
     id: String,
     /// `create_volume`, `delete_volume`, `extend_volume`, `create_snapshot`, `delete_snapshot`, `upload_image`,
-    /// `stage_image`, `import_image`, `add_location`, `seal_image`, `delete_image`
+    /// `stage_image`, `import_image`, `import_new_image`, `add_location`, `seal_image`, `delete_image`
     /// or `delete_from_store`.
     kind: String,
     resource: ResourceView,

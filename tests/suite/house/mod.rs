@@ -239,7 +239,14 @@ impl House {
     }
 
     pub async fn import(&self, id: &ImageId, source: ImportSource) {
-        self.import_to(id, Import { source, stores: vec![None], all_must_succeed: true, inject: true }).await;
+        self.import_to(id, to_the_first_store(source)).await;
+    }
+
+    /// As a task asks for it, which makes the image as well.
+    pub async fn import_new(&self, id: &ImageId, uri: String) {
+        let import = to_the_first_store(ImportSource::Web { uri });
+        let input = serde_json::Map::new();
+        self.ask_to_import(id, Task::ImportNewImage { image_id: id.clone(), import, input }).await;
     }
 
     /// To the place of images and to another one.
@@ -250,9 +257,14 @@ impl House {
 
     /// As the API asks for it.
     pub async fn import_to(&self, id: &ImageId, import: Import) {
+        self.ask_to_import(id, Task::ImportImage { image_id: id.clone(), import }).await;
+    }
+
+    async fn ask_to_import(&self, id: &ImageId, task: Task) {
         let mut repository = self.database.begin().await.unwrap();
         let (row, now) = (repository.image(id).await.unwrap().unwrap(), self.world.now());
-        if import.source != ImportSource::Itself {
+        // One that is copied stays as it is.
+        if row.status != ImageStatus::Active {
             let (to, change) = (ImageStatus::Importing, ImageChange::default());
             assert!(
                 repository.change_image(id, row.status, to, &change, now).await.unwrap(),
@@ -260,7 +272,6 @@ impl House {
                 row.status
             );
         }
-        let task = Task::ImportImage { image_id: id.clone(), import };
         jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
         repository.commit().await.unwrap();
     }
@@ -723,6 +734,10 @@ impl House {
         }
         found
     }
+}
+
+fn to_the_first_store(source: ImportSource) -> Import {
+    Import { source, stores: vec![None], all_must_succeed: true, inject: true }
 }
 
 async fn names_of(store: &Arc<dyn BlockStore>) -> Vec<String> {

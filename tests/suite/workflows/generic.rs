@@ -54,6 +54,7 @@ enum Ask {
     ImportStaged,
     ImportPacked,
     ImportFromWeb,
+    ImportNew,
     ImportTwice,
     ImportToSecond,
     CopyImage,
@@ -136,6 +137,7 @@ const CASES: &[Case] = &[
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportStaged },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportPacked },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportFromWeb },
+    Case { kind: "import_new_image", steps: IMPORT, ask: Ask::ImportNew },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportTwice },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportToSecond },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::CopyImage },
@@ -392,6 +394,12 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
             let image = house.queued_image().await;
             plan.arm();
             house.import(&image, ImportSource::Web { uri }).await;
+        }
+        Ask::ImportNew => {
+            let uri = serve(pattern(3_000_000, 17)).await;
+            let image = house.queued_image().await;
+            plan.arm();
+            house.import_new(&image, uri).await;
         }
         Ask::ImportTwice => {
             let image = house.stage(pattern(3_000_000, 12)).await;

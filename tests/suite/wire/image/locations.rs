@@ -6,12 +6,12 @@ use axum::routing::get;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{Api, BYTES, JSON};
+use super::{Answer, Api, BYTES, JSON};
 
 const SHA256: &str = "84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882";
 
 /// A web server with ten bytes; it knows ranges below `/ranges`.
-async fn serve() -> String {
+pub(super) async fn serve() -> String {
     let ranges = async |headers: HeaderMap| match headers.get("range").map(|range| range.to_str().unwrap()) {
         Some("bytes=3-") => (206, [("content-range", "bytes 3-9/10")], "3456789").into_answer(),
         other => {
@@ -37,7 +37,7 @@ impl Answers for (u16, [(&'static str, &'static str); 1], &'static str) {
     }
 }
 
-async fn start() -> Api {
+pub(super) async fn start() -> Api {
     Api::with(&[
         ("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_HOSTS", "[\"127.0.0.1\"]"),
         ("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_PORTS", "[]"),
@@ -49,7 +49,7 @@ async fn start() -> Api {
 }
 
 impl Api {
-    async fn add_location(&self, id: &str, body: &Value) -> super::Answer {
+    async fn add_location(&self, id: &str, body: &Value) -> Answer {
         self.send("POST", &format!("/v2/images/{id}/locations"), &[JSON], body.to_string()).await
     }
 

@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::house::{DatabaseKind, StoreKind};
+use crate::process::pools::run;
 use crate::process::{Place, Server};
 
 /// Where `make test` installed them.
@@ -412,6 +413,46 @@ async fn images_of_what_lies_on_web_servers() {
     let images = openstack(&server, "/image", &["image", "list"]).await;
     assert_eq!(text(&images[0], "Status"), "active");
     openstack(&server, "/image", &["image", "delete", text(&images[0], "ID")]).await;
+    place.assert_empty(server).await;
+}
+
+/// As Nova makes an image of a server: it clones the disk into the pool of images itself, and tells where it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_of_what_was_cloned_by_others() {
+    let place = Place::new(StoreKind::RbdV2, DatabaseKind::Sqlite).await;
+    let server = place.start_with(&[("PUMICE_IMAGES__SHOW_MULTIPLE_LOCATIONS", "true")]);
+    let volumes = async |arguments: &[&str]| openstack(&server, "/volume/v3", arguments).await;
+    let made = volumes(&["volume", "create", "--size", "1", "v"]).await;
+    let volume = text(&made, "id").to_owned();
+    server.settle().await;
+    let image = queued(&server).await;
+    let (disk, clone) =
+        (format!("{}/volume-{volume}", place.pools.volumes), format!("{}/{image}", place.pools.images));
+    let rbd = |arguments: &[&str]| drop(run("rbd", arguments));
+    rbd(&["snap", "create", &format!("{disk}@nova")]);
+    rbd(&["clone", "--rbd-default-clone-format", "2", &format!("{disk}@nova"), &clone]);
+    rbd(&["flatten", "--no-progress", &clone]);
+    rbd(&["snap", "rm", "--no-progress", &format!("{disk}@nova")]);
+    rbd(&["snap", "create", "--no-progress", &format!("{clone}@snap")]);
+    rbd(&["snap", "protect", &format!("{clone}@snap")]);
+    let url = format!("rbd://{}/{clone}/snap", run("ceph", &["fsid"]).trim());
+    glance(&server, &["location-add", "--url", &url, "--metadata", r#"{"zone": "a"}"#, &image]).await;
+    let shown = openstack(&server, "/image", &["image", "show", &image]).await;
+    assert_eq!((text(&shown, "status"), &shown["size"]), ("active", &Value::from(1 << 30)));
+    let told = &shown["properties"]["locations"][0];
+    assert_eq!((text(told, "url"), text(&told["metadata"], "zone")), (url.as_str(), "a"));
+    glance(&server, &["location-update", "--url", &url, "--metadata", r#"{"zone": "b"}"#, &image]).await;
+    let shown = openstack(&server, "/image", &["image", "show", &image]).await;
+    assert_eq!(text(&shown["properties"]["locations"][0]["metadata"], "zone"), "b");
+
+    let other = volumes(&["volume", "create", "--size", "1", "--image", &image, "w"]).await;
+    let other = text(&other, "id").to_owned();
+    server.settle().await;
+    assert_eq!(text(&volumes(&["volume", "show", &other]).await, "status"), "available");
+    volumes(&["volume", "delete", &other]).await;
+    volumes(&["volume", "delete", &volume]).await;
+    server.settle().await;
+    openstack(&server, "/image", &["image", "delete", &image]).await;
     place.assert_empty(server).await;
 }
 

@@ -52,6 +52,9 @@ pub struct Import {
     pub all_must_succeed: bool,
     /// The image is given the properties of `inject_metadata_properties`.
     pub inject: bool,
+    /// The key that the bytes must be signed by, where the image is signed.
+    #[serde(default)]
+    pub signed_by: Option<String>,
 }
 
 // What a job means that is older than other stores.

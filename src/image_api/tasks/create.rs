@@ -1,6 +1,6 @@
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::{Map, Value};
 
 use super::check;
@@ -9,6 +9,7 @@ use crate::db::ImageChange;
 use crate::http::App;
 use crate::image_api::fault::{Fault, FaultBody, Result};
 use crate::image_api::images::create::{add, drafted};
+use crate::image_api::images::upload::signed_by;
 use crate::image_api::request::{Call, JsonBody};
 use crate::image_api::{quota, schema, schemas};
 use crate::jobs::{self, Import, ImportSource, Task};
@@ -31,7 +32,12 @@ type Created = (StatusCode, [(HeaderName, String); 1], Json<TaskView>);
         (status = 413, description = "The project has too much already", body = FaultBody),
     )
 )]
-pub async fn create(State(app): State<App>, call: Call, JsonBody(body): JsonBody) -> Result<Created> {
+pub async fn create(
+    State(app): State<App>,
+    call: Call,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody,
+) -> Result<Created> {
     check(&call)?;
     let asked = Asked::read(&body)?;
     if let Err(refused) = app.web.filter.check(asked.uri).await {
@@ -48,6 +54,7 @@ pub async fn create(State(app): State<App>, call: Call, JsonBody(body): JsonBody
         properties.insert("container_format".to_owned(), "bare".into());
     }
     let image = drafted(properties, &app, &call)?;
+    let signed_by = signed_by(&app, &image, &headers).await?;
 
     let (quotas, project) = (&app.config.quotas, call.project_id());
     let mut repository = app.database.begin().await?;
@@ -61,6 +68,7 @@ pub async fn create(State(app): State<App>, call: Call, JsonBody(body): JsonBody
         stores: vec![None],
         all_must_succeed: true,
         inject: !ignored.iter().any(|role| call.has_role(role)),
+        signed_by,
     };
     let task = Task::ImportNewImage { image_id: image.id, import, input: asked.shown() };
     let id = jobs::enqueue(&mut repository, &app.world, task, &call.origin()).await?;

@@ -160,7 +160,11 @@ impl House {
     }
 
     pub async fn queued_image(&self) -> ImageId {
-        self.image_row(ImageStatus::Queued, "raw").await
+        self.queued_disk("raw").await
+    }
+
+    pub async fn queued_disk(&self, disk_format: &str) -> ImageId {
+        self.image_row(ImageStatus::Queued, disk_format).await
     }
 
     async fn image_row(&self, status: ImageStatus, disk_format: &str) -> ImageId {
@@ -233,7 +237,11 @@ impl House {
     }
 
     pub async fn stage(&self, bytes: Vec<u8>) -> ImageId {
-        let id = self.queued_image().await;
+        self.stage_disk(bytes, "raw").await
+    }
+
+    pub async fn stage_disk(&self, bytes: Vec<u8>, disk_format: &str) -> ImageId {
+        let id = self.queued_disk(disk_format).await;
         self.send_to(self.uploader_of(Arrival::Stage), &id, bytes).await.unwrap();
         id
     }
@@ -252,7 +260,7 @@ impl House {
     /// To the place of images and to another one.
     pub async fn import_twice(&self, id: &ImageId, source: ImportSource, all_must_succeed: bool) {
         let stores = vec![None, Some("second".to_owned())];
-        self.import_to(id, Import { source, stores, all_must_succeed, inject: true }).await;
+        self.import_to(id, Import { source, stores, all_must_succeed, inject: true, signed_by: None }).await;
     }
 
     /// As the API asks for it.
@@ -737,7 +745,7 @@ impl House {
 }
 
 fn to_the_first_store(source: ImportSource) -> Import {
-    Import { source, stores: vec![None], all_must_succeed: true, inject: true }
+    Import { source, stores: vec![None], all_must_succeed: true, inject: true, signed_by: None }
 }
 
 async fn names_of(store: &Arc<dyn BlockStore>) -> Vec<String> {

@@ -55,6 +55,7 @@ enum Ask {
     ImportPacked,
     ImportFromWeb,
     ImportNew,
+    ImportConverted,
     ImportTwice,
     ImportToSecond,
     CopyImage,
@@ -67,7 +68,7 @@ enum Ask {
 }
 
 const DELETE_IMAGE: &[&str] = &["remove", "unstage", "purge", "uncache"];
-const IMPORT: &[&str] = &["fetch", "unpack", "inspect", "store", "snapshot"];
+const IMPORT: &[&str] = &["fetch", "unpack", "inspect", "convert", "verify", "store", "snapshot"];
 
 const CASES: &[Case] = &[
     Case { kind: "create_volume", steps: &["create"], ask: Ask::CreateEmpty },
@@ -138,6 +139,7 @@ const CASES: &[Case] = &[
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportPacked },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportFromWeb },
     Case { kind: "import_new_image", steps: IMPORT, ask: Ask::ImportNew },
+    Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportConverted },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportTwice },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportToSecond },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::CopyImage },
@@ -192,7 +194,8 @@ async fn survive(store: StoreKind, case: &Case, faults: &[(Moment, Fault)]) {
     // A web server of the test's own may be asked.
     config.import_filtering_opts.allowed_hosts = vec!["127.0.0.1".to_owned()];
     config.import_filtering_opts.allowed_ports.clear();
-    config.image_import_opts.image_import_plugins = vec!["image_decompression".to_owned()];
+    config.image_import_opts.image_import_plugins =
+        vec!["image_decompression".to_owned(), "image_conversion".to_owned()];
     match case.ask {
         Ask::CreateFlat => config.volumes.rbd_flatten_volume_from_snapshot = true,
         Ask::CopyVolume => config.volumes.rbd_max_clone_depth = 0,
@@ -394,6 +397,11 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
             let image = house.queued_image().await;
             plan.arm();
             house.import(&image, ImportSource::Web { uri }).await;
+        }
+        Ask::ImportConverted => {
+            let image = house.stage_disk(packed(&qcow2()), "qcow2").await;
+            plan.arm();
+            house.import_twice(&image, ImportSource::Staged, true).await;
         }
         Ask::ImportNew => {
             let uri = serve(pattern(3_000_000, 17)).await;

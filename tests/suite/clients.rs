@@ -445,8 +445,9 @@ async fn an_image_of_what_was_cloned_by_others() {
     let shown = openstack(&server, "/image", &["image", "show", &image]).await;
     assert_eq!(text(&shown["properties"]["locations"][0]["metadata"], "zone"), "b");
 
-    let other = volumes(&["volume", "create", "--size", "1", "--image", &image, "w"]).await;
-    let other = text(&other, "id").to_owned();
+    let project = pumice::config::Config::default().identity.project_id;
+    let made = cinder(&server, &project, &["create", "--image-id", &image, "1"]).await;
+    let other = row(&made, "id")[1].to_owned();
     server.settle().await;
     assert_eq!(text(&volumes(&["volume", "show", &other]).await, "status"), "available");
     volumes(&["volume", "delete", &other]).await;

@@ -51,7 +51,7 @@ async fn importing_house(store: StoreKind) -> House {
 async fn converting_house(store: StoreKind) -> House {
     let mut config = importing();
     config.image_import_opts.image_import_plugins.push("image_conversion".to_owned());
-    config.images.image_size_cap = 8 << 20;
+    config.images.image_size_cap = 32 << 20;
     House::with(store, DatabaseKind::Sqlite, config, Arc::new(NoFaults)).await
 }
 
@@ -164,11 +164,11 @@ async fn what_is_not_raw_is_made_raw(store: StoreKind) {
 async fn what_cannot_be_made_raw_stays_out(store: StoreKind) {
     let mut house = converting_house(store).await;
     let hidden = disk_image(&disk_image(&pattern(100_352, 1), "qcow2", &[]), "qcow2", &[]);
-    let large = disk_image(&vec![0; (8 << 20) + 512], "qcow2", &[]);
+    let large = disk_image(&vec![0; (32 << 20) + 512], "qcow2", &[]);
     let mut torn = disk_image(&pattern(3_000_320, 20), "qcow2", &[]);
     torn.truncate(300_000);
     for (bytes, format, reason) in [
-        (large, "qcow2", "It is more than the 8388608 bytes that an image may have."),
+        (large, "qcow2", "It is more than the 33554432 bytes that an image may have."),
         (pattern(4096, 1), "ami", "An image of the format ami cannot be made raw."),
         (hidden, "qcow2", ""),
         (torn, "qcow2", ""),

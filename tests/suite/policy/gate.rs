@@ -296,6 +296,9 @@ async fn body(stage: &Stage, route: &Route) -> Wanted {
             json!([{"op": "replace", "path": "/name", "value": "another"}]),
         )),
         ("POST", "/v2/images", _) => json(json!({"name": "an image"})),
+        ("POST", "/v2/tasks", _) => json(json!({"type": "import", "input": {
+            "import_from": "http://192.88.99.1/", "import_from_format": "raw", "image_properties": {},
+        }})),
         ("POST", "/v2/metadefs/namespaces", _) => json(json!({"namespace": stage.new_name()})),
         ("PUT", "/v2/metadefs/namespaces/{namespace}", _) => json(json!({"namespace": stage.new_name()})),
         ("POST", "/v2/metadefs/namespaces/{namespace}/tags", _) => json(json!({"tags": [{"name": "new"}]})),

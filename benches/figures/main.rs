@@ -16,6 +16,7 @@ mod load;
 mod many;
 mod memory;
 mod numbers;
+mod overload;
 mod reads;
 mod server;
 mod table;
@@ -29,12 +30,12 @@ use cluster::Cluster;
 use table::Table;
 
 /// What is measured, in this order.
-const GROUPS: [&str; 6] = ["memory", "bytes", "conversion", "latency", "many", "reads"];
+const GROUPS: [&str; 7] = ["memory", "bytes", "conversion", "latency", "many", "reads", "overload"];
 
 #[derive(Debug, Parser)]
 #[command(name = "make bench", about = "The figures, each beside its limit")]
 struct Arguments {
-    /// Only these groups: memory, bytes, conversion, latency, many, reads
+    /// Only these groups: memory, bytes, conversion, latency, many, reads, overload
     groups: Vec<String>,
     /// Put the table into docs/benchmarks.md
     #[arg(long)]
@@ -114,7 +115,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             "conversion" => conversion::measure(&bench, &mut table).await,
             "latency" => latency::measure(&bench, &mut table).await,
             "many" => many::measure(&bench, &mut table).await,
-            _ => reads::measure(&bench, &mut table).await,
+            "reads" => reads::measure(&bench, &mut table).await,
+            _ => overload::measure(&bench, &mut table).await,
         };
         // The other figures are worth seeing all the same.
         if let Err(error) = measured {

@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::{BlockError, ErrorKind, Result};
+use super::progress::Progress;
 
 /// What a blocking call is like, and so with whom it shares threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,19 +53,77 @@ impl BlockingPool {
         T: Send + 'static,
         F: FnOnce() -> Result<T> + Send + 'static,
     {
+        let place = self.place(class, operation, image).await?;
+        run_in(place, operation, image, call).await
+    }
+
+    /// Likewise, of a call that watches `progress` itself: before its thread is free, the wait is cancelled.
+    pub async fn run_watched<T, F>(
+        &self,
+        class: Class,
+        operation: &'static str,
+        image: &str,
+        progress: &Progress,
+        call: F,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Progress) -> Result<T> + Send + 'static,
+    {
+        let Some(place) = progress.wait_for(self.place(class, operation, image)).await else {
+            return Err(BlockError::new(ErrorKind::Cancelled, operation, image, "cancelled"));
+        };
+        let progress = progress.clone();
+        run_in(place?, operation, image, move || call(&progress)).await
+    }
+
+    async fn place(
+        &self,
+        class: Class,
+        operation: &'static str,
+        image: &str,
+    ) -> Result<OwnedSemaphorePermit> {
         let bound = match class {
             Class::Control => &self.control,
             Class::Remove => &self.remove,
             Class::Heavy => &self.heavy,
             Class::Data => &self.data,
         };
-        let stopped = |why: &dyn std::fmt::Display| BlockError::new(ErrorKind::Io, operation, image, why);
-        let place = bound.clone().acquire_owned().await.map_err(|e| stopped(&e))?;
-        tokio::task::spawn_blocking(move || {
-            let _place = place;
-            call()
-        })
-        .await
-        .map_err(|e| stopped(&e))?
+        let place = bound.clone().acquire_owned().await;
+        place.map_err(|error| BlockError::new(ErrorKind::Io, operation, image, error))
+    }
+}
+
+async fn run_in<T, F>(place: OwnedSemaphorePermit, operation: &'static str, image: &str, call: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T> + Send + 'static,
+{
+    let done = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        call()
+    });
+    done.await.map_err(|error| BlockError::new(ErrorKind::Io, operation, image, error))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_for_a_thread_hears_that_it_is_cancelled() {
+        let pool = BlockingPool::new(1, 1, 1, 1);
+        let all = pool.heavy.clone().acquire_owned().await.unwrap();
+        let progress = Progress::new();
+        let (waiting, of) = (pool.clone(), progress.clone());
+        let waiting =
+            tokio::spawn(
+                async move { waiting.run_watched(Class::Heavy, "flatten", "i", &of, |_| Ok(())).await },
+            );
+        progress.cancel();
+        assert_eq!(waiting.await.unwrap().unwrap_err().kind, ErrorKind::Cancelled);
+        drop(all);
+        let progress = Progress::new();
+        pool.run_watched(Class::Heavy, "flatten", "i", &progress, |_| Ok(())).await.unwrap();
     }
 }

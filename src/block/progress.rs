@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// How often who waits looks whether it may go on.
+const LOOK_UP: Duration = Duration::from_millis(250);
+
 /// Shared between the caller, who watches and may cancel, and the call, which reports. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Arc<Inner>);
@@ -68,6 +71,18 @@ impl Progress {
         self.0.cancelled.load(Ordering::Relaxed) || self.is_forbidden()
     }
 
+    /// Waits for `what` as long as it may go on; `None` when it may not any more.
+    pub async fn wait_for<F: Future>(&self, what: F) -> Option<F::Output> {
+        let mut what = std::pin::pin!(what);
+        while !self.is_cancelled() {
+            tokio::select! {
+                found = &mut what => return Some(found),
+                () = tokio::time::sleep(LOOK_UP) => {}
+            }
+        }
+        None
+    }
+
     /// It may go on until this moment, by the clock of this machine, and longer only when it is told so again. A
     /// process that was stopped for a while finds the moment past before it touches anything.
     pub fn allow_until(&self, moment: Instant) {
@@ -93,6 +108,16 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_waits_hears_that_it_is_cancelled() {
+        let progress = Progress::new();
+        assert_eq!(progress.wait_for(std::future::ready(7)).await, Some(7));
+        let waiting = progress.clone();
+        let waiting = tokio::spawn(async move { waiting.wait_for(std::future::pending::<()>()).await });
+        progress.cancel();
+        assert_eq!(waiting.await.unwrap(), None);
+    }
 
     #[test]
     fn nothing_goes_on_past_the_moment_it_was_allowed_until() {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
-use anyhow::{Context, ensure};
-use clap::Args;
+use anyhow::{Context, bail, ensure};
+use clap::{Args, Subcommand};
 use futures::StreamExt;
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::directory::token;
 use crate::config::Config;
@@ -22,7 +23,11 @@ const BAR: usize = 30;
 /// List the jobs of the service on this machine. The token is that of OS_TOKEN, or, with standalone identity, made
 /// from the database.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// Stay, and draw their progress
     #[arg(long)]
     watch: bool,
@@ -32,8 +37,17 @@ pub struct Arguments {
     all: bool,
 
     /// Where the service is, for instance http://127.0.0.1:8080; the configuration says it otherwise
-    #[arg(long)]
+    #[arg(long, global = true)]
     url: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Stop a job: what it did is undone
+    Cancel {
+        /// As the list shows it
+        id: Uuid,
+    },
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -60,6 +74,16 @@ struct Jobs {
     jobs: Vec<Job>,
 }
 
+#[derive(Deserialize)]
+struct Refusal {
+    error: Reason,
+}
+
+#[derive(Deserialize)]
+struct Reason {
+    message: String,
+}
+
 pub fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<()> {
     let config = Config::load(file)?;
     // Only our own machine is believed whatever host its certificate names.
@@ -70,7 +94,11 @@ pub fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let client = client.default_headers(headers(&config).await?).build()?;
-        if arguments.watch { watch(&client, &base).await } else { list(&client, &base, arguments.all).await }
+        match arguments.command {
+            Some(Command::Cancel { id }) => cancel(&client, &base, id).await,
+            None if arguments.watch => watch(&client, &base).await,
+            None => list(&client, &base, arguments.all).await,
+        }
     })
 }
 
@@ -92,6 +120,18 @@ async fn list(client: &reqwest::Client, base: &str, all: bool) -> anyhow::Result
     for job in answer.json::<Jobs>().await?.jobs {
         println!("{}", line(&job));
     }
+    Ok(())
+}
+
+async fn cancel(client: &reqwest::Client, base: &str, id: Uuid) -> anyhow::Result<()> {
+    let url = format!("{base}/pumice/v1/jobs/{id}");
+    let answer = client.delete(&url).send().await.with_context(|| format!("no answer from {base}"))?;
+    let status = answer.status();
+    if !status.is_success() {
+        let refusal = answer.json::<Refusal>().await.map(|refusal| refusal.error.message);
+        bail!("{}", refusal.unwrap_or_else(|_| format!("{url} answers {status}")));
+    }
+    println!("the job is told to stop");
     Ok(())
 }
 
@@ -152,7 +192,7 @@ fn line(job: &Job) -> String {
     let percent = job.percent.unwrap_or(0.0).clamp(0.0, 100.0);
     let full = (percent / 100.0 * BAR as f64) as usize;
     let bar = format!("{}{}", "#".repeat(full), ".".repeat(BAR - full));
-    let mut text = format!("{:<16} {} {:<9} [{bar}]", job.kind, job.resource.id, job.state);
+    let mut text = format!("{} {:<16} {} {:<9} [{bar}]", job.id, job.kind, job.resource.id, job.state);
     match job.percent {
         Some(percent) => text.push_str(&format!(" {percent:5.1} %")),
         None if job.bytes_done > 0 => text.push_str(&format!(" {} MiB", job.bytes_done >> 20)),

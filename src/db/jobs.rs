@@ -47,6 +47,8 @@ pub struct Job {
     pub run_at: Timestamp,
     pub fence: i64,
     pub cancel: bool,
+    /// What it did stays: it cannot be cancelled any more.
+    pub settled: bool,
     /// Set while the job still runs: it is being undone.
     pub cause: Option<Cause>,
     /// For the user.
@@ -60,7 +62,7 @@ pub struct Job {
 }
 
 const COLUMNS: &str = "id, kind, resource_type, resource_id, source_id, project_id, request_id, payload, state, \
-    step, bytes_done, bytes_total, attempts, run_at, fence, cancel, cause, error, error_detail, created_at, started_at, \
+    step, bytes_done, bytes_total, attempts, run_at, fence, cancel, settled, cause, error, error_detail, created_at, started_at, \
     updated_at, finished_at";
 
 /// Which jobs a list holds; `None` is no condition.
@@ -77,7 +79,7 @@ pub struct JobFilter {
 /// How many jobs a worker takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Share {
-    /// That run at once in one place, with those that it works on already.
+    /// That run at once in one place, with those that it works on already. Those that are cancelled need no seat there.
     pub of_place: i64,
     /// That it takes now.
     pub in_all: i64,
@@ -191,7 +193,7 @@ impl Repository {
     ///
     /// Projects take turns: the project that has least running comes first, so that a thousand jobs of one keep
     /// another's one waiting for no more than a seat. Places have seats of their own, so that a pool that is slow
-    /// keeps no other waiting.
+    /// keeps no other waiting. What is cancelled comes before all others: it only gives back.
     pub async fn claim_jobs(
         &mut self,
         owner: &str,
@@ -217,8 +219,8 @@ impl Repository {
              seated AS (SELECT due.id, due.turn, due.run_at, due.ordinal, COALESCE(of_places.held, 0) \
                 + ROW_NUMBER() OVER (PARTITION BY due.place ORDER BY due.turn, due.run_at, due.ordinal, due.id) AS seat \
                 FROM due LEFT JOIN of_places ON of_places.place = due.place) \
-             SELECT jobs.id FROM jobs JOIN seated ON seated.id = jobs.id WHERE seated.seat <= $3 AND {WAITS} \
-             ORDER BY seated.turn, seated.run_at, seated.ordinal, seated.id LIMIT $4{}",
+             SELECT jobs.id FROM jobs JOIN seated ON seated.id = jobs.id WHERE (seated.seat <= $3 OR jobs.cancel) AND {WAITS} \
+             ORDER BY jobs.cancel DESC, seated.turn, seated.run_at, seated.ordinal, seated.id LIMIT $4{}",
             self.skip_locked()
         );
         let ids: Vec<JobId> = on!(self, c => sqlx::query_scalar(AssertSqlSafe(sql))
@@ -348,6 +350,26 @@ impl Repository {
             "UPDATE jobs SET cancel = TRUE, updated_at = $2 WHERE resource_id = $1 AND finished_at IS NULL";
         Ok(on!(self, c => sqlx::query(sql)
             .bind(resource_id).bind(now).execute(c).await.map(|done| done.rows_affected()))?)
+    }
+
+    /// Likewise of one job. `false`: it is over, is being undone, or has come too far.
+    pub async fn cancel_job(&mut self, id: &JobId, now: Timestamp) -> Result<bool> {
+        self.rings = true;
+        // It waits for no better time any more.
+        let sql = "UPDATE jobs SET cancel = TRUE, run_at = $2, updated_at = $2 WHERE id = $1 \
+            AND finished_at IS NULL AND cause IS NULL AND NOT settled";
+        let rows = on!(self, c => sqlx::query(sql)
+            .bind(id).bind(now).execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(rows == 1)
+    }
+
+    /// What a job that the transaction holds does in it stays, and the job cannot be cancelled any more. `false`: it was
+    /// cancelled before.
+    pub async fn settle_job(&mut self, id: &JobId) -> Result<bool> {
+        let sql = "UPDATE jobs SET settled = TRUE WHERE id = $1 AND NOT cancel";
+        let rows =
+            on!(self, c => sqlx::query(sql).bind(id).execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(rows == 1)
     }
 
     /// Those of this owner's jobs that were asked to stop.

@@ -183,6 +183,22 @@ impl Task {
         }
     }
 
+    /// Whether somebody may ask such a job to stop: what it did until then is taken back, and what it is about is as it
+    /// was, or can be deleted. What overwrites, deletes or is over at once goes on to its end; an upload is ended by who
+    /// sends the bytes.
+    pub fn can_be_cancelled(kind: &str) -> bool {
+        [
+            "create_volume",
+            "create_snapshot",
+            "retype_volume",
+            "migrate_volume",
+            "upload_volume",
+            "import_image",
+            "add_location",
+        ]
+        .contains(&kind)
+    }
+
     pub(super) fn resource(&self) -> Resource {
         let (kind, id) = match self {
             Task::CreateVolume { volume_id, .. }

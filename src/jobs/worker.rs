@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -28,6 +28,12 @@ pub struct Options {
     pub retry_pause: i64,
 }
 
+/// Seats beside the others for what is cancelled: it is given back at once, however long the others have been at it.
+const EXITS: usize = 4;
+
+/// Taken at once at the most.
+const BATCH: usize = 32;
+
 type Build = dyn Fn(Task) -> Box<dyn Workflow> + Send + Sync;
 
 pub struct Worker {
@@ -38,6 +44,7 @@ pub struct Worker {
     build: Box<Build>,
     faults: Arc<dyn Faults>,
     slots: Arc<Semaphore>,
+    exits: Arc<Semaphore>,
 }
 
 /// The process "died" here (tests): nothing may be written any more.
@@ -53,7 +60,8 @@ impl Worker {
         faults: Arc<dyn Faults>,
     ) -> Arc<Self> {
         let slots = Arc::new(Semaphore::new(options.slots));
-        Arc::new(Self { database, world, keeper, options, build: Box::new(build), faults, slots })
+        let exits = Arc::new(Semaphore::new(EXITS));
+        Arc::new(Self { database, world, keeper, options, build: Box::new(build), faults, slots, exits })
     }
 
     /// Works until `stop`, then lets the jobs under way go as far as `tasks` is waited for.
@@ -61,7 +69,16 @@ impl Worker {
         // Those that were started together need not look together.
         let mut pauses = Pauses::new(self.options.poll, &self.keeper);
         while !stop.is_cancelled() {
-            let claimed = match self.claim(&stop, &tasks).await {
+            let is_full = self.slots.available_permits() == 0;
+            if is_full {
+                // All seats may be taken for hours. Then only what is cancelled is looked for, now and then.
+                tokio::select! {
+                    _ = self.slots.acquire() => {}
+                    () = tokio::time::sleep(pauses.next()) => {}
+                    () = stop.cancelled() => return,
+                }
+            }
+            let claimed = match self.claim(&tasks).await {
                 Ok(claimed) => claimed,
                 Err(error) => {
                     tracing::warn!(error = %chain(&error), "the queue cannot be read");
@@ -69,7 +86,7 @@ impl Worker {
                     continue;
                 }
             };
-            if claimed == 0 {
+            if claimed == 0 && !is_full {
                 tokio::select! {
                     () = self.database.work_committed() => {}
                     () = tokio::time::sleep(pauses.next()) => {}
@@ -97,24 +114,18 @@ impl Worker {
         Ok(())
     }
 
-    /// Starts as many jobs as there are free slots; answers how many.
-    async fn claim(self: &Arc<Self>, stop: &CancellationToken, tasks: &TaskTracker) -> db::Result<usize> {
-        let first = tokio::select! {
-            slot = self.slots.clone().acquire_owned() => slot,
-            // All may be taken for hours: then it is time to hand over, and not to wait.
-            () = stop.cancelled() => return Ok(0),
-        };
-        let Ok(first) = first else { return Ok(0) };
-        let mut slots = vec![first];
-        while slots.len() < 32 {
-            match self.slots.clone().try_acquire_owned() {
-                Ok(slot) => slots.push(slot),
-                Err(_) => break,
-            }
+    /// Starts as many jobs as there are free slots, or what is cancelled when there are none; answers how many.
+    async fn claim(self: &Arc<Self>, tasks: &TaskTracker) -> db::Result<usize> {
+        let (mut slots, mut of_place) = (take(&self.slots), self.options.slots_of_place as i64);
+        if slots.is_empty() {
+            (slots, of_place) = (take(&self.exits), 0);
+        }
+        if slots.is_empty() {
+            return Ok(0);
         }
         let (now, taken) = (self.world.now(), Instant::now());
         let lease_until = self.keeper.lease_until();
-        let share = Share { of_place: self.options.slots_of_place as i64, in_all: slots.len() as i64 };
+        let share = Share { of_place, in_all: slots.len() as i64 };
         let mut repository = self.database.begin().await?;
         let jobs = repository.claim_jobs(self.keeper.owner(), lease_until, share, now).await?;
         if jobs.is_empty() {
@@ -176,7 +187,11 @@ impl Worker {
             Some(cause) => cause,
             None => {
                 let failure = match self.forward(&*workflow, job, run).await? {
-                    Ok(()) => return Ok(self.finish(&*workflow, run).await),
+                    Ok(()) => match self.finish(&*workflow, run).await {
+                        Ok(true) => return Ok(Ok(())),
+                        Ok(false) => StepError::cancelled(),
+                        Err(error) => return Ok(Err(error)),
+                    },
                     Err(failure) => failure,
                 };
                 if failure.cause == Cause::LeaseLost || run.progress.is_forbidden() {
@@ -274,13 +289,18 @@ impl Worker {
         Ok(Ok(()))
     }
 
-    async fn finish(&self, workflow: &dyn Workflow, run: &Run) -> db::Result<()> {
+    /// `false`: somebody cancelled it at the last moment.
+    async fn finish(&self, workflow: &dyn Workflow, run: &Run) -> db::Result<bool> {
         let mut repository = run.transaction().await?;
+        let job = repository.job(&run.id).await?;
+        if job.is_some_and(|job| job.cancel && !job.settled) {
+            return Ok(false);
+        }
         workflow.finish(&mut repository, run).await?;
         repository.finish_job(&run.id, &JobOutcome::Done, None, run.now()).await?;
         repository.commit().await?;
         count(run, "done");
-        Ok(())
+        Ok(true)
     }
 
     async fn fail(&self, workflow: &dyn Workflow, job: &Job, run: &Run, cause: Cause) -> db::Result<()> {
@@ -347,6 +367,11 @@ impl Worker {
         repository.requeue_job(&run.id, run.now().plus_seconds(pause), &detail, run.now()).await?;
         repository.commit().await
     }
+}
+
+/// So many seats as are free.
+fn take(seats: &Arc<Semaphore>) -> Vec<OwnedSemaphorePermit> {
+    std::iter::from_fn(|| seats.clone().try_acquire_owned().ok()).take(BATCH).collect()
 }
 
 /// How long the queue is not looked at, each time anew: around the same, but no two processes keep step.

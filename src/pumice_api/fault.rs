@@ -13,6 +13,7 @@ use crate::jobs::chain;
 pub(super) enum Fault {
     Forbidden,
     NotFound(String),
+    Conflict(String),
     Invalid(String),
     Database(DbError),
 }
@@ -41,6 +42,7 @@ impl IntoResponse for Fault {
         let (status, message) = match self {
             Fault::Forbidden => (StatusCode::FORBIDDEN, "The rules do not allow this.".to_owned()),
             Fault::NotFound(message) => (StatusCode::NOT_FOUND, message),
+            Fault::Conflict(message) => (StatusCode::CONFLICT, message),
             Fault::Invalid(message) => (StatusCode::BAD_REQUEST, message),
             Fault::Database(error) => {
                 tracing::error!(error = %chain(&error), "a request failed");

@@ -15,7 +15,7 @@ use crate::http::{App, authenticate};
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Pumice",
-    description = "Jobs of a Pumice service: what works on images and volumes, and how far it is.",
+    description = "Jobs of a Pumice service: what works on images and volumes, how far it is, and a way to stop it.",
     version = "1"
 ))]
 struct Document;
@@ -24,7 +24,7 @@ fn documented() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(jobs::list::list_jobs))
         .routes(routes!(jobs::events::job_events))
-        .routes(routes!(jobs::show::show_job))
+        .routes(routes!(jobs::show::show_job, jobs::cancel::cancel_job))
 }
 
 pub fn router(app: App) -> Router {

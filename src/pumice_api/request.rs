@@ -27,11 +27,13 @@ impl Call {
         (!self.guard.is_admin()).then(|| self.project_id.to_string())
     }
 
+    pub fn check_cancel(&self, job: &Job) -> Result<(), Fault> {
+        if self.guard.allows(rules::JOB_CANCEL, &target(job)) { Ok(()) } else { Err(Fault::Forbidden) }
+    }
+
     /// The job as far as the caller may see it.
     pub fn seen(&self, mut job: Job) -> Option<Job> {
-        let target = Target::new()
-            .with("kind", &job.kind)
-            .with_option("project_id", job.project_id.as_ref().map(|id| id.as_str()));
+        let target = target(&job);
         if !self.guard.allows(rules::JOB_GET, &target) {
             return None;
         }
@@ -40,6 +42,12 @@ impl Call {
         }
         Some(job)
     }
+}
+
+fn target(job: &Job) -> Target {
+    Target::new()
+        .with("kind", &job.kind)
+        .with_option("project_id", job.project_id.as_ref().map(|id| id.as_str()))
 }
 
 impl FromRequestParts<App> for Call {

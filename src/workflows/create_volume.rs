@@ -383,7 +383,9 @@ impl FromVolume {
             return Ok(());
         }
         // Several clones of one source wait for the first one's flatten.
-        let _lock = context.locks.lock(&format!("flatten {image}")).await;
+        let lock = format!("flatten {image}");
+        let lock = run.progress.wait_for(context.locks.lock(&lock)).await;
+        let _lock = lock.ok_or_else(StepError::cancelled)?;
         if lineage::depth(store, image, deepest).await? < deepest {
             return Ok(());
         }

@@ -8,6 +8,9 @@
 //! as long as the volume it was taken for, unless that one was flattened while nothing hung on it.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
 
 use super::{Context, intake, is_one_place, names};
 use crate::block::{
@@ -289,6 +292,7 @@ async fn drop_childless(image: &dyn BlockImage, snapshot: &str) -> Result<()> {
 /// Removes `name` if it was deleted and nothing needs it; answers what it hung on then.
 async fn remove_if_deleted(store: &Arc<dyn BlockStore>, name: &str) -> Result<(Rest, Option<SnapshotPath>)> {
     let deleted = names::deleted(live_name(name));
+    let progress = Progress::new();
     if let Some(image) = store.open(&deleted, OpenMode::ReadWrite).await.or_missing()? {
         let freed = drop_unneeded(store, &*image).await;
         let parent = image.parent().await;
@@ -296,30 +300,38 @@ async fn remove_if_deleted(store: &Arc<dyn BlockStore>, name: &str) -> Result<(R
         if freed? == Rest::Needed {
             return Ok((Rest::Needed, None));
         }
-        return match removed(store.remove(&deleted, &Progress::new()).await)? {
+        return match removed(|| store.remove(&deleted, &progress)).await? {
             Rest::Gone => Ok((Rest::Gone, parent?.map(|parent| parent.path))),
             Rest::Needed => Ok((Rest::Needed, None)),
         };
     }
     let mut rest = Rest::Gone;
     for entry in store.trash_list().await?.iter().filter(|entry| entry.name == name) {
-        if removed(store.trash_remove(&entry.id, &Progress::new()).await)? == Rest::Needed {
+        if removed(|| store.trash_remove(&entry.id, &progress)).await? == Rest::Needed {
             rest = Rest::Needed;
         }
     }
     Ok((rest, None))
 }
 
-fn removed(outcome: Result<()>) -> Result<Rest> {
-    match outcome.or_missing() {
-        Ok(_) => Ok(Rest::Gone),
-        Err(error) if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren) => {
-            Ok(Rest::Needed)
+/// While librbd removes a clone it has the parent open itself for a moment, on behalf of whoever removes another clone:
+/// so the last one to go asks more than once.
+async fn removed<'a>(remove: impl Fn() -> BoxFuture<'a, Result<()>>) -> Result<Rest> {
+    let mut pauses = [50, 100, 200, 400, 800].map(Duration::from_millis).into_iter();
+    loop {
+        match remove().await.or_missing() {
+            Ok(_) => return Ok(Rest::Gone),
+            Err(error) if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren) => {
+                return Ok(Rest::Needed);
+            }
+            Err(error) if error.kind == ErrorKind::Busy => {
+                let Some(pause) = pauses.next() else {
+                    tracing::info!(%error, "somebody has it open: it goes when the sweeper comes by");
+                    return Ok(Rest::Needed);
+                };
+                tokio::time::sleep(pause).await;
+            }
+            Err(error) => return Err(error),
         }
-        Err(error) if error.kind == ErrorKind::Busy => {
-            tracing::info!(%error, "somebody has it open still: it goes when the sweeper comes by");
-            Ok(Rest::Needed)
-        }
-        Err(error) => Err(error),
     }
 }

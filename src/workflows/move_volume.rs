@@ -136,6 +136,9 @@ impl MoveVolume {
         let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let way = self.way().await?;
         let mut repository = run.transaction().await?;
+        if !repository.settle_job(&run.id).await? {
+            return Err(StepError::cancelled());
+        }
         let is_multiattach = match &self.new_type {
             Some(of) => repository.volume_type(of.as_str()).await?.map(|of| of.is_multiattach()),
             None => None,

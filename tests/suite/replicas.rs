@@ -168,6 +168,44 @@ async fn hand_over_what_they_are_at_when_they_stop() {
     place.assert_empty(staying).await;
 }
 
+/// The one that is asked to stop a job is not the one that is at it.
+#[tokio::test(flavor = "multi_thread")]
+async fn cancel_each_others_jobs() {
+    let place = importing().await;
+    let (uri, reached) = halting(&[7; 3_000_000]).await;
+    let options = [("PUMICE_JOBS__LEASE", LONG), ("PUMICE_JOBS__POLL_INTERVAL", LONG)];
+    let worker = place.start_with(&[options[0], options[1], (ROLE, "worker")]);
+    let api = place.start_with(&[options[0], options[1], (ROLE, "api")]);
+    let id = import(&api, &uri).await;
+    tokio::time::timeout(PATIENCE, reached.notified()).await.unwrap();
+    let job = api.list("/pumice/v1/jobs?state=running", "jobs").await.remove(0);
+    assert_eq!(job["cancellable"], true);
+    let job = job["id"].as_str().unwrap();
+    let listed = place.command(&["jobs", "--url", &api.url]).output().unwrap();
+    assert!(String::from_utf8(listed.stdout).unwrap().starts_with(job));
+    let cancel = ["jobs", "cancel", job, "--url", &api.url];
+    let told = place.command(&cancel).output().unwrap();
+    assert!(told.status.success(), "{told:?}");
+    api.settle().await;
+    let job: Value = api.get(&format!("/pumice/v1/jobs/{job}")).await;
+    assert_eq!(
+        (&job["job"]["state"], &job["job"]["error"]),
+        (&json!("cancelled"), &json!("It was cancelled.")),
+        "{job:#}"
+    );
+    let image: Value = api.get(&format!("/image/v2/images/{id}")).await;
+    assert_eq!(image["status"], "queued");
+    let again = place.command(&cancel).output().unwrap();
+    assert!(!again.status.success());
+    let words = String::from_utf8(again.stderr).unwrap();
+    assert!(words.contains("The job is over: it is cancelled."), "{words}");
+    let path = format!("/image/v2/images/{id}");
+    assert_eq!(api.send(Method::DELETE, &path, None).await.0, StatusCode::NO_CONTENT);
+    api.settle().await;
+    worker.stop();
+    place.assert_empty(api).await;
+}
+
 /// It finds what it was at done by somebody else, and even gone, and touches nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn do_no_harm_after_a_pause_beyond_their_lease() {

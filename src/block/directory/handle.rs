@@ -49,9 +49,7 @@ impl Handle {
         T: Send + 'static,
         F: FnOnce(&Arc<Image>) -> Outcome<T> + Send + 'static,
     {
-        if !self.open.load(Ordering::SeqCst) {
-            return Err(self.refuse(ErrorKind::Invalid, operation, "the handle is closed"));
-        }
+        self.check_open(operation)?;
         self.run_anyway(class, operation, call).await
     }
 
@@ -71,10 +69,35 @@ impl Handle {
         T: Send + 'static,
         F: FnOnce(&Arc<Image>) -> Outcome<T> + Send + 'static,
     {
-        if !self.writable {
-            return Err(self.refuse(ErrorKind::ReadOnly, operation, "it is open for reading only"));
-        }
+        self.check_writable(operation)?;
         self.run(class, operation, call).await
+    }
+
+    /// Likewise, a long one, cancelled through `progress` also while it waits for its thread.
+    async fn heavy<F>(&self, operation: &'static str, progress: &Progress, call: F) -> Result<()>
+    where
+        F: FnOnce(&Arc<Image>, &Progress) -> Outcome<()> + Send + 'static,
+    {
+        self.check_writable(operation)?;
+        self.check_open(operation)?;
+        let (image, name) = (self.image.clone(), self.name.clone());
+        let call =
+            move |progress: &Progress| call(&image, progress).map_err(|fault| fault.of(operation, &name));
+        self.directory.blocking.run_watched(Class::Heavy, operation, &self.name, progress, call).await
+    }
+
+    fn check_writable(&self, operation: &'static str) -> Result<()> {
+        if self.writable {
+            return Ok(());
+        }
+        Err(self.refuse(ErrorKind::ReadOnly, operation, "it is open for reading only"))
+    }
+
+    fn check_open(&self, operation: &'static str) -> Result<()> {
+        if self.open.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        Err(self.refuse(ErrorKind::Invalid, operation, "the handle is closed"))
     }
 
     /// Ends the handle, once.
@@ -197,8 +220,8 @@ impl BlockImage for Handle {
     }
 
     async fn roll_back(&self, snapshot: &str, progress: &Progress) -> Result<()> {
-        let (named, progress) = (snapshot.to_owned(), progress.clone());
-        self.change(Class::Heavy, "roll back", move |image| image.roll_back(&named, &progress)).await
+        let named = snapshot.to_owned();
+        self.heavy("roll back", progress, move |image, progress| image.roll_back(&named, progress)).await
     }
 
     async fn children(&self) -> Result<Vec<Child>> {
@@ -236,8 +259,7 @@ impl BlockImage for Handle {
     }
 
     async fn flatten(&self, progress: &Progress) -> Result<()> {
-        let progress = progress.clone();
-        self.change(Class::Heavy, "flatten", move |image| image.flatten(&progress)).await
+        self.heavy("flatten", progress, move |image, progress| image.flatten(progress)).await
     }
 
     async fn is_open_elsewhere(&self) -> Result<bool> {

@@ -6,17 +6,17 @@
 //!
 //! Functions: `rados_create2`, `rados_conf_read_file`, `rados_conf_set`, `rados_connect`, `rados_shutdown`,
 //! `rados_ioctx_create`, `rados_ioctx_destroy`, `rados_ioctx_get_id`, `rados_pool_lookup`,
-//! `rados_set_pool_full_try`, `rados_cluster_fsid`, `rados_get_instance_id`, `rados_mon_command`,
+//! `rados_set_pool_full_try`, `rados_aio_flush_async`, `rados_cluster_fsid`, `rados_get_instance_id`, `rados_mon_command`,
 //! `rados_buffer_free`.
 
 #![allow(unsafe_code)]
 
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::{CString, c_char};
+use std::ffi::{CString, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::ptr;
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 use ceph::rados;
@@ -371,6 +371,38 @@ impl Pool {
 
     pub fn cluster(&self) -> &Arc<Cluster> {
         &self.cluster
+    }
+
+    /// Waits until the callback that librados runs at this moment, if any, has returned: it runs one after the other, and
+    /// this asks for one more. Nothing is sent.
+    pub fn pass(&self) -> Result<(), Failure> {
+        extern "C" fn passed(_: rados::rados_completion_t, arg: *mut c_void) {
+            // SAFETY: the box made below, called once.
+            let passed = unsafe { Box::from_raw(arg.cast::<mpsc::Sender<()>>()) };
+            // Who waits never goes before it got this.
+            let _ = passed.send(());
+        }
+        let (sender, passing) = mpsc::channel::<()>();
+        let sender = Box::into_raw(Box::new(sender));
+        let mut completion = ptr::null_mut();
+        // SAFETY: `passed` is what takes this argument; the completion lands in a live variable.
+        let created =
+            unsafe { rados::rados_aio_create_completion(sender.cast(), Some(passed), None, &mut completion) };
+        let asked = check("rados_aio_create_completion", created).and_then(|_| {
+            // SAFETY: the context and the completion are alive; librados keeps the latter until it has called back.
+            let asked = unsafe { rados::rados_aio_flush_async(self.io, completion) };
+            // SAFETY: made above, released once.
+            unsafe { rados::rados_aio_release(completion) }
+            check("rados_aio_flush_async", asked)
+        });
+        if let Err(failure) = asked {
+            // SAFETY: nobody calls back, so the box is still ours alone.
+            drop(unsafe { Box::from_raw(sender) });
+            return Err(failure);
+        }
+        // The sender goes only after it was used.
+        let _ = passing.recv();
+        Ok(())
     }
 
     pub fn closing(&self) -> &Closing {

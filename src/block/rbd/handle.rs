@@ -109,14 +109,17 @@ impl Handle {
 
     /// Closes on this thread, which must not be one of librbd's.
     pub fn close(mut self) -> Result<(), Failure> {
-        close(std::mem::replace(&mut self.raw, ptr::null_mut()))
+        close(&self.pool, std::mem::replace(&mut self.raw, ptr::null_mut()))
     }
 }
 
-fn close(raw: sys::rbd_image_t) -> Result<(), Failure> {
+/// librbd 16.2 wakes who waits for an open in a callback of librados, which takes the image's lock once more afterwards
+/// (`ImageState::complete_action_unlock`). A close that overtakes it would free that lock, and the process would abort.
+fn close(pool: &Pool, raw: sys::rbd_image_t) -> Result<(), Failure> {
+    let passed = pool.pass();
     // SAFETY: only `Handle::close` and its drop come here, each with a handle that nobody else holds.
     let answer: c_int = unsafe { sys::rbd_close(raw) };
-    check("rbd_close", answer).map(|_| ())
+    check("rbd_close", answer).and(passed)
 }
 
 struct Closing(sys::rbd_image_t);
@@ -136,7 +139,7 @@ impl Drop for Handle {
         let spawned = std::thread::Builder::new().name("rbd-close".into()).spawn(move || {
             // Moved in as a whole, not field by field.
             let closing = closing;
-            if let Err(failure) = close(closing.0) {
+            if let Err(failure) = close(&pool, closing.0) {
                 tracing::warn!(image = name, error = %failure.of("close", &name), "an image did not close well");
             }
             drop(turn);

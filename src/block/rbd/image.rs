@@ -92,6 +92,19 @@ impl RbdImage {
         self.store.long(class, operation, &self.name, call).await
     }
 
+    /// Likewise, one that can be cancelled: also while it waits for its thread.
+    async fn heavy<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        progress: &Progress,
+        call: impl FnOnce(&Handle, &Progress) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T> {
+        let handle = self.handle(operation)?;
+        let call =
+            move |progress: &Progress| call(&handle, progress).map_err(|failure| handle.pool().note(failure));
+        self.store.watched(Class::Heavy, operation, &self.name, progress, call).await
+    }
+
     /// A call with the name of a snapshot.
     async fn on_snapshot(
         &self,
@@ -361,9 +374,8 @@ impl BlockImage for RbdImage {
         const OPERATION: &str = "roll back";
         check_name(OPERATION, snapshot)?;
         let snapshot = c_text(OPERATION, &self.name, snapshot)?;
-        let progress = progress.clone();
-        self.long(Class::Heavy, OPERATION, move |handle| {
-            watched("rbd_snap_rollback_with_progress", &progress, |arg| {
+        self.heavy(OPERATION, progress, move |handle, progress| {
+            watched("rbd_snap_rollback_with_progress", progress, |arg| {
                 // SAFETY: the image is open, the text ends in NUL, and `report` takes this argument.
                 unsafe { sys::rbd_snap_rollback_with_progress(handle.raw(), snapshot.as_ptr(), report, arg) }
             })
@@ -394,13 +406,12 @@ impl BlockImage for RbdImage {
 
     async fn flatten(&self, progress: &Progress) -> Result<()> {
         self.check_writable("flatten")?;
-        let progress = progress.clone();
-        self.long(Class::Heavy, "flatten", move |handle| {
+        self.heavy("flatten", progress, move |handle, progress| {
             // librbd takes the question itself for a mistake.
             if list::parent(handle)?.is_none() {
                 return Ok(());
             }
-            watched("rbd_flatten_with_progress", &progress, |arg| {
+            watched("rbd_flatten_with_progress", progress, |arg| {
                 // SAFETY: the image is open and `report` takes this argument.
                 unsafe { sys::rbd_flatten_with_progress(handle.raw(), report, arg) }
             })

@@ -71,6 +71,20 @@ impl RbdStore {
         self.threads.run(class, operation, image, move || call().map_err(|f| f.of(operation, &subject))).await
     }
 
+    /// Likewise, cancelled through `progress` while it waits and while it runs.
+    pub(super) async fn watched<T: Send + 'static>(
+        &self,
+        class: Class,
+        operation: &'static str,
+        image: &str,
+        progress: &Progress,
+        call: impl FnOnce(&Progress) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T> {
+        let subject = image.to_owned();
+        let call = move |progress: &Progress| call(progress).map_err(|f| f.of(operation, &subject));
+        self.threads.run_watched(class, operation, image, progress, call).await
+    }
+
     async fn bounded<T>(&self, image: &str, call: impl Future<Output = Result<T>>) -> Result<T> {
         let patience = self.options.connect_patience() + self.options.patience();
         tokio::time::timeout(patience, call).await.unwrap_or_else(|_| {

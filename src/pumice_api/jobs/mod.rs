@@ -1,5 +1,6 @@
 //! Jobs.
 
+pub(super) mod cancel;
 pub(super) mod events;
 pub(super) mod list;
 pub(super) mod show;

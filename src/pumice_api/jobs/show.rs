@@ -30,7 +30,9 @@ pub(crate) async fn show_job(
         Some(id) => app.database.read().await?.job(&id).await?,
         None => None,
     };
-    job.and_then(|job| call.seen(job))
-        .map(|job| Json(JobDocument::new(job)))
-        .ok_or_else(|| Fault::NotFound(format!("There is no job {id}.")))
+    job.and_then(|job| call.seen(job)).map(|job| Json(JobDocument::new(job))).ok_or_else(|| no_such_job(&id))
+}
+
+pub(super) fn no_such_job(id: &str) -> Fault {
+    Fault::NotFound(format!("There is no job {id}."))
 }

@@ -4,14 +4,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::db::Job;
+use crate::jobs::Task;
 use crate::model::{JobState, Timestamp};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JobView {
     id: String,
-    /// `create_volume`, `delete_volume`, `extend_volume`, `create_snapshot`, `delete_snapshot`, `upload_image`,
-    /// `stage_image`, `import_image`, `add_location`, `seal_image`, `delete_image`
-    /// or `delete_from_store`.
+    /// For instance `create_volume`, `delete_volume`, `extend_volume`, `migrate_volume`, `create_snapshot`,
+    /// `upload_image`, `import_image` or `delete_image`.
     kind: String,
     resource: ResourceView,
     project_id: Option<String>,
@@ -20,7 +20,11 @@ pub(crate) struct JobView {
     state: &'static str,
     /// The step under way, or the last one.
     step: Option<String>,
-    /// What failed is being undone.
+    /// `DELETE` stops it.
+    cancellable: bool,
+    /// Somebody asked it to stop.
+    cancelling: bool,
+    /// What it did is being undone, for it failed or was cancelled.
     undoing: bool,
     /// Of the step under way, 0 to 100; `null` while its size is not known.
     percent: Option<f64>,
@@ -72,7 +76,7 @@ impl JobDocument {
 impl From<Job> for JobView {
     fn from(job: Job) -> Self {
         let written = |moment: Timestamp| moment.to_microseconds() + "Z";
-        let done = job.state == JobState::Done;
+        let (done, is_open) = (job.state == JobState::Done, !job.state.is_over());
         let percent = match (done, job.bytes_total) {
             (true, _) => Some(100.0),
             (false, 0) => None,
@@ -86,7 +90,9 @@ impl From<Job> for JobView {
             .filter(|rate| job.state == JobState::Running && job.bytes_total > 0 && *rate > 0.0)
             .map(|rate| (left / rate).ceil());
         Self {
-            undoing: job.cause.is_some() && !job.state.is_over(),
+            cancellable: is_open && !job.settled && job.cause.is_none() && Task::can_be_cancelled(&job.kind),
+            cancelling: is_open && job.cancel,
+            undoing: is_open && job.cause.is_some(),
             id: job.id.to_string(),
             kind: job.kind,
             resource: ResourceView { kind: job.resource_type, id: job.resource_id },

@@ -38,7 +38,9 @@ impl FromConverted {
         let Some(limits) = target.making(run).await?.image_cache else { return Ok(()) };
         let backend = target.backend(run).await?;
         // Several volumes of one image wait for the first one's copy.
-        let _lock = context.locks.lock(&format!("cache {image} {}", backend.name)).await;
+        let lock = format!("cache {image} {}", backend.name);
+        let lock = run.progress.wait_for(context.locks.lock(&lock)).await;
+        let _lock = lock.ok_or_else(StepError::cancelled)?;
         let kept = run.database.read().await?.cached_images_of(image).await?;
         if kept.iter().any(|cached| *cached.backend == *backend.name) {
             return Ok(());

@@ -18,7 +18,16 @@ async fn fixture(case: &str) -> Stores {
 contract_suite!(fixture);
 
 fn open(path: &Path) -> Arc<Directory> {
-    Directory::open(path, BlockingPool::default()).unwrap()
+    // Handles that were let go of end on threads of their own, and hold the directory until then.
+    let end = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        match Directory::open(path, BlockingPool::default()) {
+            Err(error) if error.kind == ErrorKind::Busy && std::time::Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 fn stores(directory: Arc<Directory>, prefix: &str, keep: impl Any + Send + Sync) -> Stores {

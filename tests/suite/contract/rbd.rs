@@ -119,3 +119,38 @@ async fn heavy_calls_do_not_starve_short_ones() {
     drop(hold);
     heavy.await.unwrap().unwrap();
 }
+
+/// A callback of librbd takes a lock of the image once more after it has said that the image is open. With freed memory
+/// overwritten, a close that overtakes it ends the process at once, where it otherwise does so one day.
+#[test]
+fn an_image_may_be_closed_as_soon_as_it_is_open() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["contract::rbd::opens_and_closes", "--exact", "--ignored", "--test-threads=1"])
+        .env("MALLOC_PERTURB_", "90")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{}: {said}{complaint}", output.status);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by an_image_may_be_closed_as_soon_as_it_is_open, in a process of its own"]
+async fn opens_and_closes() {
+    let stores = stores("opened", CloneFormat::V2);
+    let each = (0..8).map(|number| {
+        let stores = &stores;
+        async move {
+            let image = stores.image(&format!("i{number}"), 1 << 20).await;
+            image.create_snapshot("s").await.unwrap();
+            for _ in 0..100 {
+                stores.at(image.name(), "s").await.close().await.unwrap();
+            }
+            image.remove_snapshot("s").await.unwrap();
+            let name = image.name().to_owned();
+            image.close().await.unwrap();
+            stores.first.remove(&name, &Progress::new()).await.unwrap();
+        }
+    });
+    futures::future::join_all(each).await;
+}

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use pumice::db::Database;
+use pumice::db::{Database, JobOutcome};
 use pumice::jobs::{self, Origin, Task};
-use pumice::model::{Gib, Ids, JobId, ProjectId, RandomIds, World};
+use pumice::model::{Cause, Gib, Ids, JobId, ProjectId, RandomIds, World};
 use uuid::Uuid;
 
 use super::{DatabaseKind, Options, Share, add, id, volume, volume_type};
@@ -16,6 +16,8 @@ on_both!(
     places_have_seats_of_their_own,
     the_order_is_that_of_events_and_not_of_clocks,
     what_is_handed_over_is_claimed_at_once,
+    what_is_cancelled_needs_no_seat,
+    what_is_settled_is_not_cancelled,
 );
 
 async fn delete(database: &Database, world: &World, number: u128, project: &str) -> JobId {
@@ -74,6 +76,45 @@ async fn places_have_seats_of_their_own(database: Database) {
     // All its seats in front of that pool are taken; another process has seats of its own.
     assert!(claim(&database, &world, "a", share).await.is_empty());
     assert_eq!(claim(&database, &world, "b", share).await, ["slow", "slow", "slow"]);
+}
+
+async fn what_is_cancelled_needs_no_seat(database: Database) {
+    let world = World::real();
+    let mut ids = Vec::new();
+    for number in 1..=3 {
+        ids.push(delete(&database, &world, number, &format!("p{number}")).await);
+    }
+    let none = Share { of_place: 0, in_all: 10 };
+    assert!(claim(&database, &world, "a", none).await.is_empty());
+    let mut repository = database.begin().await.unwrap();
+    // It was to be tried again much later.
+    repository.requeue_job(&ids[2], world.now().plus_seconds(3_600), "", world.now()).await.unwrap();
+    assert!(repository.cancel_job(&ids[2], world.now()).await.unwrap());
+    repository.commit().await.unwrap();
+    assert_eq!(claim(&database, &world, "a", Share { of_place: 1, in_all: 1 }).await, ["p3"]);
+    assert!(claim(&database, &world, "a", none).await.is_empty());
+    assert_eq!(database.read().await.unwrap().jobs_to_cancel("a").await.unwrap(), [ids.remove(2)]);
+}
+
+async fn what_is_settled_is_not_cancelled(database: Database) {
+    let world = World::real();
+    let first = delete(&database, &world, 1, "p").await;
+    let second = delete(&database, &world, 2, "p").await;
+    let now = world.now();
+    let mut repository = database.begin().await.unwrap();
+    assert!(repository.settle_job(&first).await.unwrap());
+    assert!(!repository.cancel_job(&first, now).await.unwrap());
+    assert!(repository.job(&first).await.unwrap().unwrap().settled);
+    // And the other way round.
+    assert!(repository.cancel_job(&second, now).await.unwrap());
+    assert!(!repository.settle_job(&second).await.unwrap());
+    // Being undone, and over.
+    repository.begin_undo(&second, Cause::Cancelled, "", "", now).await.unwrap();
+    assert!(!repository.cancel_job(&second, now).await.unwrap());
+    repository.finish_job(&second, &JobOutcome::Cancelled, None, now).await.unwrap();
+    assert!(!repository.cancel_job(&second, now).await.unwrap());
+    assert!(!repository.cancel_job(&JobId::from(world.ids.random()), now).await.unwrap());
+    repository.commit().await.unwrap();
 }
 
 /// Of a clock that goes back.

@@ -1,6 +1,7 @@
 //! The APIs as clients see them: through the router, byte by byte.
 
 mod image;
+mod jobs;
 mod overload;
 mod races;
 mod volume;

@@ -1,12 +1,17 @@
-//! Four tests for every workflow: run each step twice, fail at each step, crash before and after each step, run each
-//! undo twice. Afterwards everything is in a status that its user can act on, can be deleted, and is gone then.
+//! Five tests for every workflow: run each step twice, fail at each step, crash before and after each step, run each
+//! undo twice, and cancel before and after each step, where that may be done. Afterwards everything is in a status that its user can act on, can be deleted, and is gone then.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use futures::StreamExt;
 use pumice::config::Config;
-use pumice::jobs::{Fault, Faults, Import, ImportSource, Moment, NoFaults, Run, VolumeSource};
+use pumice::db::{Database, Job};
+use pumice::jobs::{Fault, Faults, Import, ImportSource, Moment, NoFaults, Run, Task, VolumeSource};
+use pumice::model::{
+    ImageStatus, JobId, JobState, MigrationStatus, SnapshotId, SnapshotStatus, VolumeStatus, World,
+};
+use tokio::runtime::Handle;
 
 use super::imports::{copy_to_second, packed, serve};
 use super::moves::SECOND;
@@ -152,12 +157,24 @@ struct Plan {
     kind: &'static str,
     at: Vec<(Moment, Fault, AtomicBool)>,
     armed: AtomicBool,
+    /// Somebody cancels it at this moment. Whether that was in time the database says.
+    cancel: Option<Moment>,
+    cancelled: OnceLock<(JobId, bool)>,
 }
 
 impl Plan {
     fn new(kind: &'static str, at: &[(Moment, Fault)]) -> Arc<Self> {
         let at = at.iter().map(|(moment, fault)| (*moment, *fault, AtomicBool::new(true))).collect();
-        Arc::new(Self { kind, at, armed: AtomicBool::new(false) })
+        Arc::new(Self { at, ..Self::without_faults(kind) })
+    }
+
+    fn cancels(kind: &'static str, moment: Moment) -> Arc<Self> {
+        Arc::new(Self { cancel: Some(moment), ..Self::without_faults(kind) })
+    }
+
+    fn without_faults(kind: &'static str) -> Self {
+        let cancelled = OnceLock::new();
+        Self { kind, at: Vec::new(), armed: AtomicBool::new(false), cancel: None, cancelled }
     }
 
     fn arm(&self) {
@@ -174,6 +191,13 @@ impl Faults for Plan {
         if !self.armed.load(Ordering::SeqCst) || run.kind != self.kind {
             return Fault::None;
         }
+        if self.cancel == Some(moment) {
+            self.cancelled.get_or_init(|| {
+                let cancelling = cancel(&run.database, &run.id);
+                let told = tokio::task::block_in_place(|| Handle::current().block_on(cancelling));
+                (run.id.clone(), told)
+            });
+        }
         for (planned, fault, open) in &self.at {
             if *planned == moment && open.swap(false, Ordering::SeqCst) {
                 return *fault;
@@ -183,9 +207,16 @@ impl Faults for Plan {
     }
 }
 
-/// Prepares, arms the fault, asks, and looks at what is left.
-async fn survive(store: StoreKind, case: &Case, faults: &[(Moment, Fault)]) {
-    let plan = Plan::new(case.kind, faults);
+/// As the API does.
+pub async fn cancel(database: &Database, id: &JobId) -> bool {
+    let mut repository = database.begin().await.unwrap();
+    let told = repository.cancel_job(id, World::real().now()).await.unwrap();
+    repository.commit().await.unwrap();
+    told
+}
+
+/// Of a service that works as this case needs it.
+fn config_for(case: &Case) -> Config {
     let mut config = Config::default();
     // A web server of the test's own may be asked.
     config.import_filtering_opts.allowed_hosts = vec!["127.0.0.1".to_owned()];
@@ -201,7 +232,13 @@ async fn survive(store: StoreKind, case: &Case, faults: &[(Moment, Fault)]) {
         }
         _ => {}
     }
-    let mut house = House::with(store, DatabaseKind::Sqlite, config, plan.clone()).await;
+    config
+}
+
+/// Prepares, arms the fault, asks, and looks at what is left.
+async fn survive(store: StoreKind, case: &Case, faults: &[(Moment, Fault)]) {
+    let plan = Plan::new(case.kind, faults);
+    let mut house = House::with(store, DatabaseKind::Sqlite, config_for(case), plan.clone()).await;
     ask(&house, case.ask, &plan).await;
     let crashes = faults.iter().any(|(_, fault)| *fault == Fault::Crash);
     if crashes {
@@ -519,11 +556,81 @@ async fn every_undo_runs_twice_and_survives_a_crash(store: StoreKind) {
     survive_all(store, trials).await;
 }
 
+/// Whether its volume has changed over then: that stays.
+fn is_settled(case: &Case, moment: Moment) -> bool {
+    let late = [Moment::After("switch"), Moment::Before("leave"), Moment::After("leave")];
+    matches!(case.ask, Ask::MigrateVolume | Ask::RetypeVolume) && late.contains(&moment)
+}
+
+/// Everything is as it was, or can be deleted, and the job says what became of it.
+async fn stop(store: StoreKind, case: &Case, moment: Moment) {
+    let plan = Plan::cancels(case.kind, moment);
+    let mut house = House::with(store, DatabaseKind::Sqlite, config_for(case), plan.clone()).await;
+    ask(&house, case.ask, &plan).await;
+    house.settle().await;
+    let of = format!("{moment:?} of {}", case.kind);
+    let (id, told) = plan.cancelled.get().unwrap_or_else(|| panic!("{of} never came"));
+    assert_eq!(*told, !is_settled(case, moment), "{of}");
+    let job = house.database.read().await.unwrap().job(id).await.unwrap().unwrap();
+    let expected = if *told { JobState::Cancelled } else { JobState::Done };
+    assert_eq!(job.state, expected, "{of}: {job:?}");
+    house.assert_settled().await;
+    if *told {
+        assert_taken_back(&house, case, &job, &of).await;
+    }
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+async fn assert_taken_back(house: &House, case: &Case, job: &Job, of: &str) {
+    let id = job.resource_id.as_str();
+    let volumes = house.volumes().await;
+    let volume = |id: &str| volumes.iter().find(|row| row.id.as_str() == id).map(|row| row.status);
+    let images = house.images().await;
+    let image = images.iter().find(|row| row.id.as_str() == id).map(|row| row.status);
+    match case.kind {
+        "create_volume" => assert_eq!(volume(id), Some(VolumeStatus::Error), "{of}"),
+        "create_snapshot" => {
+            let status = house.snapshot_status(&SnapshotId::parse(id).unwrap()).await;
+            assert_eq!(status, Some(SnapshotStatus::Error), "{of}");
+        }
+        "migrate_volume" | "retype_volume" => {
+            assert_eq!(volume(id), Some(VolumeStatus::Available), "{of}");
+            let row = volumes.iter().find(|row| row.id.as_str() == id).unwrap();
+            assert!(row.host.as_deref().unwrap().starts_with("pumice@directory#"), "{of}: {row:?}");
+            assert_eq!(row.volume_type_name, "__DEFAULT__", "{of}");
+            let ended = (case.kind == "migrate_volume").then_some(MigrationStatus::Error);
+            assert_eq!(row.migration_status, ended, "{of}");
+        }
+        "upload_volume" => {
+            assert_eq!(image, None, "{of}");
+            assert_eq!(volume(job.source_id.as_deref().unwrap()), Some(VolumeStatus::Available), "{of}");
+        }
+        "import_image" if matches!(case.ask, Ask::CopyImage) => {
+            assert_eq!(image, Some(ImageStatus::Active), "{of}");
+            assert_eq!(images[0].places().count(), 1, "{of}");
+        }
+        _ => assert_eq!(image, Some(ImageStatus::Queued), "{of}"),
+    }
+}
+
+async fn every_job_is_cancelled_at_every_step(store: StoreKind) {
+    let mut trials = Vec::new();
+    for case in cases(store).filter(|case| Task::can_be_cancelled(case.kind)) {
+        trials.push((case, Moment::Before(case.steps[0])));
+        trials.extend(case.steps.iter().map(|step| (case, Moment::After(step))));
+    }
+    futures::stream::iter(trials)
+        .for_each_concurrent(8, async |(case, moment)| stop(store, case, moment).await)
+        .await;
+}
+
 on_every_store!(
     every_step_runs_twice,
     every_step_fails,
     crashes_before_and_after_every_step,
     every_undo_runs_twice_and_survives_a_crash,
+    every_job_is_cancelled_at_every_step,
 );
 
 mod apart {
@@ -547,5 +654,10 @@ mod apart {
     #[tokio::test(flavor = "multi_thread")]
     async fn every_undo_runs_twice_and_survives_a_crash() {
         super::every_undo_runs_twice_and_survives_a_crash(Apart).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_job_is_cancelled_at_every_step() {
+        super::every_job_is_cancelled_at_every_step(Apart).await;
     }
 }

@@ -2,6 +2,7 @@
 
 mod attachments;
 mod bytes;
+mod cancels;
 mod deletes;
 mod generic;
 mod imports;

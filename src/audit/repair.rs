@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::seen::Named;
 use super::{Audit, Finding};
-use crate::block::{BlockError, BlockStore, ErrorKind, Missing, OpenMode, Progress};
+use crate::block::{BlockError, BlockStore, ErrorKind, Missing, OpenMode};
 use crate::db::{DbError, ImageChange, Leftover, Repository, Snapshot, VolumeReset};
 use crate::jobs::{self, Origin, Task};
 use crate::model::{
@@ -239,7 +239,7 @@ impl Audit {
         let grown = async {
             let is_smaller = image.size().await? < to.bytes();
             if is_smaller {
-                image.resize(to.bytes(), &Progress::new()).await?;
+                image.grow(to.bytes()).await?;
             }
             Ok::<_, BlockError>(is_smaller)
         }

@@ -207,6 +207,9 @@ pub trait BlockImage: Send + Sync + 'static {
     /// inside the image.
     async fn allocated(&self) -> Result<Vec<Extent>>;
 
+    /// Makes it this large, at once, unless it is so already. Never smaller, whoever changes it at this moment.
+    async fn grow(&self, size: u64) -> Result<()>;
+
     /// Grows (at once) or shrinks (time by size; cancellable and repeatable).
     async fn resize(&self, size: u64, progress: &Progress) -> Result<()>;
 

@@ -11,31 +11,36 @@ const LOOK_UP: Duration = Duration::from_millis(250);
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Arc<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
     done: AtomicU64,
     total: AtomicU64,
     cancelled: AtomicBool,
+    time: Arc<Time>,
+}
+
+#[derive(Debug)]
+struct Time {
     begun: Instant,
     /// Microseconds after `begun` until which it may go on at all.
     allowed: AtomicU64,
 }
 
-impl Default for Inner {
+impl Default for Time {
     fn default() -> Self {
-        Self {
-            done: AtomicU64::new(0),
-            total: AtomicU64::new(0),
-            cancelled: AtomicBool::new(false),
-            begun: Instant::now(),
-            allowed: AtomicU64::new(u64::MAX),
-        }
+        Self { begun: Instant::now(), allowed: AtomicU64::new(u64::MAX) }
     }
 }
 
 impl Progress {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Of another call for the same sake, which is made also after a cancel: it puts things in order. It may go on as long
+    /// as this one may.
+    pub fn beside(&self) -> Self {
+        Self(Arc::new(Inner { time: self.0.time.clone(), ..Inner::default() }))
     }
 
     /// Reports, in units of the call's own choice (bytes or objects). Answers whether to go on.
@@ -81,21 +86,21 @@ impl Progress {
     /// It may go on until this moment, by the clock of this machine, and longer only when it is told so again. A
     /// process that was stopped for a while finds the moment past before it touches anything.
     pub fn allow_until(&self, moment: Instant) {
-        let allowed = moment.saturating_duration_since(self.0.begun).as_micros();
+        let allowed = moment.saturating_duration_since(self.0.time.begun).as_micros();
         // What was forbidden stays so.
         let later = |old: u64| (old != 0).then_some(u64::try_from(allowed).unwrap_or(u64::MAX).max(1));
-        let _ = self.0.allowed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+        let _ = self.0.time.allowed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
     }
 
     /// Somebody else may be at it now.
     pub fn forbid(&self) {
-        self.0.allowed.store(0, Ordering::Relaxed);
+        self.0.time.allowed.store(0, Ordering::Relaxed);
     }
 
     pub fn is_forbidden(&self) -> bool {
-        match self.0.allowed.load(Ordering::Relaxed) {
+        match self.0.time.allowed.load(Ordering::Relaxed) {
             u64::MAX => false,
-            allowed => self.0.begun.elapsed() >= Duration::from_micros(allowed),
+            allowed => self.0.time.begun.elapsed() >= Duration::from_micros(allowed),
         }
     }
 }
@@ -127,5 +132,15 @@ mod tests {
         progress.forbid();
         progress.allow_until(Instant::now() + Duration::from_secs(3_600));
         assert!(!progress.advance(1) && progress.is_forbidden());
+    }
+
+    #[test]
+    fn what_puts_things_in_order_goes_on_after_a_cancel_but_not_longer_than_allowed() {
+        let progress = Progress::new();
+        let beside = progress.beside();
+        progress.cancel();
+        assert!(beside.advance(1) && progress.beside().advance(1));
+        progress.forbid();
+        assert!(!beside.advance(1) && !progress.beside().advance(1));
     }
 }

@@ -280,6 +280,17 @@ impl Repository {
         Ok(rows == 1)
     }
 
+    /// Its deletion cannot be taken back any more: what it was is forgotten. `false`: it is not being deleted (any more).
+    pub async fn condemn_volume(&mut self, id: &VolumeId) -> Result<bool> {
+        let sql = "UPDATE volumes SET previous_status = NULL WHERE id = $1 AND status IN ($2, $3)";
+        let rows = on!(self, c => sqlx::query(sql)
+            .bind(id)
+            .bind(VolumeStatus::Deleting)
+            .bind(VolumeStatus::ErrorManagingDeleting)
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(rows == 1)
+    }
+
     /// What an administrator says it is, whatever it was and whatever works on it.
     pub async fn reset_volume(&mut self, id: &VolumeId, reset: &VolumeReset, now: Timestamp) -> Result<()> {
         if let Some(status) = reset.status {

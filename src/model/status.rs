@@ -236,6 +236,11 @@ impl VolumeStatus {
         )
     }
 
+    /// A job removes it.
+    pub fn is_being_deleted(self) -> bool {
+        matches!(self, VolumeStatus::Deleting | VolumeStatus::ErrorManagingDeleting)
+    }
+
     /// Nothing but its attachments says what it is.
     pub fn follows_attachments(self) -> bool {
         use VolumeStatus::*;

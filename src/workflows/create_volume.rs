@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 
 use super::origin::Origin;
 use super::{Context, Making, in_one_cluster, lineage, names, qos};
-use crate::block::{Backend, BlockError, BlockStore, ErrorKind, Missing, OpenMode, Progress, SnapshotPath};
+use crate::block::{Backend, BlockError, BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
 use crate::db::{self, Repository, Volume, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
 use crate::model::{Action, Detail, Event, ImageId, SnapshotId, VolumeId, VolumeStatus};
@@ -141,11 +141,7 @@ impl Target {
         let wanted = self.row(run).await?.size.bytes();
         let settings = self.settings(run).await?;
         let image = self.store(run).await?.open(&self.name(), OpenMode::ReadWrite).await?;
-        let grown = match image.size().await {
-            Ok(size) if size < wanted => image.resize(wanted, &Progress::new()).await,
-            Ok(_) => Ok(()),
-            Err(error) => Err(error),
-        };
+        let grown = image.grow(wanted).await;
         let limited = qos::apply(&*image, &settings).await;
         image.close().await?;
         Ok(grown.and(limited)?)

@@ -1,15 +1,18 @@
 //! A volume and its bytes go. Whatever clones still read from stays on the pool, under another name, and goes with
 //! the last of them: no order of deletes leaves anything behind.
+//!
+//! A volume that somebody has open goes back to what it was, but only as it was: what of it is not there any more, whole
+//! and under its own name, is not brought back, and can only be deleted again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use super::{Context, lineage, names};
-use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
-use crate::db::{self, Leftover, Repository, Volume, VolumeChange};
+use crate::block::{self, BlockImage, BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
+use crate::db::{self, Leftover, Repository, Volume, VolumeChange, VolumeReset};
 use crate::jobs::{Cause, Run, StepError, Workflow};
-use crate::model::{VolumeId, VolumeStatus};
+use crate::model::{GIB, VolumeId, VolumeStatus};
 
 pub(super) struct DeleteVolume {
     context: Context,
@@ -26,6 +29,8 @@ struct Notes {
     is_removed: bool,
     /// The pool in which it is kept under another name, for its clones.
     kept_in: Option<String>,
+    /// When all was over, it was still there as it had been.
+    is_whole: bool,
 }
 
 impl DeleteVolume {
@@ -42,6 +47,9 @@ impl DeleteVolume {
         let store = &self.context.backend(&row)?.store;
         let name = self.name();
         let _lock = self.context.locks.lock(&name).await;
+        if !row.status.is_being_deleted() && is_whole(store, &row).await? {
+            return Err(StepError::in_use("Its status was set by hand while it was to be deleted."));
+        }
         if was_made_empty(&row) {
             // It hangs on nothing, and mostly nothing hangs on it. Opening it to see that costs more than all the
             // rest of its removal.
@@ -67,7 +75,7 @@ impl DeleteVolume {
         let looked = self.look_at(store, &*image).await;
         image.close().await?;
         match looked? {
-            lineage::Rest::Needed => set_aside(store, &name).await,
+            lineage::Rest::Needed => set_aside(store, &name, run).await,
             lineage::Rest::Gone => match store.remove(&name, &run.progress).await.or_missing() {
                 Ok(found) => {
                     self.notes().is_removed |= found.is_some();
@@ -75,16 +83,35 @@ impl DeleteVolume {
                 }
                 // With clone format 2 a removed snapshot lives on while clones need it, and it cannot be seen.
                 Err(error) if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren) => {
-                    set_aside(store, &name).await
+                    set_aside(store, &name, run).await
                 }
                 Err(error) => {
                     if error.kind == ErrorKind::NoSpace {
-                        lineage::empty(store, &name).await?;
+                        self.condemn(run).await?;
+                        lineage::empty(store, &name, &run.progress).await?;
                     }
                     Err(StepError::of_removal(error))
                 }
             },
         }
+    }
+
+    /// From now on there is no way back, whatever happens to this process.
+    async fn condemn(&self, run: &Run) -> Result<(), StepError> {
+        let mut repository = run.transaction().await?;
+        if !repository.condemn_volume(&self.id).await? {
+            return Err(StepError::in_use("Its status was set by hand while it was to be deleted."));
+        }
+        Ok(repository.commit().await?)
+    }
+
+    /// What cannot be looked at counts as lost: who finds it whole after all can delete it again.
+    async fn look_after(&self, run: &Run) -> Result<(), StepError> {
+        let Some(row) = self.row(run).await? else { return Ok(()) };
+        let Ok(backend) = self.context.backend(&row) else { return Ok(()) };
+        let is_whole = is_whole(&backend.store, &row).await.unwrap_or(false);
+        self.notes().is_whole = is_whole;
+        Ok(())
     }
 
     async fn row(&self, run: &Run) -> db::Result<Option<Volume>> {
@@ -161,7 +188,19 @@ fn was_made_empty(row: &Volume) -> bool {
     row.snapshot_id.is_none() && row.source_volume_id.is_none() && row.image_id.is_none()
 }
 
-async fn set_aside(store: &Arc<dyn BlockStore>, name: &str) -> Result<(), StepError> {
+/// It is there under its own name, and nothing was cut off.
+async fn is_whole(store: &Arc<dyn BlockStore>, row: &Volume) -> block::Result<bool> {
+    let name = names::volume(&row.id);
+    let Some(image) = store.open(&name, OpenMode::ReadOnly).await.or_missing()? else { return Ok(false) };
+    let size = image.size().await;
+    image.close().await?;
+    // One that was taken over as it was may end inside its last GiB.
+    Ok(size? > row.size.bytes().saturating_sub(GIB))
+}
+
+async fn set_aside(store: &Arc<dyn BlockStore>, name: &str, run: &Run) -> Result<(), StepError> {
+    // A rename cannot be stopped on its way.
+    run.check_lease().await?;
     store.rename(name, &names::deleted(name)).await.or_missing()?;
     Ok(())
 }
@@ -180,8 +219,11 @@ impl Workflow for DeleteVolume {
     }
 
     /// What is deleted is not brought back: the volume can be deleted again.
-    async fn undo(&self, _: &'static str, _: &Run) -> Result<(), StepError> {
-        Ok(())
+    async fn undo(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
+        match step {
+            "remove" => self.look_after(run).await,
+            _ => Ok(()),
+        }
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
@@ -196,19 +238,23 @@ impl Workflow for DeleteVolume {
 
     async fn fail(&self, repository: &mut Repository, run: &Run, cause: Cause) -> db::Result<()> {
         let Some(row) = repository.volume_to_change(&self.id).await? else { return Ok(()) };
+        let is_whole = self.notes().is_whole;
         let back = match row.previous_status {
-            Some(status) if cause.is_refusal() && status.follows_attachments() => {
-                repository.status_by_attachments(&self.id).await?
-            }
-            Some(status) if cause.is_refusal() && status.is_settled() => status,
-            Some(_) if cause.is_refusal() => VolumeStatus::Error,
+            Some(status) if cause.is_refusal() && status.is_error() => status,
+            Some(status) if cause.is_refusal() && is_whole => match status {
+                status if status.follows_attachments() => repository.status_by_attachments(&self.id).await?,
+                status if status.is_settled() => status,
+                _ => VolumeStatus::Error,
+            },
             _ => VolumeStatus::ErrorDeleting,
         };
-        let (now, change) = (run.now(), VolumeChange::default());
-        for from in [VolumeStatus::Deleting, VolumeStatus::ErrorManagingDeleting] {
-            if repository.change_volume(&self.id, from, back, &change, now).await? {
-                break;
-            }
+        if row.status.is_being_deleted() {
+            let change = VolumeChange::default();
+            repository.change_volume(&self.id, row.status, back, &change, run.now()).await?;
+        } else if !is_whole {
+            // Whoever said meanwhile that it is something else did not know.
+            let reset = VolumeReset { status: Some(VolumeStatus::ErrorDeleting), migration_status: None };
+            repository.reset_volume(&self.id, &reset, run.now()).await?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 
 use super::{Context, names, qos};
-use crate::block::{OpenMode, Progress};
+use crate::block::OpenMode;
 use crate::db::{self, Repository, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
 use crate::model::{Action, Detail, Event, Gib, VolumeId, VolumeStatus};
@@ -38,11 +38,7 @@ impl Workflow for ExtendVolume {
         let store = self.context.store_of(&self.id, run).await?;
         let settings = self.settings(run).await?;
         let image = store.open(&names::volume(&self.id), OpenMode::ReadWrite).await?;
-        let resized = match image.size().await {
-            Ok(size) if size < self.size.bytes() => image.resize(self.size.bytes(), &Progress::new()).await,
-            Ok(_) => Ok(()),
-            Err(error) => Err(error),
-        };
+        let resized = image.grow(self.size.bytes()).await;
         let limited = qos::apply(&*image, &settings).await;
         image.close().await?;
         Ok(resized.and(limited)?)

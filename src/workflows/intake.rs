@@ -114,10 +114,14 @@ impl Intake {
 }
 
 /// Removes an image that was never finished.
-pub(super) async fn discard(store: &Arc<dyn BlockStore>, name: &str) -> crate::block::Result<()> {
-    match store.remove(name, &Progress::new()).await.or_missing() {
+pub(super) async fn discard(
+    store: &Arc<dyn BlockStore>,
+    name: &str,
+    progress: &Progress,
+) -> crate::block::Result<()> {
+    match store.remove(name, progress).await.or_missing() {
         Err(error) if error.kind == ErrorKind::NoSpace => {
-            lineage::empty(store, name).await?;
+            lineage::empty(store, name, progress).await?;
             Err(error)
         }
         other => other.map(drop),

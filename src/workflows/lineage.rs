@@ -105,10 +105,11 @@ pub(super) async fn is_at_home(
     Ok(row.is_migrating() || is_one_place(&context.backend(&row)?.store, store).await?)
 }
 
-/// Takes away an image that was never finished. Whom a cluster takes for its user may be a process that died, for half
+/// Takes away an image that was never finished, unless the job belongs to somebody else by now, who may have finished
+/// it. Whom a cluster takes for its user may be a process that died, for half
 /// a minute: then it goes to the trash, so that its name is free at once, and the sweeper removes it from there.
 pub(super) async fn clear(store: &Arc<dyn BlockStore>, name: &str, run: &Run) -> Result<(), StepError> {
-    match store.remove(name, &Progress::new()).await.or_missing() {
+    match store.remove(name, &run.progress.beside()).await.or_missing() {
         Err(error) if error.kind == ErrorKind::Busy => {}
         other => return Ok(other.map(drop)?),
     }
@@ -122,17 +123,17 @@ pub(super) async fn clear(store: &Arc<dyn BlockStore>, name: &str, run: &Run) ->
 
 /// Takes away an image that was never finished, whoever has it open.
 pub(super) async fn take_away(store: &Arc<dyn BlockStore>, name: &str, run: &Run) -> Result<(), StepError> {
-    match intake::discard(store, name).await {
+    match intake::discard(store, name, &run.progress.beside()).await {
         Err(error) if error.kind == ErrorKind::Busy => clear(store, name, run).await,
         other => other.map_err(StepError::of_removal),
     }
 }
 
 /// A removal takes a little room itself, which a full pool has not: the data go first, and the next try, after the
-/// cluster has counted again, finds it.
-pub(super) async fn empty(store: &Arc<dyn BlockStore>, name: &str) -> Result<()> {
+/// cluster has counted again, finds it. Only for what nobody can want back any more.
+pub(super) async fn empty(store: &Arc<dyn BlockStore>, name: &str, progress: &Progress) -> Result<()> {
     let image = store.open(name, OpenMode::ReadWrite).await?;
-    let emptied = image.resize(0, &Progress::new()).await;
+    let emptied = image.resize(0, progress).await;
     image.close().await?;
     emptied
 }

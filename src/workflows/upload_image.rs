@@ -280,7 +280,7 @@ impl Upload {
         let discarded = match error {
             // Somebody else's bytes.
             UploadError::Exists => Ok(()),
-            _ => discard(&self.store, &self.arrival.name(id)).await,
+            _ => discard(&self.store, &self.arrival.name(id), &run.progress.beside()).await,
         };
         match discarded {
             Ok(()) => self.end_badly(id, run, error).await,

@@ -47,6 +47,7 @@ on_both!(
     lists_filter_sort_and_page,
     a_status_changes_once,
     what_an_administrator_says_is_written,
+    the_deletion_of_a_condemned_volume_has_no_way_back,
     lists_find_parts_of_texts,
     transfers_go_with_their_volume,
     messages_are_listed_and_forgotten,
@@ -176,6 +177,19 @@ async fn what_an_administrator_says_is_written(database: Database) {
     repository.reset_volume(&row.id, &reset, Timestamp(3)).await.unwrap();
     let found = repository.volume(&row.id).await.unwrap().unwrap();
     assert_eq!((found.status, found.migration_status), (VolumeStatus::Retyping, None));
+}
+
+async fn the_deletion_of_a_condemned_volume_has_no_way_back(database: Database) {
+    let of_type = volume_type(&database).await;
+    let row = volume(1, &of_type);
+    add(&database, std::slice::from_ref(&row)).await;
+    let mut repository = database.begin().await.unwrap();
+    assert!(!repository.condemn_volume(&row.id).await.unwrap());
+    let (to, change) = (VolumeStatus::Deleting, VolumeChange::default());
+    assert!(repository.change_volume(&row.id, row.status, to, &change, Timestamp(2)).await.unwrap());
+    assert!(repository.condemn_volume(&row.id).await.unwrap());
+    let found = repository.volume(&row.id).await.unwrap().unwrap();
+    assert_eq!((found.status, found.previous_status), (VolumeStatus::Deleting, None));
 }
 
 async fn lists_find_parts_of_texts(database: Database) {

@@ -262,6 +262,10 @@ impl BlockImage for Fake {
         Ok(extents)
     }
 
+    async fn grow(&self, _size: u64) -> Result<()> {
+        unused()
+    }
+
     async fn resize(&self, size: u64, _progress: &Progress) -> Result<()> {
         self.run(Call::Resize(size), || self.state().size = size).await
     }

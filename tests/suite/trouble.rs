@@ -64,6 +64,17 @@ async fn writes_to_a_full_pool_are_refused() {
     assert_eq!(store.list().await.unwrap(), ["x"]);
 }
 
+/// As one that somebody else is renaming or removing at this moment. There is room.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_there_in_part_is_no_sign_of_a_full_pool() {
+    let pools = Pools::make(StoreKind::RbdV2);
+    let options = RbdOptions { conf: Some(ceph_conf()), ..RbdOptions::new(&pools.volumes) };
+    let store = rbd::open(options, BlockingPool::default()).unwrap();
+    store.create("x", MIB, 4 * MIB).await.unwrap();
+    pools::run("rados", &["-p", &pools.volumes, "rmomapkey", "rbd_directory", "name_x"]);
+    assert_eq!(store.trash_move("x").await.unwrap_err().kind, ErrorKind::Busy);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn deleting_a_volume_makes_room_in_a_full_pool() {
     let place = Place::new(StoreKind::RbdV2, DatabaseKind::Sqlite).await;

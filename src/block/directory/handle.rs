@@ -170,6 +170,10 @@ impl BlockImage for Handle {
         self.run(Class::Control, "allocated", allocated).await
     }
 
+    async fn grow(&self, size: u64) -> Result<()> {
+        self.change(Class::Control, "grow", move |image| image.grow(size)).await
+    }
+
     async fn resize(&self, size: u64, progress: &Progress) -> Result<()> {
         let progress = progress.clone();
         self.change(Class::Remove, "resize", move |image| image.resize(size, &progress)).await

@@ -169,6 +169,15 @@ impl Image {
         Ok(files::sync_folder(&self.folder)?)
     }
 
+    pub fn grow(&self, size: u64) -> Outcome<()> {
+        check_size(size)?;
+        let _maintenance = lock(&self.maintenance);
+        self.update(|header| {
+            header.size = header.size.max(size);
+            Ok(())
+        })
+    }
+
     pub fn resize(&self, size: u64, progress: &Progress) -> Outcome<()> {
         check_size(size)?;
         let _maintenance = lock(&self.maintenance);

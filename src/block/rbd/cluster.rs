@@ -364,6 +364,11 @@ impl Pool {
         self.io
     }
 
+    /// What the cluster knows it by.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     pub fn cluster(&self) -> &Arc<Cluster> {
         &self.cluster
     }

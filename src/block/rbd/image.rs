@@ -249,6 +249,26 @@ impl BlockImage for RbdImage {
         self.long(Class::Data, "list extents", |handle| list::allocated(handle, handle.size()?)).await
     }
 
+    async fn grow(&self, size: u64) -> Result<()> {
+        self.check_writable("grow")?;
+        self.long(Class::Control, "grow", move |handle| {
+            if handle.size()? >= size {
+                return Ok(());
+            }
+            let progress = Progress::new();
+            let grown = watched("rbd_resize2", &progress, |arg| {
+                // SAFETY: the image is open and `report` takes this argument.
+                unsafe { sys::rbd_resize2(handle.raw(), size, false, report, arg) }
+            });
+            match grown {
+                // Its answer where it would have to shrink: somebody else was faster, and wanted more.
+                Err(failure) if failure.errno == Errno::EINVAL && handle.size()? >= size => Ok(()),
+                other => other,
+            }
+        })
+        .await
+    }
+
     async fn resize(&self, size: u64, progress: &Progress) -> Result<()> {
         self.check_writable("resize")?;
         let class = if size < self.size().await? { Class::Remove } else { Class::Control };

@@ -5,6 +5,7 @@
 //! - [`completion`]: asynchronous reads and writes
 //! - [`store`], [`image`]: the contract, on top of these
 //! - [`list`]: librbd's ways to answer many things at once
+//! - [`flags`]: whether a pool is full
 //! - [`monitors`]: where the cluster is found
 //! - [`errno`]: what its numbers mean
 //! - [`sys`]: its declarations
@@ -16,6 +17,7 @@
 mod cluster;
 mod completion;
 mod errno;
+mod flags;
 mod handle;
 mod image;
 mod list;

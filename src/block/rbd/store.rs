@@ -19,7 +19,7 @@ use super::errno::{Failure, c_own, c_text, check};
 use super::handle::{By, Handle};
 use super::image::RbdImage;
 use super::list::{self, Namespace};
-use super::{CloneFormat, RbdOptions, monitors, sys};
+use super::{CloneFormat, RbdOptions, flags, monitors, sys};
 use crate::block::{
     BlockError, BlockImage, BlockStore, BlockingPool, Class, ErrorKind, Monitor, OpenMode, PoolStatistics,
     Progress, Result, SnapshotPath, TrashEntry, check_name, check_object_size,
@@ -236,12 +236,7 @@ impl BlockStore for RbdStore {
         let progress = progress.clone();
         self.in_pool(Class::Remove, OPERATION, name, move |pool| {
             pool.closing().wait(&subject, patience);
-            match remove(pool, &key, &progress) {
-                Err(failure) if failure.kind == ErrorKind::NotFound && is_there(pool, &subject, &key)? => {
-                    Err(failure.meaning(ErrorKind::NoSpace))
-                }
-                other => other,
-            }
+            remove(pool, &key, &progress).or_else(|failure| Err(unless_there(pool, &subject, &key, failure)?))
         })
         .await
     }
@@ -264,10 +259,8 @@ impl BlockStore for RbdStore {
             // SAFETY: the pool is alive and the text ends in NUL.
             let moved = unsafe { sys::rbd_trash_move(pool.io(), key.as_ptr(), 0) };
             match check("rbd_trash_move", moved) {
-                Err(failure) if failure.kind == ErrorKind::NotFound && is_there(pool, &subject, &key)? => {
-                    Err(failure.meaning(ErrorKind::NoSpace))
-                }
-                other => other.and(id),
+                Err(failure) => Err(unless_there(pool, &subject, &key, failure)?),
+                Ok(_) => id,
             }
         })
         .await
@@ -361,7 +354,16 @@ fn remove(pool: &Arc<Pool>, key: &CStr, progress: &Progress) -> Result<(), Failu
     })
 }
 
-/// librbd removes by way of the trash. In a full pool there is no room for the entry, of which it says ENOENT.
+/// librbd removes by way of the trash. In a full pool there is no room for the entry, of which it says ENOENT. It also
+/// says so of an image that is there when somebody else is removing or renaming it at this moment.
+fn unless_there(pool: &Arc<Pool>, name: &str, key: &CStr, failure: Failure) -> Result<Failure, Failure> {
+    if failure.kind != ErrorKind::NotFound || !is_there(pool, name, key)? {
+        return Ok(failure);
+    }
+    let kind = if flags::is_full(pool)? { ErrorKind::NoSpace } else { ErrorKind::Busy };
+    Ok(failure.meaning(kind))
+}
+
 fn is_there(pool: &Arc<Pool>, name: &str, key: &CStr) -> Result<bool, Failure> {
     match Handle::open(pool, name, By::Name(key), false, None) {
         Ok(handle) => handle.close().map(|()| true),

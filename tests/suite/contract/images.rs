@@ -98,6 +98,7 @@ pub async fn read_only_refuses_changes(stores: &Stores) {
         assert_refused(image.write_zeroes(0, 10).await, ErrorKind::ReadOnly);
         assert_refused(image.discard(0, OBJECT).await, ErrorKind::ReadOnly);
         assert_refused(image.resize(OBJECT, &Progress::new()).await, ErrorKind::ReadOnly);
+        assert_refused(image.grow(3 * OBJECT).await, ErrorKind::ReadOnly);
         assert_refused(image.create_snapshot("t").await, ErrorKind::ReadOnly);
         assert_refused(image.remove_snapshot("s").await, ErrorKind::ReadOnly);
         assert_refused(image.roll_back("s", &Progress::new()).await, ErrorKind::ReadOnly);
@@ -118,6 +119,24 @@ pub async fn grow_and_shrink(stores: &Stores) {
     }
     image.close().await.unwrap();
     assert_holds(&*stores.read(&stores.name("sized")).await, &bytes).await;
+}
+
+pub async fn growing_makes_nothing_smaller(stores: &Stores) {
+    let image = stores.image("growing", OBJECT).await;
+    let mut bytes = noise(1, OBJECT).to_vec();
+    image.write(0, bytes.clone().into()).await.unwrap();
+    for size in [0, OBJECT - 1, OBJECT, 2 * OBJECT + 7, OBJECT] {
+        image.grow(size).await.unwrap();
+        bytes.resize(bytes.len().max(size as usize), 0);
+        assert_holds(&*image, &bytes).await;
+    }
+    // Somebody else was faster, and wanted more.
+    let other = stores.write(&stores.name("growing")).await;
+    other.grow(4 * OBJECT).await.unwrap();
+    other.close().await.unwrap();
+    image.grow(3 * OBJECT).await.unwrap();
+    bytes.resize(4 * OBJECT as usize, 0);
+    assert_holds(&*image, &bytes).await;
 }
 
 pub async fn shrink_cuts_bytes(stores: &Stores) {

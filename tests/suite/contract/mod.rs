@@ -213,6 +213,7 @@ macro_rules! contract_suite {
                 open_refuses_what_is_missing
                 read_only_refuses_changes
                 grow_and_shrink
+                growing_makes_nothing_smaller
                 shrink_cuts_bytes
                 shrink_can_be_cancelled
                 rename_keeps_everything

@@ -70,7 +70,7 @@ impl Round {
         for pool in [&place.pools.images, &place.pools.volumes, &other.volumes] {
             pools::repeer(pool);
         }
-        let mut verdict = Verdict { server: &server, stores: &stores, findings };
+        let mut verdict = Verdict { place: &place, server: &server, stores: &stores, findings };
         verdict.over(&things).await;
         verdict.delete_everything().await;
         let findings = verdict.findings;

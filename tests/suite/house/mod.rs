@@ -1,6 +1,7 @@
 //! A whole service in this process, on any store and any database, for tests that look at jobs, rows and pools.
 
 pub mod database;
+pub mod reluctant;
 pub mod store;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -9,6 +9,7 @@ mod imports;
 mod manage;
 mod messages;
 mod moves;
+mod refusals;
 mod seals;
 mod uploads;
 

@@ -1,0 +1,101 @@
+//! A store that says no when it is told to.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use pumice::block::{
+    BlockError, BlockImage, BlockStore, ErrorKind, Monitor, OpenMode, PoolStatistics, Progress, Result,
+    SnapshotPath, TrashEntry,
+};
+
+/// Another store, before which stand answers of the test's own.
+pub struct Reluctant {
+    store: Arc<dyn BlockStore>,
+    removals: Mutex<VecDeque<ErrorKind>>,
+    /// Images that end so cannot be opened.
+    shut: Mutex<Option<&'static str>>,
+}
+
+impl Reluctant {
+    pub fn before(store: Arc<dyn BlockStore>) -> Arc<Self> {
+        Arc::new(Self { store, removals: Mutex::default(), shut: Mutex::default() })
+    }
+
+    /// How the next removals end.
+    pub fn refuse_removals(&self, kinds: impl IntoIterator<Item = ErrorKind>) {
+        self.removals.lock().unwrap().extend(kinds);
+    }
+
+    pub fn shut(&self, ending: Option<&'static str>) {
+        *self.shut.lock().unwrap() = ending;
+    }
+}
+
+#[async_trait]
+impl BlockStore for Reluctant {
+    async fn open(&self, name: &str, mode: OpenMode) -> Result<Arc<dyn BlockImage>> {
+        let is_shut = self.shut.lock().unwrap().is_some_and(|ending| name.ends_with(ending));
+        if is_shut {
+            return Err(BlockError::new(ErrorKind::Busy, "open", name, "as the test wants it"));
+        }
+        self.store.open(name, mode).await
+    }
+
+    async fn remove(&self, name: &str, progress: &Progress) -> Result<()> {
+        let refusal = self.removals.lock().unwrap().pop_front();
+        match refusal {
+            Some(kind) => Err(BlockError::new(kind, "remove", name, "as the test wants it")),
+            None => self.store.remove(name, progress).await,
+        }
+    }
+
+    fn pool(&self) -> &str {
+        self.store.pool()
+    }
+
+    async fn fsid(&self) -> Result<String> {
+        self.store.fsid().await
+    }
+
+    async fn create(&self, name: &str, size: u64, object_size: u64) -> Result<()> {
+        self.store.create(name, size, object_size).await
+    }
+
+    async fn clone_snapshot(
+        &self,
+        parent: &SnapshotPath,
+        name: &str,
+        object_size: Option<u64>,
+    ) -> Result<()> {
+        self.store.clone_snapshot(parent, name, object_size).await
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<()> {
+        self.store.rename(from, to).await
+    }
+
+    async fn list(&self) -> Result<Vec<String>> {
+        self.store.list().await
+    }
+
+    async fn trash_move(&self, name: &str) -> Result<String> {
+        self.store.trash_move(name).await
+    }
+
+    async fn trash_list(&self) -> Result<Vec<TrashEntry>> {
+        self.store.trash_list().await
+    }
+
+    async fn trash_remove(&self, id: &str, progress: &Progress) -> Result<()> {
+        self.store.trash_remove(id, progress).await
+    }
+
+    async fn statistics(&self) -> Result<PoolStatistics> {
+        self.store.statistics().await
+    }
+
+    async fn monitors(&self) -> Result<Vec<Monitor>> {
+        self.store.monitors().await
+    }
+}

@@ -1,0 +1,171 @@
+//! A volume whose deletion is refused is as it was, or does not say that it is available.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use pumice::block::{Backends, ErrorKind, OpenMode};
+use pumice::config::Config;
+use pumice::db::VolumeReset;
+use pumice::jobs::{Fault, Faults, Moment, NoFaults, Run, VolumeSource};
+use pumice::model::{JobState, VolumeId, VolumeStatus};
+use pumice::workflows::names;
+
+use super::moves::{FIRST, SECOND};
+use super::{house, pattern};
+use crate::house::reluctant::Reluctant;
+use crate::house::{DatabaseKind, House, StoreKind};
+
+/// In which deletions are given up after so many attempts.
+async fn reluctant_house(attempts: u32) -> (House, Arc<Reluctant>) {
+    let (mut stores, keep) = StoreKind::Directory.make().await;
+    let store = Reluctant::before(stores.volumes.first().store.clone());
+    let second = stores.volumes.named(SECOND).unwrap().store.clone();
+    stores.volumes = Backends::one(FIRST, store.clone()).and(SECOND, second);
+    let mut config = Config::default();
+    config.jobs.max_attempts = attempts;
+    let house = House::on((stores, keep), DatabaseKind::Sqlite, config, Arc::new(NoFaults)).await;
+    (house, store)
+}
+
+async fn can_be_deleted_again(mut house: House, volume: &VolumeId) {
+    assert!(house.delete_volume(volume).await);
+    house.settle().await;
+    assert_eq!(house.volume_status(volume).await, None);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_that_somebody_has_open_is_as_it_was() {
+    let (house, store) = reluctant_house(1).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    house.write(&volume, 4096, &pattern(10_000, 1)).await;
+    store.refuse_removals([ErrorKind::Busy]);
+    assert!(house.delete_volume(&volume).await);
+    house.settle().await;
+    assert_eq!(house.volume_status(&volume).await, Some(VolumeStatus::Available));
+    assert_eq!(house.read(&volume, 4096, 10_000).await, pattern(10_000, 1));
+    can_be_deleted_again(house, &volume).await;
+}
+
+/// In a full pool its data go before it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_emptied_does_not_become_available() {
+    let (house, store) = reluctant_house(2).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    house.write(&volume, 4096, &pattern(10_000, 2)).await;
+    store.refuse_removals([ErrorKind::NoSpace, ErrorKind::NoSpace, ErrorKind::Busy]);
+    assert!(house.delete_volume(&volume).await);
+    house.settle().await;
+    assert_eq!(house.volume_status(&volume).await, Some(VolumeStatus::ErrorDeleting));
+    can_be_deleted_again(house, &volume).await;
+}
+
+/// It was put aside for its clone already.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_another_name_does_not_become_available() {
+    let (house, store) = reluctant_house(1).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    house.clone_of(&volume).await;
+    store.shut(Some(".deleted"));
+    assert!(house.delete_volume(&volume).await);
+    house.settle().await;
+    assert_eq!(house.volume_status(&volume).await, Some(VolumeStatus::ErrorDeleting));
+    store.shut(None);
+    can_be_deleted_again(house, &volume).await;
+}
+
+/// The process dies at one moment, once.
+struct Death(Moment, AtomicBool);
+
+impl Faults for Death {
+    fn at(&self, run: &Run, moment: Moment) -> Fault {
+        let is_now = run.kind == "delete_volume" && moment == self.0;
+        if is_now && !self.1.swap(true, Ordering::SeqCst) { Fault::Crash } else { Fault::None }
+    }
+}
+
+/// A volume that an administrator calls available while its deletion waits for another process.
+async fn reset_while_deleted(moment: Moment) -> (House, VolumeId) {
+    let death = Arc::new(Death(moment, AtomicBool::new(false)));
+    let mut house =
+        House::with(StoreKind::Directory, DatabaseKind::Sqlite, Config::default(), death.clone()).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    house.write(&volume, 4096, &pattern(10_000, 3)).await;
+    assert!(house.delete_volume(&volume).await);
+    let died = tokio::time::timeout(Duration::from_secs(60), async {
+        while !death.1.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    died.await.unwrap();
+    house.stop().await;
+    let reset = VolumeReset { status: Some(VolumeStatus::Available), migration_status: None };
+    let mut repository = house.database.begin().await.unwrap();
+    repository.reset_volume(&volume, &reset, house.world.now()).await.unwrap();
+    repository.commit().await.unwrap();
+    house.start(Arc::new(NoFaults)).await;
+    house.settle().await;
+    (house, volume)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_administrator_calls_available_stays() {
+    let (house, volume) = reset_while_deleted(Moment::Before("remove")).await;
+    assert_eq!(house.last_job(&volume).await.unwrap().state, JobState::Failed);
+    assert_eq!(house.volume_status(&volume).await, Some(VolumeStatus::Available));
+    assert_eq!(house.read(&volume, 4096, 10_000).await, pattern(10_000, 3));
+    can_be_deleted_again(house, &volume).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_removed_is_not_available_whatever_an_administrator_calls_it() {
+    let (mut house, volume) = reset_while_deleted(Moment::After("remove")).await;
+    assert_eq!(house.volume_status(&volume).await, None);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// The process loses its job in the middle of a step, and does not know.
+struct Loss(AtomicBool);
+
+impl Faults for Loss {
+    fn at(&self, run: &Run, moment: Moment) -> Fault {
+        if run.kind == "migrate_volume" && moment == Moment::Before("create") {
+            run.progress.forbid();
+            self.0.store(true, Ordering::SeqCst);
+        }
+        Fault::None
+    }
+}
+
+/// What lies there may be the volume by now, which somebody else has moved.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_lost_a_job_takes_nothing_away() {
+    let mut house = house(StoreKind::Directory).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    house.stop().await;
+    let (store, name) = (house.stores.volumes.named(SECOND).unwrap().store.clone(), names::volume(&volume));
+    store.create(&name, 1 << 30, 4 << 20).await.unwrap();
+    let image = store.open(&name, OpenMode::ReadWrite).await.unwrap();
+    image.write(0, pattern(10_000, 4).into()).await.unwrap();
+    image.close().await.unwrap();
+    house.migrate(&volume, SECOND).await;
+    let loss = Arc::new(Loss(AtomicBool::new(false)));
+    house.start(loss.clone()).await;
+    let lost = tokio::time::timeout(Duration::from_secs(60), async {
+        while !loss.0.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    lost.await.unwrap();
+    house.stop().await;
+    let image = store.open(&name, OpenMode::ReadOnly).await.unwrap();
+    assert_eq!(image.read(0, 10_000).await.unwrap(), pattern(10_000, 4));
+    image.close().await.unwrap();
+    house.start(Arc::new(NoFaults)).await;
+    house.settle().await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}

@@ -41,7 +41,7 @@ impl<'a> Named<'a> {
     /// `None`: it is none of ours.
     pub(super) fn parse(name: &'a str) -> Option<Self> {
         let id = |text: &'a str| ImageId::parse(text).filter(|id| id.as_str() == text).map(|_| text);
-        let staged = || name.strip_suffix(".staged").or_else(|| name.strip_suffix(".unpacked"));
+        let staged = || [".staged", ".unpacked", ".converted"].iter().find_map(|end| name.strip_suffix(end));
         let of = |prefix: &str| name.strip_prefix(prefix);
         if let Some(text) = of("volume-").or_else(|| of("cache-")) {
             return match names::is_deleted(text) {
@@ -135,6 +135,7 @@ mod tests {
             (format!("cache-{id}.deleted"), Some(Named::Deleted(id))),
             (format!("{id}.staged"), Some(Named::Staged(id))),
             (format!("{id}.unpacked"), Some(Named::Staged(id))),
+            (format!("{id}.converted"), Some(Named::Staged(id))),
             (format!("volume-{id}.backup.base"), None),
             (format!("volume-{}", id.to_uppercase()), None),
             (format!("{id}_disk"), None),

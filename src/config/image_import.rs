@@ -4,12 +4,13 @@ use super::faults::Faults;
 use super::section::section;
 
 /// Plug-ins of Glance that are here.
-const PLUGINS: [&str; 3] = ["no_op", "image_decompression", "inject_image_metadata"];
+const PLUGINS: [&str; 4] = ["no_op", "image_decompression", "image_conversion", "inject_image_metadata"];
 
 section! {
     /// What an import does beside bringing bytes in.
     pub struct ImageImport = "image_import_opts" {
         /// `image_decompression`: what is packed with gzip, xz or zstd is unpacked, unless its `container_format` is `compressed`.
+        /// `image_conversion`: what is not raw is made raw, see `image_conversion`; unpacked first, whatever the order.
         /// `inject_image_metadata`: see `inject_metadata_properties`. `no_op`: nothing.
         pub image_import_plugins: Vec<String> = vec!["no_op".to_owned()], "none";
     }
@@ -26,6 +27,22 @@ impl ImageImport {
             let must = format!("may hold {}", PLUGINS.join(", "));
             faults.require(is_known, "image_import_opts.image_import_plugins", &must, name);
         }
+    }
+}
+
+section! {
+    /// What the plug-in `image_conversion` makes of qcow2, VMDK, VHD, VHDX and VDI, so that volumes can be clones of
+    /// their images. An image of another format is left (raw, ISO), or its import fails; `copy-image` converts nothing.
+    pub struct ImageConversion = "image_conversion" {
+        /// `raw`, and nothing else.
+        pub output_format: String = "raw".into(), "none";
+    }
+}
+
+impl ImageConversion {
+    pub(super) fn check(&self, faults: &mut Faults) {
+        let is_raw = self.output_format == "raw";
+        faults.require(is_raw, "image_conversion.output_format", "must be raw", &self.output_format);
     }
 }
 

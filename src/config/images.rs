@@ -66,6 +66,8 @@ section! {
         pub image_tag_quota: i64 = 128, "tags";
         /// Projects that an image is shared with. Negative: no limit.
         pub image_member_quota: i64 = 128, "projects";
+        /// Locations of an image that a PATCH gives it. Negative: no limit.
+        pub image_location_quota: i64 = 10, "locations";
         /// Images on a page when the request does not say.
         pub limit_param_default: u32 = 25, "images";
         /// Images on a page at most, whatever the request says.
@@ -80,6 +82,10 @@ section! {
         pub certificates_directory: Option<PathBuf> = None, "path";
         /// Show where an image's bytes lie, as `direct_url`, once they can be cloned from there.
         pub show_image_direct_url: bool = false, "none";
+        /// Show all places where an image's bytes lie, as `locations`, and let a PATCH change them: give an image bytes
+        /// that Nova or Cinder cloned into a pool of images, or that a web server has. Not for clouds whose users are
+        /// not to know: whoever may modify an image may then say what is in it.
+        pub show_multiple_locations: bool = false, "none";
     }
 }
 

@@ -35,7 +35,7 @@ pub use barbican::Barbican;
 pub use database::Database;
 pub use faults::{ConfigError, Faults};
 pub use identity::Identity;
-pub use image_import::{ImageImport, InjectMetadata};
+pub use image_import::{ImageConversion, ImageImport, InjectMetadata};
 pub use image_stores::{ImageStore, ImageStores};
 pub use images::Images;
 pub use import_filtering::ImportFiltering;
@@ -112,6 +112,7 @@ configuration! {
     image_stores: ImageStores,
     import_filtering_opts: ImportFiltering,
     image_import_opts: ImageImport,
+    image_conversion: ImageConversion,
     inject_metadata_properties: InjectMetadata,
     barbican: Barbican,
     volumes: Volumes,

@@ -74,6 +74,15 @@ impl HashingAlgorithm {
             Self::Sha512 => "sha512",
         }
     }
+
+    /// Of a digest.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+            Self::Sha512 => 64,
+        }
+    }
 }
 
 /// How a file of protected properties says to whom something is allowed.

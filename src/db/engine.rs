@@ -21,6 +21,9 @@ use super::error::{DbError, Result};
 /// What processes on one PostgreSQL tell each other on: there is work, or a job is asked to stop.
 const BELL: &str = "pumice_jobs";
 
+/// Likewise: what each of them is to know, in words of whoever says it.
+const NEWS: &str = "pumice_news";
+
 /// How long PostgreSQL may take for one statement. A network that swallows packets must not hold who waits for ever.
 const STATEMENT: Duration = Duration::from_secs(20);
 
@@ -172,9 +175,18 @@ impl Database {
         Ok(Repository { held, bell: self.bell.clone(), bounds: self.bounds, rings: false })
     }
 
-    /// Rings the bell when other processes commit work, until `stop`. Rings that are lost with a connection are made up
-    /// for by whoever polls.
-    pub async fn hear_others(&self, stop: CancellationToken) {
+    /// Tells all processes on this database something. One that does not listen at this moment misses it.
+    pub async fn tell_others(&self, news: &str) -> Result<()> {
+        // A file has no others.
+        let Pools::Postgres(pool) = &self.pools else { return Ok(()) };
+        let telling = sqlx::query("SELECT pg_notify($1, $2)").bind(NEWS).bind(news);
+        bounded(telling.execute(pool)).await?;
+        Ok(())
+    }
+
+    /// Rings the bell when other processes commit work, and hands on what they tell, until `stop`. Rings that are lost with
+    /// a connection are made up for by whoever polls.
+    pub async fn hear_others(&self, told: impl Fn(&str), stop: CancellationToken) {
         let Pools::Postgres(pool) = &self.pools else { return };
         // A connection of its own: it is never given back.
         let address = (*pool.connect_options()).clone();
@@ -182,7 +194,7 @@ impl Database {
         let own = own.connect_lazy_with(address);
         while !stop.is_cancelled() {
             tokio::select! {
-                heard = self.hear(&own) => if let Err(error) = heard {
+                heard = self.hear(&own, &told) => if let Err(error) = heard {
                     tracing::warn!(%error, "other processes are not heard, the queue is polled");
                 },
                 () = stop.cancelled() => return,
@@ -194,13 +206,16 @@ impl Database {
         }
     }
 
-    async fn hear(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+    async fn hear(&self, pool: &PgPool, told: &impl Fn(&str)) -> Result<(), sqlx::Error> {
         let mut listener = PgListener::connect_with(pool).await?;
-        listener.listen(BELL).await?;
+        listener.listen_all([BELL, NEWS]).await?;
         // What was said before.
         self.bell.notify_one();
-        while listener.try_recv().await?.is_some() {
-            self.bell.notify_one();
+        while let Some(heard) = listener.try_recv().await? {
+            match heard.channel() {
+                NEWS => told(heard.payload()),
+                _ => self.bell.notify_one(),
+            }
         }
         Ok(())
     }

@@ -42,6 +42,15 @@ impl Location {
         Self { ready: false, ..self }
     }
 
+    /// With what its user keeps with it.
+    pub fn with_metadata(self, metadata: BTreeMap<String, JsonValue>) -> Self {
+        Self { metadata: (!metadata.is_empty()).then_some(Json(metadata)), ..self }
+    }
+
+    pub fn metadata(&self) -> BTreeMap<String, JsonValue> {
+        self.metadata.clone().map(|metadata| metadata.0).unwrap_or_default()
+    }
+
     /// On somebody's web server, not in a store of ours.
     pub fn is_on_the_web(&self) -> bool {
         self.url.as_deref().is_some_and(|url| url.starts_with("http"))
@@ -80,6 +89,16 @@ impl Repository {
             .bind(&location.metadata)
             .bind(location.ready)
             .execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Puts these in the place of all that are there, in this order.
+    pub async fn set_locations(&mut self, id: &ImageId, locations: &[Location]) -> Result<()> {
+        on!(self, c => sqlx::query("DELETE FROM image_locations WHERE image_id = $1")
+            .bind(id).execute(c).await.map(drop))?;
+        for location in locations {
+            self.add_location(location).await?;
+        }
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use crate::jobs::Keeper;
 use crate::model::{JobId, World};
 use crate::scheduler::Place;
 use crate::signature::Certificates;
+use crate::telemetry::levels::Levels;
 use crate::web::{Barbican, Web};
 
 /// Shared by all requests; cheap to clone.
@@ -38,6 +39,8 @@ pub struct App {
     /// Keeps the leases of jobs that requests carry out themselves.
     pub keeper: Arc<Keeper>,
     pub gates: Gates,
+    /// How much is logged.
+    pub levels: Levels,
 }
 
 impl App {

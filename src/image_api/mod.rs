@@ -85,7 +85,7 @@ fn authenticated() -> OpenApiRouter<App> {
         .routes(routes!(info::stores::stores))
         .routes(routes!(info::stores::detail))
         .routes(routes!(info::usage::usage))
-        .routes(routes!(tasks::list::list))
+        .routes(routes!(tasks::list::list, tasks::create::create))
         .routes(routes!(tasks::show::show, tasks::delete::delete))
         .merge(metadefs::endpoints())
         .merge(schemas::endpoints())

@@ -1,6 +1,7 @@
 //! What the queue can be asked to do. The payload of a job: short, for the rows say the rest.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::db::{NewJob, Resource};
 use crate::model::{Gib, ImageId, JobId, ProjectId, SnapshotId, VolumeId, VolumeTypeId};
@@ -51,6 +52,9 @@ pub struct Import {
     pub all_must_succeed: bool,
     /// The image is given the properties of `inject_metadata_properties`.
     pub inject: bool,
+    /// The key that the bytes must be signed by, where the image is signed.
+    #[serde(default)]
+    pub signed_by: Option<String>,
 }
 
 // What a job means that is older than other stores.
@@ -132,6 +136,14 @@ pub enum Task {
         #[serde(flatten)]
         import: Import,
     },
+    /// Likewise, of an image that was made for it, and goes when that fails; `input` is what the request said, for
+    /// whoever asks.
+    ImportNewImage {
+        image_id: ImageId,
+        #[serde(flatten)]
+        import: Import,
+        input: Map<String, Value>,
+    },
     /// `importing` to `active`, or back to `queued`.
     AddLocation { image_id: ImageId, location: NewLocation },
     /// Makes the snapshot of an `active` image; its status stays.
@@ -176,6 +188,7 @@ impl Task {
             Task::DetachImage { .. } => "detach_image",
             Task::StageImage { .. } => "stage_image",
             Task::ImportImage { .. } => "import_image",
+            Task::ImportNewImage { .. } => "import_new_image",
             Task::AddLocation { .. } => "add_location",
             Task::SealImage { .. } => "seal_image",
             Task::DeleteImage { .. } => "delete_image",
@@ -194,6 +207,7 @@ impl Task {
             "migrate_volume",
             "upload_volume",
             "import_image",
+            "import_new_image",
             "add_location",
         ]
         .contains(&kind)
@@ -218,6 +232,7 @@ impl Task {
             | Task::UploadVolume { image_id, .. }
             | Task::StageImage { image_id }
             | Task::ImportImage { image_id, .. }
+            | Task::ImportNewImage { image_id, .. }
             | Task::AddLocation { image_id, .. }
             | Task::SealImage { image_id }
             | Task::DeleteImage { image_id }

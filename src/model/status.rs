@@ -107,7 +107,7 @@ impl ImageStatus {
         use ImageStatus::*;
         matches!(
             (self, next),
-            (Queued, Saving | Uploading | Importing | Deleted)
+            (Queued, Saving | Uploading | Importing | Active | Deleted)
                 | (Saving, Active | Queued | Deleted)
                 | (Uploading, Importing | Queued | Deleted)
                 | (Importing, Active | Queued | Deleted)

@@ -31,6 +31,7 @@ use crate::identity::{Authority, Caller};
 use crate::jobs::{Faults, Keeper, Options, Worker};
 use crate::model::{ProjectId, UserId, VolumeTypeId, World};
 use crate::signature::Certificates;
+use crate::telemetry::levels::Levels;
 use crate::telemetry::metrics::Metrics;
 use crate::web::{self, Barbican, Web};
 use crate::workflows::{self, CacheLimits, Making, Reporter, Sweeper};
@@ -160,6 +161,7 @@ impl Service {
         let certificates = Certificates::new(config.images.certificates_directory.clone(), barbican.clone());
         let config = Arc::new(config);
         let gates = Gates::new(&config.api);
+        let levels = Levels::new(&config.log.filter);
         let app = App {
             config,
             database,
@@ -173,6 +175,7 @@ impl Service {
             barbican,
             keeper,
             gates,
+            levels,
         };
         Ok(Self { app, context, worker })
     }
@@ -222,9 +225,10 @@ impl Service {
             end.come(&jobs).await;
             last.cancel();
         });
+        let App { database, levels, .. } = self.app.clone();
+        let halt = stop.clone();
+        tasks.spawn(async move { database.hear_others(|news| levels.hear(news), halt).await });
         if works {
-            let (database, halt) = (self.app.database.clone(), stop.clone());
-            tasks.spawn(async move { database.hear_others(halt).await });
             tasks.spawn(self.sweeper().run(SWEEP, stop.clone()));
             tasks.spawn(self.reporter().run(REPORT, stop.clone()));
             let interval = self.app.config.jobs.audit_interval;

@@ -67,7 +67,7 @@ impl Signature {
             "SHA-512" => Algorithm::Sha512,
             other => return Err(unusable(format!("Invalid signature hash method: {other}"))),
         };
-        if key(key_type).is_none() {
+        if key_kind(key_type).is_none() {
             return Err(unusable(format!("Invalid signature key type: {key_type}")));
         }
         let (key_type, certificate) = (key_type.clone(), certificate.clone());
@@ -90,8 +90,19 @@ impl Signature {
     /// # Errors
     /// When it is not.
     pub fn by(self, certificate: &X509) -> Result<Signed, SignatureError> {
-        let key = certificate.public_key().ok().filter(|found| Some(found.id()) == key(&self.key_type));
-        let key = key.ok_or_else(|| {
+        self.with(certificate.public_key().ok())
+    }
+
+    /// Likewise with the key alone, as [`Signed::key`] gives it.
+    ///
+    /// # Errors
+    /// When it is none, or of another kind.
+    pub fn by_key(self, pem: &str) -> Result<Signed, SignatureError> {
+        self.with(PKey::public_key_from_pem(pem.as_bytes()).ok())
+    }
+
+    fn with(self, key: Option<PKey<Public>>) -> Result<Signed, SignatureError> {
+        let key = key.filter(|found| Some(found.id()) == key_kind(&self.key_type)).ok_or_else(|| {
             unusable(format!("Invalid public key type for signature key type: {}", self.key_type))
         })?;
         if self.signature.is_empty() {
@@ -102,7 +113,7 @@ impl Signature {
 }
 
 /// The kind of key behind a type of signatures. On which curve a key is, nobody asks.
-fn key(key_type: &str) -> Option<Id> {
+fn key_kind(key_type: &str) -> Option<Id> {
     Some(match key_type {
         "RSA-PSS" => Id::RSA,
         "DSA" => Id::DSA,
@@ -129,6 +140,12 @@ pub struct Signed {
 impl Signed {
     pub fn algorithm(&self) -> Algorithm {
         self.signature.algorithm
+    }
+
+    /// The key, for whoever checks it later and has the properties: they say the rest.
+    pub fn key(&self) -> Result<String, SignatureError> {
+        let pem = self.key.public_key_to_pem().ok().and_then(|pem| String::from_utf8(pem).ok());
+        pem.ok_or_else(|| unusable("Error occurred while creating the verifier"))
     }
 
     /// Holds the digest of the bytes, in hexadecimal, against the signature.

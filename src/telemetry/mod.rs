@@ -1,4 +1,5 @@
 //! What the service tells about itself: log lines and figures.
 
+pub mod levels;
 pub mod logs;
 pub mod metrics;

@@ -38,6 +38,7 @@ impl Microversion {
     pub const POOL_FILTERS: Self = Self(28);
     pub const SNAPSHOT_SORT_BY_NAME: Self = Self(30);
     pub const STRICT_FILTERS: Self = Self(31);
+    pub const LOG_LEVELS: Self = Self(32);
     pub const RESOURCE_FILTERS: Self = Self(33);
     pub const POOL_TYPE_FILTER: Self = Self(35);
     pub const SUMMARY_METADATA: Self = Self(36);

@@ -76,7 +76,7 @@ impl DeleteImage {
         if self.extent != Extent::All {
             return Ok(());
         }
-        for name in [names::staged(&self.id), names::unpacked(&self.id)] {
+        for name in names::arrivals(&self.id) {
             lineage::take_away(&self.context.stores.images, &name, run).await?;
         }
         Ok(())

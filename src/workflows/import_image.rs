@@ -5,6 +5,10 @@
 //! one is given the image's own. So any process can go on where another one died. A location that is not ready yet says
 //! that an image of that name in that store is this import's.
 
+mod converted;
+mod read;
+mod signed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +18,6 @@ use super::{Context, delete_image, lineage, names, seal_image};
 use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode};
 use crate::config::Config;
 use crate::db::{self, Image, ImageChange, Location, Repository, Staged};
-use crate::formats::{Content, Inspector};
 use crate::jobs::{Cause, Import, ImportSource, Run, StepError, Workflow, chain};
 use crate::model::{ImageId, ImageStatus};
 use crate::telemetry::metrics::{self, Direction};
@@ -25,14 +28,13 @@ use crate::web::WebError;
 pub const IMPORTING_TO: &str = "os_glance_importing_to_stores";
 pub const FAILED: &str = "os_glance_failed_import";
 
-/// What is read at once of bytes that are looked into.
-const LOOK: u64 = 1 << 20;
-
 /// What imports do beside bringing bytes in (`image_import_plugins`).
 #[derive(Clone, Debug, Default)]
 pub struct Imports {
     /// `image_decompression`
     pub unpack: bool,
+    /// `image_conversion`, to raw.
+    pub convert: bool,
     /// `inject_metadata_properties`
     pub inject: BTreeMap<String, String>,
     /// The id of the store of `[images]`.
@@ -47,6 +49,7 @@ impl From<&Config> for Imports {
         let inject = config.inject_metadata_properties.inject.clone();
         Self {
             unpack: has("image_decompression"),
+            convert: has("image_conversion"),
             inject: if has("inject_image_metadata") { inject } else { BTreeMap::new() },
             first_store: config.images.default_backend.clone(),
             do_secure_hash: config.images.do_secure_hash,
@@ -54,10 +57,19 @@ impl From<&Config> for Imports {
     }
 }
 
+/// What an import came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Done { is_raw: bool },
+    Failed,
+}
+
 pub(super) struct ImportImage {
     context: Context,
     id: ImageId,
     import: Import,
+    /// The image was made for this import, and goes when that fails.
+    is_new: bool,
     virtual_size: Mutex<Option<i64>>,
     /// The stores that it failed for, where others are enough.
     failed: Mutex<BTreeSet<String>>,
@@ -65,7 +77,11 @@ pub(super) struct ImportImage {
 
 impl ImportImage {
     pub(super) fn new(context: Context, id: ImageId, import: Import) -> Self {
-        Self { context, id, import, virtual_size: Mutex::default(), failed: Mutex::default() }
+        Self { context, id, import, is_new: false, virtual_size: Mutex::default(), failed: Mutex::default() }
+    }
+
+    pub(super) fn of_new_image(context: Context, id: ImageId, import: Import) -> Self {
+        Self { is_new: true, ..Self::new(context, id, import) }
     }
 
     fn is_copy(&self) -> bool {
@@ -108,7 +124,7 @@ impl ImportImage {
         let name = names::unpacked(&self.id);
         let is_asked = self.context.options.imports.unpack
             && row.container_format.as_deref() != Some("compressed")
-            && staged.name != name;
+            && staged.name == names::staged(&self.id);
         if !is_asked {
             return Ok(());
         }
@@ -134,11 +150,16 @@ impl ImportImage {
     }
 
     async fn inspect(&self, run: &Run) -> Result<(), StepError> {
-        let (staged, row) = self.found(run).await?;
+        let (staged, mut row) = self.found(run).await?;
         let image = self.bytes(&staged.name, run).await?;
-        let content = look_into(&*image, staged.size.unsigned_abs()).await;
+        let content = read::look_into(&*image, staged.size.unsigned_abs()).await;
         image.close().await?;
-        let virtual_size = self.context.options.intake.virtual_size(&row, &content?);
+        let content = content?;
+        if self.is_converted(&staged) {
+            converted::check(&content)?;
+            converted::as_raw(&mut row);
+        }
+        let virtual_size = self.context.options.intake.virtual_size(&row, &content);
         let virtual_size = virtual_size.map_err(|refusal| StepError::fatal(refusal.to_string()))?;
         *self.virtual_size.lock().unwrap_or_else(PoisonError::into_inner) = virtual_size;
         Ok(())
@@ -190,7 +211,7 @@ impl ImportImage {
             return Err(failure.unwrap_or_else(|| StepError::fatal("The image was deleted.")));
         }
         if !self.is_copy() {
-            for name in [names::staged(&self.id), names::unpacked(&self.id)] {
+            for name in names::arrivals(&self.id) {
                 lineage::take_away(&self.context.stores.images, &name, run).await?;
             }
         }
@@ -352,38 +373,27 @@ impl ImportImage {
         Ok(())
     }
 
-    /// The properties that tell of the import: it is over.
+    /// What the row says of the import: it is over.
     async fn tell(
         &self,
         repository: &mut Repository,
         run: &Run,
         failed: impl Iterator<Item = String>,
-        inject: bool,
+        outcome: Outcome,
     ) -> db::Result<()> {
         let Some(mut row) = repository.image_to_change(&self.id).await? else { return Ok(()) };
         let failed: Vec<String> = failed.collect();
+        if outcome == (Outcome::Done { is_raw: true }) {
+            converted::as_raw(&mut row);
+        }
         let properties = &mut row.properties.0;
-        if inject {
+        if self.import.inject && outcome != Outcome::Failed {
             properties.extend(self.context.options.imports.inject.clone());
         }
         properties.insert(IMPORTING_TO.to_owned(), String::new());
         properties.insert(FAILED.to_owned(), failed.join(","));
         row.updated_at = run.now();
         repository.update_image(&row).await.map(drop)
-    }
-}
-
-/// Reads what says something of bytes that lie still.
-async fn look_into(image: &dyn BlockImage, size: u64) -> crate::block::Result<Content> {
-    let mut inspector = Inspector::default();
-    loop {
-        let piece = inspector.next(size);
-        if piece.is_empty() {
-            return Ok(inspector.finish());
-        }
-        inspector.skip(piece.start);
-        let length = (piece.end - piece.start).min(LOOK);
-        inspector.feed(&image.read(piece.start, length).await?);
     }
 }
 
@@ -416,15 +426,17 @@ impl From<WebError> for StepError {
 #[async_trait]
 impl Workflow for ImportImage {
     fn steps(&self) -> &'static [&'static str] {
-        &["fetch", "unpack", "inspect", "store", "snapshot"]
+        &["fetch", "unpack", "inspect", "convert", "verify", "store", "snapshot"]
     }
 
     async fn run(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
         match step {
-            "fetch" | "unpack" | "inspect" if self.is_copy() => Ok(()),
+            "fetch" | "unpack" | "inspect" | "convert" | "verify" if self.is_copy() => Ok(()),
             "fetch" => self.fetch(run).await,
             "unpack" => self.unpack(run).await,
             "inspect" => self.inspect(run).await,
+            "convert" => self.convert(run).await,
+            "verify" => self.verify(run).await,
             "store" => self.store(run).await,
             _ => seal_image::seal_all(&self.context, &self.id, run).await,
         }
@@ -435,6 +447,7 @@ impl Workflow for ImportImage {
         match step {
             "store" => self.unstore(run).await,
             _ if self.is_copy() => Ok(()),
+            "convert" => lineage::take_away(store, &names::converted(&self.id), run).await,
             "unpack" => lineage::take_away(store, &names::unpacked(&self.id), run).await,
             "fetch" => lineage::take_away(store, &names::staged(&self.id), run).await,
             _ => Ok(()),
@@ -443,8 +456,10 @@ impl Workflow for ImportImage {
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
         let failed = std::mem::take(&mut *self.failed.lock().unwrap_or_else(PoisonError::into_inner));
-        self.tell(repository, run, failed.into_iter(), self.import.inject).await?;
-        let Some(staged) = repository.staged(&self.id).await? else { return Ok(()) };
+        let staged = repository.staged(&self.id).await?;
+        let is_raw = staged.as_ref().is_some_and(|staged| self.is_converted(staged));
+        self.tell(repository, run, failed.into_iter(), Outcome::Done { is_raw }).await?;
+        let Some(staged) = staged else { return Ok(()) };
         repository.remove_unready_locations(&self.id).await?;
         let virtual_size = *self.virtual_size.lock().unwrap_or_else(PoisonError::into_inner);
         let change = ImageChange { virtual_size, ..staged.facts() };
@@ -454,10 +469,15 @@ impl Workflow for ImportImage {
         repository.remove_staged(&self.id).await
     }
 
-    /// As it was before anything arrived: all of it can be repeated.
+    /// As it was before anything arrived: all of it can be repeated. Not so an image that nobody has asked for but to
+    /// import it; unless it is being deleted already.
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
+        let row = repository.image_to_change(&self.id).await?;
+        if self.is_new && row.is_some_and(|row| row.status == ImageStatus::Importing) {
+            return repository.remove_image(&self.id).await.map(drop);
+        }
         let stores = || self.import.stores.iter().map(Option::as_deref);
-        self.tell(repository, run, stores().map(|store| self.id_of(store)), false).await?;
+        self.tell(repository, run, stores().map(|store| self.id_of(store)), Outcome::Failed).await?;
         for store in stores() {
             repository.remove_location(&self.id, store).await?;
         }

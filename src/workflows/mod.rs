@@ -154,6 +154,9 @@ impl Context {
             Task::ImportImage { image_id, import } => {
                 Box::new(import_image::ImportImage::new(context, image_id, import))
             }
+            Task::ImportNewImage { image_id, import, .. } => {
+                Box::new(import_image::ImportImage::of_new_image(context, image_id, import))
+            }
             Task::AddLocation { image_id, location } => {
                 Box::new(add_location::AddLocation::new(context, image_id, location))
             }

@@ -66,6 +66,16 @@ pub fn unpacked(id: &ImageId) -> String {
     format!("{id}.unpacked")
 }
 
+/// Of the same, as a raw disk.
+pub fn converted(id: &ImageId) -> String {
+    format!("{id}.converted")
+}
+
+/// All that an import may have made on its way.
+pub fn arrivals(id: &ImageId) -> [String; 3] {
+    [staged(id), unpacked(id), converted(id)]
+}
+
 /// `backup.<backup id>.snap.<timestamp>`, which Cinder leaves on a source volume.
 pub fn is_backup_snapshot(snapshot: &str) -> bool {
     snapshot.starts_with("backup.") && snapshot.contains(".snap.")

@@ -13,7 +13,7 @@ use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{CopyOptions, convert, copy, open_disk};
 
 /// Objects of a volume that are converted at once: many of them hold little, and each is read before it is written.
-const CONVERTED_AT_ONCE: usize = 8;
+pub(super) const CONVERTED_AT_ONCE: usize = 8;
 
 pub(super) struct Origin {
     pub image: ImageId,

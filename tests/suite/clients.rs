@@ -4,9 +4,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::house::{DatabaseKind, StoreKind};
+use crate::process::pools::run;
 use crate::process::{Place, Server};
 
 /// Where `make test` installed them.
@@ -57,6 +59,13 @@ async fn glance_reading(server: &Server, arguments: &[&str], input: Stdio) -> St
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_else(|| panic!("no text {key:?} in {value}"))
+}
+
+/// A new image without bytes. The clients send what they are given on their standard input, and be it nothing.
+async fn queued(server: &Server) -> String {
+    let body = json!({"disk_format": "raw", "container_format": "bare"});
+    let (_, made) = server.send(Method::POST, "/image/v2/images", Some(body)).await;
+    text(&made, "id").to_owned()
 }
 
 fn write_disk(path: &Path) -> Vec<u8> {
@@ -282,6 +291,14 @@ async fn what_is_done_with_volumes_besides() {
     assert!(row(&filters, "snapshot")[1].contains("volume_id"), "{filters}");
     assert_eq!(openstack(&server, api, &["volume", "message", "list"]).await, serde_json::json!([]));
 
+    let named = ["--binary", "cinder-volume", "--prefix", "pumice::jobs"];
+    cinder_at(&server, "3.32", &[&["service-set-log"][..], &named, &["debug"]].concat()).await;
+    let levels = cinder_at(&server, "3.32", &[&["service-get-log"][..], &named].concat()).await;
+    assert_eq!(
+        row(&levels, "cinder-volume"),
+        ["cinder-volume", "pumice@directory", "pumice::jobs", "DEBUG", ""]
+    );
+
     cinder_at(&server, "3.71", &["unmanage", &volume]).await;
     server.settle().await;
     let host = "pumice@directory";
@@ -371,6 +388,84 @@ async fn a_volume_is_attached_with_cinder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn images_of_what_lies_on_web_servers() {
+    let routes = axum::Router::new().route("/disk.img", axum::routing::get(async || "0123456789"));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/disk.img", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    let server = place.start_with(&[
+        ("PUMICE_IMAGE_STORES__WEB__STORE", "http"),
+        ("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_HOSTS", "[\"127.0.0.1\"]"),
+        ("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_PORTS", "[]"),
+    ]);
+
+    // The bytes stay there.
+    let image = &queued(&server).await;
+    glance(&server, &["add-location", "--url", &url, image]).await;
+    server.settle().await;
+    let shown = openstack(&server, "/image", &["image", "show", image]).await;
+    assert_eq!((&shown["status"], &shown["properties"]["stores"]), (&"active".into(), &"web".into()));
+    let saved = place.folder.path().join("saved.img").display().to_string();
+    glance(&server, &["image-download", "--file", &saved, image]).await;
+    assert_eq!(std::fs::read(&saved).unwrap(), b"0123456789");
+    openstack(&server, "/image", &["image", "delete", image]).await;
+
+    // The old way to bring them here.
+    let properties = r#"{"disk_format": "raw", "container_format": "bare"}"#;
+    let input = format!(
+        r#"{{"import_from": "{url}", "import_from_format": "raw", "image_properties": {properties}}}"#
+    );
+    glance(&server, &["task-create", "--type", "import", "--input", &input]).await;
+    server.settle().await;
+    let images = openstack(&server, "/image", &["image", "list"]).await;
+    assert_eq!(text(&images[0], "Status"), "active");
+    openstack(&server, "/image", &["image", "delete", text(&images[0], "ID")]).await;
+    place.assert_empty(server).await;
+}
+
+/// As Nova makes an image of a server: it clones the disk into the pool of images itself, and tells where it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_of_what_was_cloned_by_others() {
+    let place = Place::new(StoreKind::RbdV2, DatabaseKind::Sqlite).await;
+    let server = place.start_with(&[("PUMICE_IMAGES__SHOW_MULTIPLE_LOCATIONS", "true")]);
+    let volumes = async |arguments: &[&str]| openstack(&server, "/volume/v3", arguments).await;
+    let made = volumes(&["volume", "create", "--size", "1", "v"]).await;
+    let volume = text(&made, "id").to_owned();
+    server.settle().await;
+    let image = queued(&server).await;
+    let (disk, clone) =
+        (format!("{}/volume-{volume}", place.pools.volumes), format!("{}/{image}", place.pools.images));
+    let rbd = |arguments: &[&str]| drop(run("rbd", arguments));
+    rbd(&["snap", "create", &format!("{disk}@nova")]);
+    rbd(&["clone", "--rbd-default-clone-format", "2", &format!("{disk}@nova"), &clone]);
+    rbd(&["flatten", "--no-progress", &clone]);
+    rbd(&["snap", "rm", "--no-progress", &format!("{disk}@nova")]);
+    rbd(&["snap", "create", "--no-progress", &format!("{clone}@snap")]);
+    rbd(&["snap", "protect", &format!("{clone}@snap")]);
+    let url = format!("rbd://{}/{clone}/snap", run("ceph", &["fsid"]).trim());
+    glance(&server, &["location-add", "--url", &url, "--metadata", r#"{"zone": "a"}"#, &image]).await;
+    let shown = openstack(&server, "/image", &["image", "show", &image]).await;
+    assert_eq!((text(&shown, "status"), &shown["size"]), ("active", &Value::from(1 << 30)));
+    let told = &shown["properties"]["locations"][0];
+    assert_eq!((text(told, "url"), text(&told["metadata"], "zone")), (url.as_str(), "a"));
+    glance(&server, &["location-update", "--url", &url, "--metadata", r#"{"zone": "b"}"#, &image]).await;
+    let shown = openstack(&server, "/image", &["image", "show", &image]).await;
+    assert_eq!(text(&shown["properties"]["locations"][0]["metadata"], "zone"), "b");
+
+    let project = pumice::config::Config::default().identity.project_id;
+    let made = cinder(&server, &project, &["create", "--image-id", &image, "1"]).await;
+    let other = row(&made, "id")[1].to_owned();
+    server.settle().await;
+    assert_eq!(text(&volumes(&["volume", "show", &other]).await, "status"), "available");
+    volumes(&["volume", "delete", &other]).await;
+    volumes(&["volume", "delete", &volume]).await;
+    server.settle().await;
+    openstack(&server, "/image", &["image", "delete", &image]).await;
+    place.assert_empty(server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn images_in_several_stores() {
     let place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
     let folder = place.folder.path().join("second").display().to_string();
@@ -394,6 +489,12 @@ async fn images_in_several_stores() {
     assert_eq!(stores().await, "default,second");
     openstack(&server, "/image", &["image", "delete", "--store", "default", &image]).await;
     assert_eq!(stores().await, "second");
+    let copy = ["image", "import", &image, "--method", "copy-image", "--store", "default"];
+    openstack(&server, "/image", &copy).await;
+    server.settle().await;
+    assert_eq!(stores().await, "second,default");
+    glance(&server, &["stores-delete", "--store", "second", &image]).await;
+    assert_eq!(stores().await, "default");
     openstack(&server, "/image", &["image", "delete", &image]).await;
     place.assert_empty(server).await;
 }

@@ -99,6 +99,53 @@ async fn have_roles_and_hear_of_work() {
     place.assert_empty(api).await;
 }
 
+/// Also those who work only.
+#[tokio::test(flavor = "multi_thread")]
+async fn log_as_much_as_one_of_them_is_told() {
+    let place = place().await;
+    let (one, other) = (place.start_with(&[(ROLE, "api")]), place.start_with(&[(ROLE, "api")]));
+    let worker = place.start_with(&[(ROLE, "worker")]);
+    let ask = async |server: &Server, path: &str, body: Value| {
+        let url = format!("{}/volume/v3/os-services/{path}", server.url);
+        let call = reqwest::Client::new().put(url).header("openstack-api-version", "volume 3.32").json(&body);
+        call.send().await.unwrap()
+    };
+    let level = async || {
+        let named = json!({"binary": "cinder-volume", "prefix": "pumice::jobs"});
+        let answer: Value = ask(&other, "get-log", named).await.json().await.unwrap();
+        answer["log_levels"][0]["levels"]["pumice::jobs"].clone()
+    };
+    let heard = || worker.whole_log().matches("levels were set").count();
+    let set = async |to: &str| {
+        let reached = tokio::time::timeout(PATIENCE, async {
+            let mut is_known = false;
+            // Who had not begun to listen, or to say that it is alive, is told again; and once more when all know it, so
+            // that the worker heard no earlier word only.
+            while !is_known {
+                is_known = level().await == to;
+                let before = heard();
+                let named = json!({"binary": "cinder-volume", "prefix": "pumice::jobs", "level": to});
+                assert_eq!(ask(&one, "set-log", named).await.status(), StatusCode::ACCEPTED);
+                while is_known && heard() == before {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        });
+        assert!(reached.await.is_ok(), "{}\n{}", other.log(), worker.log());
+    };
+    let says_so = || worker.whole_log().contains("a job ended");
+    set("ERROR").await;
+    create(&one).await;
+    one.settle().await;
+    assert!(!says_so());
+    set("INFO").await;
+    delete_volumes(&one).await;
+    assert!(says_so());
+    worker.stop();
+    other.stop();
+    place.assert_empty(one).await;
+}
+
 /// A web server that holds its first answer back in the middle.
 async fn halting(bytes: &'static [u8]) -> (String, Arc<Notify>) {
     let (asked, reached) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));

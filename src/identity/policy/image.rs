@@ -30,6 +30,7 @@ rules! {
         "rule:context_is_admin or (role:member and (project_id:%(project_id)s or project_id:%(member_id)s or \
          'community':%(visibility)s or 'public':%(visibility)s or 'shared':%(visibility)s))";
     GET_IMAGE_LOCATION = "get_image_location": "rule:context_is_admin or (role:reader and project_id:%(project_id)s)";
+    SET_IMAGE_LOCATION = "set_image_location": ADMIN_OR_MEMBER;
     FETCH_IMAGE_LOCATION = "fetch_image_location": "rule:service_api";
     ADD_IMAGE_LOCATION = "add_image_location":
         "rule:service_api or (role:member and project_id:%(project_id)s and project_id:%(owner)s)";

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::draft::Draft;
 use super::{ImageView, check_visibility, property};
-use crate::db::{DbError, Image};
+use crate::db::{DbError, Image, Repository};
 use crate::http::App;
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
@@ -44,11 +44,7 @@ pub async fn create(
     let image = drafted(wanted, &app, &call)?;
 
     let mut repository = app.database.begin().await?;
-    quota::one_more(&mut repository, &app.config.quotas, call.project_id()).await?;
-    repository.add_image(&image).await.map_err(|error| match error {
-        DbError::Exists => Fault::Conflict(format!("Image ID {} already exists!", image.id)),
-        other => other.into(),
-    })?;
+    add(&mut repository, &app, &call, &image).await?;
     repository.commit().await?;
 
     let mut headers = HeaderMap::new();
@@ -68,7 +64,17 @@ pub async fn create(
     Ok((StatusCode::CREATED, headers, Json(view)))
 }
 
-fn drafted(wanted: Map<String, Value>, app: &App, call: &Call) -> Result<Image> {
+/// Puts a new record to the others, if the project may have one more.
+pub async fn add(repository: &mut Repository, app: &App, call: &Call, image: &Image) -> Result<()> {
+    quota::one_more(repository, &app.config.quotas, call.project_id()).await?;
+    repository.add_image(image).await.map_err(|error| match error {
+        DbError::Exists => Fault::Conflict(format!("Image ID {} already exists!", image.id)),
+        other => other.into(),
+    })
+}
+
+/// A record as a request wants it.
+pub fn drafted(wanted: Map<String, Value>, app: &App, call: &Call) -> Result<Image> {
     // Glance's order: names that are never accepted, then forms, then names that are not accepted here.
     for name in ["direct_url", "self", "file", "schema", "stores"] {
         if wanted.contains_key(name) {

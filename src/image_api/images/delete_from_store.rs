@@ -9,7 +9,7 @@ use crate::image_api::fault::{Fault, FaultBody, Result};
 use crate::image_api::request::{Call, InPath, NoBody};
 use crate::image_api::stores;
 use crate::jobs::{self, Task};
-use crate::model::{Cause, ImageStatus, JobState};
+use crate::model::{Cause, ImageStatus, JobId, JobState};
 
 /// Removes an image's bytes in one store; others keep them.
 #[utoipa::path(
@@ -68,10 +68,15 @@ pub async fn delete_from_store(
     let task = Task::DeleteFromStore { image_id: image.id.clone(), store: store.to_row() };
     let job = jobs::enqueue(&mut repository, &app.world, task, &call.origin()).await?;
     repository.commit().await?;
+    ended(&app, &id, &job).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
 
+/// Waits for the job that removes the bytes, for a while, and says so if it failed.
+pub(super) async fn ended(app: &App, id: &str, job: &JobId) -> Result<()> {
     let patience = app.config.api.request_timeout.duration() / 2;
-    match app.job_over(&job, patience).await?.filter(|job| job.state == JobState::Failed) {
-        None => Ok(StatusCode::NO_CONTENT),
+    match app.job_over(job, patience).await?.filter(|job| job.state == JobState::Failed) {
+        None => Ok(()),
         Some(job) if job.cause.is_some_and(Cause::is_refusal) => Err(Fault::Conflict(format!(
             "The data for Image {id} could not be deleted because it is in use: The image cannot be deleted because \
              it is in use through the backend store outside of Glance."

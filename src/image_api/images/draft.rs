@@ -20,6 +20,11 @@ impl Draft {
         Self { image, guard: call.guard.clone() }
     }
 
+    /// For what is no property.
+    pub fn image_mut(&mut self) -> &mut Image {
+        &mut self.image
+    }
+
     /// A base property, or a custom one that the image has, and the caller may see.
     pub fn has(&self, name: &str) -> bool {
         let has_custom = || self.image.properties.0.contains_key(name);

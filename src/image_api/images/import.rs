@@ -2,7 +2,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
-use super::upload::unknown_store;
+use super::upload::{signed_by, unknown_store};
 use super::{find, find_to_change};
 use crate::db::{Image, ImageChange, Repository};
 use crate::http::App;
@@ -12,7 +12,6 @@ use crate::image_api::request::{Call, InPath, JsonBody};
 use crate::image_api::{quota, stores};
 use crate::jobs::{self, Import, ImportSource, Task};
 use crate::model::ImageStatus;
-use crate::signature::Signature;
 use crate::workflows::{FAILED, IMPORTING_TO};
 
 /// Makes what was staged, or what lies at an address, the content of an image, or copies its content to other stores.
@@ -30,8 +29,8 @@ use crate::workflows::{FAILED, IMPORTING_TO};
             `stores` or `all_stores`; `all_stores_must_succeed`"),
     responses(
         (status = 202, description = "It is under way"),
-        (status = 400, description = "No method that is known, an address that may not be asked, or a store that has \
-            the image", body = FaultBody),
+        (status = 400, description = "No method that is known, an address that may not be asked, a store that has the \
+            image, or nobody knows who signed it", body = FaultBody),
         (status = 403, description = "The policy does not allow it", body = FaultBody),
         (status = 404, description = "There is no such image", body = FaultBody),
         (status = 409, description = "The image is in no status for it, its formats are not set, or no such store",
@@ -47,7 +46,7 @@ pub async fn import(
     JsonBody(body): JsonBody,
 ) -> Result<StatusCode> {
     let asked = Asked::read(&body, &app)?;
-    {
+    let image = {
         let mut repository = app.database.read().await?;
         quota::upload(&mut repository, &app.config.quotas, call.project_id(), None).await?;
         let image = find(&mut repository, &call, &id).await?;
@@ -55,10 +54,13 @@ pub async fn import(
         let rule = if asked.way == Way::Copy { rules::COPY_IMAGE } else { rules::MODIFY_IMAGE };
         call.check_image(rule, &image)?;
         asked.check_staged(&mut repository, &image).await?;
-    }
+        image
+    };
     let all_must_succeed = asked.all_must_succeed(&app)?;
-    // Names are resolved: outside of a transaction.
+    // Others are asked: outside of a transaction.
     let source = asked.source(&app).await?;
+    // Bytes that are copied were held against their signature when they came.
+    let signed_by = if asked.way == Way::Copy { None } else { signed_by(&app, &image, &headers).await? };
 
     let mut repository = app.database.begin().await?;
     let mut image = find_to_change(&mut repository, &call, &id).await?;
@@ -82,7 +84,7 @@ pub async fn import(
     let ignored = &app.config.inject_metadata_properties.ignore_user_roles;
     let inject = asked.way != Way::Copy && !ignored.iter().any(|role| call.has_role(role));
     let stores = stores.iter().map(stores::Store::to_row).collect();
-    let import = Import { source, stores, all_must_succeed, inject };
+    let import = Import { source, stores, all_must_succeed, inject, signed_by };
     let task = Task::ImportImage { image_id: image.id, import };
     jobs::enqueue(&mut repository, &app.world, task, &call.origin()).await?;
     asked.check_quotas(&mut repository, &app, &call, image.size).await?;
@@ -168,13 +170,7 @@ impl<'a> Asked<'a> {
         if on_its_way_to(image).next().is_some() {
             return conflict("Image has active task");
         }
-        // An import has nobody's token for Barbican, and does not hold bytes against a signature.
-        match Signature::of(&image.properties.0) {
-            Ok(None) => Ok(()),
-            // They were, when they came.
-            _ if self.way == Way::Copy => Ok(()),
-            _ => Err(Fault::BadRequest("A signed image cannot be imported: upload its bytes.".to_owned())),
-        }
+        Ok(())
     }
 
     /// The bytes may still be arriving.

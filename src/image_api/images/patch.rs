@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::draft::Draft;
 use super::property;
 use crate::image_api::fault::{Fault, Result};
+use crate::image_api::locations::patch as locations;
 
 /// Both, as `Accept-Patch` names them.
 pub const MEDIA_TYPES: &str =
@@ -30,9 +31,16 @@ enum Operation {
 const OPERATIONS: [(&str, Operation); 3] =
     [("add", Operation::Add), ("remove", Operation::Remove), ("replace", Operation::Replace)];
 
-/// One change, of one property.
+/// One change.
 #[derive(Debug)]
-pub struct Change {
+pub enum Change {
+    Property(PropertyChange),
+    Locations(locations::Change),
+}
+
+/// Of one property.
+#[derive(Debug)]
+pub struct PropertyChange {
     dialect: Dialect,
     operation: Operation,
     property: String,
@@ -76,7 +84,8 @@ impl Dialect {
         if path.len() != depth {
             return refuse(format!("Invalid JSON pointer for this resource: '/{}'", path.join("/")));
         }
-        let property = path.into_iter().next().unwrap_or_default();
+        let mut path = path.into_iter();
+        let (property, position) = (path.next().unwrap_or_default(), path.next().unwrap_or_default());
         let value = match operation {
             Operation::Remove => Value::Null,
             _ => match change.remove("value") {
@@ -84,8 +93,15 @@ impl Dialect {
                 None => return refuse(format!("Operation \"{name}\" requires a member named \"value\".")),
             },
         };
+        if property == "locations" {
+            return Ok(Change::Locations(match operation {
+                Operation::Add => locations::Change::add(&position, &value)?,
+                Operation::Remove => locations::Change::Remove { position },
+                Operation::Replace => locations::Change::replace(&value)?,
+            }));
+        }
         check(operation, &property, &value)?;
-        Ok(Change { dialect: self, operation, property, value })
+        Ok(Change::Property(PropertyChange { dialect: self, operation, property, value }))
     }
 }
 
@@ -159,26 +175,13 @@ fn check(operation: Operation, property: &str, value: &Value) -> Result<()> {
     if property::is_reserved(property) {
         return Err(Fault::Forbidden(format!("Attribute '{property}' is reserved.")));
     }
-    match (property, operation) {
-        // Glance without show_multiple_locations, which we do not have.
-        ("locations", Operation::Replace) if value.as_array().is_some_and(Vec::is_empty) => {
-            Err(Fault::ForbiddenDetail("Cannot set locations to empty list.".to_owned()))
-        }
-        ("locations", Operation::Replace) => invisible("replace"),
-        ("locations", Operation::Add) => invisible("add"),
-        ("locations", Operation::Remove) => invisible("remove"),
-        (_, Operation::Remove) => Ok(()),
-        _ => {
-            if !property::is_base(property) {
-                property::check_custom_name(property)?;
-            }
-            property::check(property, value)
-        }
+    if operation == Operation::Remove {
+        return Ok(());
     }
-}
-
-fn invisible(verb: &str) -> Result<()> {
-    Err(Fault::Forbidden(format!("It's not allowed to {verb} locations if locations are invisible.")))
+    if !property::is_base(property) {
+        property::check_custom_name(property)?;
+    }
+    property::check(property, value)
 }
 
 fn refuse<T>(reason: impl Into<String>) -> Result<T> {
@@ -188,11 +191,23 @@ fn refuse<T>(reason: impl Into<String>) -> Result<T> {
 impl Change {
     /// The visibility that it asks for.
     pub fn visibility(&self) -> Option<&str> {
-        if self.property == "visibility" { self.value.as_str() } else { None }
+        match self {
+            Change::Property(change) if change.property == "visibility" => change.value.as_str(),
+            _ => None,
+        }
     }
 
+    pub fn of_locations(&self) -> Option<&locations::Change> {
+        match self {
+            Change::Property(_) => None,
+            Change::Locations(change) => Some(change),
+        }
+    }
+}
+
+impl PropertyChange {
     pub fn apply(self, draft: &mut Draft) -> Result<()> {
-        let Change { dialect, operation, property, value } = self;
+        let PropertyChange { dialect, operation, property, value } = self;
         let conflict = |what: &str| Err(Fault::ConflictDetail(format!("Property {property} {what}.")));
         match operation {
             Operation::Add if dialect == Dialect::Draft4 && draft.has(&property) => {

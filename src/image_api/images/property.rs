@@ -83,7 +83,7 @@ const PROPERTIES: &[Property] = &[
     read_only("file", Holds::Text, "Path of the image's bytes"),
     read_only("stores", Holds::Text, "Which stores have the bytes, where there are several"),
     read_only("schema", Holds::Text, "Path of this schema"),
-    writable("locations", Holds::Locations, "Where stores keep the bytes; refused by this service"),
+    writable("locations", Holds::Locations, "Where stores keep the bytes"),
 ];
 
 /// Names that no user may give a property, though none of the base properties has them.

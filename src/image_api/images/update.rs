@@ -4,13 +4,15 @@ use axum::extract::{FromRequest, Request, State};
 use super::check_visibility;
 use super::draft::Draft;
 use super::patch::{Change, Dialect, MEDIA_TYPES};
-use super::{ImageView, find_to_change};
+use super::{ImageView, delete_from_store, find_to_change};
 use crate::http::{App, images};
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
+use crate::image_api::locations::patch as locations;
 use crate::image_api::request::{Call, InPath, JsonBody, content_type};
 
-/// Changes properties: all that the list names, or none.
+/// Changes properties: all that the list names, or none. Where `show_multiple_locations` says so, also where the bytes
+/// are: `/locations/-`, `/locations/0` and so on, `/locations`.
 #[utoipa::path(
     patch, path = "/v2/images/{image_id}", tag = "images",
     params(("image_id" = String, Path, description = "UUID of the image")),
@@ -27,9 +29,10 @@ use crate::image_api::request::{Call, InPath, JsonBody, content_type};
             body = FaultBody),
         (status = 403, description = "A property that may not be written", body = FaultBody),
         (status = 404, description = "There is no such image", body = FaultBody),
-        (status = 409, description = "A custom property that is not there, or there already",
+        (status = 409, description = "A custom property that is not there, or there already; or locations of an image \
+            in no status for it",
             body = FaultBody),
-        (status = 413, description = "Too many properties or tags, or too large a body", body = FaultBody),
+        (status = 413, description = "Too many properties, tags or locations, or too large a body", body = FaultBody),
         (status = 415, description = "Neither of the two media types", body = FaultBody,
             headers(("Accept-Patch" = String, description = "The two media types"))),
     )
@@ -50,19 +53,35 @@ pub async fn update(
     };
     let JsonBody(body) = JsonBody::from_request(request, &app).await?;
     let changes = dialect.parse(body)?;
+    let known = locations::look(&app, &call, &id, changes.iter().filter_map(Change::of_locations)).await?;
 
     let mut repository = app.database.begin().await?;
     let mut image = find_to_change(&mut repository, &call, &id).await?;
-    call.check_image(rules::MODIFY_IMAGE, &image)?;
+    if changes.is_empty() || changes.iter().any(|change| change.of_locations().is_none()) {
+        call.check_image(rules::MODIFY_IMAGE, &image)?;
+    }
     for visibility in changes.iter().filter_map(Change::visibility) {
         check_visibility(&call, visibility, &images::target(&image, call.project_id()))?;
     }
+    let mut removals = Vec::new();
     if !changes.is_empty() {
+        let before = image.clone();
         let mut draft = Draft::new(image, &call);
-        changes.into_iter().try_for_each(|change| change.apply(&mut draft))?;
+        for change in changes {
+            match change {
+                Change::Property(change) => change.apply(&mut draft)?,
+                Change::Locations(change) => change.apply(&app, &call, draft.image_mut(), &known)?,
+            }
+        }
         image = draft.finished(&app.config.images, app.world.now())?;
         repository.update_image(&image).await?;
+        if image.locations != before.locations {
+            removals = locations::keep(&mut repository, &app, &call, &before, &image).await?;
+        }
     }
     repository.commit().await?;
+    for job in removals {
+        delete_from_store::ended(&app, &id, &job).await?;
+    }
     Ok(Json(ImageView::new(image, &call.guard, &app.config)))
 }

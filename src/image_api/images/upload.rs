@@ -94,6 +94,17 @@ async fn signed(
     signature.by(&certificate).map(Some)
 }
 
+/// The key of who signed the image, for whoever checks it later: a job has nobody's token.
+pub(in crate::image_api) async fn signed_by(
+    app: &App,
+    image: &Image,
+    headers: &HeaderMap,
+) -> Result<Option<String>> {
+    let signed = signed(app, image, headers.get("x-auth-token")).await;
+    let key = signed.and_then(|signed| signed.map(|signed| signed.key()).transpose());
+    key.map_err(|error| badly_signed(image.id.as_str(), &error))
+}
+
 fn badly_signed(id: &str, error: &SignatureError) -> Fault {
     Fault::BadRequest(format!("Signature verification failed for image {id}: {error}"))
 }

@@ -10,6 +10,7 @@ use crate::db::{Image, Repository};
 use crate::http::images;
 use crate::identity::policy::{Access, Guard};
 use crate::image_api::fault::{Fault, Result};
+use crate::image_api::locations::list::{self as locations, LocationView};
 use crate::image_api::request::Call;
 use crate::image_api::stores;
 use crate::model::{ImageId, ImageStatus};
@@ -45,6 +46,9 @@ pub struct ImageView {
     id: ImageId,
     created_at: String,
     updated_at: String,
+    /// Where `show_multiple_locations` says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locations: Option<Vec<LocationView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     direct_url: Option<String>,
     tags: Vec<String>,
@@ -69,6 +73,7 @@ impl ImageView {
         let stores = (stores::are_shown(config) && !ids.is_empty()).then(|| ids.join(","));
         let url = places.iter().find_map(|place| place.url.clone());
         let direct_url = url.filter(|_| config.images.show_image_direct_url);
+        let locations = config.images.show_multiple_locations.then(|| locations::views(config, &image));
         let itself = format!("/v2/images/{}", image.id);
         Self {
             properties: image.properties.0,
@@ -90,6 +95,7 @@ impl ImageView {
             id: image.id,
             created_at: image.created_at.to_seconds(),
             updated_at: image.updated_at.to_seconds(),
+            locations,
             direct_url,
             tags: image.tags.0.into_keys().collect(),
             file: format!("{itself}/file"),

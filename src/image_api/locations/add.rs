@@ -114,7 +114,8 @@ impl<'a> Asked<'a> {
                 _ => return refuse("'validation_data' may hold 'os_hash_algo' and 'os_hash_value'"),
             }
         }
-        if asked.algo.is_none() || asked.value.is_none() {
+        // Neither is what clients send that have nothing to say.
+        if asked.algo.is_none() != asked.value.is_none() {
             return refuse("'validation_data' must hold 'os_hash_algo' and 'os_hash_value'");
         }
         Ok(asked)

@@ -7,7 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::config::Config;
-use crate::db::Location;
+use crate::db::{Image, Location};
 use crate::http::App;
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{FaultBody, Result};
@@ -25,12 +25,22 @@ pub struct LocationView {
 impl LocationView {
     /// `None`: it has no address yet.
     pub fn new(config: &Config, location: &Location) -> Option<Self> {
-        let mut metadata = location.metadata.clone().map(|metadata| metadata.0).unwrap_or_default();
+        let mut metadata = location.metadata();
         if stores::are_shown(config) {
             metadata.insert("store".to_owned(), stores::id_of(config, location).into());
         }
         Some(Self { url: location.url.clone()?, metadata })
     }
+}
+
+/// The locations that have an address, in the order in which a PATCH counts them.
+pub(super) fn shown(image: &Image) -> impl Iterator<Item = &Location> {
+    image.places().filter(|place| place.url.is_some())
+}
+
+/// Likewise, as clients see them.
+pub fn views(config: &Config, image: &Image) -> Vec<LocationView> {
+    shown(image).filter_map(|place| LocationView::new(config, place)).collect()
 }
 
 /// Where the image's bytes are, for services that clone them.

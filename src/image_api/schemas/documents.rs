@@ -67,6 +67,13 @@ pub fn task() -> Value {
     })
 }
 
+/// What a client may send.
+pub fn task_to_make() -> Value {
+    let mut task = task();
+    task["additionalProperties"] = Value::Bool(false);
+    task
+}
+
 pub fn task_in_list() -> Value {
     let mut task = task();
     if let Some(properties) = task["properties"].as_object_mut() {

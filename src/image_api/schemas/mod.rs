@@ -1,7 +1,7 @@
 //! What things are, as JSON schemas. Clients take the names of an image's base properties from here, to tell them from
 //! custom ones; bodies of requests about metadata definitions are checked against the same schemas.
 
-mod documents;
+pub(super) mod documents;
 pub(super) mod metadefs;
 
 use axum::Json;

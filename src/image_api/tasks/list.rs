@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::view::TaskStub;
-use super::{STATUSES, check, is_visible, visible};
+use super::{IMPORT, STATUSES, check, is_visible, job_kinds, visible};
 use crate::http::{App, Query};
 use crate::image_api::fault::{Fault, FaultBody, Result};
 use crate::image_api::paging;
@@ -43,7 +43,7 @@ pub struct TaskList {
         ("sort_key" = Option<String>, Query, description = "`created_at`, `status` and so on"),
         ("sort_dir" = Option<String>, Query, description = "`asc` or `desc`"),
         ("status" = Option<String>, Query, description = "`pending`, `processing`, `success` or `failure`"),
-        ("type" = Option<String>, Query, description = "`import`: there are none of that type"),
+        ("type" = Option<String>, Query, description = "`import`: those that were asked for as tasks"),
     ),
     responses(
         (status = 200, description = "A page of tasks", body = TaskList),
@@ -69,9 +69,10 @@ pub async fn list(State(app): State<App>, call: Call, query: Query) -> Result<Js
             None => return refuse(format!("Invalid status value: {wanted}")),
         }
     }
-    let wanted = query.last("type").unwrap_or_default();
-    if !["", "import"].contains(&wanted) {
-        return refuse(format!("Invalid type value: {wanted}"));
+    match query.last("type").unwrap_or_default() {
+        "" => {}
+        IMPORT => filter.kind = Some(job_kinds(|name| name == IMPORT)),
+        wanted => return refuse(format!("Invalid type value: {wanted}")),
     }
 
     let mut repository = app.database.read().await?;
@@ -82,7 +83,7 @@ pub async fn list(State(app): State<App>, call: Call, query: Query) -> Result<Js
             None => return refuse(format!("Task with the given id {marker} was not found")),
         }
     }
-    let tasks = if wanted.is_empty() { repository.jobs(&filter, &page).await? } else { Vec::new() };
+    let tasks = repository.jobs(&filter, &page).await?;
 
     let is_full = !tasks.is_empty() && tasks.len() as i64 == limit;
     let next =

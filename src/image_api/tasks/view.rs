@@ -18,7 +18,7 @@ const SECONDS_A_DAY: i64 = 86_400;
 pub struct TaskStub {
     #[schema(value_type = String)]
     id: JobId,
-    /// `api_image_import` or `location_import`.
+    /// `api_image_import`, `location_import` or `import`.
     #[serde(rename = "type")]
     kind: &'static str,
     /// `pending`, `processing`, `success` or `failure`.
@@ -41,7 +41,7 @@ pub struct TaskView {
     id: JobId,
     #[schema(value_type = Object)]
     input: Value,
-    /// `api_image_import` or `location_import`.
+    /// `api_image_import`, `location_import` or `import`.
     #[serde(rename = "type")]
     kind: &'static str,
     /// `pending`, `processing`, `success` or `failure`.
@@ -69,7 +69,7 @@ pub struct TaskView {
 pub struct TaskRow {
     #[schema(value_type = String)]
     id: JobId,
-    /// `api_image_import` or `location_import`.
+    /// `api_image_import`, `location_import` or `import`.
     #[serde(rename = "type")]
     kind: &'static str,
     /// `pending`, `processing`, `success` or `failure`.
@@ -116,6 +116,7 @@ fn input(job: &Job) -> Value {
             ImportSource::Web { .. } => "web-download",
             ImportSource::Itself => "copy-image",
         },
+        Ok(Task::ImportNewImage { input, .. }) => return Value::Object(input),
         _ => return json!({"image_id": job.resource_id}),
     };
     json!({"image_id": job.resource_id, "import_req": {"method": {"name": method}}})
@@ -184,6 +185,6 @@ impl TaskRow {
     }
 }
 
-fn path(id: &JobId) -> String {
+pub fn path(id: &JobId) -> String {
     format!("/v2/tasks/{id}")
 }

@@ -7,7 +7,10 @@ mod disable;
 mod enable;
 mod failover;
 mod freeze;
+mod get_log;
 mod list;
+mod log_levels;
+mod set_log;
 mod thaw;
 
 use serde_json::Value;
@@ -31,6 +34,8 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(freeze::freeze))
         .routes(routes!(thaw::thaw))
         .routes(routes!(failover::failover_host))
+        .routes(routes!(set_log::set_log))
+        .routes(routes!(get_log::get_log))
 }
 
 /// Seconds after its last sign of life that a service counts as alive.

@@ -132,6 +132,15 @@ async fn an_image_remembers_where_it_is(database: Database) {
     repository.remove_location(&here.id, Some("web")).await.unwrap();
     let found = repository.image(&here.id).await.unwrap().unwrap();
     assert_eq!(ready(&found), [1]);
+
+    let metadata = BTreeMap::from([("zone".to_owned(), json!(["a", {"b": "c"}]))]);
+    let mut given: Vec<Location> = found.places().cloned().collect();
+    given.insert(0, web.with_metadata(metadata.clone()));
+    repository.set_locations(&here.id, &given).await.unwrap();
+    let found = repository.image(&here.id).await.unwrap().unwrap();
+    let places: Vec<_> =
+        found.places().map(|place| (place.position, place.store.as_deref(), place.metadata())).collect();
+    assert_eq!(places, [(0, Some("web"), metadata), (1, Some("second"), BTreeMap::new())]);
     assert!(repository.remove_image(&here.id).await.unwrap());
 }
 

@@ -161,7 +161,11 @@ impl House {
     }
 
     pub async fn queued_image(&self) -> ImageId {
-        self.image_row(ImageStatus::Queued, "raw").await
+        self.queued_disk("raw").await
+    }
+
+    pub async fn queued_disk(&self, disk_format: &str) -> ImageId {
+        self.image_row(ImageStatus::Queued, disk_format).await
     }
 
     async fn image_row(&self, status: ImageStatus, disk_format: &str) -> ImageId {
@@ -234,26 +238,42 @@ impl House {
     }
 
     pub async fn stage(&self, bytes: Vec<u8>) -> ImageId {
-        let id = self.queued_image().await;
+        self.stage_disk(bytes, "raw").await
+    }
+
+    pub async fn stage_disk(&self, bytes: Vec<u8>, disk_format: &str) -> ImageId {
+        let id = self.queued_disk(disk_format).await;
         self.send_to(self.uploader_of(Arrival::Stage), &id, bytes).await.unwrap();
         id
     }
 
     pub async fn import(&self, id: &ImageId, source: ImportSource) {
-        self.import_to(id, Import { source, stores: vec![None], all_must_succeed: true, inject: true }).await;
+        self.import_to(id, to_the_first_store(source)).await;
+    }
+
+    /// As a task asks for it, which makes the image as well.
+    pub async fn import_new(&self, id: &ImageId, uri: String) {
+        let import = to_the_first_store(ImportSource::Web { uri });
+        let input = serde_json::Map::new();
+        self.ask_to_import(id, Task::ImportNewImage { image_id: id.clone(), import, input }).await;
     }
 
     /// To the place of images and to another one.
     pub async fn import_twice(&self, id: &ImageId, source: ImportSource, all_must_succeed: bool) {
         let stores = vec![None, Some("second".to_owned())];
-        self.import_to(id, Import { source, stores, all_must_succeed, inject: true }).await;
+        self.import_to(id, Import { source, stores, all_must_succeed, inject: true, signed_by: None }).await;
     }
 
     /// As the API asks for it.
     pub async fn import_to(&self, id: &ImageId, import: Import) {
+        self.ask_to_import(id, Task::ImportImage { image_id: id.clone(), import }).await;
+    }
+
+    async fn ask_to_import(&self, id: &ImageId, task: Task) {
         let mut repository = self.database.begin().await.unwrap();
         let (row, now) = (repository.image(id).await.unwrap().unwrap(), self.world.now());
-        if import.source != ImportSource::Itself {
+        // One that is copied stays as it is.
+        if row.status != ImageStatus::Active {
             let (to, change) = (ImageStatus::Importing, ImageChange::default());
             assert!(
                 repository.change_image(id, row.status, to, &change, now).await.unwrap(),
@@ -261,7 +281,6 @@ impl House {
                 row.status
             );
         }
-        let task = Task::ImportImage { image_id: id.clone(), import };
         jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
         repository.commit().await.unwrap();
     }
@@ -724,6 +743,10 @@ impl House {
         }
         found
     }
+}
+
+fn to_the_first_store(source: ImportSource) -> Import {
+    Import { source, stores: vec![None], all_must_succeed: true, inject: true, signed_by: None }
 }
 
 async fn names_of(store: &Arc<dyn BlockStore>) -> Vec<String> {

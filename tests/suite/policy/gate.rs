@@ -296,6 +296,9 @@ async fn body(stage: &Stage, route: &Route) -> Wanted {
             json!([{"op": "replace", "path": "/name", "value": "another"}]),
         )),
         ("POST", "/v2/images", _) => json(json!({"name": "an image"})),
+        ("POST", "/v2/tasks", _) => json(json!({"type": "import", "input": {
+            "import_from": "http://192.88.99.1/", "import_from_format": "raw", "image_properties": {},
+        }})),
         ("POST", "/v2/metadefs/namespaces", _) => json(json!({"namespace": stage.new_name()})),
         ("PUT", "/v2/metadefs/namespaces/{namespace}", _) => json(json!({"namespace": stage.new_name()})),
         ("POST", "/v2/metadefs/namespaces/{namespace}/tags", _) => json(json!({"tags": [{"name": "new"}]})),
@@ -401,6 +404,8 @@ async fn body(stage: &Stage, route: &Route) -> Wanted {
         ("PUT", "/v3/os-services/enable" | "/v3/os-services/disable", _) => {
             json(json!({"host": "pumice@directory", "binary": "cinder-volume"}))
         }
+        ("PUT", "/v3/os-services/set-log", _) => json(json!({"level": "info"})),
+        ("PUT", "/v3/os-services/get-log", _) => json(json!({})),
         ("PUT", path, _) if path.starts_with("/v3/os-services/") => json(json!({"host": "pumice@directory"})),
         ("POST", "/v3/workers/cleanup", _) => json(json!({})),
         ("PUT", "/v3/os-quota-sets/{project_id}", _) => json(json!({"quota_set": {"backups": 11}})),

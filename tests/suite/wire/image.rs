@@ -352,7 +352,7 @@ async fn methods_that_a_path_does_not_have() {
         ("PUT", "/v2/metadefs/namespaces/n/resource_types", "GET, POST"),
         ("GET", "/v2/metadefs/namespaces/n/resource_types/r", "DELETE"),
         ("POST", "/v2/metadefs/resource_types", "GET"),
-        ("POST", "/v2/tasks", "GET"),
+        ("PUT", "/v2/tasks", "GET, POST"),
         ("PUT", "/v2/tasks/t", "GET, DELETE"),
         ("POST", "/v2/images/x/tasks", "GET"),
     ] {

@@ -59,6 +59,8 @@ enum Ask {
     ImportStaged,
     ImportPacked,
     ImportFromWeb,
+    ImportNew,
+    ImportConverted,
     ImportTwice,
     ImportToSecond,
     CopyImage,
@@ -71,7 +73,7 @@ enum Ask {
 }
 
 const DELETE_IMAGE: &[&str] = &["remove", "unstage", "purge", "uncache"];
-const IMPORT: &[&str] = &["fetch", "unpack", "inspect", "store", "snapshot"];
+const IMPORT: &[&str] = &["fetch", "unpack", "inspect", "convert", "verify", "store", "snapshot"];
 
 const CASES: &[Case] = &[
     Case { kind: "create_volume", steps: &["create"], ask: Ask::CreateEmpty },
@@ -141,6 +143,8 @@ const CASES: &[Case] = &[
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportStaged },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportPacked },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportFromWeb },
+    Case { kind: "import_new_image", steps: IMPORT, ask: Ask::ImportNew },
+    Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportConverted },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportTwice },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportToSecond },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::CopyImage },
@@ -221,7 +225,8 @@ fn config_for(case: &Case) -> Config {
     // A web server of the test's own may be asked.
     config.import_filtering_opts.allowed_hosts = vec!["127.0.0.1".to_owned()];
     config.import_filtering_opts.allowed_ports.clear();
-    config.image_import_opts.image_import_plugins = vec!["image_decompression".to_owned()];
+    config.image_import_opts.image_import_plugins =
+        vec!["image_decompression".to_owned(), "image_conversion".to_owned()];
     match case.ask {
         Ask::CreateFlat => config.volumes.rbd_flatten_volume_from_snapshot = true,
         Ask::CopyVolume => config.volumes.rbd_max_clone_depth = 0,
@@ -430,6 +435,17 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
             plan.arm();
             house.import(&image, ImportSource::Web { uri }).await;
         }
+        Ask::ImportConverted => {
+            let image = house.stage_disk(packed(&qcow2()), "qcow2").await;
+            plan.arm();
+            house.import_twice(&image, ImportSource::Staged, true).await;
+        }
+        Ask::ImportNew => {
+            let uri = serve(pattern(3_000_000, 17)).await;
+            let image = house.queued_image().await;
+            plan.arm();
+            house.import_new(&image, uri).await;
+        }
         Ask::ImportTwice => {
             let image = house.stage(pattern(3_000_000, 12)).await;
             plan.arm();
@@ -602,6 +618,7 @@ async fn assert_taken_back(house: &House, case: &Case, job: &Job, of: &str) {
             let ended = (case.kind == "migrate_volume").then_some(MigrationStatus::Error);
             assert_eq!(row.migration_status, ended, "{of}");
         }
+        "import_new_image" => assert_eq!(image, None, "{of}"),
         "upload_volume" => {
             assert_eq!(image, None, "{of}");
             assert_eq!(volume(job.source_id.as_deref().unwrap()), Some(VolumeStatus::Available), "{of}");

@@ -17,7 +17,7 @@ use pumice::transfer::{Algorithm, Digests};
 use pumice::workflows::{Arrival, upload_image};
 use tokio::net::TcpListener;
 
-use super::{house, on_every_store, pattern};
+use super::{disk_image, house, on_every_store, pattern};
 use crate::house::{DatabaseKind, House, StoreKind};
 
 /// As `gzip` packs it.
@@ -40,17 +40,29 @@ pub async fn serve(bytes: Vec<u8>) -> String {
 /// What an image has already is brought to another place too.
 pub fn copy_to_second() -> Import {
     let stores = vec![Some("second".to_owned())];
-    Import { source: ImportSource::Itself, stores, all_must_succeed: true, inject: false }
+    Import { source: ImportSource::Itself, stores, all_must_succeed: true, inject: false, signed_by: None }
 }
 
 async fn importing_house(store: StoreKind) -> House {
+    House::with(store, DatabaseKind::Sqlite, importing(), Arc::new(NoFaults)).await
+}
+
+/// Where what is not raw is made raw.
+async fn converting_house(store: StoreKind) -> House {
+    let mut config = importing();
+    config.image_import_opts.image_import_plugins.push("image_conversion".to_owned());
+    config.images.image_size_cap = 32 << 20;
+    House::with(store, DatabaseKind::Sqlite, config, Arc::new(NoFaults)).await
+}
+
+fn importing() -> Config {
     let mut config = Config::default();
     config.import_filtering_opts.allowed_hosts = vec!["127.0.0.1".to_owned()];
     config.import_filtering_opts.allowed_ports.clear();
     config.image_import_opts.image_import_plugins =
         vec!["image_decompression".to_owned(), "inject_image_metadata".to_owned()];
     config.inject_metadata_properties.inject.insert("from".to_owned(), "elsewhere".to_owned());
-    House::with(store, DatabaseKind::Sqlite, config, Arc::new(NoFaults)).await
+    config
 }
 
 async fn digest(bytes: &[u8]) -> String {
@@ -100,6 +112,83 @@ async fn bytes_come_from_everywhere(store: StoreKind) {
     house.import(&fetched, ImportSource::Web { uri: serve(packed(&bytes)).await }).await;
     assert_has(&house, &fetched, &bytes).await;
 
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// What its row says of the format.
+async fn format_of(house: &House, id: &ImageId) -> (String, String) {
+    let row = house.images().await.into_iter().find(|row| row.id == *id).unwrap();
+    (row.disk_format.unwrap(), row.container_format.unwrap())
+}
+
+async fn what_is_not_raw_is_made_raw(store: StoreKind) {
+    let mut house = converting_house(store).await;
+    // Of no whole number of clusters, with holes.
+    let mut bytes = pattern(3_000_320, 19);
+    bytes[200_000..1_500_000].fill(0);
+    let raw = ("raw".to_owned(), "bare".to_owned());
+    for (format, name, options) in [
+        ("qcow2", "qcow2", &["-c"][..]),
+        ("vmdk", "vmdk", &["-o", "subformat=streamOptimized"]),
+        ("vpc", "vhd", &["-o", "force_size=on"]),
+        ("vhdx", "vhdx", &[]),
+        ("vdi", "vdi", &[]),
+    ] {
+        let image = house.stage_disk(disk_image(&bytes, format, options), name).await;
+        house.import(&image, ImportSource::Staged).await;
+        assert_has(&house, &image, &bytes).await;
+        assert_eq!(format_of(&house, &image).await, raw, "{name}");
+        assert!(house.delete_image(&image).await);
+        house.settle().await;
+    }
+
+    // Fetched, packed, and for two stores.
+    let image = house.queued_disk("qcow2").await;
+    let uri = serve(packed(&disk_image(&bytes, "qcow2", &[]))).await;
+    house.import_twice(&image, ImportSource::Web { uri }, true).await;
+    assert_has(&house, &image, &bytes).await;
+    assert_eq!(format_of(&house, &image).await, raw);
+    let volume = house.volume(VolumeSource::Image { image_id: image.clone() }, 1).await;
+    assert!(house.read(&volume, 0, bytes.len() as u64).await == bytes);
+
+    // Raw already.
+    let image = house.stage(bytes.clone()).await;
+    house.import(&image, ImportSource::Staged).await;
+    house.settle().await;
+    assert_eq!(house.image_status(&image).await, Some(ImageStatus::Active));
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+async fn what_cannot_be_made_raw_stays_out(store: StoreKind) {
+    let mut house = converting_house(store).await;
+    let hidden = disk_image(&disk_image(&pattern(100_352, 1), "qcow2", &[]), "qcow2", &[]);
+    let large = disk_image(&vec![0; (32 << 20) + 512], "qcow2", &[]);
+    let mut torn = disk_image(&pattern(3_000_320, 20), "qcow2", &[]);
+    torn.truncate(300_000);
+    for (bytes, format, reason) in [
+        (large, "qcow2", "It is more than the 33554432 bytes that an image may have."),
+        (pattern(4096, 1), "ami", "An image of the format ami cannot be made raw."),
+        (hidden, "qcow2", ""),
+        (torn, "qcow2", ""),
+    ] {
+        let image = house.stage_disk(bytes, format).await;
+        house.import(&image, ImportSource::Staged).await;
+        house.settle().await;
+        let job = house.last_job(&image).await.unwrap();
+        assert_eq!(job.state, JobState::Failed, "{format} {reason}");
+        let said = job.error.unwrap();
+        assert!(
+            if reason.is_empty() { said.contains("qcow2") || said.contains("disk") } else { said == reason },
+            "{said}"
+        );
+        assert_eq!(house.image_status(&image).await, Some(ImageStatus::Queued));
+        assert_eq!(format_of(&house, &image).await.0, format);
+        assert_eq!(house.on_pools().await, Vec::<String>::new());
+        assert!(house.delete_image(&image).await);
+        house.settle().await;
+    }
     house.assert_nothing_is_left().await;
     house.stop().await;
 }
@@ -296,6 +385,8 @@ async fn assert_has_but_told(house: &House, id: &ImageId, bytes: &[u8]) {
 on_every_store!(
     an_image_is_in_several_stores,
     bytes_come_from_everywhere,
+    what_is_not_raw_is_made_raw,
+    what_cannot_be_made_raw_stays_out,
     what_must_not_come_in_stays_out,
     bytes_of_others_stay,
     an_interrupted_stage_is_undone,

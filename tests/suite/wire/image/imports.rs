@@ -20,7 +20,7 @@ impl Api {
         self.send("PUT", &format!("/v2/images/{id}/stage"), &[BYTES, JSON], bytes).await
     }
 
-    async fn shown(&self, id: &str) -> Value {
+    pub(super) async fn shown(&self, id: &str) -> Value {
         self.get(&format!("/v2/images/{id}")).await.is(200).json()
     }
 }

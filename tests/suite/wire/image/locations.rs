@@ -3,15 +3,16 @@
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use pumice::block::{ErrorKind, OpenMode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{Api, BYTES, JSON};
+use super::{Answer, Api, BYTES, JSON, V2_1};
 
 const SHA256: &str = "84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882";
 
 /// A web server with ten bytes; it knows ranges below `/ranges`.
-async fn serve() -> String {
+pub(super) async fn serve() -> String {
     let ranges = async |headers: HeaderMap| match headers.get("range").map(|range| range.to_str().unwrap()) {
         Some("bytes=3-") => (206, [("content-range", "bytes 3-9/10")], "3456789").into_answer(),
         other => {
@@ -37,7 +38,7 @@ impl Answers for (u16, [(&'static str, &'static str); 1], &'static str) {
     }
 }
 
-async fn start() -> Api {
+pub(super) async fn start() -> Api {
     Api::with(&[
         ("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_HOSTS", "[\"127.0.0.1\"]"),
         ("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_PORTS", "[]"),
@@ -49,7 +50,7 @@ async fn start() -> Api {
 }
 
 impl Api {
-    async fn add_location(&self, id: &str, body: &Value) -> super::Answer {
+    async fn add_location(&self, id: &str, body: &Value) -> Answer {
         self.send("POST", &format!("/v2/images/{id}/locations"), &[JSON], body.to_string()).await
     }
 
@@ -188,4 +189,215 @@ async fn imports_are_tasks() {
     assert_eq!(task["request_id"].as_str(), asked.header("x-openstack-request-id"));
     assert_eq!(task["input"]["import_req"]["method"]["name"], "glance-direct");
     assert_eq!((&task["image_id"], &task["result"]["image_id"]), (&json!(id), &json!(id)));
+}
+
+/// Where a PATCH may say where bytes are.
+async fn start_with_locations() -> Api {
+    Api::with(&[
+        ("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_HOSTS", "[\"127.0.0.1\"]"),
+        ("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_PORTS", "[]"),
+        ("PUMICE_IMAGE_STORES__WEB__STORE", "http"),
+        ("PUMICE_IMAGES__SHOW_MULTIPLE_LOCATIONS", "true"),
+        ("PUMICE_IMAGES__SHOW_IMAGE_DIRECT_URL", "true"),
+        ("PUMICE_IMAGES__IMAGE_LOCATION_QUOTA", "3"),
+    ])
+    .await
+}
+
+fn op(op: &str, path: &str, value: Value) -> Value {
+    json!([{"op": op, "path": path, "value": value}])
+}
+
+impl Api {
+    async fn raw_image(&self) -> String {
+        self.image(json!({"disk_format": "raw", "container_format": "bare"})).await
+    }
+
+    /// As Nova leaves a server's disk in the pool, and where it is.
+    async fn cloned_by_hand(&self, name: &str, bytes: &'static [u8]) -> String {
+        let store = &self.app.stores.images;
+        store.create(name, bytes.len() as u64, 4 << 20).await.unwrap();
+        let image = store.open(name, OpenMode::ReadWrite).await.unwrap();
+        image.write(0, bytes.into()).await.unwrap();
+        image.flush().await.unwrap();
+        image.create_snapshot("snap").await.unwrap();
+        image.protect_snapshot("snap").await.unwrap();
+        image.close().await.unwrap();
+        format!("rbd://{}/{}/{name}/snap", store.fsid().await.unwrap(), store.pool())
+    }
+
+    async fn refuses(&self, id: &str, body: Value, status: u16, said: &str) {
+        let refused = self.patch(id, V2_1, body.clone()).await;
+        assert_eq!(refused.status.as_u16(), status, "{body}: {}", refused.text());
+        assert!(refused.message().contains(said), "{body}: {}", refused.message());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patch_says_where_bytes_are() {
+    let (api, server) = (start_with_locations().await, serve().await);
+    let id = api.raw_image().await;
+    let queued = api.shown(&id).await;
+    assert_eq!((&queued["locations"], queued.get("direct_url")), (&json!([]), None));
+    let url = api.cloned_by_hand(&id, b"0123456789").await;
+    let given = json!({"url": url, "metadata": {"zone": "a", "store": "whatever"}});
+    let patched = api.patch(&id, V2_1, op("add", "/locations/-", given.clone())).await.is(200).json();
+    let ours = json!({"url": url, "metadata": {"zone": "a", "store": "default"}});
+    assert_eq!((&patched["status"], &patched["size"]), (&json!("active"), &json!(10)));
+    assert_eq!((&patched["locations"], &patched["direct_url"]), (&json!([ours]), &json!(url)));
+    assert_eq!((&patched["checksum"], &patched["stores"]), (&Value::Null, &json!("default")));
+    assert_eq!(patched, api.shown(&id).await);
+    let keys: Vec<&String> = patched.as_object().unwrap().keys().collect();
+    assert_eq!(keys[keys.len() - 8..keys.len() - 4], ["updated_at", "locations", "direct_url", "tags"]);
+    let file = format!("/v2/images/{id}/file");
+    assert_eq!(api.send("GET", &file, &[], "").await.is(200).text(), "0123456789");
+    api.refuses(&id, op("add", "/locations/-", given), 400, &format!("The location {url} already exists"))
+        .await;
+
+    // Somewhere else as well: before the first one, and behind.
+    let far = |path: &str, metadata: Value| json!({"url": format!("{server}/{path}"), "metadata": metadata});
+    api.patch(&id, V2_1, op("add", "/locations/0", far("plain", json!({})))).await.is(200);
+    api.patch(&id, V2_1, op("add", "/locations/9", far("ranges", json!({})))).await.is(200);
+    let urls = async || -> Vec<Value> {
+        let shown = api.shown(&id).await;
+        shown["locations"].as_array().unwrap().iter().map(|one| one["url"].clone()).collect()
+    };
+    let (plain, ranges) = (json!(format!("{server}/plain")), json!(format!("{server}/ranges")));
+    assert_eq!(urls().await, [plain.clone(), json!(url), ranges.clone()]);
+    let more = op("add", "/locations/-", far("plain", json!({"a": "b"})));
+    let said =
+        "The limit has been exceeded on the number of allowed image locations. Attempted: 4, Maximum: 3";
+    api.refuses(&id, more, 413, said).await;
+
+    // What is kept with them is changed as a whole.
+    let all =
+        json!([far("ranges", json!({"a": "b"})), {"url": url, "metadata": {}}, far("plain", json!({}))]);
+    let patched = api.patch(&id, V2_1, op("replace", "/locations", all)).await.is(200).json();
+    assert_eq!(patched["locations"][0]["metadata"], json!({"a": "b", "store": "web"}));
+    assert_eq!(urls().await, [ranges.clone(), json!(url), plain.clone()]);
+    let others = op("replace", "/locations", json!([far("plain", json!({}))]));
+    api.refuses(&id, others, 400, "Original locations is not empty: [").await;
+
+    // The bytes go with the location, those on a web server do not.
+    let removed =
+        api.patch(&id, V2_1, json!([{"op": "remove", "path": "/locations/1"}])).await.is(200).json();
+    assert_eq!(removed["locations"].as_array().unwrap().len(), 2);
+    let gone = api.app.stores.images.open(&id, OpenMode::ReadOnly).await.err().unwrap();
+    assert_eq!(gone.kind, ErrorKind::NotFound);
+    assert_eq!(api.shown(&id).await["stores"], "web,web");
+    api.patch(&id, V2_1, json!([{"op": "remove", "path": "/locations/-"}])).await.is(200);
+    assert_eq!(urls().await, [ranges]);
+    let last = json!([{"op": "remove", "path": "/locations/0"}]);
+    api.refuses(&id, last, 403, "Cannot remove last location in the image.").await;
+    assert_eq!(api.send("GET", &file, &[], "").await.is(200).text(), "0123456789");
+    api.send("DELETE", &format!("/v2/images/{id}"), &[], "").await.is(204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_goes_with_the_bytes_that_a_patch_gave_it() {
+    let api = start_with_locations().await;
+    let id = api.raw_image().await;
+    let url = api.cloned_by_hand(&id, b"0123456789").await;
+    let body = op("replace", "/locations", json!([{"url": url, "metadata": {}}]));
+    assert_eq!(api.patch(&id, V2_1, body).await.is(200).json()["status"], "active");
+    api.send("DELETE", &format!("/v2/images/{id}"), &[], "").await.is(204);
+    api.settle().await;
+    assert_eq!(api.app.stores.images.list().await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_patch_must_not_say() {
+    let (api, server) = (start_with_locations().await, serve().await);
+    let id = api.raw_image().await;
+    let other = api.raw_image().await;
+    let others = api.cloned_by_hand(&other, b"secret").await;
+    let mine = others.replace(&other, &id);
+    let add = |url: &str| op("add", "/locations/-", json!({"url": url, "metadata": {}}));
+    let plain = format!("{server}/plain");
+    for url in [
+        "",
+        "file:///etc/passwd",
+        "rbd://images/x/snap",
+        // Nothing is there.
+        &mine,
+        // The bytes of another image.
+        &others,
+        &mine.replace("/snap", "/other"),
+        &mine.replace("/images/", "/volumes/"),
+        &mine.replace("rbd://", "rbd://other"),
+        "http://169.254.169.254/",
+        &format!("{server}/none"),
+    ] {
+        api.refuses(&id, add(url), 400, "Invalid location").await;
+    }
+    let schema = "Provided object does not match schema 'image': ";
+    for value in [
+        json!("x"),
+        json!({"url": plain}),
+        json!({"url": 1, "metadata": {}}),
+        json!({"url": "x".repeat(256), "metadata": {}}),
+        json!({"url": plain, "metadata": []}),
+        json!({"url": plain, "metadata": {}, "validation_data": {"checksum": "x"}}),
+    ] {
+        api.refuses(&id, op("add", "/locations/-", value.clone()), 400, schema).await;
+        api.refuses(&id, op("replace", "/locations", json!([value])), 400, schema).await;
+    }
+    api.refuses(&id, op("replace", "/locations", json!([])), 403, "Cannot set locations to empty list.")
+        .await;
+    let numbers = op("add", "/locations/-", json!({"url": plain, "metadata": {"a": [1]}}));
+    api.refuses(&id, numbers, 400, "The image metadata key a has an invalid type.").await;
+    let position = "Invalid position for adding a location.";
+    api.refuses(&id, op("add", "/locations/x", json!({"url": plain, "metadata": {}})), 400, position).await;
+    let twice = json!([{"url": plain, "metadata": {}}, {"url": plain, "metadata": {}}]);
+    api.refuses(&id, op("replace", "/locations", twice), 400, "already exists").await;
+    let queued = "It's not allowed to remove locations if image status is queued.";
+    api.refuses(&id, json!([{"op": "remove", "path": "/locations/0"}]), 409, queued).await;
+
+    for (validation, said) in [
+        (
+            json!({"os_hash_algo": "sha256", "os_hash_value": SHA256}),
+            "os_hash_algo must be sha512, not sha256",
+        ),
+        (
+            json!({"os_hash_algo": "sha512", "os_hash_value": "xy"}),
+            "os_hash_value (xy) is not a valid hexadecimal",
+        ),
+        (
+            json!({"os_hash_algo": "sha512", "os_hash_value": "abcd"}),
+            "os_hash_value (abcd) is not the correct size for sha512 (should be 64 bytes)",
+        ),
+        (
+            json!({"checksum": "z".repeat(32), "os_hash_algo": "sha512", "os_hash_value": "ab".repeat(64)}),
+            "is not a valid hexadecimal value",
+        ),
+    ] {
+        let value = json!({"url": plain, "metadata": {}, "validation_data": validation});
+        api.refuses(&id, op("add", "/locations/-", value), 409, said).await;
+    }
+    assert_eq!(api.shown(&id).await["status"], "queued");
+    let bare = api.image(json!({"disk_format": "raw"})).await;
+    api.refuses(&bare, add(&plain), 400, "Property container_format must be set prior to saving data.").await;
+
+    // What is believed of the bytes, and what is not any more.
+    let said = |value: &str| {
+        let validation = json!({"os_hash_algo": "sha512", "os_hash_value": value.repeat(64)});
+        json!({"url": plain, "metadata": {"v": value}, "validation_data": validation})
+    };
+    let active = api.patch(&id, V2_1, op("add", "/locations/-", said("ab"))).await.is(200).json();
+    assert_eq!((&active["status"], &active["os_hash_value"]), (&json!("active"), &json!("ab".repeat(64))));
+    assert_eq!((&active["os_hash_algo"], &active["size"]), (&json!("sha512"), &json!(10)));
+    let known = "os_hash_value is already set with a different value";
+    api.refuses(&id, op("add", "/locations/-", said("cd")), 409, known).await;
+    let known = json!({"os_hash_algo": "sha512", "os_hash_value": "ab".repeat(64)});
+    let again = json!({"url": plain, "metadata": {"v": "2"}, "validation_data": known});
+    api.patch(&id, V2_1, op("add", "/locations/-", again)).await.is(200);
+
+    api.send("POST", &format!("/v2/images/{id}/actions/deactivate"), &[JSON], "").await.is(204);
+    for (op_, verb) in [("add", "add"), ("remove", "remove")] {
+        let said = format!("It's not allowed to {verb} locations if image status is deactivated.");
+        api.refuses(&id, op(op_, "/locations/0", json!({"url": plain, "metadata": {}})), 409, &said).await;
+    }
+    let said = "It's not allowed to replace locations if image status is deactivated.";
+    let value = json!([{"url": plain, "metadata": {}}]);
+    api.refuses(&id, op("replace", "/locations", value), 409, said).await;
 }

@@ -97,12 +97,6 @@ async fn what_cannot_be_checked_is_refused() {
     let id = api.image(signed(&short, "SHA-256", "RSA-PSS", ID)).await;
     api.upload(&id, CONTENT).await.is(400);
 
-    // Nobody would look at the bytes of an import.
-    let direct = json!({"method": {"name": "glance-direct"}}).to_string();
-    api.send("PUT", &format!("/v2/images/{id}/stage"), &[BYTES], CONTENT).await.is(204);
-    let refused = api.send("POST", &format!("/v2/images/{id}/import"), &[JSON], direct).await;
-    refused.fault(400, "A signed image cannot be imported: upload its bytes.");
-
     // With fewer properties it is not signed.
     let mut fewer = signed("abc", "SHA-256", "RSA-PSS", ID);
     fewer.as_object_mut().unwrap().remove("img_signature_key_type");
@@ -117,6 +111,82 @@ async fn what_cannot_be_checked_is_refused() {
          retrieve certificate with ID: {ID}."
     );
     api.upload(&id, CONTENT).await.fault(400, &refusal);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_imported_is_held_against_its_signature() {
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path(), "RSA-PSS");
+    let good = sign(folder.path(), "RSA-PSS", "SHA-256", "max");
+    let routes = axum::Router::new()
+        .route("/good", get(async || CONTENT))
+        .route("/bad", get(async || "these bytes are others"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    let api = Api::with(&[
+        ("PUMICE_IMAGES__CERTIFICATES_DIRECTORY", folder.path().to_str().unwrap()),
+        ("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_HOSTS", "[\"127.0.0.1\"]"),
+        ("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_PORTS", "[]"),
+    ])
+    .await;
+    let import = async |id: &str, method: Value| {
+        let body = json!({"method": method}).to_string();
+        api.send("POST", &format!("/v2/images/{id}/import"), &[JSON], body).await
+    };
+    let stage = async |id: &str, bytes: &'static [u8]| {
+        api.send("PUT", &format!("/v2/images/{id}/stage"), &[BYTES], bytes).await.is(204);
+    };
+    let properties = signed(&good, "SHA-256", "RSA-PSS", ID);
+    let last_message = async |id: &str| {
+        api.get(&format!("/v2/images/{id}/tasks")).await.is(200).json()["tasks"][0]["message"].clone()
+    };
+    for (method, path) in [("glance-direct", ""), ("web-download", "/bad")] {
+        let id = api.image(properties.clone()).await;
+        if path.is_empty() {
+            stage(&id, b"these bytes are others").await;
+        }
+        let uri = format!("{server}{path}");
+        import(&id, json!({"name": method, "uri": uri})).await.is(202);
+        api.settle().await;
+        assert_eq!(api.status(&id).await, "queued");
+        assert_eq!(last_message(&id).await, "Signature verification failed.");
+        // The bytes are gone: others may come.
+        if path.is_empty() {
+            stage(&id, CONTENT).await;
+        }
+        import(&id, json!({"name": method, "uri": format!("{server}/good")})).await.is(202);
+        api.settle().await;
+        assert_eq!(api.status(&id).await, "active", "{method}");
+    }
+
+    // Whose certificate nobody knows is refused at once.
+    let other = "88888888-2222-4333-8444-555555555555";
+    let id = api.image(signed(&good, "SHA-256", "RSA-PSS", other)).await;
+    stage(&id, CONTENT).await;
+    let refused = import(&id, json!({"name": "glance-direct"})).await;
+    refused.fault(
+        400,
+        &format!(
+            "Signature verification failed for image {id}: Signature verification for the image failed: Certificate \
+             not found with ID: {other}."
+        ),
+    );
+    assert_eq!(api.status(&id).await, "uploading");
+
+    // Likewise where the image is made for it.
+    let task = |path: &str| {
+        json!({"type": "import", "input": {
+            "import_from": format!("{server}{path}"), "import_from_format": "raw", "image_properties": properties,
+        }})
+        .to_string()
+    };
+    for (path, status) in [("/good", 200), ("/bad", 404)] {
+        let made = api.send("POST", "/v2/tasks", &[JSON], task(path)).await.is(201).json();
+        api.settle().await;
+        let id = made["image_id"].as_str().unwrap();
+        api.get(&format!("/v2/images/{id}")).await.is(status);
+    }
 }
 
 /// A Barbican with one secret, for who has the token; and those that were deleted.

@@ -4,6 +4,8 @@ use pumice::db::{JobOutcome, NewJob, Resource};
 use pumice::model::{ImageId, JobId, ProjectId};
 use serde_json::{Value, json};
 
+use super::locations::{serve, start};
+use super::{Api, JSON};
 use crate::support::{Answer, Site};
 
 /// A job in the queue.
@@ -149,4 +151,94 @@ async fn tasks_are_filtered_and_paged() {
     let missing = get(&site, "/v2/tasks/zz").await.expect(404).json();
     assert!(missing["message"].as_str().unwrap().starts_with("Could not find task zz"), "{missing}");
     get(&site, "/v2/images/zz/tasks").await.expect(404);
+}
+
+impl Api {
+    async fn ask(&self, task: &Value) -> super::Answer {
+        self.send("POST", "/v2/tasks", &[JSON], task.to_string()).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_is_made_by_a_task() {
+    let (api, server) = (start().await, serve().await);
+    let task = |address: &str, properties: Value| {
+        json!({"type": "import", "input": {
+            "import_from": format!("{server}{address}"), "import_from_format": "raw", "image_properties": properties,
+        }})
+    };
+    let formats = json!({"name": "n", "disk_format": "raw", "container_format": "bare", "color": "red"});
+    let made = api.ask(&task("/plain", formats.clone())).await.is(201);
+    let shown = made.json();
+    let id = shown["id"].as_str().unwrap();
+    assert_eq!(made.header("location"), Some(format!("/v2/tasks/{id}").as_str()));
+    assert_eq!((&shown["type"], &shown["status"]), (&json!("import"), &json!("pending")));
+    // The address is not told.
+    assert_eq!(shown["input"], json!({"import_from_format": "raw", "image_properties": formats}));
+    api.settle().await;
+    let shown = api.get(&format!("/v2/tasks/{id}")).await.is(200).json();
+    assert_eq!(shown["status"], "success", "{shown}");
+    let image = shown["result"]["image_id"].as_str().unwrap();
+    let found = api.get(&format!("/v2/images/{image}")).await.is(200).json();
+    assert_eq!(
+        (&found["status"], &found["size"], &found["color"]),
+        (&json!("active"), &json!(10), &json!("red"))
+    );
+    assert_eq!(api.get(&format!("/v2/images/{image}/file")).await.is(200).text(), "0123456789");
+
+    let failing = api.ask(&task("/none", formats)).await.is(201).json();
+    api.settle().await;
+    let path = format!("/v2/tasks/{}", failing["id"].as_str().unwrap());
+    let failed = api.get(&path).await.is(200).json();
+    assert_eq!(
+        (&failed["status"], &failed["message"]),
+        (&json!("failure"), &json!("The web server answers 404."))
+    );
+    let image = failed["image_id"].as_str().unwrap();
+    api.get(&format!("/v2/images/{image}")).await.is(404);
+    let listed = api.get("/v2/tasks?type=import").await.is(200).json();
+    assert_eq!(listed["tasks"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_task_cannot_do_is_refused() {
+    let api = start().await;
+    let from = |address: &str| json!({"type": "import", "input": {"import_from": address}});
+    let properties = |properties: Value| {
+        json!({"type": "import", "input": {
+            "import_from": "http://127.0.0.1/", "import_from_format": "raw", "image_properties": properties,
+        }})
+    };
+    for (task, status, said) in [
+        (json!({"input": {}}), 400, "Task 'type' is required"),
+        (json!({"type": "import"}), 400, "Task 'input' is required"),
+        (json!({"type": "other", "input": {}}), 400, "Provided object does not match schema 'task': "),
+        (
+            json!({"type": "import", "input": {}, "more": 1}),
+            400,
+            "Provided object does not match schema 'task': ",
+        ),
+        (
+            json!({"type": "location_import", "input": {}}),
+            400,
+            "Only tasks of type 'import' can be asked for",
+        ),
+        (json!({"type": "import", "input": null}), 400, "Invalid location: None"),
+        (from(""), 400, "Invalid location: <br"),
+        (from("file:///etc/passwd"), 400, "File based imports are not allowed."),
+        (from("ftp://127.0.0.1/"), 400, "The given uri is not valid."),
+        (
+            from("http://10.0.0.1/"),
+            400,
+            "URI for legacy import task does not pass filtering: http://10.0.0.1/",
+        ),
+        (from("http://127.0.0.1/"), 400, "Input does not contain 'import_from_format' field"),
+        (properties(json!(1)), 400, "Input does not contain 'image_properties' field"),
+        (properties(json!({"status": "active"})), 403, "Attribute 'status' is read-only."),
+    ] {
+        let refused = api.ask(&task).await.is(status);
+        assert!(refused.text().contains(said), "{task}: {}", refused.text());
+    }
+    assert_eq!(api.get("/v2/images").await.json()["images"], json!([]));
+    assert_eq!(api.get("/v2/tasks").await.json()["tasks"], json!([]));
 }

@@ -219,6 +219,100 @@ async fn services_that_are_not_there_are_refused_as_the_real_ones() {
     );
 }
 
+/// The levels of these modules, by service.
+async fn levels(site: &Site, body: Value) -> Vec<(String, Value)> {
+    let answer = site.put_to("/v3/os-services/get-log", &body).send().await.expect(200).json();
+    let found = answer["log_levels"].as_array().unwrap().iter().map(|one| {
+        let keys: Vec<_> = one.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["host", "binary", "levels"]);
+        (
+            format!("{} {}", one["host"].as_str().unwrap(), one["binary"].as_str().unwrap()),
+            one["levels"].clone(),
+        )
+    });
+    found.collect()
+}
+
+#[tokio::test]
+async fn how_much_is_logged_is_asked_and_set() {
+    let site = Site::with(|config| config.log.filter = "warn,pumice::http=debug".to_owned()).await;
+    site.report().await;
+    let set = async |body: Value| {
+        let answer = site.put_to("/v3/os-services/set-log", &body).send().await.expect(202);
+        assert_eq!(answer.text(), "");
+    };
+    let services = ["pumice cinder-api", "pumice cinder-scheduler", "pumice@directory cinder-volume"];
+    for body in
+        [json!({}), json!({"binary": "*", "server": null, "prefix": null}), json!({"server": "pumice"})]
+    {
+        let found = levels(&site, body).await;
+        assert_eq!(found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), services);
+        assert_eq!(found[0].1["pumice::http"], "DEBUG");
+        assert_eq!(found[1].1, json!({"pumice::scheduler": "WARNING"}));
+        assert_eq!(found[2].1["pumice::jobs"], "WARNING");
+    }
+    set(json!({"binary": "cinder-volume", "prefix": "pumice::b", "level": "Debug"})).await;
+    let found = levels(&site, json!({"binary": "cinder-volume", "prefix": "pumice::b"})).await;
+    assert_eq!(found, [(services[2].to_owned(), json!({"pumice::block": "DEBUG"}))]);
+    set(json!({"level": "ERROR", "server": "pumice@directory"})).await;
+    let found = levels(&site, json!({"prefix": "pumice::"})).await;
+    // The API is set whatever the server is, as in the real service.
+    assert!(found[0].1.as_object().unwrap().values().all(|level| level == "ERROR"), "{found:?}");
+    assert_eq!(found[1].1, json!({"pumice::scheduler": "WARNING"}));
+    assert!(found[2].1.as_object().unwrap().values().all(|level| level == "ERROR"), "{found:?}");
+    for nobody in [
+        json!({"server": "elsewhere"}),
+        json!({"binary": "cinder-backup"}),
+        json!({"binary": "cinder-api", "server": "pumice@directory"}),
+    ] {
+        assert_eq!(levels(&site, nobody.clone()).await, [], "{nobody}");
+        assert!(
+            levels(&site, json!({"prefix": "cinder"})).await.iter().all(|(_, levels)| *levels == json!({}))
+        );
+    }
+    // Nobody is heard of any more.
+    site.pass(61);
+    assert_eq!(levels(&site, json!({})).await.len(), 1);
+    set(json!({"binary": "cinder-scheduler", "level": "DEBUG"})).await;
+    site.report().await;
+    let found = levels(&site, json!({"binary": "cinder-scheduler"})).await;
+    assert_eq!(found[0].1, json!({"pumice::scheduler": "WARNING"}));
+}
+
+#[tokio::test]
+async fn what_cannot_be_logged_is_refused_as_by_the_real_service() {
+    let site = site().await;
+    let invalid = |key: &str, text: &str, why: &str| {
+        format!("Invalid input for field/attribute {key}. Value: {text}. {why}")
+    };
+    let no_level = |text: &str| format!("Invalid input received: {text} is not a valid log level.");
+    let binaries = "'cinder-scheduler', 'cinder-volume', 'cinder-backup', 'cinder-api', '', '*'";
+    let strange = format!("'nova-api' is not one of [{binaries}]");
+    for (body, message) in [
+        (json!({"binary": "nova-api"}), invalid("binary", "nova-api", &strange)),
+        (json!({"binary": null}), invalid("binary", "None", "None is not of type 'string'")),
+        (json!({"server": 5}), invalid("server", "5", "5 is not of type 'string', 'null'")),
+        (json!({"prefix": []}), invalid("prefix", "[]", "[] is not of type 'string', 'null'")),
+    ] {
+        for (path, body) in [("get-log", body.clone()), ("set-log", body)] {
+            refused(site.put_to(&format!("/v3/os-services/{path}"), &body).send().await, 400, &message);
+        }
+    }
+    for (body, message) in [
+        (json!({}), no_level("")),
+        (json!({"level": null}), no_level("")),
+        (json!({"level": "trace", "x": 1}), no_level("trace")),
+        (json!({"level": 5}), invalid("level", "5", "5 is not of type 'string', 'null'")),
+    ] {
+        refused(site.put_to("/v3/os-services/set-log", &body).send().await, 400, &message);
+    }
+    for path in ["/v3/os-services/set-log", "/v3/os-services/get-log"] {
+        let answer = site.put_to(path, &json!({"level": "info", "x": 1})).send().await.expect(400);
+        assert!(answer.text().contains("Additional properties are not allowed"), "{}", answer.text());
+        site.volume("PUT", path).version(31).json(&json!({"level": "info"})).send().await.expect(404);
+    }
+}
+
 #[tokio::test]
 async fn a_frozen_place_is_left_as_it_is() {
     let site = site().await;

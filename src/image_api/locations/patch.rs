@@ -413,7 +413,8 @@ fn check_said(config: &Config, image: &Image, given: &[Given]) -> Result<BTreeMa
             names.join(", ")
         ));
     }
-    let is_hex = |text: &str| text.len() % 2 == 0 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let is_hex =
+        |text: &str| text.len().is_multiple_of(2) && text.bytes().all(|digit| digit.is_ascii_hexdigit());
     if let Some(checksum) = new.get("checksum").filter(|checksum| !is_hex(checksum)) {
         return conflict(format!("checksum ({checksum}) is not a valid hexadecimal value"));
     }

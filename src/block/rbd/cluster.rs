@@ -16,6 +16,7 @@ use std::ffi::{CString, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
@@ -139,7 +140,9 @@ impl Link {
         let cluster = self.cluster()?;
         let name_c = c_text("connect", name, name)?;
         let failed = |failure: Failure| {
-            self.let_go(&cluster, failure);
+            if cluster.is_lost(Some(failure)) {
+                self.let_go(&cluster, failure);
+            }
             failure.of("connect to pool", name)
         };
         // A pool may have been deleted and made anew under the same name, so the map is asked each time: it is
@@ -162,11 +165,8 @@ impl Link {
         Ok(pool)
     }
 
-    /// After a failure that says the connection is gone: the next call makes a new one.
+    /// The next call makes a new connection.
     fn let_go(&self, cluster: &Arc<Cluster>, failure: Failure) {
-        if failure.kind != ErrorKind::Disconnected {
-            return;
-        }
         let mut connected = lock(&self.connected);
         // Taken out under the lock, dropped after it: a shutdown takes its time.
         let gone = connected.take_if(|connected| Arc::ptr_eq(&connected.cluster, cluster));
@@ -177,9 +177,15 @@ impl Link {
     }
 }
 
+/// After so many calls in a row without an answer a connection is made anew. A client of Ceph 16.2 can be deaf for good
+/// after an OSD was away, while a new one is answered at once; where nobody answers, a new one costs little.
+const DEAF: u32 = 4;
+
 /// A connection. Shut down when its last user lets go of it.
 pub(super) struct Cluster {
     raw: rados_t,
+    /// Calls since the last answer.
+    unanswered: AtomicU32,
 }
 
 // SAFETY: librados locks inside a cluster handle; its functions may be called from any thread, at the same time.
@@ -208,7 +214,7 @@ impl Cluster {
         // SAFETY: the texts end in NUL and `raw` outlives the call.
         let created = unsafe { rados::rados_create2(&mut raw, cluster_name_c.as_ptr(), user.as_ptr(), 0) };
         check("rados_create2", created).map_err(invalid)?;
-        let cluster = Self { raw };
+        let cluster = Self { raw, unanswered: AtomicU32::new(0) };
 
         let conf = match &key.conf {
             None => None,
@@ -252,6 +258,18 @@ impl Cluster {
         })?;
         tracing::info!(cluster = cluster_name, instance = cluster.instance(), "connected");
         Ok(cluster)
+    }
+
+    /// Counts how a call ended. Whether this connection is good for nothing any more.
+    fn is_lost(&self, failure: Option<Failure>) -> bool {
+        match failure.map(|failure| failure.kind) {
+            Some(ErrorKind::Disconnected) => true,
+            Some(ErrorKind::TimedOut) => self.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= DEAF,
+            _ => {
+                self.unanswered.store(0, Ordering::Relaxed);
+                false
+            }
+        }
     }
 
     /// What the cluster knows this connection by. No two connections share it.
@@ -409,12 +427,15 @@ impl Pool {
         &self.closing
     }
 
-    /// Takes note of a failure, in case it says that the connection is gone.
-    pub fn note(&self, failure: Failure) -> Failure {
-        if let Some(link) = self.link.upgrade() {
+    /// Takes note of how a call ended, in case it says that the connection is gone.
+    pub fn note<T>(&self, answer: Result<T, Failure>) -> Result<T, Failure> {
+        let failure = answer.as_ref().err().copied();
+        if self.cluster.is_lost(failure)
+            && let (Some(failure), Some(link)) = (failure, self.link.upgrade())
+        {
             link.let_go(&self.cluster, failure);
         }
-        failure
+        answer
     }
 }
 

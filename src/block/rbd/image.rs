@@ -76,7 +76,7 @@ impl RbdImage {
         call: impl FnOnce(&Handle) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T> {
         let handle = self.handle(operation)?;
-        let call = move || call(&handle).map_err(|failure| handle.pool().note(failure));
+        let call = move || handle.pool().note(call(&handle));
         self.store.short(class, operation, &self.name, call).await
     }
 
@@ -88,7 +88,7 @@ impl RbdImage {
         call: impl FnOnce(&Handle) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T> {
         let handle = self.handle(operation)?;
-        let call = move || call(&handle).map_err(|failure| handle.pool().note(failure));
+        let call = move || handle.pool().note(call(&handle));
         self.store.long(class, operation, &self.name, call).await
     }
 
@@ -100,8 +100,7 @@ impl RbdImage {
         call: impl FnOnce(&Handle, &Progress) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T> {
         let handle = self.handle(operation)?;
-        let call =
-            move |progress: &Progress| call(&handle, progress).map_err(|failure| handle.pool().note(failure));
+        let call = move |progress: &Progress| handle.pool().note(call(&handle, progress));
         self.store.watched(Class::Heavy, operation, &self.name, progress, call).await
     }
 
@@ -128,17 +127,15 @@ impl RbdImage {
     ) -> Result<(u64, T)> {
         let handle = self.handle(operation)?;
         let submitting = move || {
-            if let Some((offset, length)) = range {
-                // librbd would cut a stretch that reaches past the end, without a word.
-                let end = offset.checked_add(length);
-                let size = handle.size().map_err(|failure| handle.pool().note(failure))?;
-                if end.is_none_or(|end| end > size) {
-                    return Err(Failure { function, errno: Errno::ERANGE, kind: ErrorKind::Invalid });
-                }
-            }
             let pool = handle.pool().clone();
-            let answer = submit(function, handle, buffer(), call).map_err(|failure| pool.note(failure))?;
-            Ok((pool, answer))
+            let submitted = match check_range(&handle, function, range) {
+                Ok(()) => submit(function, handle, buffer(), call),
+                Err(failure) => Err(failure),
+            };
+            match submitted {
+                Ok(answer) => Ok((pool, answer)),
+                Err(failure) => pool.note(Err(failure)),
+            }
         };
         let (pool, answer) = self.store.short(Class::Data, operation, &self.name, submitting).await?;
         let Ok(answer) = tokio::time::timeout(self.patience, answer).await else {
@@ -148,10 +145,20 @@ impl RbdImage {
         let Ok(Answer { returned, buffer }) = answer else {
             return Err(BlockError::new(ErrorKind::Io, operation, &self.name, "librbd lost the request"));
         };
-        let returned = check(function, returned as i64)
-            .map_err(|failure| pool.note(failure).of(operation, &self.name))?;
+        let returned =
+            pool.note(check(function, returned as i64)).map_err(|f| f.of(operation, &self.name))?;
         Ok((returned, buffer))
     }
+}
+
+/// librbd would cut a stretch that reaches past the end, without a word.
+fn check_range(handle: &Handle, function: &'static str, range: Option<(u64, u64)>) -> Result<(), Failure> {
+    let Some((offset, length)) = range else { return Ok(()) };
+    let size = handle.size()?;
+    if offset.checked_add(length).is_none_or(|end| end > size) {
+        return Err(Failure { function, errno: Errno::ERANGE, kind: ErrorKind::Invalid });
+    }
+    Ok(())
 }
 
 #[async_trait]

@@ -104,7 +104,7 @@ impl RbdStore {
         let (link, name, subject) = (self.link.clone(), self.options.pool.clone(), image.to_owned());
         let run = self.threads.run(class, operation, image, move || {
             let pool = link.pool(&name)?;
-            call(&pool).map_err(|failure| pool.note(failure).of(operation, &subject))
+            pool.note(call(&pool)).map_err(|failure| failure.of(operation, &subject))
         });
         match class {
             Class::Control => self.bounded(image, run).await,

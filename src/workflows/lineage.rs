@@ -110,15 +110,25 @@ pub(super) async fn is_at_home(
 /// a minute: then it goes to the trash, so that its name is free at once, and the sweeper removes it from there.
 pub(super) async fn clear(store: &Arc<dyn BlockStore>, name: &str, run: &Run) -> Result<(), StepError> {
     match store.remove(name, &run.progress.beside()).await.or_missing() {
-        Err(error) if error.kind == ErrorKind::Busy => {}
-        other => return Ok(other.map(drop)?),
+        Err(error) if error.kind == ErrorKind::Busy => {
+            remember(store, name, run).await?;
+            store.trash_move(name).await.or_missing()?;
+            // The sweeper may have come by in between, found nothing and forgotten it.
+            remember(store, name, run).await
+        }
+        // An earlier try may have moved it, and not heard so.
+        Ok(None) if store.trash_list().await?.iter().any(|entry| entry.name == name) => {
+            remember(store, name, run).await
+        }
+        other => Ok(other.map(drop)?),
     }
+}
+
+async fn remember(store: &Arc<dyn BlockStore>, name: &str, run: &Run) -> Result<(), StepError> {
     let mut repository = run.transaction().await?;
     let leftover = Leftover { pool: store.pool().to_owned(), name: name.to_owned() };
     repository.add_leftover(&leftover, run.now()).await?;
-    repository.commit().await?;
-    store.trash_move(name).await.or_missing()?;
-    Ok(())
+    Ok(repository.commit().await?)
 }
 
 /// Takes away an image that was never finished, whoever has it open.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use pumice::block::{
     BlockError, BlockImage, BlockStore, ErrorKind, Monitor, OpenMode, PoolStatistics, Progress, Result,
     SnapshotPath, TrashEntry,
@@ -15,11 +16,20 @@ pub struct Reluctant {
     removals: Mutex<VecDeque<ErrorKind>>,
     /// Images that end so cannot be opened.
     shut: Mutex<Option<&'static str>>,
+    /// What happens before something goes to the trash.
+    before_trash: Mutex<Option<Hook>>,
 }
+
+type Hook = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 impl Reluctant {
     pub fn before(store: Arc<dyn BlockStore>) -> Arc<Self> {
-        Arc::new(Self { store, removals: Mutex::default(), shut: Mutex::default() })
+        Arc::new(Self {
+            store,
+            removals: Mutex::default(),
+            shut: Mutex::default(),
+            before_trash: Mutex::default(),
+        })
     }
 
     /// How the next removals end.
@@ -29,6 +39,10 @@ impl Reluctant {
 
     pub fn shut(&self, ending: Option<&'static str>) {
         *self.shut.lock().unwrap() = ending;
+    }
+
+    pub fn before_trash(&self, hook: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static) {
+        *self.before_trash.lock().unwrap() = Some(Arc::new(hook));
     }
 }
 
@@ -80,6 +94,10 @@ impl BlockStore for Reluctant {
     }
 
     async fn trash_move(&self, name: &str) -> Result<String> {
+        let hook = self.before_trash.lock().unwrap().clone();
+        if let Some(hook) = hook {
+            hook().await;
+        }
         self.store.trash_move(name).await
     }
 

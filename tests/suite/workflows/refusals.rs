@@ -169,3 +169,46 @@ async fn who_lost_a_job_takes_nothing_away() {
     house.assert_nothing_is_left().await;
     house.stop().await;
 }
+
+/// A step fails, and what was made until then is taken back.
+struct Failure;
+
+impl Faults for Failure {
+    fn at(&self, run: &Run, moment: Moment) -> Fault {
+        let is_now = run.kind == "migrate_volume" && moment == Moment::Before("copy");
+        if is_now { Fault::Fail } else { Fault::None }
+    }
+}
+
+/// What is being moved to the trash is remembered, also when the sweeper looks for it just before it is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_to_the_trash_is_not_forgotten() {
+    let (mut stores, keep) = StoreKind::Directory.make().await;
+    let (first, second) =
+        (stores.volumes.first().store.clone(), stores.volumes.named(SECOND).unwrap().store.clone());
+    let second = Reluctant::before(second);
+    stores.volumes = Backends::one(FIRST, first).and(SECOND, second.clone());
+    let mut house =
+        House::on((stores, keep), DatabaseKind::Sqlite, Config::default(), Arc::new(Failure)).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let sweeper = Arc::new(house.sweeper());
+    let swept = Arc::new(AtomicBool::new(false));
+    second.before_trash({
+        let swept = swept.clone();
+        move || {
+            let (sweeper, swept) = (sweeper.clone(), swept.clone());
+            Box::pin(async move {
+                sweeper.sweep().await.unwrap();
+                swept.store(true, Ordering::SeqCst);
+            })
+        }
+    });
+    // Nothing is there before it is made, and somebody has it open when it is taken back.
+    second.refuse_removals([ErrorKind::NotFound, ErrorKind::Busy]);
+    house.migrate(&volume, SECOND).await;
+    house.settle().await;
+    assert!(swept.load(Ordering::SeqCst));
+    house.sweeper().sweep().await.unwrap();
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}

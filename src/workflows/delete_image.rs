@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::{Context, image_cache, lineage, names};
-use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
+use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode, Progress, SnapshotPath};
 use crate::db::{self, ImageChange, Leftover, Repository};
 use crate::jobs::{self, Cause, Run, StepError, Workflow};
 use crate::model::{ImageId, ImageStatus};
@@ -66,7 +66,7 @@ impl DeleteImage {
             self.notes().parents.extend(parent.map(|parent| (store.clone(), parent)));
         }
         for store in &stores {
-            remove_freed(store, &self.id, run).await?;
+            remove_freed(store, &self.id, &run.progress).await?;
         }
         Ok(())
     }
@@ -116,7 +116,7 @@ impl DeleteImage {
     }
 }
 
-/// The image's bytes in a store, with their snapshot.
+/// The image's bytes in a store, with their snapshot; also when the job was cancelled.
 pub(super) async fn remove_content(
     context: &Context,
     store: &Arc<dyn BlockStore>,
@@ -125,7 +125,7 @@ pub(super) async fn remove_content(
 ) -> Result<(), StepError> {
     let _lock = context.locks.lock(id.as_str()).await;
     free(store, id).await?;
-    remove_freed(store, id, run).await
+    remove_freed(store, id, &run.progress.beside()).await
 }
 
 /// Drops the snapshots. Answers what the image is a clone of.
@@ -141,9 +141,13 @@ async fn free(store: &Arc<dyn BlockStore>, id: &ImageId) -> Result<Option<Snapsh
 }
 
 /// What cannot be opened may be there in part: a process died while it was made.
-async fn remove_freed(store: &Arc<dyn BlockStore>, id: &ImageId, run: &Run) -> Result<(), StepError> {
+async fn remove_freed(
+    store: &Arc<dyn BlockStore>,
+    id: &ImageId,
+    progress: &Progress,
+) -> Result<(), StepError> {
     let name = id.as_str();
-    match store.remove(name, &run.progress).await.or_missing() {
+    match store.remove(name, progress).await.or_missing() {
         // With clone format 2 the snapshot lives on, unseen, while clones need it.
         Err(error) if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren) => {
             store.trash_move(name).await.or_missing().map(drop).map_err(StepError::of_removal)

@@ -38,24 +38,35 @@ impl Client {
         answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
     }
 
-    async fn call(
+    /// Whatever is answered.
+    pub async fn send(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<(StatusCode, Value)> {
-        let mut request = self.http.request(method.clone(), format!("http://{}{path}", self.address));
+        let mut request = self.http.request(method, format!("http://{}{path}", self.address));
         if let Some(body) = body {
             request = request.json(body);
         }
         let answer = request.send().await?;
         let status = answer.status();
         let text = answer.text().await?;
+        Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(StatusCode, Value)> {
+        let (status, answer) = self.send(method.clone(), path, body).await?;
         anyhow::ensure!(
             status.is_success() || status == StatusCode::NOT_FOUND,
-            "{method} {path}: {status}: {text}"
+            "{method} {path}: {status}: {answer}"
         );
-        Ok((status, serde_json::from_str(&text).unwrap_or(Value::Null)))
+        Ok((status, answer))
     }
 
     /// Creates a volume or a snapshot; answers its id.

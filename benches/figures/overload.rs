@@ -1,7 +1,6 @@
 //! Four times as many clients as there is room for, for a minute, each making and deleting volumes: what is too much is
 //! refused at once, reads do not get slower from one half minute to the next, memory stays, and what is accepted is done.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -10,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::Bench;
+use crate::client::Client;
 use crate::numbers::{Times, mib, ms_pair};
 use crate::server::Server;
 use crate::table::{Row, Table};
@@ -28,17 +28,16 @@ const MORE: u64 = 16 << 20;
 pub async fn measure(bench: &Bench, table: &mut Table) -> anyhow::Result<()> {
     let room = format!("api.max_requests={ROOM}");
     let server = Server::start(bench, "overload", &[&room, "jobs.max_open=128"]).await?;
-    let address = server.address;
-    let alone = reads(address, Duration::from_secs(5)).await?.answered;
+    let alone = reads(&server, Duration::from_secs(5)).await?.answered;
 
     let end = Instant::now() + 2 * HALF;
     let mut clients = JoinSet::new();
     for _ in 0..TIMES * ROOM {
-        clients.spawn(Asker::new(address).make_and_delete(end));
+        clients.spawn(Asker::new(server.client()).make_and_delete(end));
     }
-    let first = reads(address, HALF).await?;
+    let first = reads(&server, HALF).await?;
     let (before, _) = server.memory()?;
-    let second = reads(address, HALF).await?;
+    let second = reads(&server, HALF).await?;
     let (after, _) = server.memory()?;
     let mut all = Asked::default();
     let mut made = 0;
@@ -47,7 +46,7 @@ pub async fn measure(bench: &Bench, table: &mut Table) -> anyhow::Result<()> {
         all.add(asked);
         made += volumes;
     }
-    nothing_is_left(address).await?;
+    nothing_is_left(&server).await?;
 
     let what = format!("volume list, {TIMES} times as many clients as there is room for");
     let (first, second) = (Times::new(first.answered), Times::new(second.answered));
@@ -89,14 +88,13 @@ impl Asked {
 }
 
 struct Asker {
-    http: reqwest::Client,
-    address: SocketAddr,
+    client: Client,
     asked: Asked,
 }
 
 impl Asker {
-    fn new(address: SocketAddr) -> Self {
-        Self { http: reqwest::Client::new(), address, asked: Asked::default() }
+    fn new(client: Client) -> Self {
+        Self { client, asked: Asked::default() }
     }
 
     /// Asks until it is not refused.
@@ -109,16 +107,10 @@ impl Asker {
         let end = Instant::now() + PATIENCE;
         loop {
             let started = Instant::now();
-            let mut request = self.http.request(method.clone(), format!("http://{}{path}", self.address));
-            if let Some(body) = body {
-                request = request.json(body);
-            }
-            let answer = request.send().await?;
-            let status = answer.status();
-            let text = answer.text().await?;
+            let (status, answer) = self.client.send(method.clone(), path, body).await?;
             if status != StatusCode::SERVICE_UNAVAILABLE {
                 self.asked.answered.push(started.elapsed());
-                return Ok((status, serde_json::from_str(&text).unwrap_or(Value::Null)));
+                return Ok((status, answer));
             }
             self.asked.refused.push(started.elapsed());
             anyhow::ensure!(Instant::now() < end, "{method} {path} is refused for ever");
@@ -150,12 +142,12 @@ impl Asker {
     }
 }
 
-async fn reads(address: SocketAddr, time: Duration) -> anyhow::Result<Asked> {
+async fn reads(server: &Server, time: Duration) -> anyhow::Result<Asked> {
     let end = Instant::now() + time;
     let mut readers = JoinSet::new();
     for _ in 0..READERS {
+        let mut asker = Asker::new(server.client());
         readers.spawn(async move {
-            let mut asker = Asker::new(address);
             while Instant::now() < end {
                 let (status, answer) = asker.ask(Method::GET, "/volume/v3/volumes?limit=20", None).await?;
                 anyhow::ensure!(status == StatusCode::OK, "{status}: {answer}");
@@ -171,8 +163,8 @@ async fn reads(address: SocketAddr, time: Duration) -> anyhow::Result<Asked> {
 }
 
 /// Waits until every volume is gone, and sees that no job failed.
-async fn nothing_is_left(address: SocketAddr) -> anyhow::Result<()> {
-    let mut asker = Asker::new(address);
+async fn nothing_is_left(server: &Server) -> anyhow::Result<()> {
+    let mut asker = Asker::new(server.client());
     let end = Instant::now() + PATIENCE;
     loop {
         let (_, answer) = asker.ask(Method::GET, "/volume/v3/volumes", None).await?;

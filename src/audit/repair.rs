@@ -134,7 +134,12 @@ impl Audit {
             false => repository.add_leftover(&leftover, self.world.now()).await?,
         }
         repository.commit().await?;
-        Ok(store.trash_move(&finding.image).await.or_missing()?.is_some())
+        let is_moved = store.trash_move(&finding.image).await.or_missing()?.is_some();
+        // The sweeper may have come by in between, found nothing and forgotten it.
+        if !keep {
+            self.note(finding).await?;
+        }
+        Ok(is_moved)
     }
 
     async fn note(&self, finding: &Finding) -> Result<bool> {

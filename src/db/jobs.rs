@@ -62,8 +62,8 @@ pub struct Job {
 }
 
 const COLUMNS: &str = "id, kind, resource_type, resource_id, source_id, project_id, request_id, payload, state, \
-    step, bytes_done, bytes_total, attempts, run_at, fence, cancel, settled, cause, error, error_detail, created_at, started_at, \
-    updated_at, finished_at";
+    step, bytes_done, bytes_total, attempts, run_at, fence, cancel, settled, cause, error, error_detail, \
+    created_at, started_at, updated_at, finished_at";
 
 /// Which jobs a list holds; `None` is no condition.
 #[derive(Clone, Debug, Default)]

@@ -105,9 +105,9 @@ pub(super) async fn is_at_home(
     Ok(row.is_migrating() || is_one_place(&context.backend(&row)?.store, store).await?)
 }
 
-/// Takes away an image that was never finished, unless the job belongs to somebody else by now, who may have finished
-/// it. Whom a cluster takes for its user may be a process that died, for half
-/// a minute: then it goes to the trash, so that its name is free at once, and the sweeper removes it from there.
+/// Takes away an image that was never finished, unless the job belongs to somebody else by now, who may have finished it.
+/// Whom a cluster takes for its user may be a process that died, for half a minute: then it goes to the trash, so that its
+/// name is free at once, and the sweeper removes it from there.
 pub(super) async fn clear(store: &Arc<dyn BlockStore>, name: &str, run: &Run) -> Result<(), StepError> {
     match store.remove(name, &run.progress.beside()).await.or_missing() {
         Err(error) if error.kind == ErrorKind::Busy => {

@@ -6,8 +6,8 @@
 //!
 //! Functions: `rados_create2`, `rados_conf_read_file`, `rados_conf_set`, `rados_connect`, `rados_shutdown`,
 //! `rados_ioctx_create`, `rados_ioctx_destroy`, `rados_ioctx_get_id`, `rados_pool_lookup`,
-//! `rados_set_pool_full_try`, `rados_aio_flush_async`, `rados_cluster_fsid`, `rados_get_instance_id`, `rados_mon_command`,
-//! `rados_buffer_free`.
+//! `rados_set_pool_full_try`, `rados_aio_create_completion`, `rados_aio_flush_async`, `rados_aio_release`,
+//! `rados_cluster_fsid`, `rados_get_instance_id`, `rados_mon_command`, `rados_buffer_free`.
 
 #![allow(unsafe_code)]
 
@@ -140,7 +140,7 @@ impl Link {
         let cluster = self.cluster()?;
         let name_c = c_text("connect", name, name)?;
         let failed = |failure: Failure| {
-            if cluster.is_lost(Some(failure)) {
+            if cluster.unanswered.is_lost(Some(failure)) {
                 self.let_go(&cluster, failure);
             }
             failure.of("connect to pool", name)
@@ -181,11 +181,28 @@ impl Link {
 /// after an OSD was away, while a new one is answered at once; where nobody answers, a new one costs little.
 const DEAF: u32 = 4;
 
+/// Calls since the last one that was answered.
+#[derive(Default)]
+struct Unanswered(AtomicU32);
+
+impl Unanswered {
+    /// Counts how a call ended. Whether the connection is good for nothing any more.
+    fn is_lost(&self, failure: Option<Failure>) -> bool {
+        match failure.map(|failure| failure.kind) {
+            Some(ErrorKind::Disconnected) => true,
+            Some(ErrorKind::TimedOut) => self.0.fetch_add(1, Ordering::Relaxed) + 1 >= DEAF,
+            _ => {
+                self.0.store(0, Ordering::Relaxed);
+                false
+            }
+        }
+    }
+}
+
 /// A connection. Shut down when its last user lets go of it.
 pub(super) struct Cluster {
     raw: rados_t,
-    /// Calls since the last answer.
-    unanswered: AtomicU32,
+    unanswered: Unanswered,
 }
 
 // SAFETY: librados locks inside a cluster handle; its functions may be called from any thread, at the same time.
@@ -214,7 +231,7 @@ impl Cluster {
         // SAFETY: the texts end in NUL and `raw` outlives the call.
         let created = unsafe { rados::rados_create2(&mut raw, cluster_name_c.as_ptr(), user.as_ptr(), 0) };
         check("rados_create2", created).map_err(invalid)?;
-        let cluster = Self { raw, unanswered: AtomicU32::new(0) };
+        let cluster = Self { raw, unanswered: Unanswered::default() };
 
         let conf = match &key.conf {
             None => None,
@@ -258,18 +275,6 @@ impl Cluster {
         })?;
         tracing::info!(cluster = cluster_name, instance = cluster.instance(), "connected");
         Ok(cluster)
-    }
-
-    /// Counts how a call ended. Whether this connection is good for nothing any more.
-    fn is_lost(&self, failure: Option<Failure>) -> bool {
-        match failure.map(|failure| failure.kind) {
-            Some(ErrorKind::Disconnected) => true,
-            Some(ErrorKind::TimedOut) => self.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= DEAF,
-            _ => {
-                self.unanswered.store(0, Ordering::Relaxed);
-                false
-            }
-        }
     }
 
     /// What the cluster knows this connection by. No two connections share it.
@@ -430,7 +435,7 @@ impl Pool {
     /// Takes note of how a call ended, in case it says that the connection is gone.
     pub fn note<T>(&self, answer: Result<T, Failure>) -> Result<T, Failure> {
         let failure = answer.as_ref().err().copied();
-        if self.cluster.is_lost(failure)
+        if self.cluster.unanswered.is_lost(failure)
             && let (Some(failure), Some(link)) = (failure, self.link.upgrade())
         {
             link.let_go(&self.cluster, failure);
@@ -473,5 +478,24 @@ impl Drop for Turn {
             }
         }
         self.closing.0.1.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_lost_when_it_says_so_or_says_nothing_for_long() {
+        let unanswered = Unanswered::default();
+        let ends = |number: i32| unanswered.is_lost(check("rbd_open", -number).err());
+        assert!(ends(libc::ENOTCONN));
+        for answer in [0, libc::ENOENT] {
+            assert!((1..DEAF).all(|_| !ends(libc::ETIMEDOUT)));
+            assert!(!ends(answer));
+        }
+        assert!((1..DEAF).all(|_| !ends(libc::ETIMEDOUT)));
+        assert!(ends(libc::ETIMEDOUT));
+        assert!(ends(libc::ETIMEDOUT));
     }
 }

@@ -33,7 +33,7 @@ use crate::model::{ProjectId, UserId, VolumeTypeId, World};
 use crate::signature::Certificates;
 use crate::telemetry::levels::Levels;
 use crate::telemetry::metrics::Metrics;
-use crate::web::{self, Barbican, Web};
+use crate::web::{self, Barbican, Regions, Web};
 use crate::workflows::{self, CacheLimits, Making, Reporter, Sweeper};
 
 pub use listen::Listeners;
@@ -135,7 +135,8 @@ impl Service {
                 pause: Duration::from_secs(1),
             },
         );
-        let context = workflows::Context::new(stores.clone(), options, web.clone());
+        let regions = Regions::new(&config)?;
+        let context = workflows::Context::new(stores.clone(), options, web.clone(), regions.clone());
         let build = context.clone();
         let worker = Worker::new(
             database.clone(),
@@ -171,6 +172,7 @@ impl Service {
             authority,
             policies,
             web,
+            regions,
             certificates,
             barbican,
             keeper,

@@ -32,7 +32,7 @@ impl AddLocation {
     /// Reads all bytes. Without secure hashes only their number, as the server tells it, and the digest that the
     /// request names is believed.
     async fn hash(&self, run: &Run) -> Result<(), StepError> {
-        let mut download = self.context.web.get(&self.location.url).await?;
+        let mut download = self.context.web.get(self.location.url.as_str()).await?;
         let wanted = self.location.hash_value.as_deref();
         let mut facts = ImageChange { size: size(download.length), ..ImageChange::default() };
         if self.context.options.imports.do_secure_hash {

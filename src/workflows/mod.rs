@@ -41,7 +41,7 @@ use crate::db::Volume;
 use crate::jobs::{Run, StepError, Task, VolumeSource, Workflow};
 use crate::model::VolumeId;
 use crate::transfer::TransferError;
-use crate::web::Web;
+use crate::web::{Regions, Web};
 
 pub use image_cache::Limits as CacheLimits;
 pub use import_image::{FAILED, IMPORTING_TO, Imports};
@@ -56,6 +56,8 @@ pub struct Context {
     pub stores: Stores,
     pub options: Arc<Options>,
     pub web: Web,
+    /// `None`: no image comes from there.
+    pub regions: Option<Regions>,
     locks: Arc<locks::Locks>,
 }
 
@@ -88,8 +90,8 @@ const MAKING: Making =
     Making { object_size: 4 << 20, flatten_from_snapshot: false, max_clone_depth: 5, image_cache: None };
 
 impl Context {
-    pub fn new(stores: Stores, options: Options, web: Web) -> Self {
-        Self { stores, options: Arc::new(options), web, locks: Arc::default() }
+    pub fn new(stores: Stores, options: Options, web: Web, regions: Option<Regions>) -> Self {
+        Self { stores, options: Arc::new(options), web, regions, locks: Arc::default() }
     }
 
     /// The workflow for a task, to be handed to [`crate::jobs::Worker`].

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::house::{DatabaseKind, StoreKind};
 use crate::process::pools::run;
 use crate::process::{Place, Server};
+use crate::support::regions::{self, Keystone};
 
 /// Where `make test` installed them.
 fn client(name: &str) -> Command {
@@ -345,6 +346,44 @@ async fn images_are_staged_and_imported() {
 
     openstack(&server, "/image", &["image", "delete", &first, &second]).await;
     place.assert_empty(server).await;
+}
+
+/// Two services that believe one Keystone: what one has on the cluster, the other one takes into its directory, and back.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_of_another_region_with_glance() {
+    let keystone = Keystone::play().await;
+    let options = keystone.options();
+    let options: Vec<_> = options.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut running = Vec::new();
+    for (region, store) in [("one", StoreKind::RbdV2), ("two", StoreKind::Directory)] {
+        let place = Place::new(store, DatabaseKind::Sqlite).await;
+        let mut server = place.start_with(&options);
+        server.token = Some(regions::TOKEN.to_owned());
+        keystone.knows(region, "public", &format!("{}/image", server.url));
+        running.push((region, place, server));
+    }
+    let bytes: Vec<u8> = (0..20_000_000u32).map(|i| (i % 251) as u8).collect();
+    let (region, _, server) = &running[0];
+    let mut known = (*region, queued(server).await);
+    assert_eq!(server.try_upload(&known.1, bytes.clone()).await.unwrap(), 204);
+    for (here, _, server) in running.iter().rev() {
+        let (region, image) = known;
+        let copy = queued(server).await;
+        let method = ["--import-method", "glance-download", "--remote-region", region];
+        let import = [&["image-import"], &method[..], &["--remote-image-id", &image, &copy]].concat();
+        let mut command = client("glance");
+        command.stdin(Stdio::null()).args(["--os-auth-token", regions::TOKEN]);
+        command.args(["--os-auth-url", &keystone.url, "--os-image-url", &format!("{}/image", server.url)]);
+        command.args(import);
+        answer(command, server).await;
+        server.settle().await;
+        assert_eq!(server.get(&format!("/image/v2/images/{copy}")).await["status"], "active");
+        assert!(server.download(&copy).await == bytes);
+        known = (*here, copy);
+    }
+    for (_, _, server) in running {
+        server.stop();
+    }
 }
 
 /// Attachments as `cinder` makes them, and as `openstack` sees them, on the real cluster.

@@ -91,11 +91,11 @@ fn yes() -> bool {
     true
 }
 
-/// Bytes on a web server that become an image's content.
+/// Bytes on a web server, or in a pool of ours, that become an image's content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewLocation {
-    /// The id of the store for web servers.
-    pub store: String,
+    /// The id of the store; `None` is that of `[images]`.
+    pub store: Option<String>,
     pub url: String,
     /// Of the digest, as `hashlib` calls it.
     pub hash_algo: String,

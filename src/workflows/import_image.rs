@@ -6,7 +6,7 @@
 //! that an image of that name in that store is this import's.
 
 mod converted;
-mod read;
+pub(super) mod read;
 mod region;
 mod signed;
 

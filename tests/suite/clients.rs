@@ -472,17 +472,21 @@ async fn an_image_of_what_was_cloned_by_others() {
     let made = volumes(&["volume", "create", "--size", "1", "v"]).await;
     let volume = text(&made, "id").to_owned();
     server.settle().await;
+    let fsid = run("ceph", &["fsid"]).trim().to_owned();
+    let cloned = |image: &str| {
+        let (disk, clone) =
+            (format!("{}/volume-{volume}", place.pools.volumes), format!("{}/{image}", place.pools.images));
+        let rbd = |arguments: &[&str]| drop(run("rbd", arguments));
+        rbd(&["snap", "create", &format!("{disk}@nova")]);
+        rbd(&["clone", "--rbd-default-clone-format", "2", &format!("{disk}@nova"), &clone]);
+        rbd(&["flatten", "--no-progress", &clone]);
+        rbd(&["snap", "rm", "--no-progress", &format!("{disk}@nova")]);
+        rbd(&["snap", "create", "--no-progress", &format!("{clone}@snap")]);
+        rbd(&["snap", "protect", &format!("{clone}@snap")]);
+        format!("rbd://{fsid}/{clone}/snap")
+    };
     let image = queued(&server).await;
-    let (disk, clone) =
-        (format!("{}/volume-{volume}", place.pools.volumes), format!("{}/{image}", place.pools.images));
-    let rbd = |arguments: &[&str]| drop(run("rbd", arguments));
-    rbd(&["snap", "create", &format!("{disk}@nova")]);
-    rbd(&["clone", "--rbd-default-clone-format", "2", &format!("{disk}@nova"), &clone]);
-    rbd(&["flatten", "--no-progress", &clone]);
-    rbd(&["snap", "rm", "--no-progress", &format!("{disk}@nova")]);
-    rbd(&["snap", "create", "--no-progress", &format!("{clone}@snap")]);
-    rbd(&["snap", "protect", &format!("{clone}@snap")]);
-    let url = format!("rbd://{}/{clone}/snap", run("ceph", &["fsid"]).trim());
+    let url = cloned(&image);
     glance(&server, &["location-add", "--url", &url, "--metadata", r#"{"zone": "a"}"#, &image]).await;
     let shown = openstack(&server, "/image", &["image", "show", &image]).await;
     assert_eq!((text(&shown, "status"), &shown["size"]), ("active", &Value::from(1 << 30)));
@@ -498,9 +502,17 @@ async fn an_image_of_what_was_cloned_by_others() {
     server.settle().await;
     assert_eq!(text(&volumes(&["volume", "show", &other]).await, "status"), "available");
     volumes(&["volume", "delete", &other]).await;
+
+    // The newer way, which reads the bytes for their digests.
+    let second = queued(&server).await;
+    glance(&server, &["add-location", "--url", &cloned(&second), &second]).await;
+    server.settle().await;
+    let shown = openstack(&server, "/image", &["image", "show", &second]).await;
+    assert_eq!((text(&shown, "status"), &shown["size"]), ("active", &Value::from(1 << 30)));
+    assert_eq!(text(&shown, "checksum"), "cd573cfaace07e7949bc0c46028904ff");
     volumes(&["volume", "delete", &volume]).await;
     server.settle().await;
-    openstack(&server, "/image", &["image", "delete", &image]).await;
+    openstack(&server, "/image", &["image", "delete", &image, &second]).await;
     place.assert_empty(server).await;
 }
 

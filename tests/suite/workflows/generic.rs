@@ -67,6 +67,7 @@ enum Ask {
     ImportToSecond,
     CopyImage,
     AddLocation,
+    AddLocationInPool,
     DeleteFromStore,
     DeleteStagedImage,
     DeleteImage,
@@ -152,6 +153,7 @@ const CASES: &[Case] = &[
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportToSecond },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::CopyImage },
     Case { kind: "add_location", steps: &["hash"], ask: Ask::AddLocation },
+    Case { kind: "add_location", steps: &["hash"], ask: Ask::AddLocationInPool },
     Case { kind: "delete_from_store", steps: DELETE_IMAGE, ask: Ask::DeleteFromStore },
     Case { kind: "delete_image", steps: DELETE_IMAGE, ask: Ask::DeleteStagedImage },
     Case { kind: "delete_image", steps: DELETE_IMAGE, ask: Ask::DeleteImage },
@@ -476,6 +478,12 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
         Ask::AddLocation => {
             let url = serve(pattern(100_000, 15)).await;
             let image = house.queued_image().await;
+            plan.arm();
+            house.add_location(&image, url).await;
+        }
+        Ask::AddLocationInPool => {
+            let image = house.queued_image().await;
+            let url = house.clone_by_hand(&image, pattern(100_000, 20)).await;
             plan.arm();
             house.add_location(&image, url).await;
         }

@@ -340,6 +340,14 @@ impl Repository {
         Ok(rows == 1)
     }
 
+    /// What an image that is being deleted becomes again when that fails. `None`: it cannot.
+    pub async fn set_image_past(&mut self, id: &ImageId, past: Option<ImageStatus>) -> Result<()> {
+        let sql = "UPDATE images SET previous_status = $2 WHERE id = $1 AND status = $3";
+        on!(self, c => sqlx::query(sql)
+            .bind(id).bind(past).bind(ImageStatus::Deleted).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
     /// Removes the row. `false`: there was none.
     pub async fn remove_image(&mut self, id: &ImageId) -> Result<bool> {
         let rows = on!(self, c => sqlx::query("DELETE FROM images WHERE id = $1")

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::{Context, image_cache, lineage, names};
 use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode, Progress, SnapshotPath};
-use crate::db::{self, ImageChange, Leftover, Repository};
+use crate::db::{self, ImageChange, Leftover, Location, Repository};
 use crate::jobs::{self, Cause, Run, StepError, Workflow};
 use crate::model::{ImageId, ImageStatus};
 
@@ -40,20 +40,23 @@ impl DeleteImage {
         Self { context, id, extent, notes: Mutex::default() }
     }
 
-    /// Where there is something to remove. Of what never was active nobody knows where it lies.
+    /// Where there is something to remove.
     async fn stores(&self, run: &Run) -> Result<Vec<Arc<dyn BlockStore>>, StepError> {
-        let of = |store: Option<&str>| self.context.images_in(store).cloned();
         if let Extent::In(store) = &self.extent {
-            return Ok(vec![of(store.as_deref())?]);
+            return Ok(vec![self.context.images_in(store.as_deref())?.clone()]);
         }
         let row = run.database.read().await?.image(&self.id).await?;
-        let locations = row.map(|row| row.locations).unwrap_or_default();
+        self.stores_of(&row.map(|row| row.locations).unwrap_or_default())
+    }
+
+    /// Of what never was active nobody knows where it lies.
+    fn stores_of(&self, locations: &[Location]) -> Result<Vec<Arc<dyn BlockStore>>, StepError> {
         if locations.is_empty() {
             return Ok(self.context.stores.all_images().map(|(_, store)| store.clone()).collect());
         }
         // A web server keeps what it has.
         let ours = locations.iter().filter(|location| !location.is_on_the_web());
-        ours.map(|location| of(location.store.as_deref())).collect()
+        ours.map(|location| self.context.images_in(location.store.as_deref()).cloned()).collect()
     }
 
     /// In no store before all of them have let go of it.
@@ -65,10 +68,42 @@ impl DeleteImage {
             let parent = free(store, &self.id).await?;
             self.notes().parents.extend(parent.map(|parent| (store.clone(), parent)));
         }
+        let mut past = self.condemn(run).await?;
         for store in &stores {
-            remove_freed(store, &self.id, &run.progress).await?;
+            let removed = remove_freed(store, &self.id, &run.progress).await;
+            if let Err(error) = &removed
+                && error.cause == Cause::Busy
+                && let Some(past) = past
+            {
+                // Refused before anything was touched.
+                self.set_past(run, Some(past)).await?;
+            }
+            removed?;
+            past = None;
         }
         Ok(())
+    }
+
+    /// From now on there is no way back, whatever happens to this process: a removal that breaks off leaves a part of
+    /// the bytes. Answers where the way back led to.
+    async fn condemn(&self, run: &Run) -> Result<Option<ImageStatus>, StepError> {
+        if self.extent != Extent::All {
+            return Ok(None);
+        }
+        let row = run.database.read().await?.image(&self.id).await?;
+        let past = row
+            .and_then(|row| row.previous_status)
+            .filter(|status| matches!(status, ImageStatus::Active | ImageStatus::Deactivated));
+        if past.is_some() {
+            self.set_past(run, None).await?;
+        }
+        Ok(past)
+    }
+
+    async fn set_past(&self, run: &Run, past: Option<ImageStatus>) -> Result<(), StepError> {
+        let mut repository = run.transaction().await?;
+        repository.set_image_past(&self.id, past).await?;
+        Ok(repository.commit().await?)
     }
 
     /// What arrived for it and never became its content.
@@ -126,6 +161,17 @@ pub(super) async fn remove_content(
     let _lock = context.locks.lock(id.as_str()).await;
     free(store, id).await?;
     remove_freed(store, id, &run.progress.beside()).await
+}
+
+/// What is left of an image whose row is gone.
+pub(super) async fn remove_rest(
+    context: &Context,
+    store: &Arc<dyn BlockStore>,
+    id: &ImageId,
+) -> Result<(), StepError> {
+    let _lock = context.locks.lock(id.as_str()).await;
+    free(store, id).await?;
+    remove_freed(store, id, &Progress::new()).await
 }
 
 /// Drops the snapshots. Answers what the image is a clone of.
@@ -224,8 +270,14 @@ impl Workflow for DeleteImage {
         let back = match row.previous_status {
             Some(status @ (ImageStatus::Active | ImageStatus::Deactivated)) => status,
             Some(status @ ImageStatus::Uploading) if repository.staged(&self.id).await?.is_some() => status,
-            // It had no bytes worth keeping.
-            _ => return repository.remove_image(&self.id).await.map(drop),
+            // It had no bytes worth keeping, or has not all of them any more. What is left is the sweeper's.
+            _ => {
+                for store in self.stores_of(&row.locations).unwrap_or_default() {
+                    let leftover = Leftover { pool: store.pool().to_owned(), name: self.id.to_string() };
+                    repository.add_leftover(&leftover, run.now()).await?;
+                }
+                return repository.remove_image(&self.id).await.map(drop);
+            }
         };
         let change = ImageChange::default();
         repository.change_image(&self.id, ImageStatus::Deleted, back, &change, run.now()).await?;

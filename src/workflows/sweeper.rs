@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, lineage, names};
+use super::{Context, delete_image, lineage, names};
 use crate::block::BlockStore;
 use crate::db::{Database, Leftover};
 use crate::jobs::{StepError, chain};
-use crate::model::World;
+use crate::model::{ImageId, World};
 
 pub struct Sweeper {
     context: Context,
@@ -87,7 +87,22 @@ impl Sweeper {
             Some(id) if !lineage::is_at_home(&self.context, store, &id, &self.database).await? => {
                 lineage::remove_copy(&self.context, store, &id, &self.database).await
             }
-            _ => Ok(lineage::reap(&self.context, store, name).await?),
+            volume => {
+                if volume.is_none() {
+                    self.remove_rest(store, name).await?;
+                }
+                Ok(lineage::reap(&self.context, store, name).await?)
+            }
+        }
+    }
+
+    /// An image's removal may have broken off after its row could not come back. Mostly it lies in the trash, and there is
+    /// nothing by its name.
+    async fn remove_rest(&self, store: &Arc<dyn BlockStore>, name: &str) -> Result<(), StepError> {
+        let Some(id) = ImageId::parse(name) else { return Ok(()) };
+        match self.database.read().await?.image(&id).await? {
+            Some(_) => Ok(()),
+            None => delete_image::remove_rest(&self.context, store, &id).await,
         }
     }
 

@@ -1,14 +1,14 @@
-//! A volume whose deletion is refused is as it was, or does not say that it is available.
+//! What was not deleted is as it was, or does not say that it is available.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pumice::block::{Backends, ErrorKind, OpenMode};
+use pumice::block::{Backends, BlockStore, ErrorKind, OpenMode};
 use pumice::config::Config;
 use pumice::db::VolumeReset;
 use pumice::jobs::{Fault, Faults, Moment, NoFaults, Run, VolumeSource};
-use pumice::model::{JobState, VolumeId, VolumeStatus};
+use pumice::model::{ImageStatus, JobState, VolumeId, VolumeStatus};
 use pumice::workflows::names;
 
 use super::moves::{FIRST, SECOND};
@@ -208,6 +208,51 @@ async fn what_goes_to_the_trash_is_not_forgotten() {
     house.migrate(&volume, SECOND).await;
     house.settle().await;
     assert!(swept.load(Ordering::SeqCst));
+    house.sweeper().sweep().await.unwrap();
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// In which the store for images is the reluctant one.
+async fn reluctant_images(attempts: u32) -> (House, Arc<Reluctant>) {
+    let (mut stores, keep) = StoreKind::Directory.make().await;
+    let store = Reluctant::before(stores.images.clone());
+    stores.images = store.clone();
+    let mut config = Config::default();
+    config.jobs.max_attempts = attempts;
+    let house = House::on((stores, keep), DatabaseKind::Sqlite, config, Arc::new(NoFaults)).await;
+    (house, store)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_somebody_has_open_is_as_it_was() {
+    let (mut house, store) = reluctant_images(1).await;
+    let image = house.upload(pattern(300_000, 5)).await;
+    house.settle().await;
+    for _ in 0..2 {
+        store.refuse_removals([ErrorKind::Busy]);
+        assert!(house.delete_image(&image).await);
+        house.settle().await;
+        assert_eq!(house.image_status(&image).await, Some(ImageStatus::Active));
+        let open = store.open(image.as_str(), OpenMode::ReadOnly).await.unwrap();
+        assert_eq!(open.read(0, 300_000).await.unwrap(), pattern(300_000, 5));
+        open.close().await.unwrap();
+    }
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// A removal that broke off may have taken some of its bytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_lost_bytes_does_not_become_active() {
+    let (mut house, store) = reluctant_images(2).await;
+    let image = house.upload(pattern(300_000, 6)).await;
+    house.settle().await;
+    store.refuse_removals([ErrorKind::TimedOut, ErrorKind::Busy]);
+    assert!(house.delete_image(&image).await);
+    house.settle().await;
+    assert_eq!(house.image_status(&image).await, None);
+    assert_eq!(store.list().await.unwrap(), [image.as_str()]);
     house.sweeper().sweep().await.unwrap();
     house.assert_nothing_is_left().await;
     house.stop().await;

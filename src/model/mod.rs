@@ -21,6 +21,6 @@ pub use scope::Scope;
 pub use size::{GIB, Gib, MIB};
 pub use status::{
     AttachMode, AttachmentStatus, Cause, ImageStatus, JobState, MemberStatus, MetadefKind, MigrationStatus,
-    SnapshotStatus, UnknownStatus, VolumeStatus,
+    ReplicationStatus, SnapshotStatus, UnknownStatus, VolumeStatus,
 };
 pub use world::{Clock, Ids, RandomIds, SystemClock, Timestamp, World};

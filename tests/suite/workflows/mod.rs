@@ -10,6 +10,7 @@ mod manage;
 mod messages;
 mod moves;
 mod refusals;
+mod replication;
 mod seals;
 mod uploads;
 

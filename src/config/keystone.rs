@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
+use super::credentials::{self, Credentials};
 use super::faults::Faults;
 use super::section::section;
 use super::values::{IdentityMode, Seconds, Secret};
@@ -37,6 +38,21 @@ section! {
 }
 
 impl Keystone {
+    /// `None`: Keystone is not to be asked.
+    pub fn credentials(&self) -> Option<Credentials<'_>> {
+        Some(Credentials {
+            section: "keystone_authtoken",
+            auth_url: self.auth_url.as_deref()?,
+            username: &self.username,
+            password: self.password.as_ref()?,
+            user_domain_name: &self.user_domain_name,
+            project_name: &self.project_name,
+            project_domain_name: &self.project_domain_name,
+            cafile: self.cafile.as_deref(),
+            timeout: self.http_connect_timeout.into(),
+        })
+    }
+
     pub(super) fn check(&self, faults: &mut Faults) {
         let urls = [
             ("keystone_authtoken.auth_url", &self.auth_url),
@@ -46,7 +62,7 @@ impl Keystone {
             if let Some(url) = url {
                 let fits = is_plain_url(url);
                 // Not repeated: a password may stand in it.
-                faults.require(fits, option, "must be an http or https URL without a user", "that");
+                faults.require(fits, option, credentials::URL, "that");
             }
         }
         check_text(faults, "keystone_authtoken.username", Some(&self.username));

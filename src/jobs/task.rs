@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::db::{NewJob, Resource};
-use crate::model::{Gib, ImageId, JobId, ProjectId, SnapshotId, VolumeId, VolumeTypeId};
+use crate::model::{Gib, ImageId, JobId, ProjectId, SnapshotId, VolumeId, VolumeNews, VolumeTypeId};
 
 /// Where a new volume's bytes come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +97,8 @@ pub enum Task {
     DeleteVolume { volume_id: VolumeId },
     /// `extending` to what it was, larger, or `error_extending`.
     ExtendVolume { volume_id: VolumeId, new_size: Gib },
+    /// No status changes: instances are told of a volume of theirs.
+    TellNova { volume_id: VolumeId, news: VolumeNews, servers: Vec<String> },
     /// `downloading` to `available` or `error`.
     Reimage { volume_id: VolumeId, image_id: ImageId },
     /// `reverting` to `available` or `error`; the snapshot `restoring` to `available`.
@@ -159,6 +161,15 @@ pub fn parent_of(image: &ImageId) -> String {
     format!("parent-of-{image}")
 }
 
+/// What jobs that tell of a volume are about: not the volume itself, which need not wait for who does not listen.
+const NEWS: &str = "volume_news";
+const NEWS_OF: &str = "news-of-";
+
+/// The volume that such a job tells of.
+pub(super) fn told_of(resource_id: &str) -> &str {
+    resource_id.strip_prefix(NEWS_OF).unwrap_or(resource_id)
+}
+
 /// Who asked, for the job's row and the logs.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
@@ -173,6 +184,7 @@ impl Task {
             Task::CreateVolume { .. } => "create_volume",
             Task::DeleteVolume { .. } => "delete_volume",
             Task::ExtendVolume { .. } => "extend_volume",
+            Task::TellNova { .. } => "tell_nova",
             Task::Reimage { .. } => "reimage_volume",
             Task::RevertVolume { .. } => "revert_volume",
             Task::ManageVolume { .. } => "manage_volume",
@@ -237,6 +249,9 @@ impl Task {
             | Task::SealImage { image_id }
             | Task::DeleteImage { image_id }
             | Task::DeleteFromStore { image_id, .. } => ("image", image_id.as_str()),
+            Task::TellNova { volume_id, .. } => {
+                return Resource { kind: NEWS, id: format!("{NEWS_OF}{volume_id}") };
+            }
             Task::DetachImage { image_id } => {
                 return Resource { kind: "image_parent", id: parent_of(image_id) };
             }

@@ -4,6 +4,7 @@ mod connection;
 mod event;
 mod host;
 mod id;
+mod news;
 mod scope;
 mod size;
 mod status;
@@ -17,6 +18,7 @@ pub use id::{
     MetadefNamespaceId, ProjectId, QosSpecsId, RoleId, SnapshotId, TransferId, UserId, VolumeId,
     VolumeTypeId,
 };
+pub use news::VolumeNews;
 pub use scope::Scope;
 pub use size::{GIB, Gib, MIB};
 pub use status::{

@@ -33,7 +33,7 @@ use crate::model::{ProjectId, UserId, VolumeTypeId, World};
 use crate::signature::Certificates;
 use crate::telemetry::levels::Levels;
 use crate::telemetry::metrics::Metrics;
-use crate::web::{self, Barbican, Web};
+use crate::web::{self, Barbican, Nova, Web};
 use crate::workflows::{self, CacheLimits, Making, Reporter, Sweeper};
 
 pub use listen::Listeners;
@@ -135,7 +135,12 @@ impl Service {
                 pause: Duration::from_secs(1),
             },
         );
-        let context = workflows::Context::new(stores.clone(), options, web.clone());
+        let context = workflows::Context::new(
+            stores.clone(),
+            options,
+            web.clone(),
+            Nova::new(&config.nova, world.clone())?,
+        );
         let build = context.clone();
         let worker = Worker::new(
             database.clone(),

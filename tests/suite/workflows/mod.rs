@@ -9,6 +9,7 @@ mod imports;
 mod manage;
 mod messages;
 mod moves;
+mod nova;
 mod refusals;
 mod replication;
 mod seals;

@@ -23,3 +23,22 @@ pub struct Credentials<'a> {
     /// How long an answer may take.
     pub timeout: Duration,
 }
+
+/// Those of a section that has an option for each; `None`: it does not say where Keystone is, or no password.
+macro_rules! credentials {
+    ($section:expr, $name:literal, $timeout:ident) => {
+        Some(Credentials {
+            section: $name,
+            auth_url: $section.auth_url.as_deref()?,
+            username: &$section.username,
+            password: $section.password.as_ref()?,
+            user_domain_name: &$section.user_domain_name,
+            project_name: &$section.project_name,
+            project_domain_name: &$section.project_domain_name,
+            cafile: $section.cafile.as_deref(),
+            timeout: $section.$timeout.into(),
+        })
+    };
+}
+
+pub(super) use credentials;

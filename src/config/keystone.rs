@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::credentials::{self, Credentials};
+use super::credentials::{self, Credentials, credentials};
 use super::faults::Faults;
 use super::section::section;
 use super::values::{IdentityMode, Seconds, Secret};
@@ -40,17 +40,7 @@ section! {
 impl Keystone {
     /// `None`: Keystone is not to be asked.
     pub fn credentials(&self) -> Option<Credentials<'_>> {
-        Some(Credentials {
-            section: "keystone_authtoken",
-            auth_url: self.auth_url.as_deref()?,
-            username: &self.username,
-            password: self.password.as_ref()?,
-            user_domain_name: &self.user_domain_name,
-            project_name: &self.project_name,
-            project_domain_name: &self.project_domain_name,
-            cafile: self.cafile.as_deref(),
-            timeout: self.http_connect_timeout.into(),
-        })
+        credentials!(self, "keystone_authtoken", http_connect_timeout)
     }
 
     pub(super) fn check(&self, faults: &mut Faults) {

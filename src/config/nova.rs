@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use super::credentials::{self, Credentials};
+use super::credentials::{self, Credentials, credentials};
 use super::faults::Faults;
 use super::keystone::is_plain_url;
 use super::section::section;
@@ -37,17 +37,7 @@ section! {
 
 impl Nova {
     pub fn credentials(&self) -> Option<Credentials<'_>> {
-        Some(Credentials {
-            section: "nova",
-            auth_url: self.auth_url.as_deref()?,
-            username: &self.username,
-            password: self.password.as_ref()?,
-            user_domain_name: &self.user_domain_name,
-            project_name: &self.project_name,
-            project_domain_name: &self.project_domain_name,
-            cafile: self.cafile.as_deref(),
-            timeout: self.timeout.into(),
-        })
+        credentials!(self, "nova", timeout)
     }
 
     pub(super) fn check(&self, faults: &mut Faults) {

@@ -209,8 +209,8 @@ impl Task {
     }
 
     /// Whether somebody may ask such a job to stop: what it did until then is taken back, and what it is about is as it
-    /// was, or can be deleted. What overwrites, deletes or is over at once goes on to its end; an upload is ended by who
-    /// sends the bytes.
+    /// was, or can be deleted. Bytes that a reimage wrote stay, and the volume is in error, as when that fails. What else
+    /// overwrites, deletes or is over at once goes on to its end; an upload is ended by who sends the bytes.
     pub fn can_be_cancelled(kind: &str) -> bool {
         [
             "create_volume",
@@ -218,6 +218,7 @@ impl Task {
             "retype_volume",
             "migrate_volume",
             "upload_volume",
+            "reimage_volume",
             "import_image",
             "import_new_image",
             "add_location",

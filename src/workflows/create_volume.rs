@@ -158,10 +158,7 @@ impl Target {
         let host = row.host.as_deref().unwrap_or_default();
         let status = replication::status(&mut repository, &of, host).await?;
         drop(repository);
-        if of.is_replicated() {
-            if of.is_multiattach() {
-                return Err(StepError::fatal("Replication and Multiattach are mutually exclusive."));
-            }
+        if replication::is_wanted(&of)? {
             let store = self.store(run).await?;
             replication::apply(&self.context, store, &self.name(), true, &run.progress).await?;
         }

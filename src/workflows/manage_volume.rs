@@ -56,12 +56,13 @@ impl ManageVolume {
         let row = repository.volume(&self.id).await?.ok_or_else(|| StepError::gone("volume"))?;
         let settings = qos::settings(&mut repository, &row.volume_type_id, row.size).await?;
         let of = repository.volume_type(row.volume_type_id.as_str()).await?;
+        let of = of.ok_or_else(|| StepError::gone("volume type"))?;
         drop(repository);
         let (store, name) = (&self.context.backend(&row)?.store, names::volume(&self.id));
         if !settings.is_empty() {
             qos::apply_to(store, &name, &settings).await?;
         }
-        if of.is_some_and(|of| of.is_replicated()) {
+        if replication::is_wanted(&of)? {
             replication::apply(&self.context, store, &name, true, &run.progress).await?;
         }
         Ok(())

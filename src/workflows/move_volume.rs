@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::{Context, is_one_place, lineage, names, qos, replication};
 use crate::block::{Backend, BlockStore, OpenMode};
-use crate::db::{self, Leftover, Repository, Volume, VolumeChange, VolumeMove, VolumeType};
+use crate::db::{self, Leftover, Repository, Volume, VolumeChange, VolumeMove};
 use crate::jobs::{Cause, Destination, Run, StepError, Workflow};
 use crate::model::{MigrationStatus, Timestamp, VolumeId, VolumeStatus, VolumeTypeId};
 use crate::telemetry::metrics::{self, Direction};
@@ -128,12 +128,9 @@ impl MoveVolume {
     async fn suit(&self, store: &Arc<dyn BlockStore>, of: &VolumeTypeId, row: &Volume, run: &Run) -> Step {
         let mut repository = run.database.read().await?;
         let settings = qos::settings(&mut repository, of, row.size).await?;
-        let of = repository.volume_type(of.as_str()).await?;
+        let of = repository.volume_type(of.as_str()).await?.ok_or_else(|| StepError::gone("volume type"))?;
         drop(repository);
-        let is_replicated = of.as_ref().is_some_and(VolumeType::is_replicated);
-        if is_replicated && of.is_some_and(|of| of.is_multiattach()) {
-            return Err(StepError::fatal("Replication and Multiattach are mutually exclusive."));
-        }
+        let is_replicated = replication::is_wanted(&of)?;
         qos::apply_to(store, &self.name(), &settings).await?;
         replication::apply(&self.context, store, &self.name(), is_replicated, &run.progress).await
     }

@@ -8,6 +8,17 @@ use crate::db::{self, Repository, Service, VolumeType};
 use crate::jobs::StepError;
 use crate::model::{Host, ReplicationStatus};
 
+/// Whether volumes of this type are to be mirrored.
+pub(super) fn is_wanted(of: &VolumeType) -> Result<bool, StepError> {
+    match of.is_replicated() {
+        // Who writes to a journal holds the image's lock, and only one can.
+        true if of.is_multiattach() => {
+            Err(StepError::fatal("Replication and Multiattach are mutually exclusive."))
+        }
+        is_replicated => Ok(is_replicated),
+    }
+}
+
 /// What a volume of this type is in this place, once its image has been seen to.
 pub(super) async fn status(
     repository: &mut Repository,

@@ -27,7 +27,12 @@ struct Seen {
 
 impl Seen {
     async fn of(store: &Arc<dyn BlockStore>) -> block::Result<Self> {
-        let (statistics, mirrors) = tokio::try_join!(store.statistics(), store.mirrors_images())?;
+        let statistics = store.statistics().await?;
+        // Whoever may not ask cannot see to it either.
+        let mirrors = store.mirrors_images().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "it is not known whether a pool mirrors images");
+            false
+        });
         Ok(Self { statistics, mirrors })
     }
 }

@@ -613,7 +613,7 @@ async fn assert_taken_back(house: &House, case: &Case, job: &Job, of: &str) {
     let images = house.images().await;
     let image = images.iter().find(|row| row.id.as_str() == id).map(|row| row.status);
     match case.kind {
-        "create_volume" => assert_eq!(volume(id), Some(VolumeStatus::Error), "{of}"),
+        "create_volume" | "reimage_volume" => assert_eq!(volume(id), Some(VolumeStatus::Error), "{of}"),
         "create_snapshot" => {
             let status = house.snapshot_status(&SnapshotId::parse(id).unwrap()).await;
             assert_eq!(status, Some(SnapshotStatus::Error), "{of}");

@@ -200,6 +200,12 @@ pub trait BlockImage: Send + Sync + 'static {
     /// Writes all of `data`. Many writes may be in flight; they are durable after [`Self::flush`].
     async fn write(&self, offset: u64, data: Bytes) -> Result<()>;
 
+    /// The same with bytes that lie in several places, one after the other.
+    async fn write_vectored(&self, offset: u64, mut parts: Vec<Bytes>) -> Result<()> {
+        let whole = if parts.len() == 1 { parts.swap_remove(0) } else { parts.concat().into() };
+        self.write(offset, whole).await
+    }
+
     /// The stretch reads as zeros afterwards, whatever lies below it.
     async fn write_zeroes(&self, offset: u64, length: u64) -> Result<()>;
 

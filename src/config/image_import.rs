@@ -65,3 +65,22 @@ impl InjectMetadata {
         }
     }
 }
+
+section! {
+    /// What comes along with an image of another region (`glance-download`), beside its formats.
+    pub struct GlanceDownload = "glance_download_properties" {
+        /// How the names of the properties begin that come along. Those that begin with `os_glance` never do.
+        pub extra_properties: Vec<String> =
+            ["hw_", "trait:", "os_distro", "os_secure_boot", "os_type"].map(str::to_owned).into(), "none";
+    }
+}
+
+impl GlanceDownload {
+    pub(super) fn check(&self, faults: &mut Faults) {
+        for prefix in &self.extra_properties {
+            let fits = (1..=255).contains(&prefix.chars().count());
+            let option = "glance_download_properties.extra_properties";
+            faults.require(fits, option, "must hold beginnings of names, of 1 to 255 characters", prefix);
+        }
+    }
+}

@@ -3,12 +3,15 @@ use std::time::Duration;
 
 use super::faults::Faults;
 use super::section::section;
-use super::values::{HashingAlgorithm, Seconds, StoreKind};
+use super::values::{HashingAlgorithm, IdentityMode, Seconds, StoreKind};
 use super::volumes::{call_timeout, check_chunk_size, check_pool, check_text};
 use crate::formats;
 
-/// Ways to import that are here.
+/// Ways to import that are allowed unless told.
 const IMPORT_METHODS: [&str; 3] = ["glance-direct", "web-download", "copy-image"];
+
+/// One more, which wants a Keystone that knows several regions.
+pub const GLANCE_DOWNLOAD: &str = "glance-download";
 
 section! {
     /// Images and where their bytes lie. Options of Glance and of its RBD store have their names.
@@ -49,9 +52,9 @@ section! {
         /// How long an upload may send nothing before it is given up.
         pub upload_idle_timeout: Seconds = Seconds(60), "seconds";
         /// Ways to import an image: `glance-direct` (of what was staged before), `web-download`, `copy-image` (to other
-        /// stores).
+        /// stores), `glance-download` (from another region, with a Keystone).
         pub enabled_import_methods: Vec<String> = IMPORT_METHODS.map(str::to_owned).into(), "none";
-        /// How long a `web-download` may take.
+        /// How long a `web-download` or a `glance-download` may take.
         pub web_download_timeout: Seconds = Seconds(14_400), "seconds";
         /// Bytes that are registered where a web server has them (`POST /v2/images/{id}/locations`) are read once, for
         /// their digests. Else those that the request names are believed.
@@ -108,6 +111,15 @@ impl Images {
         }
     }
 
+    /// A token opens other regions only where all believe one Keystone.
+    pub(super) fn check_with(&self, mode: IdentityMode, faults: &mut Faults) {
+        let is_asked = self.enabled_import_methods.iter().any(|name| name == GLANCE_DOWNLOAD);
+        if is_asked && mode != IdentityMode::Keystone {
+            let option = "images.enabled_import_methods";
+            faults.add(format!("{option}: {GLANCE_DOWNLOAD} needs identity.mode = \"keystone\""));
+        }
+    }
+
     pub(super) fn check(&self, faults: &mut Faults) {
         check_pool(faults, "images.rbd_store_pool", &self.rbd_store_pool);
         check_text(faults, "images.store_description", self.store_description.as_deref());
@@ -129,8 +141,8 @@ impl Images {
             faults.require(is_known, "images.gpt_safety_checks_nonfatal", "may hold mbr and gptmbr", name);
         }
         for name in &self.enabled_import_methods {
-            let is_known = IMPORT_METHODS.contains(&name.as_str());
-            let must = format!("may hold {}", IMPORT_METHODS.join(", "));
+            let is_known = name == GLANCE_DOWNLOAD || IMPORT_METHODS.contains(&name.as_str());
+            let must = format!("may hold {}, {GLANCE_DOWNLOAD}", IMPORT_METHODS.join(", "));
             faults.require(is_known, "images.enabled_import_methods", &must, name);
         }
         let time = self.web_download_timeout.0;

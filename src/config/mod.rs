@@ -38,9 +38,9 @@ pub use credentials::Credentials;
 pub use database::Database;
 pub use faults::{ConfigError, Faults};
 pub use identity::Identity;
-pub use image_import::{ImageConversion, ImageImport, InjectMetadata};
+pub use image_import::{GlanceDownload, ImageConversion, ImageImport, InjectMetadata};
 pub use image_stores::{ImageStore, ImageStores};
-pub use images::Images;
+pub use images::{GLANCE_DOWNLOAD, Images};
 pub use import_filtering::ImportFiltering;
 pub use jobs::Jobs;
 pub use keystone::Keystone;
@@ -84,6 +84,7 @@ macro_rules! configuration {
                 self.backends.check_beside(self.volumes.backend_name(), &mut faults);
                 self.image_stores.check_beside(&self.images, &mut faults);
                 self.keystone_authtoken.check_for(self.identity.mode, &mut faults);
+                self.images.check_with(self.identity.mode, &mut faults);
                 faults
             }
         }
@@ -118,6 +119,7 @@ configuration! {
     image_import_opts: ImageImport,
     image_conversion: ImageConversion,
     inject_metadata_properties: InjectMetadata,
+    glance_download_properties: GlanceDownload,
     barbican: Barbican,
     volumes: Volumes,
     backends: Backends,

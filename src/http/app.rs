@@ -16,7 +16,7 @@ use crate::model::{JobId, World};
 use crate::scheduler::Place;
 use crate::signature::Certificates;
 use crate::telemetry::levels::Levels;
-use crate::web::{Barbican, Web};
+use crate::web::{Barbican, Regions, Web};
 
 /// Shared by all requests; cheap to clone.
 #[derive(Clone)]
@@ -32,6 +32,8 @@ pub struct App {
     pub policies: Arc<Policies>,
     /// Other people's web servers.
     pub web: Web,
+    /// Image services of the cloud's other regions.
+    pub regions: Option<Regions>,
     /// Of those who sign images.
     pub certificates: Certificates,
     /// Of the keys of encrypted images.

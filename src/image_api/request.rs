@@ -32,6 +32,12 @@ impl Call {
         self.context.caller.has_role(role)
     }
 
+    /// Whether another service asks, or one asks on the user's behalf.
+    pub fn is_service(&self) -> bool {
+        let caller = &self.context.caller;
+        caller.roles.iter().chain(&caller.service_roles).any(|role| role.eq_ignore_ascii_case("service"))
+    }
+
     pub fn origin(&self) -> Origin {
         self.context.origin()
     }

@@ -14,7 +14,10 @@ pub use crate::model::Cause;
 pub use faults::{Fault, Faults, Moment, NoFaults};
 pub use keeper::{Keeper, KeptLease};
 pub use run::Run;
-pub use task::{Destination, Import, ImportSource, NewLocation, Origin, Task, VolumeSource, parent_of};
+pub use task::{
+    BeforeImport, Destination, Import, ImportSource, NewLocation, Origin, RegionSource, Task, VolumeSource,
+    parent_of,
+};
 pub use worker::{Options, Worker};
 pub use workflow::{StepError, Workflow, chain};
 

@@ -1,5 +1,7 @@
 //! What the queue can be asked to do. The payload of a job: short, for the rows say the rest.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -36,8 +38,31 @@ pub enum ImportSource {
     Web {
         uri: String,
     },
+    /// An image of another region of the cloud.
+    Region(Box<RegionSource>),
     /// It has them: they are copied to other stores.
     Itself,
+}
+
+/// An image of another region, and on whose behalf it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegionSource {
+    pub region: String,
+    pub image_id: String,
+    /// Of the service's endpoint there: `public`, `internal`, `admin`.
+    pub interface: String,
+    /// Theirs, sealed.
+    pub token: String,
+    /// What is taken back when the import fails.
+    pub before: BeforeImport,
+}
+
+/// What an image said of itself, of what comes along with the bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeforeImport {
+    pub disk_format: Option<String>,
+    pub container_format: Option<String>,
+    pub properties: BTreeMap<String, String>,
 }
 
 /// What an import is to do.
@@ -66,11 +91,11 @@ fn yes() -> bool {
     true
 }
 
-/// Bytes on a web server that become an image's content.
+/// Bytes on a web server, or in a pool of ours, that become an image's content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewLocation {
-    /// The id of the store for web servers.
-    pub store: String,
+    /// The id of the store; `None` is that of `[images]`.
+    pub store: Option<String>,
     pub url: String,
     /// Of the digest, as `hashlib` calls it.
     pub hash_algo: String,

@@ -33,7 +33,7 @@ use crate::model::{ProjectId, UserId, VolumeTypeId, World};
 use crate::signature::Certificates;
 use crate::telemetry::levels::Levels;
 use crate::telemetry::metrics::Metrics;
-use crate::web::{self, Barbican, Nova, Web};
+use crate::web::{self, Barbican, Nova, Regions, Web};
 use crate::workflows::{self, CacheLimits, Making, Reporter, Sweeper};
 
 pub use listen::Listeners;
@@ -135,12 +135,9 @@ impl Service {
                 pause: Duration::from_secs(1),
             },
         );
-        let context = workflows::Context::new(
-            stores.clone(),
-            options,
-            web.clone(),
-            Nova::new(&config.nova, world.clone())?,
-        );
+        let regions = Regions::new(&config)?;
+        let nova = Nova::new(&config.nova, world.clone())?;
+        let context = workflows::Context::new(stores.clone(), options, web.clone(), regions.clone(), nova);
         let build = context.clone();
         let worker = Worker::new(
             database.clone(),
@@ -176,6 +173,7 @@ impl Service {
             authority,
             policies,
             web,
+            regions,
             certificates,
             barbican,
             keeper,

@@ -8,10 +8,11 @@ use bytes::{Bytes, BytesMut};
 use crate::block::{BlockError, BlockImage, ErrorKind, Progress};
 use crate::formats::{self, Disk, Ends, Format, Next, Piece, Place};
 
+use super::chunk::Chunk;
 use super::copy::{CopyOptions, goes_on, zero};
 use super::error::TransferError;
 use super::in_flight::InFlight;
-use super::zero::{GRAIN, runs};
+use super::zero::GRAIN;
 
 /// What lies so close together in the file is read at once.
 const GAP: u64 = 64 << 10;
@@ -118,9 +119,9 @@ impl Work {
         calls.start(async move {
             let mut written = 0;
             for (start, bytes) in work.fill(step).await? {
-                for (at, run) in runs(bytes, work.sparse) {
+                for (at, run) in Chunk::from(bytes).runs(work.sparse) {
                     written += run.len() as u64;
-                    work.target.write(start + at, run).await?;
+                    work.target.write_vectored(start + at, run.into_parts()).await?;
                 }
             }
             // The answer is asked for before each step.

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use crate::block::{self, BlockError, BlockImage, Progress};
 
+use super::chunk::Chunk;
 use super::error::TransferError;
 use super::in_flight::InFlight;
 use super::pieces::{Piece, Pieces};
-use super::zero::runs;
 use super::{DEFAULT_CHUNK, DEFAULT_IN_FLIGHT};
 
 /// Holes of a used target are zeroed in steps of so many chunks, to be cancellable between two.
@@ -127,9 +127,9 @@ async fn copy_piece(
 ) -> block::Result<u64> {
     let bytes = source.read(offset, length).await?;
     let mut written = 0;
-    for (at, run) in runs(bytes, sparse) {
+    for (at, run) in Chunk::from(bytes).runs(sparse) {
         written += run.len() as u64;
-        target.write(offset + at, run).await?;
+        target.write_vectored(offset + at, run.into_parts()).await?;
     }
     Ok(written)
 }

@@ -89,7 +89,7 @@ pub struct Digests(Vec<Lane>);
 
 struct Lane {
     algorithm: Algorithm,
-    feed: mpsc::Sender<Bytes>,
+    feed: mpsc::Sender<Vec<Bytes>>,
     outcome: oneshot::Receiver<Result<String, DigestError>>,
 }
 
@@ -108,8 +108,13 @@ impl Digests {
     /// Hands on the next bytes, shared and not copied. Waits while the slowest thread is more than two calls
     /// behind. Meant for large pieces: each call costs every thread a wake-up.
     pub async fn update(&self, bytes: Bytes) -> Result<(), DigestError> {
+        self.update_vectored(&[bytes]).await
+    }
+
+    /// The same with bytes in several places, one after the other.
+    pub async fn update_vectored(&self, parts: &[Bytes]) -> Result<(), DigestError> {
         for lane in &self.0 {
-            let fed = lane.feed.send(bytes.clone()).await;
+            let fed = lane.feed.send(parts.to_vec()).await;
             fed.map_err(|_| DigestError::new(lane.algorithm, "its thread ended early"))?;
         }
         Ok(())
@@ -132,12 +137,12 @@ impl Lane {
     fn start(algorithm: Algorithm) -> Result<Self, DigestError> {
         let mut hasher = algorithm.hasher()?;
         // One waits while one is hashed. More would only hold more memory: all pieces are of one size.
-        let (feed, mut pieces) = mpsc::channel::<Bytes>(1);
+        let (feed, mut pieces) = mpsc::channel::<Vec<Bytes>>(1);
         let (report, outcome) = oneshot::channel();
         let work = move || {
             let mut hash = || {
-                while let Some(piece) = pieces.blocking_recv() {
-                    hasher.update(&piece)?;
+                while let Some(parts) = pieces.blocking_recv() {
+                    parts.iter().try_for_each(|part| hasher.update(part))?;
                 }
                 hasher.finish()
             };

@@ -21,6 +21,7 @@
 //! `in_flight × chunk` to copy, `3 × in_flight × chunk` to convert. How many transfers run at once, and so how many digest threads there are,
 //! is the caller's to bound.
 
+mod chunk;
 mod compare;
 mod convert;
 mod copy;

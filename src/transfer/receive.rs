@@ -11,10 +11,11 @@ use tokio::time::sleep;
 
 use crate::block::{self, BlockImage, Progress};
 
+use super::chunk::Chunk;
 use super::digest::{Algorithm, Digests};
 use super::error::TransferError;
 use super::in_flight::InFlight;
-use super::zero::{is_zero, runs, zero_chunk};
+use super::zero::{GRAIN, is_zero, zero_chunk};
 use super::{DEFAULT_CHUNK, DEFAULT_IN_FLIGHT};
 
 /// An image of unknown size first grows by this much, then by twice as much each time.
@@ -135,7 +136,7 @@ where
             // A place for the write comes before the digests: so no more than two chunks that no write
             // holds are ever kept by the digests and the gathering together.
             writes.room().await?;
-            digests.update(chunk.clone()).await?;
+            digests.update_vectored(chunk.parts()).await?;
             room.cover(offset + length).await?;
             store(chunk, offset, target, options.sparse, writes).await?;
             offset += length;
@@ -188,82 +189,99 @@ fn check_size(size: u64, is_last: bool, options: &ReceiveOptions) -> Result<(), 
 }
 
 async fn store(
-    chunk: Bytes,
+    chunk: Chunk,
     offset: u64,
     target: &Arc<dyn BlockImage>,
     sparse: bool,
     writes: &mut InFlight,
 ) -> block::Result<()> {
-    for (at, run) in runs(chunk, sparse) {
+    for (at, run) in chunk.runs(sparse) {
         writes.room().await?;
         let target = target.clone();
         writes.start(async move {
             let length = run.len() as u64;
-            target.write(offset + at, run).await.map(|()| length)
+            target.write_vectored(offset + at, run.into_parts()).await.map(|()| length)
         });
     }
     Ok(())
 }
 
+/// A frame of this size is kept as it is: it is half of the buffer it was read into, or more, so that what is kept holds
+/// at most twice its memory. Smaller ones are copied together.
+const LARGE: usize = 256 << 10;
+
 /// Cuts frames of any size into chunks.
 struct Gather {
-    chunk: usize,
+    size: usize,
     /// Bytes still expected, where that is known: so that a small image takes little memory.
     expected: usize,
-    /// The chunk begins with so many zeros, which are counted and not kept: most of a sparse image.
+    chunk: Chunk,
+    /// Zeros that follow it, which are counted and not kept: most of a sparse image.
     zeros: usize,
-    /// What follows them; none as long as there is nothing else.
-    buffer: BytesMut,
+    /// Small frames that follow it. Never both.
+    small: BytesMut,
 }
 
 impl Gather {
     fn new(chunk: u64, size: Option<u64>) -> Self {
         let at_hand = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         Self {
-            chunk: at_hand(chunk).max(1),
+            size: at_hand(chunk).max(1),
             expected: size.map_or(usize::MAX, at_hand),
+            chunk: Chunk::default(),
             zeros: 0,
-            buffer: BytesMut::new(),
+            small: BytesMut::new(),
         }
     }
 
     fn held(&self) -> usize {
-        self.zeros + self.buffer.len()
+        self.chunk.len() + self.zeros + self.small.len()
     }
 
     /// Takes from `frame` and answers a chunk when one is full, or when there is a rest at the end.
-    /// Bytes are copied once, except where a frame holds a whole chunk: that is handed on as it is.
-    fn next(&mut self, frame: &mut Bytes, is_last: bool) -> Option<Bytes> {
-        let chunk = if self.held() == 0 && frame.len() >= self.chunk {
-            frame.split_to(self.chunk)
+    fn next(&mut self, frame: &mut Bytes, is_last: bool) -> Option<Chunk> {
+        let fits = frame.len().min(self.size - self.held());
+        self.keep(frame.split_to(fits));
+        let is_full = self.held() == self.size || is_last && self.held() > 0;
+        is_full.then(|| self.take())
+    }
+
+    fn keep(&mut self, part: Bytes) {
+        // While the frame is still in the cache this costs a fraction of the copy it saves.
+        if is_zero(&part) && (self.small.is_empty() || part.len() >= GRAIN) {
+            self.close_small();
+            self.zeros += part.len();
+        } else if part.len() >= LARGE {
+            self.close_small();
+            self.close_zeros();
+            self.chunk.push(part);
         } else {
-            let fits = frame.len().min(self.chunk - self.held());
-            self.keep(&frame.split_to(fits));
-            let is_full = self.held() == self.chunk || is_last && self.held() > 0;
-            is_full.then(|| self.take())?
-        };
-        self.expected = self.expected.saturating_sub(chunk.len());
-        Some(chunk)
-    }
-
-    fn keep(&mut self, part: &[u8]) {
-        if self.buffer.is_empty() {
-            // While the frame is still in the cache this costs a fraction of the copy it saves.
-            if is_zero(part) {
-                self.zeros += part.len();
-                return;
+            self.close_zeros();
+            if self.small.is_empty() {
+                let room = self.size - self.held();
+                self.small.reserve(room.min(self.expected));
             }
-            self.buffer.reserve(self.chunk.min(self.expected));
-            self.buffer.resize(std::mem::take(&mut self.zeros), 0);
+            self.small.extend_from_slice(&part);
         }
-        self.buffer.extend_from_slice(part);
     }
 
-    fn take(&mut self) -> Bytes {
-        match std::mem::take(&mut self.zeros) {
-            0 => std::mem::take(&mut self.buffer).freeze(),
-            zeros => zero_chunk(zeros),
+    fn close_zeros(&mut self) {
+        if self.zeros > 0 {
+            self.chunk.push(zero_chunk(std::mem::take(&mut self.zeros)));
         }
+    }
+
+    fn close_small(&mut self) {
+        if !self.small.is_empty() {
+            self.chunk.push(self.small.split().freeze());
+        }
+    }
+
+    fn take(&mut self) -> Chunk {
+        self.close_small();
+        self.close_zeros();
+        self.expected = self.expected.saturating_sub(self.chunk.len());
+        std::mem::take(&mut self.chunk)
     }
 }
 
@@ -304,11 +322,10 @@ impl<'a> Room<'a> {
 mod tests {
     use super::*;
 
-    fn chunks(frames: &[&'static [u8]], chunk: u64) -> Vec<Bytes> {
-        let mut gather = Gather::new(chunk, None);
+    fn chunks(frames: &[Bytes], size: u64) -> Vec<Chunk> {
+        let mut gather = Gather::new(size, None);
         let mut chunks = Vec::new();
-        for &frame in frames {
-            let mut frame = Bytes::from_static(frame);
+        for mut frame in frames.iter().cloned() {
             while let Some(chunk) = gather.next(&mut frame, false) {
                 chunks.push(chunk);
             }
@@ -317,25 +334,62 @@ mod tests {
         chunks
     }
 
-    #[test]
-    fn frames_of_any_size_become_chunks() {
-        assert_eq!(chunks(&[b"a", b"", b"bcdefg", b"h"], 3), ["abc", "def", "gh"]);
-        assert_eq!(chunks(&[b"abcdef"], 3), ["abc", "def"]);
-        assert_eq!(chunks(&[b"ab"], 3), ["ab"]);
-        assert_eq!(chunks(&[], 3), [""; 0]);
+    fn bytes(frames: &[&'static [u8]], size: u64) -> Vec<Vec<u8>> {
+        let frames: Vec<_> = frames.iter().map(|frame| Bytes::from_static(frame)).collect();
+        chunks(&frames, size).iter().map(|chunk| chunk.parts().concat()).collect()
     }
 
     #[test]
-    fn a_frame_of_whole_chunks_is_not_copied() {
-        let frame = b"abcdef";
-        let addresses: Vec<_> = chunks(&[frame], 3).iter().map(|chunk| chunk.as_ptr()).collect();
-        assert_eq!(addresses, [frame.as_ptr(), frame[3..].as_ptr()]);
+    fn frames_of_any_size_become_chunks() {
+        assert_eq!(
+            bytes(&[b"a", b"", b"bcdefg", b"h"], 3),
+            [b"abc".to_vec(), b"def".to_vec(), b"gh".to_vec()]
+        );
+        assert_eq!(bytes(&[b"abcdef"], 3), [b"abc", b"def"]);
+        assert_eq!(bytes(&[b"ab"], 3), [b"ab"]);
+        assert!(bytes(&[], 3).is_empty());
     }
 
     #[test]
     fn zeros_are_kept_where_they_are() {
-        assert_eq!(chunks(&[b"\0\0", b"\0\0a", b"\0b"], 4), [&b"\0\0\0\0"[..], b"a\0b"]);
-        assert_eq!(chunks(&[b"\0", b"\0a", b"\0", b"\0\0\0"], 4), [&b"\0\0a\0"[..], b"\0\0\0"]);
+        assert_eq!(bytes(&[b"\0\0", b"\0\0a", b"\0b"], 4), [b"\0\0\0\0".to_vec(), b"a\0b".to_vec()]);
+        assert_eq!(bytes(&[b"\0", b"\0a", b"\0", b"\0\0\0"], 4), [b"\0\0a\0".to_vec(), b"\0\0\0".to_vec()]);
+    }
+
+    #[test]
+    fn frames_of_all_kinds_keep_their_order() {
+        let noise =
+            |length: usize, seed: usize| (0..length).map(move |at| (at * seed % 251) as u8 | 1).collect();
+        let zeros = |length| vec![0; length];
+        let frames: [Vec<u8>; 9] = [
+            noise(7, 3),
+            noise(LARGE + 1, 5),
+            zeros(9),
+            noise(1000, 7),
+            zeros(10),
+            zeros(GRAIN),
+            noise(20, 11),
+            noise(3 * LARGE, 13),
+            zeros(GRAIN + 1),
+        ];
+        let whole = frames.concat();
+        let frames = frames.map(Bytes::from);
+        for size in [1000, 100_000, LARGE as u64, 1 << 20, 8 << 20] {
+            let chunks = chunks(&frames, size);
+            let (last, others) = chunks.split_last().unwrap();
+            assert!(others.iter().all(|chunk| chunk.len() as u64 == size) && last.len() as u64 <= size);
+            let parts: Vec<_> = chunks.iter().flat_map(Chunk::parts).cloned().collect();
+            assert!(parts.concat() == whole, "{size}");
+        }
+    }
+
+    #[test]
+    fn a_large_frame_is_not_copied() {
+        let frame = Bytes::from(vec![1; 2 * LARGE]);
+        let parts: Vec<_> =
+            chunks(&[frame.clone()], LARGE as u64).into_iter().flat_map(Chunk::into_parts).collect();
+        let addresses: Vec<_> = parts.iter().map(|part| part.as_ptr()).collect();
+        assert_eq!(addresses, [frame.as_ptr(), frame[LARGE..].as_ptr()]);
     }
 
     #[test]
@@ -343,14 +397,21 @@ mod tests {
         let frame = vec![0; 1000];
         let mut gather = Gather::new(8 << 20, None);
         assert!(gather.next(&mut frame.into(), false).is_none());
-        assert_eq!(gather.buffer.capacity(), 0);
-        assert_eq!(gather.next(&mut Bytes::new(), true), Some(vec![0; 1000].into()));
+        assert_eq!(gather.small.capacity(), 0);
+        assert_eq!(gather.next(&mut Bytes::new(), true).unwrap().parts().concat(), vec![0; 1000]);
+    }
+
+    #[test]
+    fn small_frames_make_few_parts() {
+        let frames: Vec<_> = (0..10_000).map(|at| Bytes::from(vec![u8::from(at % 3 == 0); 100])).collect();
+        let chunks = chunks(&frames, 8 << 20);
+        assert_eq!(chunks.iter().map(|chunk| chunk.parts().len()).collect::<Vec<_>>(), [1]);
     }
 
     #[test]
     fn a_small_promise_takes_little_memory() {
         let mut gather = Gather::new(8 << 20, Some(10));
         assert!(gather.next(&mut Bytes::from_static(b"a"), false).is_none());
-        assert!(gather.buffer.capacity() < 100);
+        assert!(gather.small.capacity() < 100);
     }
 }

@@ -34,23 +34,6 @@ pub(super) fn zero_chunk(length: usize) -> Bytes {
     }
 }
 
-/// What is to be written of a chunk, with the places in it: when `sparse`, the stretches that are not all
-/// zero, otherwise all of it. Shares the chunk's memory.
-pub(super) fn runs(chunk: Bytes, sparse: bool) -> impl Iterator<Item = (u64, Bytes)> + Send {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let is_hole = |at: usize| sparse && is_zero(&chunk[at..chunk.len().min(at + GRAIN)]);
-        while at < chunk.len() && is_hole(at) {
-            at += GRAIN;
-        }
-        let start = at;
-        while at < chunk.len() && !is_hole(at) {
-            at += GRAIN;
-        }
-        (start < chunk.len()).then(|| (start as u64, chunk.slice(start..at.min(chunk.len()))))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,30 +50,6 @@ mod tests {
             }
         }
         assert!(is_zero(&[]));
-    }
-
-    #[test]
-    fn runs_leave_out_zeros_at_both_ends_and_inside() {
-        let mut chunk = vec![0; 6 * GRAIN + 10];
-        chunk[GRAIN + 5] = 1;
-        chunk[2 * GRAIN] = 1;
-        chunk[5 * GRAIN - 1] = 1;
-        chunk[6 * GRAIN + 9] = 1;
-        let runs: Vec<_> = runs(chunk.into(), true).map(|(at, run)| (at as usize, run.len())).collect();
-        assert_eq!(runs, [(GRAIN, 2 * GRAIN), (4 * GRAIN, GRAIN), (6 * GRAIN, 10)]);
-    }
-
-    #[test]
-    fn no_runs_in_zeros_or_in_nothing() {
-        assert_eq!(runs(vec![0; 3 * GRAIN + 1].into(), true).count(), 0);
-        assert_eq!(runs(Bytes::new(), true).count(), 0);
-    }
-
-    #[test]
-    fn one_run_where_zeros_count() {
-        let chunk = Bytes::from(vec![0; 3 * GRAIN + 1]);
-        assert_eq!(runs(chunk.clone(), false).collect::<Vec<_>>(), [(0, chunk)]);
-        assert_eq!(runs(Bytes::new(), false).count(), 0);
     }
 
     #[test]

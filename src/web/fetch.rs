@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::filter::{Filter, Place, Refused};
@@ -63,6 +63,38 @@ impl WebError {
     }
 }
 
+/// Whom a download is asked for.
+#[derive(Clone)]
+pub enum Asked {
+    /// Anybody's web server, if its address may be asked.
+    Anybody(String),
+    /// A service of the cloud, wherever it is. What lies at its address never changes.
+    Cloud(Box<OfTheCloud>),
+}
+
+#[derive(Clone)]
+pub struct OfTheCloud {
+    client: Client,
+    url: String,
+    token: HeaderValue,
+}
+
+impl Asked {
+    pub(super) fn of_the_cloud(client: Client, url: String, token: HeaderValue) -> Self {
+        Self::Cloud(Box::new(OfTheCloud { client, url, token }))
+    }
+
+    fn never_changes(&self) -> bool {
+        matches!(self, Asked::Cloud(_))
+    }
+}
+
+impl From<&str> for Asked {
+    fn from(uri: &str) -> Self {
+        Self::Anybody(uri.to_owned())
+    }
+}
+
 /// A download that has begun.
 pub struct Download {
     /// What the server promises, in bytes.
@@ -78,18 +110,19 @@ impl Web {
 
     /// Begins a download. One that breaks off is gone on with where it stopped, if the server can do that and says
     /// with an entity tag that the bytes are still the same.
-    pub async fn get(&self, uri: &str) -> Result<Download, WebError> {
-        self.get_from(uri, 0).await
+    pub async fn get(&self, asked: impl Into<Asked>) -> Result<Download, WebError> {
+        self.get_from(asked, 0).await
     }
 
     /// Likewise without the first bytes, whether the server can leave them out or not.
-    pub async fn get_from(&self, uri: &str, start: u64) -> Result<Download, WebError> {
+    pub async fn get_from(&self, asked: impl Into<Asked>, start: u64) -> Result<Download, WebError> {
+        let asked = asked.into();
         let deadline = Instant::now() + self.options.whole_timeout;
         let mut headers = HeaderMap::new();
         if start > 0 {
             headers.insert(header::RANGE, range_from(start)?);
         }
-        let response = self.ask(uri, &headers).await?;
+        let response = self.ask(&asked, &headers).await?;
         let (at, length) = match (response.status(), part(&response)) {
             (StatusCode::OK, _) => (0, response.content_length()),
             (StatusCode::PARTIAL_CONTENT, Some(part)) if start > 0 && part.first == start => {
@@ -102,7 +135,7 @@ impl Web {
         let source = Source {
             tag: tag.cloned(),
             web: self.clone(),
-            uri: uri.to_owned(),
+            asked,
             response,
             at,
             length,
@@ -123,8 +156,18 @@ impl Web {
         Ok(Download { length, body: body.boxed() })
     }
 
+    async fn ask(&self, asked: &Asked, headers: &HeaderMap) -> Result<Response, WebError> {
+        match asked {
+            Asked::Anybody(uri) => self.ask_anybody(uri, headers).await,
+            Asked::Cloud(cloud) => {
+                let OfTheCloud { client, url, token } = &**cloud;
+                self.answer(client.get(url).header("x-auth-token", token).headers(headers.clone())).await
+            }
+        }
+    }
+
     /// The answer at the end of all redirects, each of which is checked like the first address.
-    async fn ask(&self, uri: &str, headers: &HeaderMap) -> Result<Response, WebError> {
+    async fn ask_anybody(&self, uri: &str, headers: &HeaderMap) -> Result<Response, WebError> {
         let mut place = self.filter.resolve(uri).await?;
         for _ in 0..=REDIRECTS {
             let response = self.ask_once(&place, headers).await?;
@@ -149,8 +192,11 @@ impl Web {
             client = client.resolve_to_addrs(host, &place.at);
         }
         let client = client.build().map_err(unreachable)?;
-        let request = client.get(place.url.clone()).headers(headers.clone()).send();
-        match timeout(self.options.answer_timeout, request).await {
+        self.answer(client.get(place.url.clone()).headers(headers.clone())).await
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Result<Response, WebError> {
+        match timeout(self.options.answer_timeout, request.send()).await {
             Ok(answer) => answer.map_err(unreachable),
             Err(_) => Err(WebError::Unreachable("it does not answer".to_owned())),
         }
@@ -165,7 +211,7 @@ fn unreachable(error: reqwest::Error) -> WebError {
 /// Where a download is read from, over all its breaks.
 struct Source {
     web: Web,
-    uri: String,
+    asked: Asked,
     response: Response,
     /// Bytes that were read.
     at: u64,
@@ -195,19 +241,24 @@ impl Source {
     }
 
     async fn resume(&mut self) -> Result<(), WebError> {
-        let tag = self.tag.clone().ok_or(WebError::BrokenOff)?;
+        if self.tag.is_none() && !self.asked.never_changes() {
+            return Err(WebError::BrokenOff);
+        }
         let mut headers = HeaderMap::new();
         headers.insert(header::RANGE, range_from(self.at)?);
-        headers.insert(header::IF_RANGE, tag.clone());
+        if let Some(tag) = &self.tag {
+            headers.insert(header::IF_RANGE, tag.clone());
+        }
         while self.resumptions < self.web.options.resumptions {
             let pause = self.web.options.pause * 2u32.saturating_pow(self.resumptions.min(6));
             self.resumptions += 1;
             if timeout_at(self.deadline, sleep(pause)).await.is_err() {
                 return Err(WebError::TooSlow);
             }
-            match self.web.ask(&self.uri, &headers).await {
+            match self.web.ask(&self.asked, &headers).await {
                 Ok(response) if response.status() == StatusCode::PARTIAL_CONTENT => {
-                    if !self.goes_on(&response) || response.headers().get(header::ETAG) != Some(&tag) {
+                    let is_tagged = |tag| response.headers().get(header::ETAG) == Some(tag);
+                    if !self.goes_on(&response) || !self.tag.as_ref().is_none_or(is_tagged) {
                         return Err(WebError::Changed);
                     }
                     self.response = response;

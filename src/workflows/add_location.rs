@@ -1,12 +1,14 @@
-//! Bytes on somebody's web server become an image's content, and stay there: they are read once, to know their digests.
+//! Bytes that are somewhere already become an image's content, and stay there: on somebody's web server, or in a pool of
+//! ours, where another service cloned them. They are read once, to know their digests.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures::StreamExt;
 
-use super::Context;
-use crate::block::Progress;
+use super::import_image::read;
+use super::{Context, names};
+use crate::block::{BlockImage, OpenMode, Progress};
 use crate::db::{self, ImageChange, Repository};
 use crate::jobs::{Cause, NewLocation, Run, StepError, Workflow};
 use crate::model::{ImageId, ImageStatus};
@@ -24,56 +26,107 @@ impl AddLocation {
         Self { context, id, location, facts: Mutex::default() }
     }
 
-    fn algorithm(&self) -> Result<Algorithm, StepError> {
+    /// What the digests are made with; none without secure hashes.
+    fn algorithms(&self) -> Result<Vec<Algorithm>, StepError> {
+        if !self.context.options.imports.do_secure_hash {
+            return Ok(Vec::new());
+        }
         let named = self.location.hash_algo.parse();
-        named.map_err(|_| StepError::fatal("The algorithm of the digest is not known."))
+        let named = named.map_err(|_| StepError::fatal("The algorithm of the digest is not known."))?;
+        Ok(vec![Algorithm::Md5, named])
+    }
+
+    fn is_in_store(&self) -> bool {
+        names::parse_location(&self.location.url).is_some()
     }
 
     /// Reads all bytes. Without secure hashes only their number, as the server tells it, and the digest that the
     /// request names is believed.
     async fn hash(&self, run: &Run) -> Result<(), StepError> {
-        let mut download = self.context.web.get(&self.location.url).await?;
-        let wanted = self.location.hash_value.as_deref();
-        let mut facts = ImageChange { size: size(download.length), ..ImageChange::default() };
-        if self.context.options.imports.do_secure_hash {
-            let algorithm = self.algorithm()?;
-            let digests = Digests::start(&[Algorithm::Md5, algorithm]);
-            let digests = digests.map_err(|error| StepError::fatal(error.to_string()))?;
-            let limit = self.context.options.intake.limit;
-            let mut length: u64 = 0;
-            report(&run.progress, 0, download.length)?;
-            while let Some(bytes) = download.body.next().await {
-                let bytes = bytes?;
-                length += bytes.len() as u64;
-                if length > limit {
-                    let text = format!("It is more than the {limit} bytes that an image may have.");
-                    return Err(StepError::fatal(text));
-                }
-                report(&run.progress, length, download.length)?;
-                digests.update(bytes).await.map_err(|error| StepError::fatal(error.to_string()))?;
-            }
-            let mut found = digests.finish().await.map_err(|error| StepError::fatal(error.to_string()))?;
-            let (checksum, hash) = (found.remove(0).1, found.pop().map(|(_, hex)| hex));
-            // Named once, an algorithm is computed once.
-            let hash = hash.unwrap_or_else(|| checksum.clone());
-            if wanted.is_some_and(|wanted| !wanted.eq_ignore_ascii_case(&hash)) {
-                return Err(StepError::fatal("The bytes have another digest than the request says."));
-            }
-            facts.size = size(Some(length));
-            facts.checksum = Some(checksum);
-            facts.os_hash_algo = Some(algorithm.name().to_owned());
-            facts.os_hash_value = Some(hash);
-        } else if let Some(wanted) = wanted {
-            facts.os_hash_algo = Some(self.location.hash_algo.clone());
-            facts.os_hash_value = Some(wanted.to_ascii_lowercase());
-        }
+        let facts = if self.is_in_store() { self.in_store(run).await? } else { self.on_the_web(run).await? };
         *self.facts.lock().unwrap_or_else(PoisonError::into_inner) = facts;
         Ok(())
     }
-}
 
-fn size(bytes: Option<u64>) -> Option<i64> {
-    bytes.and_then(|bytes| i64::try_from(bytes).ok())
+    async fn on_the_web(&self, run: &Run) -> Result<ImageChange, StepError> {
+        let mut download = self.context.web.get(self.location.url.as_str()).await?;
+        let algorithms = self.algorithms()?;
+        if algorithms.is_empty() {
+            return self.facts(download.length, Vec::new());
+        }
+        let digests = Digests::start(&algorithms);
+        let digests = digests.map_err(|error| StepError::fatal(error.to_string()))?;
+        let mut length: u64 = 0;
+        report(&run.progress, 0, download.length)?;
+        while let Some(bytes) = download.body.next().await {
+            let bytes = bytes?;
+            length += bytes.len() as u64;
+            self.check_size(length)?;
+            report(&run.progress, length, download.length)?;
+            digests.update(bytes).await.map_err(|error| StepError::fatal(error.to_string()))?;
+        }
+        let found = digests.finish().await.map_err(|error| StepError::fatal(error.to_string()))?;
+        self.facts(Some(length), found)
+    }
+
+    /// As the snapshot has them: it does not change any more.
+    async fn in_store(&self, run: &Run) -> Result<ImageChange, StepError> {
+        let store = self.context.images_in(self.location.store.as_deref())?;
+        let snapshot = OpenMode::Snapshot(names::IMAGE_SNAPSHOT.to_owned());
+        let image = store.open(self.id.as_str(), snapshot).await?;
+        let found = self.read(&image, run).await;
+        image.close().await?;
+        found
+    }
+
+    async fn read(&self, image: &Arc<dyn BlockImage>, run: &Run) -> Result<ImageChange, StepError> {
+        let size = image.size().await?;
+        self.check_size(size)?;
+        let row = run.database.read().await?.image(&self.id).await?;
+        let row = row.ok_or_else(|| StepError::fatal("The image was deleted."))?;
+        let content = read::look_into(&**image, size).await?;
+        let virtual_size = self.context.options.intake.virtual_size(&row, &content);
+        let virtual_size = virtual_size.map_err(|refusal| StepError::fatal(refusal.to_string()))?;
+        let found = read::digests_of(image, size, &self.algorithms()?, run).await?;
+        Ok(ImageChange { virtual_size, ..self.facts(Some(size), found)? })
+    }
+
+    fn check_size(&self, size: u64) -> Result<(), StepError> {
+        let limit = self.context.options.intake.limit;
+        if size <= limit {
+            return Ok(());
+        }
+        Err(StepError::fatal(format!("It is more than the {limit} bytes that an image may have.")))
+    }
+
+    /// What the image's row says then; the bytes must have the digest that the request names.
+    fn facts(
+        &self,
+        length: Option<u64>,
+        digests: Vec<(Algorithm, String)>,
+    ) -> Result<ImageChange, StepError> {
+        let size = length.and_then(|length| i64::try_from(length).ok());
+        let wanted = self.location.hash_value.as_deref();
+        // Named twice, an algorithm is computed once.
+        let (Some((_, checksum)), Some((algorithm, hash))) = (digests.first(), digests.last()) else {
+            return Ok(ImageChange {
+                size,
+                os_hash_algo: wanted.map(|_| self.location.hash_algo.clone()),
+                os_hash_value: wanted.map(str::to_ascii_lowercase),
+                ..ImageChange::default()
+            });
+        };
+        if wanted.is_some_and(|wanted| !wanted.eq_ignore_ascii_case(hash)) {
+            return Err(StepError::fatal("The bytes have another digest than the request says."));
+        }
+        Ok(ImageChange {
+            size,
+            virtual_size: None,
+            checksum: Some(checksum.clone()),
+            os_hash_algo: Some(algorithm.name().to_owned()),
+            os_hash_value: Some(hash.clone()),
+        })
+    }
 }
 
 fn report(progress: &Progress, done: u64, of: Option<u64>) -> Result<(), StepError> {
@@ -96,14 +149,18 @@ impl Workflow for AddLocation {
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
-        repository.ready_location(&self.id, Some(&self.location.store), true).await?;
+        repository.ready_location(&self.id, self.location.store.as_deref(), true).await?;
         let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (from, to) = (ImageStatus::Importing, ImageStatus::Active);
         repository.change_image(&self.id, from, to, &facts, run.now()).await.map(drop)
     }
 
-    /// The location stays with the image, as Glance leaves it, but nobody reads what is there.
+    /// A location on the web stays with the image, as Glance leaves it, but nobody reads what is there. What lies in a
+    /// pool is whose it was before: whoever cloned it removes it, or it goes with the image.
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
+        if self.is_in_store() {
+            repository.remove_location(&self.id, self.location.store.as_deref()).await?;
+        }
         let (from, to) = (ImageStatus::Importing, ImageStatus::Queued);
         repository.change_image(&self.id, from, to, &ImageChange::default(), run.now()).await.map(drop)
     }

@@ -1,12 +1,13 @@
-//! What was staged, or lies on somebody's web server, becomes an image's content, in one store or several; or an image
-//! that has its bytes in one is copied to others.
+//! What was staged, or lies on somebody's web server or in another region, becomes an image's content, in one store or
+//! several; or an image that has its bytes in one is copied to others.
 //!
 //! Whatever has to be done to the bytes is done in the pool itself, each time into an image of another name; the last
 //! one is given the image's own. So any process can go on where another one died. A location that is not ready yet says
 //! that an image of that name in that store is this import's.
 
 mod converted;
-mod read;
+pub(super) mod read;
+mod region;
 mod signed;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +38,8 @@ pub struct Imports {
     pub convert: bool,
     /// `inject_metadata_properties`
     pub inject: BTreeMap<String, String>,
+    /// `glance_download_properties`
+    pub copied: Vec<String>,
     /// The id of the store of `[images]`.
     pub first_store: String,
     /// `do_secure_hash`
@@ -51,6 +54,7 @@ impl From<&Config> for Imports {
             unpack: has("image_decompression"),
             convert: has("image_conversion"),
             inject: if has("inject_image_metadata") { inject } else { BTreeMap::new() },
+            copied: config.glance_download_properties.extra_properties.clone(),
             first_store: config.images.default_backend.clone(),
             do_secure_hash: config.images.do_secure_hash,
         }
@@ -98,9 +102,14 @@ impl ImportImage {
         if run.database.read().await?.staged(&self.id).await?.is_some() {
             return Ok(());
         }
-        let ImportSource::Web { uri } = &self.import.source else {
-            return Err(StepError::fatal("Nothing was staged."));
-        };
+        match &self.import.source {
+            ImportSource::Web { uri } => self.fetch_from_web(uri, run).await,
+            ImportSource::Region(from) => self.fetch_from_region(from, run).await,
+            ImportSource::Staged | ImportSource::Itself => Err(StepError::fatal("Nothing was staged.")),
+        }
+    }
+
+    async fn fetch_from_web(&self, uri: &str, run: &Run) -> Result<(), StepError> {
         let (store, name) = (&self.context.stores.images, names::staged(&self.id));
         lineage::take_away(store, &name, run).await?;
         let download = self.context.web.get(uri).await?;
@@ -385,6 +394,9 @@ impl ImportImage {
         let failed: Vec<String> = failed.collect();
         if outcome == (Outcome::Done { is_raw: true }) {
             converted::as_raw(&mut row);
+        }
+        if let (ImportSource::Region(from), Outcome::Failed) = (&self.import.source, outcome) {
+            self.restore(&mut row, &from.before);
         }
         let properties = &mut row.properties.0;
         if self.import.inject && outcome != Outcome::Failed {

@@ -43,7 +43,7 @@ use crate::db::Volume;
 use crate::jobs::{Run, StepError, Task, VolumeSource, Workflow};
 use crate::model::VolumeId;
 use crate::transfer::TransferError;
-use crate::web::{Nova, Web};
+use crate::web::{Nova, Regions, Web};
 
 pub use image_cache::Limits as CacheLimits;
 pub use import_image::{FAILED, IMPORTING_TO, Imports};
@@ -58,6 +58,8 @@ pub struct Context {
     pub stores: Stores,
     pub options: Arc<Options>,
     pub web: Web,
+    /// `None`: no image comes from there.
+    pub regions: Option<Regions>,
     /// `None`: nobody is told.
     pub nova: Option<Arc<Nova>>,
     locks: Arc<locks::Locks>,
@@ -92,8 +94,15 @@ const MAKING: Making =
     Making { object_size: 4 << 20, flatten_from_snapshot: false, max_clone_depth: 5, image_cache: None };
 
 impl Context {
-    pub fn new(stores: Stores, options: Options, web: Web, nova: Option<Nova>) -> Self {
-        Self { stores, options: Arc::new(options), web, nova: nova.map(Arc::new), locks: Arc::default() }
+    pub fn new(
+        stores: Stores,
+        options: Options,
+        web: Web,
+        regions: Option<Regions>,
+        nova: Option<Nova>,
+    ) -> Self {
+        let nova = nova.map(Arc::new);
+        Self { stores, options: Arc::new(options), web, regions, nova, locks: Arc::default() }
     }
 
     /// The workflow for a task, to be handed to [`crate::jobs::Worker`].

@@ -11,6 +11,7 @@ use crate::house::store::ceph_conf;
 use crate::house::{DatabaseKind, StoreKind};
 use crate::process::pools::{Pools, run};
 use crate::process::{PATIENCE, Place, Server};
+use crate::support::regions::{self, Keystone};
 
 /// Where `make test` installed them.
 fn client(name: &str) -> Command {
@@ -348,6 +349,44 @@ async fn images_are_staged_and_imported() {
     place.assert_empty(server).await;
 }
 
+/// Two services that believe one Keystone: what one has on the cluster, the other one takes into its directory, and back.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_of_another_region_with_glance() {
+    let keystone = Keystone::play().await;
+    let options = keystone.options();
+    let options: Vec<_> = options.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut running = Vec::new();
+    for (region, store) in [("one", StoreKind::RbdV2), ("two", StoreKind::Directory)] {
+        let place = Place::new(store, DatabaseKind::Sqlite).await;
+        let mut server = place.start_with(&options);
+        server.token = Some(regions::TOKEN.to_owned());
+        keystone.knows(region, "public", &format!("{}/image", server.url));
+        running.push((region, place, server));
+    }
+    let bytes: Vec<u8> = (0..20_000_000u32).map(|i| (i % 251) as u8).collect();
+    let (region, _, server) = &running[0];
+    let mut known = (*region, queued(server).await);
+    assert_eq!(server.try_upload(&known.1, bytes.clone()).await.unwrap(), 204);
+    for (here, _, server) in running.iter().rev() {
+        let (region, image) = known;
+        let copy = queued(server).await;
+        let method = ["--import-method", "glance-download", "--remote-region", region];
+        let import = [&["image-import"], &method[..], &["--remote-image-id", &image, &copy]].concat();
+        let mut command = client("glance");
+        command.stdin(Stdio::null()).args(["--os-auth-token", regions::TOKEN]);
+        command.args(["--os-auth-url", &keystone.url, "--os-image-url", &format!("{}/image", server.url)]);
+        command.args(import);
+        answer(command, server).await;
+        server.settle().await;
+        assert_eq!(server.get(&format!("/image/v2/images/{copy}")).await["status"], "active");
+        assert!(server.download(&copy).await == bytes);
+        known = (*here, copy);
+    }
+    for (_, _, server) in running {
+        server.stop();
+    }
+}
+
 /// Attachments as `cinder` makes them, and as `openstack` sees them, on the real cluster.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_volume_is_attached_with_cinder() {
@@ -434,17 +473,21 @@ async fn an_image_of_what_was_cloned_by_others() {
     let made = volumes(&["volume", "create", "--size", "1", "v"]).await;
     let volume = text(&made, "id").to_owned();
     server.settle().await;
+    let fsid = run("ceph", &["fsid"]).trim().to_owned();
+    let cloned = |image: &str| {
+        let (disk, clone) =
+            (format!("{}/volume-{volume}", place.pools.volumes), format!("{}/{image}", place.pools.images));
+        let rbd = |arguments: &[&str]| drop(run("rbd", arguments));
+        rbd(&["snap", "create", &format!("{disk}@nova")]);
+        rbd(&["clone", "--rbd-default-clone-format", "2", &format!("{disk}@nova"), &clone]);
+        rbd(&["flatten", "--no-progress", &clone]);
+        rbd(&["snap", "rm", "--no-progress", &format!("{disk}@nova")]);
+        rbd(&["snap", "create", "--no-progress", &format!("{clone}@snap")]);
+        rbd(&["snap", "protect", &format!("{clone}@snap")]);
+        format!("rbd://{fsid}/{clone}/snap")
+    };
     let image = queued(&server).await;
-    let (disk, clone) =
-        (format!("{}/volume-{volume}", place.pools.volumes), format!("{}/{image}", place.pools.images));
-    let rbd = |arguments: &[&str]| drop(run("rbd", arguments));
-    rbd(&["snap", "create", &format!("{disk}@nova")]);
-    rbd(&["clone", "--rbd-default-clone-format", "2", &format!("{disk}@nova"), &clone]);
-    rbd(&["flatten", "--no-progress", &clone]);
-    rbd(&["snap", "rm", "--no-progress", &format!("{disk}@nova")]);
-    rbd(&["snap", "create", "--no-progress", &format!("{clone}@snap")]);
-    rbd(&["snap", "protect", &format!("{clone}@snap")]);
-    let url = format!("rbd://{}/{clone}/snap", run("ceph", &["fsid"]).trim());
+    let url = cloned(&image);
     glance(&server, &["location-add", "--url", &url, "--metadata", r#"{"zone": "a"}"#, &image]).await;
     let shown = openstack(&server, "/image", &["image", "show", &image]).await;
     assert_eq!((text(&shown, "status"), &shown["size"]), ("active", &Value::from(1 << 30)));
@@ -460,9 +503,17 @@ async fn an_image_of_what_was_cloned_by_others() {
     server.settle().await;
     assert_eq!(text(&volumes(&["volume", "show", &other]).await, "status"), "available");
     volumes(&["volume", "delete", &other]).await;
+
+    // The newer way, which reads the bytes for their digests.
+    let second = queued(&server).await;
+    glance(&server, &["add-location", "--url", &cloned(&second), &second]).await;
+    server.settle().await;
+    let shown = openstack(&server, "/image", &["image", "show", &second]).await;
+    assert_eq!((text(&shown, "status"), &shown["size"]), ("active", &Value::from(1 << 30)));
+    assert_eq!(text(&shown, "checksum"), "cd573cfaace07e7949bc0c46028904ff");
     volumes(&["volume", "delete", &volume]).await;
     server.settle().await;
-    openstack(&server, "/image", &["image", "delete", &image]).await;
+    openstack(&server, "/image", &["image", "delete", &image, &second]).await;
     place.assert_empty(server).await;
 }
 

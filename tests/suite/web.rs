@@ -149,6 +149,6 @@ async fn errors_do_not_repeat_the_address() {
     let error = fetched(&format!("http://{closed}/?token=secret")).await.unwrap_err();
     assert!(matches!(error, WebError::Unreachable(_)), "{error}");
     assert!(!error.to_string().contains("secret"), "{error}");
-    let error = web(&[]).get(&uri).await.err();
+    let error = web(&[]).get(uri.as_str()).await.err();
     assert_eq!(error, Some(WebError::Refused(Refused::NotPublic)));
 }

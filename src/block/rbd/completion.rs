@@ -36,10 +36,38 @@ impl Buffer for Vec<u8> {
     }
 }
 
-/// To be read from only.
-impl Buffer for Bytes {
+/// Bytes in several places, to be read from only. Its address is that of the list of them.
+pub(super) struct Parts {
+    list: Vec<libc::iovec>,
+    /// What the list points to.
+    parts: Vec<Bytes>,
+}
+
+// SAFETY: the list points into bytes that go where it goes, and that nobody changes.
+unsafe impl Send for Parts {}
+
+impl Parts {
+    pub(super) fn count(&self) -> c_int {
+        // More than there is memory for.
+        c_int::try_from(self.list.len()).unwrap_or(c_int::MAX)
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.parts.iter().map(|part| part.len() as u64).sum()
+    }
+}
+
+impl From<Vec<Bytes>> for Parts {
+    fn from(parts: Vec<Bytes>) -> Self {
+        let place =
+            |part: &Bytes| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() };
+        Self { list: parts.iter().map(place).collect(), parts }
+    }
+}
+
+impl Buffer for Parts {
     fn address(&mut self) -> *mut c_char {
-        self.as_ptr().cast_mut().cast()
+        self.list.as_mut_ptr().cast()
     }
 }
 

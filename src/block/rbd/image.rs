@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use nix::errno::Errno;
 
-use super::completion::{Answer, Buffer, submit};
+use super::completion::{Answer, Buffer, Parts, submit};
 use super::errno::{Failure, c_own, c_text, check};
 use super::handle::{By, Handle};
 use super::list::{self, Namespace};
@@ -198,12 +198,17 @@ impl BlockImage for RbdImage {
     }
 
     async fn write(&self, offset: u64, data: Bytes) -> Result<()> {
+        self.write_vectored(offset, vec![data]).await
+    }
+
+    async fn write_vectored(&self, offset: u64, parts: Vec<Bytes>) -> Result<()> {
         self.check_writable("write")?;
-        let length = data.len();
-        self.request("write", "rbd_aio_write", Some((offset, length as u64)), move || data, {
+        let parts = Parts::from(parts);
+        let (count, range) = (parts.count(), Some((offset, parts.length())));
+        self.request("write", "rbd_aio_writev", range, move || parts, {
             move |image, completion, at| {
-                // SAFETY: the image is open; the bytes live, unchanged, until the completion is called.
-                unsafe { sys::rbd_aio_write(image, offset, length, at, completion) }
+                // SAFETY: the image is open; the parts and their bytes live, unchanged, until the completion is called.
+                unsafe { sys::rbd_aio_writev(image, at.cast(), count, offset, completion) }
             }
         })
         .await

@@ -307,11 +307,11 @@ unsafe extern "C" {
         buffer: *mut c_char,
         completion: rbd_completion_t,
     ) -> c_int;
-    pub(super) fn rbd_aio_write(
+    pub(super) fn rbd_aio_writev(
         image: rbd_image_t,
+        parts: *const libc::iovec,
+        count: c_int,
         offset: u64,
-        length: usize,
-        buffer: *const c_char,
         completion: rbd_completion_t,
     ) -> c_int;
     pub(super) fn rbd_aio_write_zeroes(

@@ -1,9 +1,12 @@
+mod remote;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
 use super::upload::{signed_by, unknown_store};
 use super::{find, find_to_change};
+use crate::config::GLANCE_DOWNLOAD;
 use crate::db::{Image, ImageChange, Repository};
 use crate::http::App;
 use crate::identity::policy::image as rules;
@@ -14,7 +17,8 @@ use crate::jobs::{self, Import, ImportSource, Task};
 use crate::model::ImageStatus;
 use crate::workflows::{FAILED, IMPORTING_TO};
 
-/// Makes what was staged, or what lies at an address, the content of an image, or copies its content to other stores.
+/// Makes what was staged, or what lies at an address or in another region, the content of an image, or copies its
+/// content to other stores.
 /// The image is `importing` until it is `active`, or `queued` again, as if nothing had arrived: then
 /// `os_glance_failed_import` says so, and `/pumice/v1/jobs` why. An image that is copied stays `active`.
 #[utoipa::path(
@@ -25,8 +29,8 @@ use crate::workflows::{FAILED, IMPORTING_TO};
             description = "The id of the store to bring it to, where there are several"),
     ),
     request_body(content = Object,
-        description = "`{\"method\": {\"name\": \"glance-direct\"}}`, or `web-download` with a `uri`, or `copy-image`; \
-            `stores` or `all_stores`; `all_stores_must_succeed`"),
+        description = "`{\"method\": {\"name\": \"glance-direct\"}}`, or `web-download` with a `uri`, or `copy-image`, \
+            or `glance-download` with a `glance_region` and a `glance_image_id`; `stores` or `all_stores`; `all_stores_must_succeed`"),
     responses(
         (status = 202, description = "It is under way"),
         (status = 400, description = "No method that is known, an address that may not be asked, a store that has the \
@@ -46,19 +50,23 @@ pub async fn import(
     JsonBody(body): JsonBody,
 ) -> Result<StatusCode> {
     let asked = Asked::read(&body, &app)?;
-    let image = {
+    let (image, remote) = {
         let mut repository = app.database.read().await?;
         quota::upload(&mut repository, &app.config.quotas, call.project_id(), None).await?;
         let image = find(&mut repository, &call, &id).await?;
         asked.check_state(&image)?;
+        let remote = asked.remote()?;
         let rule = if asked.way == Way::Copy { rules::COPY_IMAGE } else { rules::MODIFY_IMAGE };
         call.check_image(rule, &image)?;
         asked.check_staged(&mut repository, &image).await?;
-        image
+        (image, remote)
     };
     let all_must_succeed = asked.all_must_succeed(&app)?;
     // Others are asked: outside of a transaction.
-    let source = asked.source(&app).await?;
+    let source = match remote {
+        Some(remote) => remote.source(&app, &image, &headers)?,
+        None => asked.source(&app).await?,
+    };
     // Bytes that are copied were held against their signature when they came.
     let signed_by = if asked.way == Way::Copy { None } else { signed_by(&app, &image, &headers).await? };
 
@@ -96,6 +104,7 @@ pub async fn import(
 enum Way {
     Direct,
     Web,
+    Region,
     Copy,
 }
 
@@ -126,6 +135,7 @@ impl<'a> Asked<'a> {
             "glance-direct" => Some(Way::Direct),
             "web-download" => Some(Way::Web),
             "copy-image" => Some(Way::Copy),
+            GLANCE_DOWNLOAD => Some(Way::Region),
             _ => None,
         };
         let Some(way) = way.filter(|_| stores::import_methods(&app.config).any(|method| method == name))
@@ -156,11 +166,14 @@ impl<'a> Asked<'a> {
             (ImageStatus::Active, Way::Copy) => Ok(()),
             (_, Way::Copy) => conflict("Only images with status active can be targeted for copying"),
             (ImageStatus::Active, _) => conflict("Image with status active cannot be target for import"),
-            (ImageStatus::Queued, Way::Web) | (ImageStatus::Uploading, Way::Direct) => Ok(()),
+            (ImageStatus::Queued, Way::Web | Way::Region) | (ImageStatus::Uploading, Way::Direct) => Ok(()),
             (_, Way::Direct) => {
                 conflict("Image needs to be staged before 'glance-direct' method can be used")
             }
             (_, Way::Web) => conflict("Image needs to be in 'queued' state to use 'web-download' method"),
+            (_, Way::Region) => {
+                conflict("Image needs to be in 'queued' state to use 'glance-download' method")
+            }
         }?;
         match (&image.container_format, &image.disk_format) {
             (None, _) => conflict("'container_format' needs to be set before import"),
@@ -183,11 +196,16 @@ impl<'a> Asked<'a> {
         Ok(())
     }
 
+    /// Which image of which region; `None`: it is not that way.
+    fn remote(&self) -> Result<Option<remote::Remote>> {
+        if self.way == Way::Region { remote::Remote::read(self.options).map(Some) } else { Ok(None) }
+    }
+
     async fn source(&self, app: &App) -> Result<ImportSource> {
         match self.way {
             Way::Direct => return Ok(ImportSource::Staged),
             Way::Copy => return Ok(ImportSource::Itself),
-            Way::Web => {}
+            Way::Web | Way::Region => {}
         }
         let uri = self.options.get("uri").and_then(Value::as_str).unwrap_or_default();
         match app.web.filter.check(uri).await {
@@ -264,7 +282,7 @@ impl<'a> Asked<'a> {
                 let size = size.and_then(|size| u64::try_from(size).ok());
                 quota::upload(repository, quotas, project, size).await
             }
-            Way::Web => {
+            Way::Web | Way::Region => {
                 quota::stage(repository, quotas, project, None).await?;
                 quota::one_more_uploading(repository, quotas, project).await
             }

@@ -18,7 +18,7 @@ struct Methods {
     description: &'static str,
     #[serde(rename = "type")]
     kind: &'static str,
-    /// `glance-direct`, `web-download`, `copy-image`.
+    /// `glance-direct`, `web-download`, `copy-image`, `glance-download`.
     value: Vec<String>,
 }
 

@@ -2,6 +2,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::Value;
 
+use super::found::find_in_store;
 use crate::db::{ImageChange, Location};
 use crate::http::App;
 use crate::identity::policy::image as rules;
@@ -13,7 +14,9 @@ use crate::jobs::{self, NewLocation, Task};
 use crate::model::ImageStatus;
 
 /// Registers bytes on a web server as the image's content. They stay there, and are read once for their digests: the
-/// image is `importing` until then, and `active` afterwards, or `queued` again.
+/// image is `importing` until then, and `active` afterwards, or `queued` again. A service may register what it cloned
+/// into a pool of images, under the image's own name and with its snapshot: that is the image's from then on, and goes
+/// with it.
 #[utoipa::path(
     post, path = "/v2/images/{image_id}/locations", tag = "locations",
     params(("image_id" = String, Path, description = "UUID of the image")),
@@ -21,10 +24,10 @@ use crate::model::ImageStatus;
         description = "`url`, and in `validation_data` the `os_hash_algo` and `os_hash_value` that the bytes have"),
     responses(
         (status = 202, description = "It is under way"),
-        (status = 400, description = "An address that may not be asked, or no digest of that algorithm",
-            body = FaultBody),
-        (status = 403, description = "The policy does not allow it, or there is no store for web servers",
-            body = FaultBody),
+        (status = 400, description = "An address that may not be asked, no bytes that may be the image's, or no digest \
+            of that algorithm", body = FaultBody),
+        (status = 403, description = "The policy does not allow it, or there is no store for web servers, and for other \
+            places one must be a service", body = FaultBody),
         (status = 404, description = "There is no such image", body = FaultBody),
         (status = 409, description = "The image is not queued", body = FaultBody),
     )
@@ -39,21 +42,20 @@ pub async fn add(
     let image = find(&mut app.database.read().await?, &call, &id).await?;
     check_status(image.status)?;
     call.check_image(rules::ADD_IMAGE_LOCATION, &image)?;
-    let web = stores::all(&app.config).find(stores::Store::is_read_only).and_then(|store| store.to_row());
-    let is_web = asked.url.starts_with("http://") || asked.url.starts_with("https://");
-    let Some(store) = web.filter(|_| is_web) else {
-        return Err(Fault::Forbidden(
-            "http store must be enabled to use location API by normal user.".to_owned(),
-        ));
-    };
+    let web = asked.on_the_web(&app, &call)?;
     let default = app.config.images.hashing_algorithm.as_str();
     let (hash_algo, hash_value) = asked.digest(default)?;
-    // Names are resolved: outside of a transaction.
-    if let Err(refused) = app.web.filter.check(asked.url).await {
-        tracing::info!(reason = %refused, "an address is not asked");
-        let text = format!("URI for add location does not pass filtering: {}", asked.url);
-        return Err(Fault::BadRequest(text));
-    }
+    // Names are resolved, and pools are asked: outside of a transaction.
+    let store = match web {
+        Some(store) => {
+            asked.check_filter(&app).await?;
+            Some(store)
+        }
+        None => match find_in_store(&app, &image.id, asked.url).await? {
+            Some(found) => found.store,
+            None => return Err(Fault::BadRequest("Invalid location".to_owned())),
+        },
+    };
 
     let mut repository = app.database.begin().await?;
     let image = find_to_change(&mut repository, &call, &id).await?;
@@ -63,9 +65,9 @@ pub async fn add(
         return Err(Fault::Conflict(format!("Image {id} was changed meanwhile. Please try again.")));
     }
     // What an earlier try left.
-    repository.remove_location(&image.id, Some(&store)).await?;
+    repository.set_locations(&image.id, &[]).await?;
     let url = asked.url.to_owned();
-    let location = Location::new(&image.id, Some(&store), Some(url.clone())).awaited();
+    let location = Location::new(&image.id, store.as_deref(), Some(url.clone())).awaited();
     repository.add_location(&location).await?;
     let location = NewLocation { store, url, hash_algo, hash_value };
     let task = Task::AddLocation { image_id: image.id, location };
@@ -119,6 +121,29 @@ impl<'a> Asked<'a> {
             return refuse("'validation_data' must hold 'os_hash_algo' and 'os_hash_value'");
         }
         Ok(asked)
+    }
+
+    /// The store for web servers, if it lies on one. All else only services may name.
+    fn on_the_web(&self, app: &App, call: &Call) -> Result<Option<String>> {
+        let is_web = self.url.starts_with("http://") || self.url.starts_with("https://");
+        if !is_web && call.is_service() {
+            return Ok(None);
+        }
+        let web = stores::all(&app.config).find(stores::Store::is_read_only);
+        match web.and_then(|store| store.to_row()).filter(|_| is_web) {
+            Some(store) => Ok(Some(store)),
+            None => Err(Fault::Forbidden(
+                "http store must be enabled to use location API by normal user.".to_owned(),
+            )),
+        }
+    }
+
+    async fn check_filter(&self, app: &App) -> Result<()> {
+        let checked = app.web.filter.check(self.url).await;
+        checked.map_err(|refused| {
+            tracing::info!(reason = %refused, "an address is not asked");
+            Fault::BadRequest(format!("URI for add location does not pass filtering: {}", self.url))
+        })
     }
 
     /// The algorithm, and the digest that the bytes must have.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::found::{Found, find_in_store};
 use super::list::shown;
-use crate::block::{BlockStore, ErrorKind, OpenMode};
-use crate::config::{Config, ImageStoreKind};
+use crate::config::Config;
 use crate::db::{Image, ImageChange, Location, Repository};
 use crate::http::App;
 use crate::identity::policy::image as rules;
@@ -17,7 +17,6 @@ use crate::image_api::request::Call;
 use crate::image_api::stores;
 use crate::jobs::{self, Task};
 use crate::model::{ImageId, ImageStatus, JobId};
-use crate::workflows::names;
 
 /// One change.
 #[derive(Debug)]
@@ -37,14 +36,6 @@ pub struct Given {
     metadata: BTreeMap<String, Value>,
     /// What the bytes are said to be.
     said: Vec<(String, String)>,
-}
-
-/// What was found at an address.
-#[derive(Clone, Debug)]
-struct Found {
-    /// As rows name it.
-    store: Option<String>,
-    size: i64,
 }
 
 /// The addresses that may be an image's, and what was found there.
@@ -195,30 +186,7 @@ async fn find_at(app: &App, image: &ImageId, url: &str) -> Result<Option<Found>>
     if url.starts_with("http://") || url.starts_with("https://") {
         return Ok(find_on_the_web(app, url).await);
     }
-    // Only under the name of the image itself: under others lies what belongs to somebody.
-    let Some(named) = names::parse_location(url).filter(|named| named.image == image.as_str()) else {
-        return Ok(None);
-    };
-    for store in stores::all(&app.config).filter(|store| store.kind != ImageStoreKind::Http) {
-        let Some(kept) = app.stores.images_in(store.row).filter(|kept| kept.pool() == named.pool) else {
-            continue;
-        };
-        if kept.fsid().await? == named.fsid && named.snapshot == names::IMAGE_SNAPSHOT {
-            let size = size_in_store(&**kept, &named).await?;
-            return Ok(size.map(|size| Found { store: store.to_row(), size }));
-        }
-    }
-    Ok(None)
-}
-
-async fn size_in_store(store: &dyn BlockStore, named: &names::Location<'_>) -> Result<Option<i64>> {
-    let image = match store.open(named.image, OpenMode::Snapshot(named.snapshot.to_owned())).await {
-        Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
-        other => other?,
-    };
-    let size = image.size().await;
-    image.close().await?;
-    Ok(i64::try_from(size?).ok().filter(|size| *size > 0))
+    find_in_store(app, image, url).await
 }
 
 async fn find_on_the_web(app: &App, url: &str) -> Option<Found> {

@@ -112,14 +112,20 @@ fn message(job: &Job) -> String {
 fn input(job: &Job) -> Value {
     let method = match serde_json::from_value(job.payload.clone()) {
         Ok(Task::ImportImage { import, .. }) => match import.source {
-            ImportSource::Staged => "glance-direct",
-            ImportSource::Web { .. } => "web-download",
-            ImportSource::Itself => "copy-image",
+            ImportSource::Staged => json!({"name": "glance-direct"}),
+            ImportSource::Web { .. } => json!({"name": "web-download"}),
+            ImportSource::Region(from) => json!({
+                "name": "glance-download",
+                "glance_region": from.region,
+                "glance_image_id": from.image_id,
+                "glance_service_interface": from.interface,
+            }),
+            ImportSource::Itself => json!({"name": "copy-image"}),
         },
         Ok(Task::ImportNewImage { input, .. }) => return Value::Object(input),
         _ => return json!({"image_id": job.resource_id}),
     };
-    json!({"image_id": job.resource_id, "import_req": {"method": {"name": method}}})
+    json!({"image_id": job.resource_id, "import_req": {"method": method}})
 }
 
 fn result(job: &Job) -> Value {

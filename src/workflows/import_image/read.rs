@@ -14,7 +14,10 @@ use crate::transfer::{Algorithm, DigestError, Digests, SendOptions, send};
 const LOOK: u64 = 1 << 20;
 
 /// Reads what says something of bytes that lie still.
-pub(super) async fn look_into(image: &dyn BlockImage, size: u64) -> crate::block::Result<Content> {
+pub(in crate::workflows) async fn look_into(
+    image: &dyn BlockImage,
+    size: u64,
+) -> crate::block::Result<Content> {
     let mut inspector = Inspector::default();
     loop {
         let piece = inspector.next(size);
@@ -28,7 +31,7 @@ pub(super) async fn look_into(image: &dyn BlockImage, size: u64) -> crate::block
 }
 
 /// In the order of the algorithms, in hexadecimal.
-pub(super) async fn digests_of(
+pub(in crate::workflows) async fn digests_of(
     image: &Arc<dyn BlockImage>,
     size: u64,
     algorithms: &[Algorithm],

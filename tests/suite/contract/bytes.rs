@@ -38,6 +38,23 @@ pub async fn written_bytes_are_read(stores: &Stores) {
     image.write(0, Default::default()).await.unwrap();
 }
 
+pub async fn parts_are_one_write(stores: &Stores) {
+    let image = stores.image("in-parts", 3 * OBJECT + 5).await;
+    let bytes = noise(1, 3 * OBJECT + 5);
+    for size in [7_777, OBJECT as usize, bytes.len()] {
+        image.write_zeroes(0, bytes.len() as u64).await.unwrap();
+        let parts = (0..bytes.len()).step_by(size).map(|at| bytes.slice(at..bytes.len().min(at + size)));
+        image.write_vectored(0, parts.collect()).await.unwrap();
+        assert_holds(&*image, &bytes).await;
+    }
+    image.write_vectored(9, vec![]).await.unwrap();
+    image.write_vectored(9, vec![Bytes::new(), Bytes::new()]).await.unwrap();
+    // The first two have room, and are not written without the third.
+    let parts = vec![Bytes::from_static(b"abc"), Bytes::from_static(b"de"), Bytes::from_static(b"f")];
+    assert_refused(image.write_vectored(3 * OBJECT, parts).await, ErrorKind::Invalid);
+    assert_holds(&*image, &bytes).await;
+}
+
 pub async fn unwritten_bytes_are_zero(stores: &Stores) {
     let image = stores.image("sparse", 4 * OBJECT).await;
     image.write(2 * OBJECT + 1_000, noise(1, 10)).await.unwrap();

@@ -230,6 +230,7 @@ macro_rules! contract_suite {
                 huge_sparse_image;
             bytes:
                 written_bytes_are_read
+                parts_are_one_write
                 unwritten_bytes_are_zero
                 out_of_range_is_refused
                 many_writes_in_flight

@@ -285,14 +285,28 @@ impl House {
         repository.commit().await.unwrap();
     }
 
+    /// As another service leaves an image's bytes in the pool, and where.
+    pub async fn clone_by_hand(&self, id: &ImageId, bytes: Vec<u8>) -> String {
+        let store = &self.stores.images;
+        store.create(id.as_str(), bytes.len() as u64, 4 << 20).await.unwrap();
+        let image = store.open(id.as_str(), OpenMode::ReadWrite).await.unwrap();
+        image.write(0, bytes.into()).await.unwrap();
+        image.flush().await.unwrap();
+        image.create_snapshot(workflows::names::IMAGE_SNAPSHOT).await.unwrap();
+        image.protect_snapshot(workflows::names::IMAGE_SNAPSHOT).await.unwrap();
+        image.close().await.unwrap();
+        workflows::names::location(&store.fsid().await.unwrap(), store.pool(), id.as_str())
+    }
+
     /// As the API asks for it.
     pub async fn add_location(&self, id: &ImageId, url: String) {
-        let (store, hash_algo) = ("web".to_owned(), "sha256".to_owned());
+        // On the web, or in the first pool.
+        let (store, hash_algo) = (url.starts_with("http").then(|| "web".to_owned()), "sha256".to_owned());
         let mut repository = self.database.begin().await.unwrap();
         let (from, to) = (ImageStatus::Queued, ImageStatus::Importing);
         let (change, now) = (ImageChange::default(), self.world.now());
         assert!(repository.change_image(id, from, to, &change, now).await.unwrap());
-        let location = Location::new(id, Some(&store), Some(url.clone())).awaited();
+        let location = Location::new(id, store.as_deref(), Some(url.clone())).awaited();
         repository.add_location(&location).await.unwrap();
         let location = NewLocation { store, url, hash_algo, hash_value: None };
         let task = Task::AddLocation { image_id: id.clone(), location };

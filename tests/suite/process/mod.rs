@@ -305,6 +305,14 @@ impl Server {
         }
     }
 
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        match &self.token {
+            Some(token) => request.header("X-Auth-Token", token),
+            None => request,
+        }
+    }
+
     /// An answer and its JSON; an error when the process is gone.
     pub async fn try_send(
         &self,
@@ -312,11 +320,7 @@ impl Server {
         path: &str,
         body: Option<Value>,
     ) -> reqwest::Result<(StatusCode, Value)> {
-        let mut request = self.client.request(method, format!("{}{path}", self.url));
-        request = request.header("Accept", "application/json");
-        if let Some(token) = &self.token {
-            request = request.header("X-Auth-Token", token);
-        }
+        let mut request = self.request(method, path).header("Accept", "application/json");
         if let Some(body) = body {
             request = request.json(&body);
         }
@@ -341,14 +345,14 @@ impl Server {
     }
 
     pub async fn try_upload(&self, image: &str, body: impl Into<Body>) -> reqwest::Result<StatusCode> {
-        let request = self.client.put(format!("{}/image/v2/images/{image}/file", self.url));
+        let request = self.request(Method::PUT, &format!("/image/v2/images/{image}/file"));
         let request = request.header("Content-Type", "application/octet-stream").body(body);
         Ok(request.send().await?.status())
     }
 
     pub async fn download(&self, image: &str) -> Vec<u8> {
-        let answer =
-            self.client.get(format!("{}/image/v2/images/{image}/file", self.url)).send().await.unwrap();
+        let request = self.request(Method::GET, &format!("/image/v2/images/{image}/file"));
+        let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK, "{}", self.log());
         answer.bytes().await.unwrap().into()
     }

@@ -168,9 +168,14 @@ impl Api {
 
     /// Waits until no job is open.
     async fn settle(&self) {
+        self.settle_for(&[JSON]).await;
+    }
+
+    /// As somebody sees it who says who they are.
+    async fn settle_for(&self, headers: &[(&str, &str)]) {
         let open = async || {
             let path = "/pumice/v1/jobs?state=open";
-            ask(&self.routes, "GET", path, &[JSON], Body::empty()).await.is(200).json()["jobs"].clone()
+            ask(&self.routes, "GET", path, headers, Body::empty()).await.is(200).json()["jobs"].clone()
         };
         while open().await != json!([]) {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -17,6 +17,7 @@ use super::imports::{copy_to_second, packed, serve};
 use super::moves::SECOND;
 use super::{disk_image, on_every_store, pattern};
 use crate::house::{DatabaseKind, House, StoreKind};
+use crate::support::regions::{self, Region};
 
 /// A workflow by the name of its jobs, its steps, and how to ask for it.
 #[derive(Clone, Copy)]
@@ -59,12 +60,14 @@ enum Ask {
     ImportStaged,
     ImportPacked,
     ImportFromWeb,
+    ImportFromRegion,
     ImportNew,
     ImportConverted,
     ImportTwice,
     ImportToSecond,
     CopyImage,
     AddLocation,
+    AddLocationInPool,
     DeleteFromStore,
     DeleteStagedImage,
     DeleteImage,
@@ -151,12 +154,14 @@ const CASES: &[Case] = &[
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportStaged },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportPacked },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportFromWeb },
+    Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportFromRegion },
     Case { kind: "import_new_image", steps: IMPORT, ask: Ask::ImportNew },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportConverted },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportTwice },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportToSecond },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::CopyImage },
     Case { kind: "add_location", steps: &["hash"], ask: Ask::AddLocation },
+    Case { kind: "add_location", steps: &["hash"], ask: Ask::AddLocationInPool },
     Case { kind: "delete_from_store", steps: DELETE_IMAGE, ask: Ask::DeleteFromStore },
     Case { kind: "delete_image", steps: DELETE_IMAGE, ask: Ask::DeleteStagedImage },
     Case { kind: "delete_image", steps: DELETE_IMAGE, ask: Ask::DeleteImage },
@@ -228,7 +233,7 @@ pub async fn cancel(database: &Database, id: &JobId) -> bool {
 }
 
 /// Of a service that works as this case needs it.
-fn config_for(case: &Case) -> Config {
+async fn config_for(case: &Case) -> Config {
     let mut config = Config::default();
     // A web server of the test's own may be asked.
     config.import_filtering_opts.allowed_hosts = vec!["127.0.0.1".to_owned()];
@@ -243,6 +248,7 @@ fn config_for(case: &Case) -> Config {
         Ask::CreateAndCache | Ask::CreateFromCache | Ask::DeleteCachedImage => {
             config.volumes.image_volume_cache_enabled = true;
         }
+        Ask::ImportFromRegion => Region::play(pattern(3_000_000, 18)).await.configure(&mut config),
         _ => {}
     }
     config
@@ -251,7 +257,7 @@ fn config_for(case: &Case) -> Config {
 /// Prepares, arms the fault, asks, and looks at what is left.
 async fn survive(store: StoreKind, case: &Case, faults: &[(Moment, Fault)]) {
     let plan = Plan::new(case.kind, faults);
-    let mut house = House::with(store, DatabaseKind::Sqlite, config_for(case), plan.clone()).await;
+    let mut house = House::with(store, DatabaseKind::Sqlite, config_for(case).await, plan.clone()).await;
     ask(&house, case.ask, &plan).await;
     let crashes = faults.iter().any(|(_, fault)| *fault == Fault::Crash);
     if crashes {
@@ -443,6 +449,12 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
             plan.arm();
             house.import(&image, ImportSource::Web { uri }).await;
         }
+        Ask::ImportFromRegion => {
+            let image = house.queued_disk("qcow2").await;
+            let source = regions::source(house, &image).await;
+            plan.arm();
+            house.import(&image, source).await;
+        }
         Ask::ImportConverted => {
             let image = house.stage_disk(packed(&qcow2()), "qcow2").await;
             plan.arm();
@@ -474,6 +486,12 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
         Ask::AddLocation => {
             let url = serve(pattern(100_000, 15)).await;
             let image = house.queued_image().await;
+            plan.arm();
+            house.add_location(&image, url).await;
+        }
+        Ask::AddLocationInPool => {
+            let image = house.queued_image().await;
+            let url = house.clone_by_hand(&image, pattern(100_000, 20)).await;
             plan.arm();
             house.add_location(&image, url).await;
         }
@@ -589,7 +607,7 @@ fn is_settled(case: &Case, moment: Moment) -> bool {
 /// Everything is as it was, or can be deleted, and the job says what became of it.
 async fn stop(store: StoreKind, case: &Case, moment: Moment) {
     let plan = Plan::cancels(case.kind, moment);
-    let mut house = House::with(store, DatabaseKind::Sqlite, config_for(case), plan.clone()).await;
+    let mut house = House::with(store, DatabaseKind::Sqlite, config_for(case).await, plan.clone()).await;
     ask(&house, case.ask, &plan).await;
     house.settle().await;
     let of = format!("{moment:?} of {}", case.kind);

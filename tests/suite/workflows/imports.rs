@@ -15,10 +15,12 @@ use pumice::jobs::{Import, ImportSource, NoFaults, Origin, VolumeSource};
 use pumice::model::{ImageId, ImageStatus, JobState};
 use pumice::transfer::{Algorithm, Digests};
 use pumice::workflows::{Arrival, upload_image};
+use serde_json::Value;
 use tokio::net::TcpListener;
 
 use super::{disk_image, house, on_every_store, pattern};
 use crate::house::{DatabaseKind, House, StoreKind};
+use crate::support::regions::{self, Region};
 
 /// As `gzip` packs it.
 pub fn packed(bytes: &[u8]) -> Vec<u8> {
@@ -45,6 +47,12 @@ pub fn copy_to_second() -> Import {
 
 async fn importing_house(store: StoreKind) -> House {
     House::with(store, DatabaseKind::Sqlite, importing(), Arc::new(NoFaults)).await
+}
+
+async fn region_house(store: StoreKind, region: &Region) -> House {
+    let mut config = importing();
+    region.configure(&mut config);
+    House::with(store, DatabaseKind::Sqlite, config, Arc::new(NoFaults)).await
 }
 
 /// Where what is not raw is made raw.
@@ -112,6 +120,93 @@ async fn bytes_come_from_everywhere(store: StoreKind) {
     house.import(&fetched, ImportSource::Web { uri: serve(packed(&bytes)).await }).await;
     assert_has(&house, &fetched, &bytes).await;
 
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// One that breaks off is gone on with, and what the image there says of itself comes along.
+async fn an_image_comes_from_another_region(store: StoreKind) {
+    let bytes = pattern(2_500_000, 23);
+    let region = Region::play(bytes.clone()).await;
+    region.breaks_off();
+    let mut house = region_house(store, &region).await;
+    let image = house.queued_disk("qcow2").await;
+    house.import(&image, regions::source(&house, &image).await).await;
+    assert_has(&house, &image, &bytes).await;
+    let rest = Some(format!("bytes={}-", bytes.len() / 2));
+    assert_eq!(region.ranges(), [None, rest]);
+    assert_eq!(format_of(&house, &image).await, ("raw".to_owned(), "bare".to_owned()));
+    let row = house.images().await.remove(0);
+    assert_eq!(row.name.as_deref(), Some("an image"));
+    let copied = ["os_distro", "hw_disk_bus"].map(|name| row.properties[name].as_str());
+    assert_eq!(copied, ["debian", "scsi"]);
+    let not_copied = ["architecture", "hw_number", "os_hidden"];
+    assert!(not_copied.iter().all(|name| !row.properties.contains_key(*name)), "{:?}", row.properties);
+    let job = house.last_job(&image).await.unwrap();
+    assert!(!job.payload.to_string().contains(regions::TOKEN), "{}", job.payload);
+    assert!(house.delete_image(&image).await);
+    house.settle().await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+async fn what_another_region_cannot_give_is_told(store: StoreKind) {
+    let bytes = pattern(300_000, 24);
+    let region = Region::play(bytes.clone()).await;
+    let mut house = region_house(store, &region).await;
+    let image = house.queued_disk("qcow2").await;
+    let fails = async |source: ImportSource, reason: &str| {
+        house.import(&image, source).await;
+        house.settle().await;
+        let job = house.last_job(&image).await.unwrap();
+        assert_eq!((job.state, job.error.as_deref()), (JobState::Failed, Some(reason)));
+        let row = house.images().await.remove(0);
+        assert_eq!((row.status, row.size), (ImageStatus::Queued, None));
+        assert_eq!(row.disk_format.as_deref(), Some("qcow2"));
+        assert!(!row.properties.contains_key("os_distro"), "{:?}", row.properties);
+        assert_eq!(house.on_pools().await, Vec::<String>::new());
+    };
+    let with = async |name: &str, value: Value| {
+        region.says(name, value);
+        regions::source(&house, &image).await
+    };
+    for (place, interface, reason) in [
+        ("three", "public", "public glance endpoint not found for region three"),
+        ("two", "admin", "admin glance endpoint not found for region two"),
+        ("moved", "public", "The other region answers 404."),
+    ] {
+        fails(regions::source_in(&house, &image, place, interface).await, reason).await;
+    }
+    let reason = "Source image status should be active instead of queued";
+    fails(with("status", "queued".into()).await, reason).await;
+    region.says("status", "active".into());
+    let reason = format!("Size attribute of remote image {} could not be determined.", regions::IMAGE);
+    fails(with("size", Value::Null).await, &reason).await;
+    let reason = "downloaded data size 300000 is different from expected 300001";
+    fails(with("size", 300_001.into()).await, reason).await;
+    region.says("size", bytes.len().into());
+    let reason = "Source image has no disk_format or no container_format.";
+    fails(with("disk_format", Value::Null).await, reason).await;
+    // Found out once the bytes are there, with all that came along.
+    let reason = "Image disk_format qcow2 does not match stream data raw";
+    fails(with("disk_format", "qcow2".into()).await, reason).await;
+    region.says("disk_format", "raw".into());
+    region.says("os_hash_algo", "sha512".into());
+    let reason = "The bytes have another digest than the other region says.";
+    fails(with("os_hash_value", "00".into()).await, reason).await;
+
+    // A token that was sealed for something else.
+    let other = house.queued_disk("qcow2").await;
+    let stolen = regions::source(&house, &other).await;
+    assert!(house.delete_image(&other).await);
+    house.settle().await;
+    let reason = "The token that came with the request cannot be read any more. Please ask again.";
+    fails(stolen, reason).await;
+
+    house.import(&image, with("os_hash_value", digest(&bytes).await.into()).await).await;
+    assert_has(&house, &image, &bytes).await;
+    assert!(house.delete_image(&image).await);
+    house.settle().await;
     house.assert_nothing_is_left().await;
     house.stop().await;
 }
@@ -385,6 +480,8 @@ async fn assert_has_but_told(house: &House, id: &ImageId, bytes: &[u8]) {
 on_every_store!(
     an_image_is_in_several_stores,
     bytes_come_from_everywhere,
+    an_image_comes_from_another_region,
+    what_another_region_cannot_give_is_told,
     what_is_not_raw_is_made_raw,
     what_cannot_be_made_raw_stays_out,
     what_must_not_come_in_stays_out,

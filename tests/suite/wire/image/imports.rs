@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::{Api, BYTES, JSON, V2_1};
+use crate::support::regions::{self, Keystone, Region};
 
 /// An image with formats.
 async fn queued(api: &Api) -> String {
@@ -217,4 +218,75 @@ async fn a_download_of_an_allowed_host() {
         (&image["status"], &image["size"], &image["origin"]),
         (&"active".into(), &10.into(), &"web".into())
     );
+}
+
+/// A service that believes a Keystone, where `glance-download` is the way to import.
+async fn of_a_region(keystone: &Keystone) -> Api {
+    let options = keystone.options();
+    let options: Vec<_> = options.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    Api::with(&options).await
+}
+
+async fn by_alice(api: &Api, method: &str, path: &str, body: Value) -> super::Answer {
+    let token = ("x-auth-token", regions::TOKEN);
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    api.send(method, &format!("/v2{path}"), &[JSON, token], body).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_of_another_region_is_asked_for() {
+    let region = Region::play(b"0123456789".to_vec()).await;
+    let api = of_a_region(&region.keystone).await;
+    let told = by_alice(&api, "GET", "/info/import", Value::Null).await.is(200).json();
+    assert_eq!(told["import-methods"]["value"], json!(["glance-download"]));
+    let made = by_alice(&api, "POST", "/images", json!({"name": "here"})).await.is(201).json();
+    let id = made["id"].as_str().unwrap();
+    let import = async |method: Value| {
+        by_alice(&api, "POST", &format!("/images/{id}/import"), json!({ "method": method })).await
+    };
+    let method =
+        json!({"name": "glance-download", "glance_region": "TWO", "glance_image_id": regions::IMAGE});
+    import(method.clone()).await.fault(409, "'container_format' needs to be set before import");
+    let formats = json!([
+        {"op": "add", "path": "/container_format", "value": "ovf"},
+        {"op": "add", "path": "/disk_format", "value": "qcow2"},
+    ]);
+    let headers = [("x-auth-token", regions::TOKEN), ("content-type", V2_1)];
+    api.send("PATCH", &format!("/v2/images/{id}"), &headers, formats.to_string()).await.is(200);
+    let without = |missing: &str| {
+        let mut method = method.clone();
+        method.as_object_mut().unwrap().remove(missing);
+        method
+    };
+    for missing in ["glance_region", "glance_image_id"] {
+        let reason = format!("'{missing}' needs to be set for glance-download import method");
+        import(without(missing)).await.fault(400, &reason);
+    }
+    let mut odd = method.clone();
+    odd["glance_image_id"] = "../../etc".into();
+    import(odd).await.fault(400, "Remote image id does not look like a UUID: ../../etc");
+
+    import(method.clone()).await.is(202);
+    api.settle_for(&[JSON, ("x-auth-token", regions::TOKEN)]).await;
+    let image = by_alice(&api, "GET", &format!("/images/{id}"), Value::Null).await.is(200).json();
+    for (name, value) in [("status", "active"), ("disk_format", "raw"), ("container_format", "bare")] {
+        assert_eq!(image[name], value, "{image}");
+    }
+    assert_eq!((&image["name"], &image["os_distro"]), (&json!("here"), &json!("debian")));
+    let tasks = by_alice(&api, "GET", &format!("/images/{id}/tasks"), Value::Null).await.is(200);
+    assert!(!tasks.text().contains(regions::TOKEN));
+    let mut shown = method.clone();
+    shown["glance_service_interface"] = "public".into();
+    let tasks = tasks.json()["tasks"].as_array().unwrap().clone();
+    assert!(tasks.iter().any(|task| task["input"]["import_req"]["method"] == shown), "{tasks:?}");
+    import(method).await.fault(409, "Image with status active cannot be target for import");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_keystone_is_needed_to_import_from_another_region() {
+    let options = [("PUMICE_IMAGES__ENABLED_IMPORT_METHODS", "[\"glance-download\"]")];
+    let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let faults = pumice::config::Config::load_with(None, options).unwrap_err().to_string();
+    let reason = "images.enabled_import_methods: glance-download needs identity.mode = \"keystone\"";
+    assert!(faults.contains(reason), "{faults}");
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::{Answer, Api, BYTES, JSON, V2_1};
+use crate::support::regions::{self, Keystone};
 
 const SHA256: &str = "84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882";
 
@@ -155,13 +156,84 @@ async fn what_a_location_must_not_be() {
         api.add_location(&id, &json!({"url": url})).await.fault(400, &reason);
     }
     let only = "http store must be enabled to use location API by normal user.";
-    for url in ["rbd://fsid/volumes/volume-1/snap", "file:///etc/passwd", "gopher://info.cern.ch"] {
-        api.add_location(&id, &json!({"url": url})).await.fault(403, only);
+    // Whoever is a service may name what is in a pool of images, under the image's own name.
+    let other = api.raw_image().await;
+    let theirs = api.cloned_by_hand(&other, b"0123456789").await;
+    let missing = theirs.replace(&other, &id);
+    for url in [
+        "rbd://fsid/volumes/volume-1/snap",
+        "file:///etc/passwd",
+        "gopher://info.cern.ch",
+        &theirs,
+        &missing,
+        &theirs.replace("/snap", "/other"),
+        &theirs.replace("/images/", "/volumes/"),
+    ] {
+        api.add_location(&id, &json!({"url": url})).await.fault(400, "Invalid location");
     }
+    let validation_data = json!({"os_hash_algo": "sha256", "os_hash_value": "no hex"});
+    api.add_location(&other, &json!({"url": theirs, "validation_data": validation_data})).await.is(400);
     assert_eq!(api.get(&format!("/v2/images/{id}")).await.json()["status"], "queued");
     let without = Api::start().await;
     let id = without.image(json!({})).await;
     without.add_location(&id, &json!({"url": "http://8.8.8.8/"})).await.fault(403, only);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_service_cloned_into_the_pool_is_an_images_content() {
+    let api = Api::start().await;
+    let id = api.raw_image().await;
+    let url = api.cloned_by_hand(&id, b"0123456789").await;
+    let body = |value: &str| json!({"url": url, "validation_data": {"os_hash_algo": "sha256", "os_hash_value": value}});
+    api.add_location(&id, &body(&SHA256.replace('8', "9"))).await.is(202);
+    api.settle().await;
+    let task = api.last_task(&id).await;
+    assert_eq!(task["message"], "The bytes have another digest than the request says.");
+    let image = api.shown(&id).await;
+    assert_eq!((&image["status"], &image["checksum"]), (&json!("queued"), &Value::Null));
+
+    // What is not what it says is no image's content either.
+    let qcow2 = json!([{"op": "replace", "path": "/disk_format", "value": "qcow2"}]);
+    api.patch(&id, V2_1, qcow2).await.is(200);
+    api.add_location(&id, &json!({ "url": url })).await.is(202);
+    api.settle().await;
+    let task = api.last_task(&id).await;
+    assert_eq!(task["message"], "Image disk_format qcow2 does not match stream data raw");
+    let raw = json!([{"op": "replace", "path": "/disk_format", "value": "raw"}]);
+    api.patch(&id, V2_1, raw).await.is(200);
+
+    api.add_location(&id, &body(SHA256)).await.is(202);
+    api.settle().await;
+    let image = api.shown(&id).await;
+    let sizes = (&image["status"], &image["size"], &image["virtual_size"]);
+    assert_eq!(sizes, (&json!("active"), &json!(10), &json!(10)));
+    assert_eq!((&image["os_hash_algo"], &image["os_hash_value"]), (&json!("sha256"), &json!(SHA256)));
+    assert_eq!(image["checksum"], "781e5e245d69b566979b86e28d23f2c7");
+    let file = format!("/v2/images/{id}/file");
+    assert_eq!(api.send("GET", &file, &[], "").await.is(200).text(), "0123456789");
+    let locations = api.get(&format!("/v2/images/{id}/locations")).await.is(200).json();
+    assert_eq!(locations, json!([{"url": url, "metadata": {}}]));
+    api.send("DELETE", &format!("/v2/images/{id}"), &[], "").await.is(204);
+    api.settle().await;
+    assert_eq!(api.app.stores.images.list().await.unwrap(), Vec::<String>::new());
+}
+
+/// Who is no service has no say about what lies in pools.
+#[tokio::test(flavor = "multi_thread")]
+async fn users_say_nothing_about_pools() {
+    let keystone = Keystone::play().await;
+    let options = keystone.options();
+    let options: Vec<_> = options.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let api = Api::with(&options).await;
+    let headers = [JSON, ("x-auth-token", regions::TOKEN)];
+    let body = json!({"disk_format": "raw", "container_format": "bare"});
+    let made = api.send("POST", "/v2/images", &headers, body.to_string()).await.is(201).json();
+    let id = made["id"].as_str().unwrap();
+    let url = api.cloned_by_hand(id, b"0123456789").await;
+    let body = json!({ "url": url }).to_string();
+    api.send("POST", &format!("/v2/images/{id}/locations"), &headers, body)
+        .await
+        .fault(403, "http store must be enabled to use location API by normal user.");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,229 @@
+//! Images of the cloud's other regions. Keystone is asked where they are, and the region for what it has, both with
+//! the token of whoever imports: they may have what they can see there. The catalogue is the operator's, so its
+//! addresses are asked wherever they are; redirects are not followed, for the token would go with the request.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use reqwest::header::{ACCEPT, HeaderValue};
+use reqwest::{Client, Response, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::fetch::Asked;
+use super::sealed::Seal;
+use super::{builder_of_the_cloud, client_of_the_cloud};
+use crate::config::{Config, GLANCE_DOWNLOAD};
+
+/// No catalogue and no image's record is longer.
+const LONGEST: usize = 4 << 20;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Regions(Arc<Inner>);
+
+struct Inner {
+    /// For answers that are short.
+    client: Client,
+    /// For images: how long they take is not known.
+    downloads: Client,
+    /// Of Keystone's version, without a slash at its end.
+    keystone: String,
+    seal: Seal,
+}
+
+/// Texts for users.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegionError {
+    #[error("{interface} glance endpoint not found for region {region}")]
+    NoEndpoint { region: String, interface: String },
+    #[error("{of} answers {code}.")]
+    Status { of: &'static str, code: u16 },
+    #[error("{of} cannot be reached: {why}.")]
+    Unreachable { of: &'static str, why: String },
+    #[error("{of} answers what cannot be read.")]
+    Strange { of: &'static str },
+}
+
+impl RegionError {
+    /// Whether another try may go better.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            RegionError::Unreachable { .. } => true,
+            RegionError::Status { code, .. } => matches!(code, 408 | 429 | 500..),
+            RegionError::NoEndpoint { .. } | RegionError::Strange { .. } => false,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Catalogue {
+    catalog: Vec<Service>,
+}
+
+#[derive(Deserialize)]
+struct Service {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    endpoints: Vec<Endpoint>,
+}
+
+#[derive(Deserialize)]
+struct Endpoint {
+    interface: String,
+    region: Option<String>,
+    region_id: Option<String>,
+    url: String,
+}
+
+/// What a region says of an image.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RegionImage {
+    pub status: String,
+    pub size: Option<u64>,
+    pub disk_format: Option<String>,
+    pub container_format: Option<String>,
+    pub os_hash_algo: Option<String>,
+    pub os_hash_value: Option<String>,
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
+}
+
+/// What every image has, and what only services say of one.
+const NOT_A_PROPERTY: [&str; 19] = [
+    "checksum",
+    "created_at",
+    "direct_url",
+    "file",
+    "id",
+    "locations",
+    "min_disk",
+    "min_ram",
+    "name",
+    "os_hidden",
+    "owner",
+    "protected",
+    "schema",
+    "self",
+    "stores",
+    "tags",
+    "updated_at",
+    "virtual_size",
+    "visibility",
+];
+
+impl RegionImage {
+    /// The custom properties whose names begin with one of these.
+    pub fn properties<'a>(&'a self, prefixes: &'a [String]) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let own = self.others.iter().filter(|(name, _)| !NOT_A_PROPERTY.contains(&name.as_str()));
+        let named = own.filter(|(name, _)| is_copied(name, prefixes));
+        named.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
+    }
+}
+
+/// Whether a property of this name comes along with an image.
+pub fn is_copied(name: &str, prefixes: &[String]) -> bool {
+    !name.starts_with("os_glance")
+        && (1..=255).contains(&name.chars().count())
+        && prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
+impl Regions {
+    /// `None`: nobody may import from there.
+    pub fn new(config: &Config) -> anyhow::Result<Option<Self>> {
+        if !config.images.enabled_import_methods.iter().any(|method| method == GLANCE_DOWNLOAD) {
+            return Ok(None);
+        }
+        let options = &config.keystone_authtoken;
+        let keystone = options.auth_url.as_deref().context("keystone_authtoken.auth_url is not set")?;
+        let keystone = keystone.trim_end_matches('/').trim_end_matches("/v3");
+        let password = options.password.as_ref().context("keystone_authtoken.password is not set")?;
+        let timeout: Duration = options.http_connect_timeout.into();
+        let cafile = options.cafile.as_deref();
+        Ok(Some(Self(Arc::new(Inner {
+            client: client_of_the_cloud(timeout, cafile)?,
+            downloads: builder_of_the_cloud(cafile)?.connect_timeout(timeout).build()?,
+            keystone: format!("{keystone}/v3"),
+            seal: Seal::new(password.expose())?,
+        }))))
+    }
+
+    /// A token that can be kept where others read: only whoever knows our password at Keystone can open it, and only
+    /// for the same purpose.
+    pub fn seal(&self, token: &HeaderValue, nonce: [u8; 32], purpose: &str) -> anyhow::Result<String> {
+        self.0.seal.close(token.as_bytes(), nonce, purpose)
+    }
+
+    /// `None`: it was sealed with another password, or for something else.
+    pub fn open(&self, sealed: &str, purpose: &str) -> Option<HeaderValue> {
+        let mut token = HeaderValue::from_bytes(&self.0.seal.open(sealed, purpose)?).ok()?;
+        token.set_sensitive(true);
+        Some(token)
+    }
+
+    /// The address of the image service there, without a slash at its end.
+    pub async fn endpoint(
+        &self,
+        token: &HeaderValue,
+        region: &str,
+        interface: &str,
+    ) -> Result<String, RegionError> {
+        let url = format!("{}/auth/catalog", self.0.keystone);
+        let Catalogue { catalog } = self.ask("Keystone", &url, token).await?;
+        let images = catalog.iter().filter(|service| service.kind == "image");
+        let found = images.flat_map(|service| &service.endpoints).find(|endpoint| {
+            let named = endpoint.region.as_ref().or(endpoint.region_id.as_ref());
+            endpoint.interface == interface
+                && named.is_some_and(|named| named.to_lowercase() == region.to_lowercase())
+        });
+        let url = found.map(|endpoint| endpoint.url.trim_end_matches('/').trim_end_matches("/v2"));
+        url.map(str::to_owned).ok_or_else(|| RegionError::NoEndpoint {
+            region: region.to_owned(),
+            interface: interface.to_owned(),
+        })
+    }
+
+    pub async fn image(
+        &self,
+        token: &HeaderValue,
+        endpoint: &str,
+        id: &str,
+    ) -> Result<RegionImage, RegionError> {
+        self.ask("The other region", &format!("{endpoint}/v2/images/{id}"), token).await
+    }
+
+    /// The bytes of an image, to be asked for with [`super::Web::get`].
+    pub fn bytes(&self, token: &HeaderValue, endpoint: &str, id: &str) -> Asked {
+        let url = format!("{endpoint}/v2/images/{id}/file");
+        Asked::of_the_cloud(self.0.downloads.clone(), url, token.clone())
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        of: &'static str,
+        url: &str,
+        token: &HeaderValue,
+    ) -> Result<T, RegionError> {
+        let unreachable = |error: reqwest::Error| {
+            let why = format!("{:#}", anyhow::Error::new(error.without_url()));
+            RegionError::Unreachable { of, why }
+        };
+        let request = self.0.client.get(url).header(ACCEPT, "application/json").header("x-auth-token", token);
+        let mut answer: Response = request.send().await.map_err(unreachable)?;
+        if answer.status() != StatusCode::OK {
+            return Err(RegionError::Status { of, code: answer.status().as_u16() });
+        }
+        let mut bytes = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(unreachable)? {
+            if bytes.len() + piece.len() > LONGEST {
+                return Err(RegionError::Strange { of });
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        serde_json::from_slice(&bytes).map_err(|_| RegionError::Strange { of })
+    }
+}

@@ -150,6 +150,11 @@ pub trait BlockStore: Send + Sync + 'static {
     /// Where a hypervisor finds the cluster, to open images of this pool by itself. Nowhere, when nobody but this
     /// process can open them.
     async fn monitors(&self) -> Result<Vec<Monitor>>;
+
+    /// Whether images of the pool can be mirrored to another cluster, one by one.
+    async fn mirrors_images(&self) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 /// The places for bytes. They may be pools of one cluster; then volumes are cloned from images.
@@ -253,6 +258,23 @@ pub trait BlockImage: Send + Sync + 'static {
     async fn set_metadata(&self, key: &str, value: &str) -> Result<()>;
     /// Removing an absent key succeeds.
     async fn remove_metadata(&self, key: &str) -> Result<()>;
+
+    /// Whether another cluster gets all that is written to it.
+    async fn is_mirrored(&self) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// From now on it is mirrored; one that is already stays so. [`ErrorKind::Invalid`] where the pool mirrors no images,
+    /// and for a clone whose parent is not mirrored in the same pool.
+    async fn mirror(&self) -> Result<()> {
+        Err(BlockError::new(ErrorKind::Invalid, "mirror", self.name(), "the store mirrors no images"))
+    }
+
+    /// It is mirrored no more, and has no other features than it had before: a clone comes with those of its parent.
+    /// [`ErrorKind::HasChildren`] while clones of it are mirrored.
+    async fn stop_mirroring(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Closes it and says what went wrong (dropping the last handle closes it too, and only logs).
     async fn close(&self) -> Result<()>;

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use super::credentials;
 use super::faults::Faults;
 use super::keystone::is_plain_url;
 use super::section::section;
@@ -19,9 +20,8 @@ section! {
 impl Barbican {
     pub(super) fn check(&self, faults: &mut Faults) {
         if let Some(url) = &self.barbican_endpoint {
-            let must = "must be an http or https URL without a user";
             // Not repeated: a password may stand in it.
-            faults.require(is_plain_url(url), "barbican.barbican_endpoint", must, "that");
+            faults.require(is_plain_url(url), "barbican.barbican_endpoint", credentials::URL, "that");
         }
     }
 }

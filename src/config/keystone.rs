@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
+use super::credentials::{self, Credentials, credentials};
 use super::faults::Faults;
 use super::section::section;
 use super::values::{IdentityMode, Seconds, Secret};
@@ -37,6 +38,11 @@ section! {
 }
 
 impl Keystone {
+    /// `None`: Keystone is not to be asked.
+    pub fn credentials(&self) -> Option<Credentials<'_>> {
+        credentials!(self, "keystone_authtoken", http_connect_timeout)
+    }
+
     pub(super) fn check(&self, faults: &mut Faults) {
         let urls = [
             ("keystone_authtoken.auth_url", &self.auth_url),
@@ -46,7 +52,7 @@ impl Keystone {
             if let Some(url) = url {
                 let fits = is_plain_url(url);
                 // Not repeated: a password may stand in it.
-                faults.require(fits, option, "must be an http or https URL without a user", "that");
+                faults.require(fits, option, credentials::URL, "that");
             }
         }
         check_text(faults, "keystone_authtoken.username", Some(&self.username));

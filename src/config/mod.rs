@@ -6,6 +6,7 @@
 mod api;
 mod backends;
 mod barbican;
+mod credentials;
 mod database;
 mod faults;
 mod identity;
@@ -18,6 +19,7 @@ mod keystone;
 mod limits;
 mod load;
 mod log;
+mod nova;
 mod policy;
 mod quotas;
 mod reference;
@@ -32,6 +34,7 @@ use serde::{Deserialize, Serialize};
 pub use api::Api;
 pub use backends::{Backend, Backends};
 pub use barbican::Barbican;
+pub use credentials::Credentials;
 pub use database::Database;
 pub use faults::{ConfigError, Faults};
 pub use identity::Identity;
@@ -43,6 +46,7 @@ pub use jobs::Jobs;
 pub use keystone::Keystone;
 pub use limits::Limits;
 pub use log::Log;
+pub use nova::Nova;
 pub use policy::Policy;
 pub use quotas::Quotas;
 pub use reference::reference;
@@ -50,8 +54,8 @@ pub use replica::Replica;
 pub use section::{OptionReference, SectionReference};
 pub use ssl::Ssl;
 pub use values::{
-    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, ImageStoreKind, LogFormat,
-    PropertyRules, Role, Seconds, Secret, StoreKind,
+    CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, ImageStoreKind, Interface,
+    LogFormat, PropertyRules, Role, Seconds, Secret, StoreKind,
 };
 pub use volumes::Volumes;
 
@@ -119,6 +123,7 @@ configuration! {
     barbican: Barbican,
     volumes: Volumes,
     backends: Backends,
+    nova: Nova,
     jobs: Jobs,
     replica: Replica,
     limits: Limits,

@@ -26,6 +26,8 @@ pub struct Service {
     pub free_bytes: Option<i64>,
     /// GiB of all volumes there.
     pub provisioned: i64,
+    /// Another cluster can have what lies there too.
+    pub mirrors: bool,
     pub created_at: Timestamp,
     /// The last sign of life.
     pub seen_at: Timestamp,
@@ -53,6 +55,7 @@ impl Service {
             total_bytes: None,
             free_bytes: None,
             provisioned: 0,
+            mirrors: false,
             created_at: now,
             seen_at: now,
             updated_at: None,
@@ -82,17 +85,18 @@ pub struct ServiceFilter {
 }
 
 const COLUMNS: &str = "id, host, binary_name, zone, disabled, disabled_reason, frozen, answers, total_bytes, free_bytes, \
-    provisioned, created_at, seen_at, updated_at";
+    provisioned, mirrors, created_at, seen_at, updated_at";
 
 impl Repository {
     /// Writes what a service says of itself; what administrators said of it stays.
     pub async fn see_service(&mut self, service: &Service) -> Result<()> {
         let sql = "INSERT INTO services (id, host, binary_name, zone, disabled, disabled_reason, frozen, answers, \
-            total_bytes, free_bytes, provisioned, created_at, seen_at, updated_at) \
-            VALUES ((SELECT COALESCE(MAX(id), 0) + 1 FROM services), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+            total_bytes, free_bytes, provisioned, mirrors, created_at, seen_at, updated_at) \
+            VALUES ((SELECT COALESCE(MAX(id), 0) + 1 FROM services), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
+            $14) \
             ON CONFLICT (host, binary_name) DO UPDATE SET zone = excluded.zone, answers = excluded.answers, \
             total_bytes = excluded.total_bytes, free_bytes = excluded.free_bytes, \
-            provisioned = excluded.provisioned, seen_at = excluded.seen_at";
+            provisioned = excluded.provisioned, mirrors = excluded.mirrors, seen_at = excluded.seen_at";
         on!(self, c => sqlx::query(sql)
             .bind(&service.host)
             .bind(&service.binary)
@@ -104,6 +108,7 @@ impl Repository {
             .bind(service.total_bytes)
             .bind(service.free_bytes)
             .bind(service.provisioned)
+            .bind(service.mirrors)
             .bind(service.created_at)
             .bind(service.seen_at)
             .bind(service.updated_at)

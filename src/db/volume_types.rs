@@ -34,6 +34,11 @@ impl VolumeType {
     pub fn is_multiattach(&self) -> bool {
         self.spec("multiattach") == Some("<is> True")
     }
+
+    /// Whether another cluster has the volumes of this type too.
+    pub fn is_replicated(&self) -> bool {
+        self.spec("replication_enabled") == Some("<is> True")
+    }
 }
 
 /// The type of a project's volumes when the request does not say.

@@ -9,8 +9,8 @@ use super::error::{DbError, Result};
 use super::filter::{Conditions, Operator, Page, Value};
 use super::{Repository, bind_all, on};
 use crate::model::{
-    Gib, ImageId, MigrationStatus, ProjectId, SnapshotId, Timestamp, UserId, VolumeId, VolumeStatus,
-    VolumeTypeId,
+    Gib, ImageId, MigrationStatus, ProjectId, ReplicationStatus, SnapshotId, Timestamp, UserId, VolumeId,
+    VolumeStatus, VolumeTypeId,
 };
 
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -28,6 +28,9 @@ pub struct Volume {
     pub host: Option<String>,
     #[sqlx(default)]
     pub migration_status: Option<MigrationStatus>,
+    /// Written by whoever has seen to it.
+    #[sqlx(default)]
+    pub replication_status: Option<ReplicationStatus>,
     pub volume_type_id: VolumeTypeId,
     /// The name of that type, read with the row.
     #[sqlx(default)]
@@ -47,7 +50,7 @@ pub struct Volume {
 }
 
 const COLUMNS: &str = "id, project_id, user_id, name, description, size, status, previous_status, \
-    availability_zone, host, migration_status, volume_type_id, \
+    availability_zone, host, migration_status, replication_status, volume_type_id, \
     (SELECT t.name FROM volume_types t WHERE t.id = volumes.volume_type_id) AS volume_type_name, bootable, \
     multiattach, snapshot_id, source_volume_id, image_id, metadata, admin_metadata, image_metadata, \
     created_at, updated_at";
@@ -71,6 +74,11 @@ impl Volume {
     /// Its bytes are on the way to another place.
     pub fn is_migrating(&self) -> bool {
         self.migration_status.is_some_and(MigrationStatus::is_under_way)
+    }
+
+    /// Another cluster has it too.
+    pub fn is_replicated(&self) -> bool {
+        self.replication_status == Some(ReplicationStatus::Enabled)
     }
 }
 
@@ -311,6 +319,16 @@ impl Repository {
         status: Option<MigrationStatus>,
     ) -> Result<()> {
         let sql = "UPDATE volumes SET migration_status = $2 WHERE id = $1";
+        on!(self, c => sqlx::query(sql).bind(id).bind(status).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    pub async fn set_replication_status(
+        &mut self,
+        id: &VolumeId,
+        status: Option<ReplicationStatus>,
+    ) -> Result<()> {
+        let sql = "UPDATE volumes SET replication_status = $2 WHERE id = $1";
         on!(self, c => sqlx::query(sql).bind(id).bind(status).execute(c).await.map(drop))?;
         Ok(())
     }

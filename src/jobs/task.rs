@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::db::{NewJob, Resource};
-use crate::model::{Gib, ImageId, JobId, ProjectId, SnapshotId, VolumeId, VolumeTypeId};
+use crate::model::{Gib, ImageId, JobId, ProjectId, SnapshotId, VolumeId, VolumeNews, VolumeTypeId};
 
 /// Where a new volume's bytes come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +122,8 @@ pub enum Task {
     DeleteVolume { volume_id: VolumeId },
     /// `extending` to what it was, larger, or `error_extending`.
     ExtendVolume { volume_id: VolumeId, new_size: Gib },
+    /// No status changes: instances are told of a volume of theirs.
+    TellNova { volume_id: VolumeId, news: VolumeNews, servers: Vec<String> },
     /// `downloading` to `available` or `error`.
     Reimage { volume_id: VolumeId, image_id: ImageId },
     /// `reverting` to `available` or `error`; the snapshot `restoring` to `available`.
@@ -184,6 +186,15 @@ pub fn parent_of(image: &ImageId) -> String {
     format!("parent-of-{image}")
 }
 
+/// What jobs that tell of a volume are about: not the volume itself, which need not wait for who does not listen.
+const NEWS: &str = "volume_news";
+const NEWS_OF: &str = "news-of-";
+
+/// The volume that such a job tells of.
+pub(super) fn told_of(resource_id: &str) -> &str {
+    resource_id.strip_prefix(NEWS_OF).unwrap_or(resource_id)
+}
+
 /// Who asked, for the job's row and the logs.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
@@ -198,6 +209,7 @@ impl Task {
             Task::CreateVolume { .. } => "create_volume",
             Task::DeleteVolume { .. } => "delete_volume",
             Task::ExtendVolume { .. } => "extend_volume",
+            Task::TellNova { .. } => "tell_nova",
             Task::Reimage { .. } => "reimage_volume",
             Task::RevertVolume { .. } => "revert_volume",
             Task::ManageVolume { .. } => "manage_volume",
@@ -222,8 +234,8 @@ impl Task {
     }
 
     /// Whether somebody may ask such a job to stop: what it did until then is taken back, and what it is about is as it
-    /// was, or can be deleted. What overwrites, deletes or is over at once goes on to its end; an upload is ended by who
-    /// sends the bytes.
+    /// was, or can be deleted. Bytes that a reimage wrote stay, and the volume is in error, as when that fails. What else
+    /// overwrites, deletes or is over at once goes on to its end; an upload is ended by who sends the bytes.
     pub fn can_be_cancelled(kind: &str) -> bool {
         [
             "create_volume",
@@ -231,6 +243,7 @@ impl Task {
             "retype_volume",
             "migrate_volume",
             "upload_volume",
+            "reimage_volume",
             "import_image",
             "import_new_image",
             "add_location",
@@ -262,6 +275,9 @@ impl Task {
             | Task::SealImage { image_id }
             | Task::DeleteImage { image_id }
             | Task::DeleteFromStore { image_id, .. } => ("image", image_id.as_str()),
+            Task::TellNova { volume_id, .. } => {
+                return Resource { kind: NEWS, id: format!("{NEWS_OF}{volume_id}") };
+            }
             Task::DetachImage { image_id } => {
                 return Resource { kind: "image_parent", id: parent_of(image_id) };
             }

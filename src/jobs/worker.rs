@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::faults::{Fault, Faults, Moment};
+use super::task::told_of;
 use super::{Cause, Keeper, Run, StepError, Task, Workflow, chain};
 use crate::db::{self, Database, DbError, Job, JobOutcome, Message, Share};
 use crate::model::{Event, MessageId, World};
@@ -321,17 +322,17 @@ impl Worker {
     /// To the project that asked for the job; the service's own jobs have none.
     fn message(&self, job: &Job, event: Event) -> Option<Message> {
         let (resource_type, resource) = match job.resource_type.as_str() {
-            "snapshot" => ("VOLUME_SNAPSHOT", Some(&job.resource_id)),
+            "snapshot" => ("VOLUME_SNAPSHOT", Some(job.resource_id.as_str())),
             // Of a volume that was to become one.
-            "image" => ("VOLUME", job.source_id.as_ref()),
-            _ => ("VOLUME", Some(&job.resource_id)),
+            "image" => ("VOLUME", job.source_id.as_deref()),
+            _ => ("VOLUME", Some(told_of(&job.resource_id))),
         };
         Some(Message {
             id: MessageId::from(self.world.ids.random()),
             project_id: job.project_id.clone()?,
             request_id: job.request_id.clone(),
             resource_type: resource_type.to_owned(),
-            resource_uuid: resource.cloned(),
+            resource_uuid: resource.map(str::to_owned),
             event_id: event.id(resource_type),
             message_level: "ERROR".to_owned(),
             created_at: self.world.now(),

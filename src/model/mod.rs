@@ -4,6 +4,7 @@ mod connection;
 mod event;
 mod host;
 mod id;
+mod news;
 mod scope;
 mod size;
 mod status;
@@ -17,10 +18,11 @@ pub use id::{
     MetadefNamespaceId, ProjectId, QosSpecsId, RoleId, SnapshotId, TransferId, UserId, VolumeId,
     VolumeTypeId,
 };
+pub use news::VolumeNews;
 pub use scope::Scope;
 pub use size::{GIB, Gib, MIB};
 pub use status::{
     AttachMode, AttachmentStatus, Cause, ImageStatus, JobState, MemberStatus, MetadefKind, MigrationStatus,
-    SnapshotStatus, UnknownStatus, VolumeStatus,
+    ReplicationStatus, SnapshotStatus, UnknownStatus, VolumeStatus,
 };
 pub use world::{Clock, Ids, RandomIds, SystemClock, Timestamp, World};

@@ -308,6 +308,15 @@ impl MigrationStatus {
 }
 
 statuses! {
+    /// Whether another cluster has a volume too (Block Storage API v3, `replication_status`).
+    ReplicationStatus, "replication" {
+        Enabled = "enabled",
+        /// It could be where it lies, and is not.
+        Disabled = "disabled",
+    }
+}
+
+statuses! {
     /// Of a volume snapshot (Block Storage API v3, `status`).
     SnapshotStatus, "snapshot" {
         Creating = "creating",

@@ -46,6 +46,7 @@ impl Place {
             ("allocated_capacity_gb", json!(provisioned)),
             ("provisioned_capacity_gb", json!(provisioned)),
             ("backend_state", json!(if is_up { "up" } else { "down" })),
+            ("replication_enabled", json!(service.is_some_and(|service| service.mirrors))),
             ("pool_name", json!(self.pool)),
             ("filter_function", Value::Null),
             ("goodness_function", Value::Null),

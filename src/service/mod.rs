@@ -33,7 +33,7 @@ use crate::model::{ProjectId, UserId, VolumeTypeId, World};
 use crate::signature::Certificates;
 use crate::telemetry::levels::Levels;
 use crate::telemetry::metrics::Metrics;
-use crate::web::{self, Barbican, Regions, Web};
+use crate::web::{self, Barbican, Nova, Regions, Web};
 use crate::workflows::{self, CacheLimits, Making, Reporter, Sweeper};
 
 pub use listen::Listeners;
@@ -136,7 +136,8 @@ impl Service {
             },
         );
         let regions = Regions::new(&config)?;
-        let context = workflows::Context::new(stores.clone(), options, web.clone(), regions.clone());
+        let nova = Nova::new(&config.nova, world.clone())?;
+        let context = workflows::Context::new(stores.clone(), options, web.clone(), regions.clone(), nova);
         let build = context.clone();
         let worker = Worker::new(
             database.clone(),

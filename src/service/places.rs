@@ -37,7 +37,6 @@ fn capabilities(label: &str, store: StoreKind) -> Map<String, Value> {
         ("thin_provisioning_support", json!(true)),
         ("thick_provisioning_support", json!(false)),
         ("online_extend_support", json!(true)),
-        ("replication_enabled", json!(false)),
         ("qos_support", json!(is_ceph)),
     ]
     .into_iter()

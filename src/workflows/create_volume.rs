@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
 use super::origin::Origin;
-use super::{Context, Making, in_one_cluster, lineage, names, qos};
+use super::{Context, Making, in_one_cluster, lineage, names, qos, replication};
 use crate::block::{Backend, BlockError, BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
 use crate::db::{self, Repository, Volume, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
-use crate::model::{Action, Detail, Event, ImageId, SnapshotId, VolumeId, VolumeStatus};
+use crate::model::{Action, Detail, Event, ImageId, ReplicationStatus, SnapshotId, VolumeId, VolumeStatus};
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{CopyOptions, copy};
 
@@ -29,11 +29,13 @@ struct Target {
     id: VolumeId,
     /// As it was when the job began; what a create needs of it does not change.
     row: OnceCell<Volume>,
+    /// What became of it in the last step.
+    replication: OnceCell<Option<ReplicationStatus>>,
 }
 
 impl Target {
     fn new(context: Context, id: VolumeId) -> Self {
-        Self { context, id, row: OnceCell::new() }
+        Self { context, id, row: OnceCell::new(), replication: OnceCell::new() }
     }
 
     fn name(&self) -> String {
@@ -147,6 +149,24 @@ impl Target {
         Ok(grown.and(limited)?)
     }
 
+    /// Has it mirrored where its type says so. The last step of all: until then nobody else needs its bytes.
+    async fn replicate(&self, run: &Run) -> Step {
+        let row = self.row(run).await?;
+        let mut repository = run.database.read().await?;
+        let of = repository.volume_type(row.volume_type_id.as_str()).await?;
+        let of = of.ok_or_else(|| StepError::gone("volume type"))?;
+        let host = row.host.as_deref().unwrap_or_default();
+        let status = replication::status(&mut repository, &of, host).await?;
+        drop(repository);
+        if replication::is_wanted(&of)? {
+            let store = self.store(run).await?;
+            replication::apply(&self.context, store, &self.name(), true, &run.progress).await?;
+        }
+        // An earlier run of this step said the same.
+        self.replication.set(status).ok();
+        Ok(())
+    }
+
     /// Copies a snapshot's bytes into it. No temporary file: both ends are stores.
     async fn fill_from(&self, store: &Arc<dyn BlockStore>, source: &SnapshotPath, run: &Run) -> Step {
         let from = store.open(&source.image, OpenMode::Snapshot(source.snapshot.clone())).await?;
@@ -185,6 +205,9 @@ impl Target {
         // It may have been reserved while it was filled.
         repository.volume_to_change(&self.id).await?;
         let status = repository.status_by_attachments(&self.id).await?;
+        if let Some(replication) = self.replication.get().copied() {
+            repository.set_replication_status(&self.id, replication).await?;
+        }
         self.leave(repository, run, status).await
     }
 
@@ -238,7 +261,7 @@ impl Empty {
 #[async_trait]
 impl Workflow for Empty {
     fn steps(&self) -> &'static [&'static str] {
-        &["create"]
+        &["create", "replicate"]
     }
 
     async fn run(&self, step: &'static str, run: &Run) -> Step {
@@ -247,12 +270,16 @@ impl Workflow for Empty {
                 self.target.create(run).await?;
                 self.target.limit(run).await
             }
+            "replicate" => self.target.replicate(run).await,
             other => Err(unknown_step(other)),
         }
     }
 
-    async fn undo(&self, _: &'static str, run: &Run) -> Step {
-        self.target.remove(run).await
+    async fn undo(&self, step: &'static str, run: &Run) -> Step {
+        match step {
+            "create" => self.target.remove(run).await,
+            _ => Ok(()),
+        }
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
@@ -307,7 +334,7 @@ impl FromSnapshot {
 #[async_trait]
 impl Workflow for FromSnapshot {
     fn steps(&self) -> &'static [&'static str] {
-        &["clone", "copy", "resize", "flatten"]
+        &["clone", "copy", "resize", "flatten", "replicate"]
     }
 
     async fn run(&self, step: &'static str, run: &Run) -> Step {
@@ -324,6 +351,7 @@ impl Workflow for FromSnapshot {
                 Ok(lineage::flatten(&target.context, store, &target.name(), &run.progress).await?)
             }
             "flatten" => Ok(()),
+            "replicate" => target.replicate(run).await,
             other => Err(unknown_step(other)),
         }
     }
@@ -396,7 +424,7 @@ impl FromVolume {
 #[async_trait]
 impl Workflow for FromVolume {
     fn steps(&self) -> &'static [&'static str] {
-        &["flatten_source", "snapshot", "clone", "copy", "resize", "drop_snapshot"]
+        &["flatten_source", "snapshot", "clone", "copy", "resize", "drop_snapshot", "replicate"]
     }
 
     async fn run(&self, step: &'static str, run: &Run) -> Step {
@@ -416,6 +444,7 @@ impl Workflow for FromVolume {
             // A clone hangs on its snapshot.
             "drop_snapshot" if source.is_copied => give_back_snapshot(source).await,
             "copy" | "drop_snapshot" => Ok(()),
+            "replicate" => target.replicate(run).await,
             other => Err(unknown_step(other)),
         }
     }
@@ -466,7 +495,7 @@ impl FromImage {
 #[async_trait]
 impl Workflow for FromImage {
     fn steps(&self) -> &'static [&'static str] {
-        &["clone", "download", "resize"]
+        &["clone", "download", "resize", "replicate"]
     }
 
     async fn run(&self, step: &'static str, run: &Run) -> Step {
@@ -489,6 +518,7 @@ impl Workflow for FromImage {
                 _ => self.target.grow(run).await,
             },
             "resize" => self.target.limit(run).await,
+            "replicate" => self.target.replicate(run).await,
             other => Err(unknown_step(other)),
         }
     }

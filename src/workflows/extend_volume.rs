@@ -3,11 +3,11 @@
 
 use async_trait::async_trait;
 
-use super::{Context, names, qos};
+use super::{Context, names, qos, tell_nova};
 use crate::block::OpenMode;
 use crate::db::{self, Repository, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
-use crate::model::{Action, Detail, Event, Gib, VolumeId, VolumeStatus};
+use crate::model::{Action, Detail, Event, Gib, VolumeId, VolumeNews, VolumeStatus};
 
 pub(super) struct ExtendVolume {
     context: Context,
@@ -53,7 +53,9 @@ impl Workflow for ExtendVolume {
         repository.volume_to_change(&self.id).await?;
         let back = repository.status_by_attachments(&self.id).await?;
         let change = VolumeChange { size: Some(self.size), ..VolumeChange::default() };
-        repository.change_volume(&self.id, VolumeStatus::Extending, back, &change, run.now()).await?;
+        if repository.change_volume(&self.id, VolumeStatus::Extending, back, &change, run.now()).await? {
+            tell_nova::spread(&self.context, repository, &self.id, VolumeNews::Extended, run).await?;
+        }
         Ok(())
     }
 

@@ -1,8 +1,9 @@
-//! An image that lies on the pool becomes a volume: it gets the volume's name. When that fails it has its own name again.
+//! An image that lies on the pool becomes a volume: it gets the volume's name, and what its type says.
+//! When that fails it has its own name again.
 
 use async_trait::async_trait;
 
-use super::{Context, names};
+use super::{Context, names, qos, replication};
 use crate::block::{ErrorKind, Missing, OpenMode};
 use crate::db::{self, Repository, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
@@ -49,6 +50,24 @@ impl ManageVolume {
         }
     }
 
+    /// As all volumes of its type are.
+    async fn suit(&self, run: &Run) -> Result<(), StepError> {
+        let mut repository = run.database.read().await?;
+        let row = repository.volume(&self.id).await?.ok_or_else(|| StepError::gone("volume"))?;
+        let settings = qos::settings(&mut repository, &row.volume_type_id, row.size).await?;
+        let of = repository.volume_type(row.volume_type_id.as_str()).await?;
+        let of = of.ok_or_else(|| StepError::gone("volume type"))?;
+        drop(repository);
+        let (store, name) = (&self.context.backend(&row)?.store, names::volume(&self.id));
+        if !settings.is_empty() {
+            qos::apply_to(store, &name, &settings).await?;
+        }
+        if replication::is_wanted(&of)? {
+            replication::apply(&self.context, store, &name, true, &run.progress).await?;
+        }
+        Ok(())
+    }
+
     async fn leave(&self, repository: &mut Repository, run: &Run, status: VolumeStatus) -> db::Result<()> {
         let (from, change) = (VolumeStatus::Managing, VolumeChange::default());
         repository.change_volume(&self.id, from, status, &change, run.now()).await?;
@@ -59,13 +78,14 @@ impl ManageVolume {
 #[async_trait]
 impl Workflow for ManageVolume {
     fn steps(&self) -> &'static [&'static str] {
-        &["rename", "check"]
+        &["rename", "check", "suit"]
     }
 
     async fn run(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
         match step {
             "rename" => self.rename(run).await,
-            _ => self.check(run).await,
+            "check" => self.check(run).await,
+            _ => self.suit(run).await,
         }
     }
 
@@ -78,6 +98,13 @@ impl Workflow for ManageVolume {
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
+        if let Some(row) = repository.volume_to_change(&self.id).await?
+            && let Some(of) = repository.volume_type(row.volume_type_id.as_str()).await?
+        {
+            let host = row.host.as_deref().unwrap_or_default();
+            let status = replication::status(repository, &of, host).await?;
+            repository.set_replication_status(&self.id, status).await?;
+        }
         self.leave(repository, run, VolumeStatus::Available).await
     }
 

@@ -24,10 +24,12 @@ pub mod names;
 mod origin;
 mod qos;
 mod reimage;
+mod replication;
 mod reporter;
 mod revert_volume;
 mod seal_image;
 mod sweeper;
+mod tell_nova;
 mod unmanage_snapshot;
 mod unmanage_volume;
 mod upload_image;
@@ -41,7 +43,7 @@ use crate::db::Volume;
 use crate::jobs::{Run, StepError, Task, VolumeSource, Workflow};
 use crate::model::VolumeId;
 use crate::transfer::TransferError;
-use crate::web::{Regions, Web};
+use crate::web::{Nova, Regions, Web};
 
 pub use image_cache::Limits as CacheLimits;
 pub use import_image::{FAILED, IMPORTING_TO, Imports};
@@ -58,6 +60,8 @@ pub struct Context {
     pub web: Web,
     /// `None`: no image comes from there.
     pub regions: Option<Regions>,
+    /// `None`: nobody is told.
+    pub nova: Option<Arc<Nova>>,
     locks: Arc<locks::Locks>,
 }
 
@@ -90,8 +94,15 @@ const MAKING: Making =
     Making { object_size: 4 << 20, flatten_from_snapshot: false, max_clone_depth: 5, image_cache: None };
 
 impl Context {
-    pub fn new(stores: Stores, options: Options, web: Web, regions: Option<Regions>) -> Self {
-        Self { stores, options: Arc::new(options), web, regions, locks: Arc::default() }
+    pub fn new(
+        stores: Stores,
+        options: Options,
+        web: Web,
+        regions: Option<Regions>,
+        nova: Option<Nova>,
+    ) -> Self {
+        let nova = nova.map(Arc::new);
+        Self { stores, options: Arc::new(options), web, regions, nova, locks: Arc::default() }
     }
 
     /// The workflow for a task, to be handed to [`crate::jobs::Worker`].
@@ -118,6 +129,9 @@ impl Context {
             }
             Task::ExtendVolume { volume_id, new_size } => {
                 Box::new(extend_volume::ExtendVolume::new(context, volume_id, new_size))
+            }
+            Task::TellNova { volume_id, news, servers } => {
+                Box::new(tell_nova::TellNova::new(context, volume_id, news, servers))
             }
             Task::RevertVolume { volume_id, snapshot_id } => {
                 Box::new(revert_volume::RevertVolume::new(context, volume_id, snapshot_id))

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Context, is_one_place, lineage, names, qos};
+use super::{Context, is_one_place, lineage, names, qos, replication};
 use crate::block::{Backend, BlockStore, OpenMode};
 use crate::db::{self, Leftover, Repository, Volume, VolumeChange, VolumeMove};
 use crate::jobs::{Cause, Destination, Run, StepError, Workflow};
@@ -124,10 +124,15 @@ impl MoveVolume {
         if proved? { Ok(()) } else { Err(StepError::fatal("The copy is not the same as the volume.")) }
     }
 
-    /// Gives the image in `store` the limits of a type.
-    async fn limit(&self, store: &Arc<dyn BlockStore>, of: &VolumeTypeId, row: &Volume, run: &Run) -> Step {
-        let settings = qos::settings(&mut run.database.read().await?, of, row.size).await?;
-        Ok(qos::apply_to(store, &self.name(), &settings).await?)
+    /// Gives the image in `store` the limits of a type, and has it mirrored or not, as that says.
+    async fn suit(&self, store: &Arc<dyn BlockStore>, of: &VolumeTypeId, row: &Volume, run: &Run) -> Step {
+        let mut repository = run.database.read().await?;
+        let settings = qos::settings(&mut repository, of, row.size).await?;
+        let of = repository.volume_type(of.as_str()).await?.ok_or_else(|| StepError::gone("volume type"))?;
+        drop(repository);
+        let is_replicated = replication::is_wanted(&of)?;
+        qos::apply_to(store, &self.name(), &settings).await?;
+        replication::apply(&self.context, store, &self.name(), is_replicated, &run.progress).await
     }
 
     /// From now on the volume is what it should become, and the old copy waits to be taken away.
@@ -139,8 +144,10 @@ impl MoveVolume {
         if !repository.settle_job(&run.id).await? {
             return Err(StepError::cancelled());
         }
-        let is_multiattach = match &self.new_type {
-            Some(of) => repository.volume_type(of.as_str()).await?.map(|of| of.is_multiattach()),
+        let of = self.new_type.as_ref().unwrap_or(&row.volume_type_id);
+        let of = repository.volume_type(of.as_str()).await?;
+        let replication_status = match &of {
+            Some(of) => replication::status(&mut repository, of, host).await?,
             None => None,
         };
         let change = VolumeMove {
@@ -149,7 +156,7 @@ impl MoveVolume {
             host: host.to_owned(),
             availability_zone: zone.to_owned(),
             volume_type_id: self.new_type.clone(),
-            multiattach: is_multiattach,
+            multiattach: of.filter(|_| self.new_type.is_some()).map(|of| of.is_multiattach()),
         };
         if !repository.move_volume(&self.id, &change, run.now()).await? {
             return Err(StepError::in_use("The volume was changed while it was copied."));
@@ -157,6 +164,7 @@ impl MoveVolume {
         if host != self.from {
             repository.set_migration_status(&self.id, Some(MigrationStatus::Success)).await?;
         }
+        repository.set_replication_status(&self.id, replication_status).await?;
         if let Some(way) = way {
             repository.add_leftover(&self.old_copy(way.from), run.now()).await?;
         }
@@ -209,7 +217,7 @@ impl MoveVolume {
 #[async_trait]
 impl Workflow for MoveVolume {
     fn steps(&self) -> &'static [&'static str] {
-        &["create", "copy", "prove", "limit", "switch", "leave"]
+        &["create", "copy", "prove", "suit", "switch", "leave"]
     }
 
     async fn run(&self, step: &'static str, run: &Run) -> Step {
@@ -220,10 +228,10 @@ impl Workflow for MoveVolume {
             "create" => self.create(run).await,
             "copy" => self.copy(run).await,
             "prove" => self.prove(run).await,
-            "limit" => {
+            "suit" => {
                 let (host, _) = self.destination()?;
                 let of = self.new_type.as_ref().unwrap_or(&row.volume_type_id);
-                self.limit(&self.backend(host)?.store, of, &row, run).await
+                self.suit(&self.backend(host)?.store, of, &row, run).await
             }
             _ => self.switch(&row, run).await,
         }
@@ -240,9 +248,9 @@ impl Workflow for MoveVolume {
         }
         match (step, self.way().await?) {
             ("create", Some(way)) => lineage::clear(&way.to.store, &self.name(), run).await,
-            ("limit", None) => {
+            ("suit", None) => {
                 let store = &self.backend(&self.from)?.store;
-                self.limit(store, &row.volume_type_id, &row, run).await
+                self.suit(store, &row.volume_type_id, &row, run).await
             }
             _ => Ok(()),
         }

@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use sqlx::types::Json;
 
 use super::origin::Origin;
-use super::{Context, names};
+use super::{Context, names, tell_nova};
 use crate::db::{self, Repository, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
-use crate::model::{ImageId, VolumeId, VolumeStatus};
+use crate::model::{ImageId, VolumeId, VolumeNews, VolumeStatus};
 
 pub(super) struct Reimage {
     context: Context,
@@ -50,7 +50,12 @@ impl Workflow for Reimage {
         }
         repository.volume_to_change(&self.id).await?;
         let back = repository.status_by_attachments(&self.id).await?;
-        self.leave(repository, run, back).await
+        self.leave(repository, run, back).await?;
+        if back == VolumeStatus::Reserved {
+            // The instance waits for it.
+            tell_nova::spread(&self.context, repository, &self.id, VolumeNews::Reimaged, run).await?;
+        }
+        Ok(())
     }
 
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::block::{Backends, PoolStatistics};
+use crate::block::{self, Backends, BlockStore, PoolStatistics};
 use crate::db::{self, Database, Service};
 use crate::jobs::chain;
 use crate::model::{Host, World};
@@ -17,6 +17,24 @@ pub struct Reporter {
     places: Arc<[Place]>,
     database: Database,
     world: World,
+}
+
+/// What a store says of itself.
+struct Seen {
+    statistics: PoolStatistics,
+    mirrors: bool,
+}
+
+impl Seen {
+    async fn of(store: &Arc<dyn BlockStore>) -> block::Result<Self> {
+        let statistics = store.statistics().await?;
+        // Whoever may not ask cannot see to it either.
+        let mirrors = store.mirrors_images().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "it is not known whether a pool mirrors images");
+            false
+        });
+        Ok(Self { statistics, mirrors })
+    }
 }
 
 impl Reporter {
@@ -43,15 +61,16 @@ impl Reporter {
         let now = self.world.now();
         let mut repository = self.database.begin().await?;
         let provisioned = repository.provisioned().await?;
-        for (place, statistics) in &found {
+        for (place, seen) in &found {
             let bytes = |count: fn(&PoolStatistics) -> u64| {
-                statistics.as_ref().map(|statistics| i64::try_from(count(statistics)).unwrap_or(i64::MAX))
+                seen.as_ref().map(|seen| i64::try_from(count(&seen.statistics)).unwrap_or(i64::MAX))
             };
             let lies_there = |host: &str| {
                 self.backends.of(Some(host)).is_some_and(|backend| *backend.name == *place.backend)
             };
             let service = Service {
-                answers: statistics.is_some(),
+                answers: seen.is_some(),
+                mirrors: seen.as_ref().is_some_and(|seen| seen.mirrors),
                 total_bytes: bytes(|statistics| statistics.total_bytes),
                 free_bytes: bytes(|statistics| statistics.available_bytes),
                 provisioned: provisioned
@@ -70,10 +89,10 @@ impl Reporter {
         repository.commit().await
     }
 
-    async fn look_at(&self, place: &Place) -> Option<PoolStatistics> {
+    async fn look_at(&self, place: &Place) -> Option<Seen> {
         let backend = self.backends.named(&place.backend)?;
-        match backend.store.statistics().await {
-            Ok(statistics) => Some(statistics),
+        match Seen::of(&backend.store).await {
+            Ok(seen) => Some(seen),
             Err(error) => {
                 tracing::warn!(backend.name = %backend.name, %error, "a place for volumes does not answer");
                 None

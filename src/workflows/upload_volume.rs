@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use uuid::Uuid;
 
-use super::{Context, in_one_cluster, lineage, names, seal_image};
+use super::{Context, in_one_cluster, lineage, names, replication, seal_image};
 use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
 use crate::db::{self, ImageChange, Location, Repository, VolumeChange};
 use crate::formats::{self, Encoded, Format};
@@ -83,6 +83,11 @@ impl UploadVolume {
                 return Ok(false);
             }
             cloned => cloned?,
+        }
+        let of_volume = run.database.read().await?.volume(&self.volume_id).await?;
+        if of_volume.is_some_and(|volume| volume.is_replicated()) {
+            // It came with the journal of its parent, and all its clones would.
+            replication::apply(&self.context, images, name, false, &run.progress).await?;
         }
         let image = images.open(name, OpenMode::ReadOnly).await?;
         let size = image.size().await;

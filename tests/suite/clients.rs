@@ -7,9 +7,10 @@ use std::process::{Command, Stdio};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::house::store::ceph_conf;
 use crate::house::{DatabaseKind, StoreKind};
-use crate::process::pools::run;
-use crate::process::{Place, Server};
+use crate::process::pools::{Pools, run};
+use crate::process::{PATIENCE, Place, Server};
 use crate::support::regions::{self, Keystone};
 
 /// Where `make test` installed them.
@@ -547,5 +548,86 @@ async fn images_in_several_stores() {
     glance(&server, &["stores-delete", "--store", "second", &image]).await;
     assert_eq!(stores().await, "default");
     openstack(&server, "/image", &["image", "delete", &image]).await;
+    place.assert_empty(server).await;
+}
+
+/// Two pools and a directory: types are bound to them by name, and volumes move between them.
+#[tokio::test(flavor = "multi_thread")]
+async fn volumes_in_several_places() {
+    let mut place = Place::new(StoreKind::RbdV2, DatabaseKind::Sqlite).await;
+    let more = Pools::make(StoreKind::RbdV2);
+    place.options.extend([
+        ("PUMICE_VOLUMES__VOLUME_BACKEND_NAME", "first".to_owned()),
+        ("PUMICE_BACKENDS__SECOND__STORE", "rbd".to_owned()),
+        ("PUMICE_BACKENDS__SECOND__RBD_POOL", more.volumes.clone()),
+        ("PUMICE_BACKENDS__SECOND__RBD_CEPH_CONF", ceph_conf().display().to_string()),
+        ("PUMICE_BACKENDS__SHELF__STORE", "directory".to_owned()),
+        ("PUMICE_BACKENDS__SHELF__DIRECTORY", place.directory().display().to_string()),
+    ]);
+    let server = place.start();
+    let api = "/volume/v3";
+    let project = pumice::config::Config::default().identity.project_id;
+    let hosts = [
+        format!("pumice@first#{}", place.pools.volumes),
+        format!("pumice@second#{}", more.volumes),
+        "pumice@shelf#rbd".to_owned(),
+    ];
+    let host_of = async |volume: &str| {
+        let shown = openstack(&server, api, &["volume", "show", volume]).await;
+        assert_eq!(shown["status"], "available", "{shown}");
+        (text(&shown, "os-vol-host-attr:host").to_owned(), text(&shown, "type").to_owned())
+    };
+
+    // Each says that it is there as soon as it has looked at its store.
+    let all_up = async || loop {
+        let services = openstack(&server, api, &["volume", "service", "list"]).await;
+        let is_up = |name: &str| {
+            let mut rows = services.as_array().unwrap().iter();
+            rows.any(|row| row["Host"] == format!("pumice@{name}") && row["State"] == "up")
+        };
+        if ["first", "second", "shelf"].iter().all(|name| is_up(name)) {
+            return;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all_up()).await.expect("not all services say that they are there");
+    let pools = cinder(&server, &project, &["get-pools", "--detail"]).await;
+    let names = pools.lines().filter(|line| line.contains("| name ")).collect::<Vec<_>>();
+    for host in &hosts {
+        assert!(names.iter().any(|line| line.contains(host.as_str())), "no {host} in\n{pools}");
+    }
+
+    for (name, host) in ["first", "second", "shelf"].iter().zip(&hosts) {
+        let property = format!("volume_backend_name={name}");
+        openstack(&server, api, &["volume", "type", "create", "--property", &property, name]).await;
+        openstack(&server, api, &["volume", "create", "--size", "1", "--type", name, name]).await;
+        server.settle().await;
+        assert_eq!(host_of(name).await, (host.clone(), (*name).to_owned()));
+    }
+    // Where a type allows no other place, only a retype moves it.
+    cinder(&server, &project, &["retype", "--migration-policy", "on-demand", "first", "second"]).await;
+    let policy = ["--migration-policy", "on-demand"];
+    openstack(&server, api, &[&["volume", "set", "--type", "first"], &policy[..], &["shelf"]].concat()).await;
+    openstack(&server, api, &["volume", "set", "--type", "shelf", "--migration-policy", "never", "second"])
+        .await;
+    server.settle().await;
+    assert_eq!(host_of("first").await, (hosts[1].clone(), "second".to_owned()));
+    assert_eq!(host_of("shelf").await, (hosts[0].clone(), "first".to_owned()));
+    assert_eq!(host_of("second").await, (hosts[1].clone(), "second".to_owned()));
+
+    openstack(&server, api, &["volume", "type", "create", "anywhere"]).await;
+    openstack(&server, api, &["volume", "create", "--size", "1", "--type", "anywhere", "anywhere"]).await;
+    server.settle().await;
+    for host in hosts.iter().chain([&hosts[0]]) {
+        if host_of("anywhere").await.0 != *host {
+            cinder(&server, &project, &["migrate", "anywhere", host]).await;
+            server.settle().await;
+        }
+        let shown = openstack(&server, api, &["volume", "show", "anywhere"]).await;
+        assert_eq!(text(&shown, "os-vol-host-attr:host"), host);
+        assert_ne!(shown["migration_status"], "error");
+    }
+    openstack(&server, api, &["volume", "delete", "first", "second", "shelf", "anywhere"]).await;
+    server.settle().await;
+    assert_eq!(run("rbd", &["ls", &more.volumes]), "");
     place.assert_empty(server).await;
 }

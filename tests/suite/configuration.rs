@@ -233,6 +233,24 @@ filter = \"pumice=loud\"
 }
 
 #[test]
+fn who_is_to_tell_nova_is_said_in_full_or_not_at_all() {
+    let faults = refused("[nova]\nauth_url = \"http://nova:s3cret@127.0.0.1/identity\"\ntimeout = 0\n", &[]);
+    let options: Vec<_> = faults.lines().filter_map(|line| line.split(':').next()).collect();
+    assert_eq!(options, ["nova.auth_url", "nova.password", "nova.timeout"], "{faults}");
+    assert!(!faults.contains("s3cret"), "{faults}");
+    refused("[nova]\ninterface = \"secret\"\n", &[]);
+    let told = [
+        ("PUMICE_NOVA__AUTH_URL", "http://127.0.0.1:5000"),
+        ("PUMICE_NOVA__PASSWORD", "s3cret"),
+        ("PUMICE_NOVA__INTERFACE", "internal"),
+    ];
+    let config = load("", &told).unwrap();
+    assert!(config.nova.credentials().is_some_and(|of| of.section == "nova"));
+    assert!(!format!("{config:?}").contains("s3cret"));
+    assert!(load("", &[]).unwrap().nova.credentials().is_none());
+}
+
+#[test]
 fn without_identity_only_this_machine_may_reach_the_ports() {
     let none = "[identity]\nmode = \"none\"\n";
     let listeners = "[api]\nlisten = \"0.0.0.0:8080\"\nvolume_listen = \"10.0.0.1:8776\"\n";

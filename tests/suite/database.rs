@@ -12,8 +12,8 @@ use pumice::db::{
 use pumice::jobs::{self, Origin, Task, VolumeSource};
 use pumice::model::{
     Access, AttachMode, AttachmentId, AttachmentStatus, Cause, Connection, EncryptionId, Gib, ImageId,
-    ImageStatus, JobId, JobState, MessageId, MigrationStatus, ProjectId, QosSpecsId, SnapshotId,
-    SnapshotStatus, Timestamp, TransferId, UserId, VolumeId, VolumeStatus, VolumeTypeId, World,
+    ImageStatus, JobId, JobState, MessageId, MigrationStatus, ProjectId, QosSpecsId, ReplicationStatus,
+    SnapshotId, SnapshotStatus, Timestamp, TransferId, UserId, VolumeId, VolumeStatus, VolumeTypeId, World,
 };
 use sqlx::types::Json;
 
@@ -118,6 +118,7 @@ fn volume(number: u128, of_type: &VolumeTypeId) -> Volume {
         availability_zone: "nova".into(),
         host: None,
         migration_status: None,
+        replication_status: None,
         volume_type_id: of_type.clone(),
         volume_type_name: String::new(),
         bootable: false,
@@ -937,10 +938,14 @@ async fn services_say_what_they_are_and_keep_what_was_said_of_them(database: Dat
     service.disabled_reason = Some("why".into());
     service.updated_at = Some(Timestamp(2));
     assert!(repository.update_service(&service).await.unwrap());
-    let seen =
-        Service { free_bytes: Some(5), ..Service::seen("pumice@a", Service::VOLUME, "moon", Timestamp(3)) };
+    let seen = Service {
+        free_bytes: Some(5),
+        mirrors: true,
+        ..Service::seen("pumice@a", Service::VOLUME, "moon", Timestamp(3))
+    };
     repository.see_service(&seen).await.unwrap();
-    let expected = Service { zone: "moon".into(), free_bytes: Some(5), seen_at: Timestamp(3), ..service };
+    let expected =
+        Service { zone: "moon".into(), free_bytes: Some(5), mirrors: true, seen_at: Timestamp(3), ..service };
     assert_eq!(repository.service("pumice@a", Service::VOLUME).await.unwrap(), Some(expected));
     assert_eq!(repository.service("pumice@a", Service::SCHEDULER).await.unwrap(), None);
     let mut hosts = async |filter: ServiceFilter| -> Vec<String> {
@@ -998,10 +1003,12 @@ async fn a_volume_moves_only_as_it_was_seen(database: Database) {
     let other = VolumeMove { status: VolumeStatus::InUse, ..change.clone() };
     assert!(!repository.move_volume(&row.id, &other, Timestamp(5)).await.unwrap());
     repository.set_migration_status(&row.id, Some(MigrationStatus::Migrating)).await.unwrap();
+    repository.set_replication_status(&row.id, Some(ReplicationStatus::Disabled)).await.unwrap();
     assert!(repository.move_volume(&row.id, &change, Timestamp(5)).await.unwrap());
     // By now it was changed at another moment.
     assert!(!repository.move_volume(&row.id, &change, Timestamp(6)).await.unwrap());
     let found = repository.volume(&row.id).await.unwrap().unwrap();
     assert_eq!((found.host.as_deref(), found.availability_zone.as_str()), (Some("h@b#x"), "moon"));
+    assert_eq!((found.replication_status, found.is_replicated()), (Some(ReplicationStatus::Disabled), false));
     assert_eq!((found.migration_status, found.volume_type_id), (Some(MigrationStatus::Migrating), of_type));
 }

@@ -21,7 +21,7 @@ use super::errno::{Failure, c_own, c_text, check};
 use super::handle::{By, Handle};
 use super::list::{self, Namespace};
 use super::store::{RbdStore, report, watched};
-use super::sys;
+use super::{mirror, sys};
 use crate::block::{
     BlockError, BlockImage, Child, Class, ErrorKind, Extent, Parent, Progress, Result, SnapshotInfo,
     check_name,
@@ -446,27 +446,28 @@ impl BlockImage for RbdImage {
         self.check_writable("set metadata")?;
         const OPERATION: &str = "set metadata";
         let (key, value) = (c_text(OPERATION, &self.name, key)?, c_text(OPERATION, &self.name, value)?);
-        self.short(Class::Control, OPERATION, move |handle| {
-            // SAFETY: the image is open and the texts end in NUL.
-            let set = unsafe { sys::rbd_metadata_set(handle.raw(), key.as_ptr(), value.as_ptr()) };
-            check("rbd_metadata_set", set).map(|_| ())
-        })
-        .await
+        self.short(Class::Control, OPERATION, move |handle| set_metadata(handle, &key, &value)).await
     }
 
     async fn remove_metadata(&self, key: &str) -> Result<()> {
         self.check_writable("remove metadata")?;
         const OPERATION: &str = "remove metadata";
         let key = c_text(OPERATION, &self.name, key)?;
-        self.short(Class::Control, OPERATION, move |handle| {
-            // SAFETY: the image is open and the text ends in NUL.
-            let removed = unsafe { sys::rbd_metadata_remove(handle.raw(), key.as_ptr()) };
-            match check("rbd_metadata_remove", removed) {
-                Err(failure) if failure.errno == Errno::ENOENT => Ok(()),
-                other => other.map(|_| ()),
-            }
-        })
-        .await
+        self.short(Class::Control, OPERATION, move |handle| remove_metadata(handle, &key)).await
+    }
+
+    async fn is_mirrored(&self) -> Result<bool> {
+        self.short(Class::Control, "ask whether it is mirrored", mirror::is_on).await
+    }
+
+    async fn mirror(&self) -> Result<()> {
+        self.check_writable("mirror")?;
+        self.short(Class::Control, "mirror", mirror::start).await
+    }
+
+    async fn stop_mirroring(&self) -> Result<()> {
+        self.check_writable("stop mirroring")?;
+        self.short(Class::Control, "stop mirroring", mirror::stop).await
     }
 
     async fn close(&self) -> Result<()> {
@@ -476,6 +477,22 @@ impl BlockImage for RbdImage {
             return Ok(());
         };
         self.store.short(Class::Control, "close", &self.name, move || handle.close()).await
+    }
+}
+
+pub(super) fn set_metadata(handle: &Handle, key: &CStr, value: &CStr) -> Result<(), Failure> {
+    // SAFETY: the image is open and the texts end in NUL.
+    let set = unsafe { sys::rbd_metadata_set(handle.raw(), key.as_ptr(), value.as_ptr()) };
+    check("rbd_metadata_set", set).map(|_| ())
+}
+
+/// Removing an absent key succeeds.
+pub(super) fn remove_metadata(handle: &Handle, key: &CStr) -> Result<(), Failure> {
+    // SAFETY: the image is open and the text ends in NUL.
+    let removed = unsafe { sys::rbd_metadata_remove(handle.raw(), key.as_ptr()) };
+    match check("rbd_metadata_remove", removed) {
+        Err(failure) if failure.errno == Errno::ENOENT => Ok(()),
+        other => other.map(|_| ()),
     }
 }
 

@@ -6,6 +6,7 @@
 //! - [`store`], [`image`]: the contract, on top of these
 //! - [`list`]: librbd's ways to answer many things at once
 //! - [`flags`]: whether a pool is full
+//! - [`mirror`]: images that another cluster has too
 //! - [`monitors`]: where the cluster is found
 //! - [`errno`]: what its numbers mean
 //! - [`sys`]: its declarations
@@ -21,6 +22,7 @@ mod flags;
 mod handle;
 mod image;
 mod list;
+mod mirror;
 mod monitors;
 mod store;
 mod sys;

@@ -19,7 +19,7 @@ use super::errno::{Failure, c_own, c_text, check};
 use super::handle::{By, Handle};
 use super::image::RbdImage;
 use super::list::{self, Namespace};
-use super::{CloneFormat, RbdOptions, flags, monitors, sys};
+use super::{CloneFormat, RbdOptions, flags, mirror, monitors, sys};
 use crate::block::{
     BlockError, BlockImage, BlockStore, BlockingPool, Class, ErrorKind, Monitor, OpenMode, PoolStatistics,
     Progress, Result, SnapshotPath, TrashEntry, check_name, check_object_size,
@@ -344,6 +344,11 @@ impl BlockStore for RbdStore {
             })
             .await?;
         monitors::read(&answer).map_err(|why| BlockError::new(ErrorKind::Io, OPERATION, self.pool(), why))
+    }
+
+    async fn mirrors_images(&self) -> Result<bool> {
+        let ask = |pool: &Arc<Pool>| mirror::is_by_image(pool);
+        self.in_pool(Class::Control, "ask for the mirroring mode", self.pool(), ask).await
     }
 }
 

@@ -85,6 +85,20 @@ pub(super) struct rbd_image_watcher_t {
     pub cookie: u64,
 }
 
+pub(super) const MIRROR_MODE_IMAGE: c_int = 1;
+pub(super) const MIRROR_IMAGE_MODE_JOURNAL: c_int = 0;
+pub(super) const MIRROR_IMAGE_DISABLED: c_int = 2;
+
+pub(super) const FEATURE_EXCLUSIVE_LOCK: u64 = 1 << 2;
+pub(super) const FEATURE_JOURNALING: u64 = 1 << 6;
+
+#[repr(C)]
+pub(super) struct rbd_mirror_image_info_t {
+    pub global_id: *mut c_char,
+    pub state: c_int,
+    pub primary: bool,
+}
+
 #[link(name = "rados")]
 unsafe extern "C" {
     pub(super) fn rados_set_pool_full_try(io: rados_ioctx_t);
@@ -265,6 +279,19 @@ unsafe extern "C" {
     ) -> c_int;
     pub(super) fn rbd_metadata_set(image: rbd_image_t, key: *const c_char, value: *const c_char) -> c_int;
     pub(super) fn rbd_metadata_remove(image: rbd_image_t, key: *const c_char) -> c_int;
+
+    pub(super) fn rbd_get_features(image: rbd_image_t, features: *mut u64) -> c_int;
+    pub(super) fn rbd_update_features(image: rbd_image_t, features: u64, enabled: u8) -> c_int;
+
+    pub(super) fn rbd_mirror_mode_get(io: rados_ioctx_t, mode: *mut c_int) -> c_int;
+    pub(super) fn rbd_mirror_image_enable2(image: rbd_image_t, mode: c_int) -> c_int;
+    pub(super) fn rbd_mirror_image_disable(image: rbd_image_t, force: bool) -> c_int;
+    pub(super) fn rbd_mirror_image_get_info(
+        image: rbd_image_t,
+        info: *mut rbd_mirror_image_info_t,
+        size: usize,
+    ) -> c_int;
+    pub(super) fn rbd_mirror_image_get_info_cleanup(info: *mut rbd_mirror_image_info_t);
 
     pub(super) fn rbd_aio_create_completion(
         arg: *mut c_void,

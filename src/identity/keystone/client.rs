@@ -1,36 +1,17 @@
 //! Requests to Keystone, with a token of our own.
 
-use std::time::Duration;
-
 use anyhow::Context;
 use reqwest::header::HeaderValue;
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
-use serde_json::{Value, json};
-use tokio::sync::Mutex;
 
 use crate::config;
 use crate::identity::{Caller, Refusal};
 use crate::model::{ProjectId, Timestamp, UserId, World};
-use crate::web::client_of_the_cloud;
-
-/// Our own token is renewed so long before it expires, in seconds.
-const MARGIN: i64 = 60;
+use crate::web::{OwnToken, ServiceUser};
 
 pub(super) struct Client {
-    http: reqwest::Client,
-    /// Of the version, without a slash at its end.
-    root: String,
-    log_in: Value,
-    world: World,
-    own: Mutex<Option<Own>>,
-}
-
-/// Our own token.
-#[derive(Clone)]
-struct Own {
-    token: HeaderValue,
-    expires_at: Timestamp,
+    user: ServiceUser,
 }
 
 /// What a good token stands for.
@@ -78,23 +59,9 @@ struct Role {
 
 impl Client {
     pub(super) fn new(options: &config::Keystone, world: World) -> anyhow::Result<Self> {
-        let timeout: Duration = options.http_connect_timeout.into();
-        let http = client_of_the_cloud(timeout, options.cafile.as_deref())?;
-        let root = options.auth_url.as_deref().context("keystone_authtoken.auth_url is not set")?;
-        let root = root.trim_end_matches('/').trim_end_matches("/v3");
-        let password = options.password.as_ref().context("keystone_authtoken.password is not set")?;
-        let user_domain = json!({ "name": options.user_domain_name });
-        let user = json!({ "name": options.username, "domain": user_domain, "password": password.expose() });
-        let project_domain = json!({ "name": options.project_domain_name });
-        let project = json!({ "name": options.project_name, "domain": project_domain });
-        let identity = json!({ "methods": ["password"], "password": { "user": user } });
-        Ok(Self {
-            http,
-            root: format!("{root}/v3"),
-            log_in: json!({ "auth": { "identity": identity, "scope": { "project": project } } }),
-            world,
-            own: Mutex::new(None),
-        })
+        let credentials = options.credentials();
+        let credentials = credentials.context("keystone_authtoken.auth_url or its password is not set")?;
+        Ok(Self { user: ServiceUser::new(credentials, world)? })
     }
 
     /// `None`: the token is not good.
@@ -117,34 +84,20 @@ impl Client {
         }
     }
 
-    async fn ask(&self, own: &Own, subject: &HeaderValue, may_be_expired: bool) -> Result<Response, Refusal> {
+    async fn ask(
+        &self,
+        own: &OwnToken,
+        subject: &HeaderValue,
+        may_be_expired: bool,
+    ) -> Result<Response, Refusal> {
         let query = if may_be_expired { "?nocatalog&allow_expired=1" } else { "?nocatalog" };
-        let request = self.http.get(format!("{}/auth/tokens{query}", self.root));
+        let request = self.user.http().get(format!("{}/auth/tokens{query}", self.user.root()));
         let request = request.header("x-auth-token", &own.token).header("x-subject-token", subject);
         request.send().await.map_err(silent)
     }
 
-    /// Our own token: the one there is, unless it is `refused` or about to expire. One log-in at a time.
-    async fn own(&self, refused: Option<&Own>) -> Result<Own, Refusal> {
-        let mut own = self.own.lock().await;
-        let now = self.world.now();
-        let good = own.as_ref().filter(|own| {
-            now.plus_seconds(MARGIN) < own.expires_at
-                && refused.is_none_or(|refused| refused.token != own.token)
-        });
-        if let Some(good) = good {
-            return Ok(good.clone());
-        }
-        let answer = self.http.post(format!("{}/auth/tokens?nocatalog", self.root)).json(&self.log_in).send();
-        let answer = answer.await.map_err(silent)?;
-        if answer.status() != StatusCode::CREATED {
-            let why = format!("Keystone answers {} to our own log-in (keystone_authtoken)", answer.status());
-            return Err(Refusal::Unavailable(why));
-        }
-        let mut token = answer.headers().get("x-subject-token").cloned().ok_or_else(strange)?;
-        token.set_sensitive(true);
-        let expires_at = Timestamp::parse(&read(answer).await?.expires_at).ok_or_else(strange)?;
-        Ok(own.insert(Own { token, expires_at }).clone())
+    async fn own(&self, refused: Option<&OwnToken>) -> Result<OwnToken, Refusal> {
+        self.user.token(refused).await.map_err(|error| Refusal::Unavailable(format!("{error:#}")))
     }
 }
 

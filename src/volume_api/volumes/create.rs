@@ -32,7 +32,7 @@ use source::Source;
 #[utoipa::path(
     post, path = "/v3/volumes", tag = "volumes", operation_id = "create_volume",
     description = "Makes a volume: empty, or from a snapshot (`snapshot_id`), a volume (`source_volid`) or an \
-        image (`imageRef` or `image_id`).",
+        image (`imageRef` or `image_id`). Until 3.52 also from a volume that must be replicated (`source_replica`).",
     request_body = Object,
     responses(
         (status = 202, body = One),
@@ -117,6 +117,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
         availability_zone: zone,
         host,
         migration_status: None,
+        replication_status: None,
         volume_type_id: volume_type.id,
         volume_type_name: volume_type.name,
         bootable: source.is_bootable(),
@@ -164,6 +165,7 @@ struct Wanted {
     metadata: BTreeMap<String, String>,
     snapshot_id: Option<String>,
     source_volid: Option<String>,
+    source_replica: Option<String>,
     size: Option<Gib>,
     availability_zone: Option<String>,
     multiattach: bool,
@@ -214,6 +216,12 @@ impl Wanted {
         let metadata = volume.metadata("metadata", true, limits)?.value().unwrap_or_default();
         let snapshot_id = volume.uuid("snapshot_id")?.value().map(owned);
         let source_volid = volume.uuid("source_volid")?.value().map(owned);
+        // Later bodies do not have it.
+        let source_replica = if version < Microversion::STRICT_BODIES {
+            volume.uuid("source_replica")?.value().map(owned)
+        } else {
+            None
+        };
         let consistency_group = volume.uuid("consistencygroup_id")?.value().map(owned);
         let size = volume.size("size", true)?;
         let availability_zone = volume.nonempty_text("availability_zone")?.value().map(owned);
@@ -237,6 +245,7 @@ impl Wanted {
             metadata,
             snapshot_id,
             source_volid,
+            source_replica,
             size,
             availability_zone,
             multiattach,

@@ -46,6 +46,7 @@ pub async fn migrate(app: &App, call: &Call, id: &str, body: &Value) -> Result<R
     let from = place_of(app, &volume);
     if !matches!(volume.status, VolumeStatus::Available | VolumeStatus::InUse)
         || volume.is_migrating()
+        || volume.is_replicated()
         || from == host
         || has_snapshots(&mut repository, &volume).await?
     {

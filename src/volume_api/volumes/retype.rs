@@ -138,6 +138,9 @@ async fn destination(
     if migrate::has_snapshots(repository, volume).await? {
         return nowhere("Volume must not have snapshots.");
     }
+    if volume.is_replicated() {
+        return nowhere("Volume must not be replicated.");
+    }
     Ok(Destination::Place { host: pool.host.clone(), zone: pool.zone.clone() })
 }
 

@@ -12,7 +12,7 @@ use super::super::request::{Call, Moment};
 use super::attached::Attached;
 use crate::db;
 use crate::identity::policy::volume as rules;
-use crate::model::{MigrationStatus, VolumeStatus};
+use crate::model::{MigrationStatus, ReplicationStatus, VolumeStatus};
 
 /// Where a view stands: in a list's detail and a show there is more than in the answers to writes.
 #[derive(Clone, Copy)]
@@ -188,7 +188,7 @@ impl<'a> View<'a> {
             user_id: volume.user_id.as_str(),
             bootable: if volume.bootable { "true" } else { "false" },
             encrypted: false,
-            replication_status: None,
+            replication_status: volume.replication_status.map(ReplicationStatus::as_str),
             consistencygroup_id: None,
             multiattach: volume.multiattach,
             attachments: attached.of(volume).iter().map(|one| Attachment::new(one, shows_host)).collect(),

@@ -146,7 +146,7 @@ fn too_small(bytes: u64) -> StepError {
 #[async_trait]
 impl Workflow for FromConverted {
     fn steps(&self) -> &'static [&'static str] {
-        &["cache", "create", "download", "resize"]
+        &["cache", "create", "download", "resize", "replicate"]
     }
 
     async fn run(&self, step: &'static str, run: &Run) -> Step {
@@ -156,6 +156,7 @@ impl Workflow for FromConverted {
             "download" => self.download(run).await,
             "resize" if self.is_whole.load(Ordering::Relaxed) => self.target.limit(run).await,
             "resize" => self.target.grow(run).await,
+            "replicate" => self.target.replicate(run).await,
             other => Err(unknown_step(other)),
         }
     }

@@ -37,14 +37,14 @@ async fn on_ceph() {
 }
 
 /// The one that `scripts/with-services --keystone` started, as its administrator.
-struct Keystone {
-    url: String,
+pub struct Keystone {
+    pub url: String,
     token: String,
     client: Client,
 }
 
 impl Keystone {
-    async fn log_in() -> Self {
+    pub async fn log_in() -> Self {
         let of = |name: &str| env::var(name).unwrap_or_else(|_| panic!("{name} is not set: use `make test`"));
         let (url, password) = (of("PUMICE_TEST_KEYSTONE"), of("PUMICE_TEST_KEYSTONE_PASSWORD"));
         let (client, domain) = (Client::new(), json!({ "id": "default" }));
@@ -57,7 +57,7 @@ impl Keystone {
         Self { url, token, client }
     }
 
-    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+    pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Value {
         let request = self.client.request(method, format!("{}{path}", self.url));
         let request = request.header("x-auth-token", &self.token);
         let request = if let Some(body) = body { request.json(&body) } else { request };
@@ -65,13 +65,20 @@ impl Keystone {
         serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default()
     }
 
-    async fn add(&self, kind: &str, fields: Value) -> String {
+    /// What it says of a token.
+    pub async fn validated(&self, token: &str) -> Value {
+        let request = self.client.get(format!("{}/auth/tokens", self.url));
+        let request = request.header("x-auth-token", &self.token).header("x-subject-token", token);
+        request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
+    }
+
+    pub async fn add(&self, kind: &str, fields: Value) -> String {
         let made = self.call(Method::POST, &format!("/{kind}s"), Some(json!({ kind: fields }))).await;
         made[kind]["id"].as_str().unwrap().to_owned()
     }
 
     /// A user with a project of the same name, and this role on it.
-    async fn person(&self, name: &str, password: &str, role: &str) {
+    pub async fn person(&self, name: &str, password: &str, role: &str) {
         let project = self.add("project", json!({ "name": name, "domain_id": "default" })).await;
         let user = json!({ "name": name, "password": password, "domain_id": "default" });
         let user = self.add("user", user).await;

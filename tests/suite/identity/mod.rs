@@ -2,7 +2,7 @@
 
 mod accounts;
 mod clients;
-mod journey;
+pub mod journey;
 mod keystone;
 mod log_in;
 mod shell;

@@ -79,37 +79,45 @@ const DELETE_IMAGE: &[&str] = &["remove", "unstage", "purge", "uncache"];
 const IMPORT: &[&str] = &["fetch", "unpack", "inspect", "convert", "verify", "store", "snapshot"];
 
 const CASES: &[Case] = &[
-    Case { kind: "create_volume", steps: &["create"], ask: Ask::CreateEmpty },
+    Case { kind: "create_volume", steps: &["create", "replicate"], ask: Ask::CreateEmpty },
     Case {
         kind: "create_volume",
-        steps: &["clone", "copy", "resize", "flatten"],
+        steps: &["clone", "copy", "resize", "flatten", "replicate"],
         ask: Ask::CreateFromSnapshot,
     },
-    Case { kind: "create_volume", steps: &["clone", "copy", "resize", "flatten"], ask: Ask::CreateFlat },
     Case {
         kind: "create_volume",
-        steps: &["flatten_source", "snapshot", "clone", "copy", "resize", "drop_snapshot"],
+        steps: &["clone", "copy", "resize", "flatten", "replicate"],
+        ask: Ask::CreateFlat,
+    },
+    Case {
+        kind: "create_volume",
+        steps: &["flatten_source", "snapshot", "clone", "copy", "resize", "drop_snapshot", "replicate"],
         ask: Ask::CreateFromVolume,
     },
     Case {
         kind: "create_volume",
-        steps: &["flatten_source", "snapshot", "clone", "copy", "resize", "drop_snapshot"],
+        steps: &["flatten_source", "snapshot", "clone", "copy", "resize", "drop_snapshot", "replicate"],
         ask: Ask::CopyVolume,
     },
-    Case { kind: "create_volume", steps: &["clone", "download", "resize"], ask: Ask::CreateFromImage },
     Case {
         kind: "create_volume",
-        steps: &["cache", "create", "download", "resize"],
+        steps: &["clone", "download", "resize", "replicate"],
+        ask: Ask::CreateFromImage,
+    },
+    Case {
+        kind: "create_volume",
+        steps: &["cache", "create", "download", "resize", "replicate"],
         ask: Ask::CreateFromConverted,
     },
     Case {
         kind: "create_volume",
-        steps: &["cache", "create", "download", "resize"],
+        steps: &["cache", "create", "download", "resize", "replicate"],
         ask: Ask::CreateAndCache,
     },
     Case {
         kind: "create_volume",
-        steps: &["cache", "create", "download", "resize"],
+        steps: &["cache", "create", "download", "resize", "replicate"],
         ask: Ask::CreateFromCache,
     },
     Case { kind: "delete_volume", steps: &["remove", "release"], ask: Ask::DeleteVolume },
@@ -117,18 +125,18 @@ const CASES: &[Case] = &[
     Case { kind: "delete_volume", steps: &["remove", "release"], ask: Ask::DeleteClone },
     Case { kind: "extend_volume", steps: &["resize"], ask: Ask::ExtendVolume },
     Case { kind: "revert_volume", steps: &["roll_back"], ask: Ask::RevertVolume },
-    Case { kind: "manage_volume", steps: &["rename", "check"], ask: Ask::ManageVolume },
+    Case { kind: "manage_volume", steps: &["rename", "check", "suit"], ask: Ask::ManageVolume },
     Case { kind: "unmanage_volume", steps: &[], ask: Ask::UnmanageVolume },
     Case { kind: "manage_snapshot", steps: &["rename", "protect"], ask: Ask::ManageSnapshot },
     Case { kind: "unmanage_snapshot", steps: &["unprotect"], ask: Ask::UnmanageSnapshot },
     Case {
         kind: "migrate_volume",
-        steps: &["create", "copy", "prove", "limit", "switch", "leave"],
+        steps: &["create", "copy", "prove", "suit", "switch", "leave"],
         ask: Ask::MigrateVolume,
     },
     Case {
         kind: "retype_volume",
-        steps: &["create", "copy", "prove", "limit", "switch", "leave"],
+        steps: &["create", "copy", "prove", "suit", "switch", "leave"],
         ask: Ask::RetypeVolume,
     },
     Case { kind: "create_snapshot", steps: &["snapshot"], ask: Ask::CreateSnapshot },
@@ -623,7 +631,7 @@ async fn assert_taken_back(house: &House, case: &Case, job: &Job, of: &str) {
     let images = house.images().await;
     let image = images.iter().find(|row| row.id.as_str() == id).map(|row| row.status);
     match case.kind {
-        "create_volume" => assert_eq!(volume(id), Some(VolumeStatus::Error), "{of}"),
+        "create_volume" | "reimage_volume" => assert_eq!(volume(id), Some(VolumeStatus::Error), "{of}"),
         "create_snapshot" => {
             let status = house.snapshot_status(&SnapshotId::parse(id).unwrap()).await;
             assert_eq!(status, Some(SnapshotStatus::Error), "{of}");

@@ -9,7 +9,9 @@ mod imports;
 mod manage;
 mod messages;
 mod moves;
+mod nova;
 mod refusals;
+mod replication;
 mod seals;
 mod uploads;
 

@@ -38,6 +38,13 @@ impl Source {
         if let Some(id) = &wanted.source_volid {
             sources.push(Source::Volume(Box::new(find_to_change(repository, call, id).await?)));
         }
+        if let Some(id) = &wanted.source_replica {
+            let volume = find_to_change(repository, call, id).await?;
+            if !volume.is_replicated() {
+                return Err(Fault::Invalid(format!("source volume id:{id} is not replicated")));
+            }
+            sources.push(Source::Volume(Box::new(volume)));
+        }
         if let Some(id) = &wanted.group_id {
             return Err(Fault::Missing("Group", id.clone()));
         }

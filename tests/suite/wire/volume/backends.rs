@@ -571,3 +571,55 @@ async fn what_is_attached_is_not_moved_and_what_migrates_is_left_alone() {
     let answer = act(&site, &attached, complete(&other)).await.expect(200).json();
     assert_eq!(answer, json!({"save_volume_id": other}));
 }
+
+#[tokio::test]
+async fn a_replicated_type_gets_a_place_that_mirrors() {
+    let site = site().await;
+    site.type_with("replicated", json!({"replication_enabled": "<is> True"})).await;
+    let body = json!({"volume": {"size": 1, "volume_type": "replicated"}});
+    let create = async || site.post("/v3/volumes", body.clone()).await.expect(202).json()["volume"].clone();
+    let nowhere = create().await;
+    assert_eq!(nowhere["replication_status"], Value::Null);
+    assert_eq!(site.volume_row(nowhere["id"].as_str().unwrap()).await.host, None);
+    let mut repository = site.app().database.begin().await.unwrap();
+    let place = repository.service("pumice@fast", "cinder-volume").await.unwrap().unwrap();
+    repository.see_service(&pumice::db::Service { mirrors: true, ..place }).await.unwrap();
+    repository.commit().await.unwrap();
+    let there = create().await;
+    assert_eq!(site.volume_row(there["id"].as_str().unwrap()).await.host.as_deref(), Some(FAST));
+    let detail = site.get("/v3/scheduler-stats/get_pools?detail=true").await.expect(200).json();
+    let says = |pool: &Value| pool["capabilities"]["replication_enabled"].clone();
+    let says: Vec<Value> = detail["pools"].as_array().unwrap().iter().map(says).collect();
+    assert_eq!(says, [false, false, true]);
+}
+
+#[tokio::test]
+async fn a_replicated_volume_is_a_source_and_does_not_move() {
+    let site = site().await;
+    site.type_with("fast", json!({"volume_backend_name": "fast-label"})).await;
+    let id = site.available_volume(json!({"size": 2})).await;
+    let body = json!({"volume": {"source_replica": &id}});
+    let create = |minor| site.volume("POST", "/v3/volumes").version(minor).json(&body).send();
+    let error = create(0).await.expect(400).json()["badRequest"].clone();
+    assert_eq!(error["message"], format!("source volume id:{id} is not replicated"));
+    let row = site.volume_row(&id).await;
+    let mut repository = site.app().database.begin().await.unwrap();
+    let status = Some(pumice::model::ReplicationStatus::Enabled);
+    repository.set_replication_status(&row.id, status).await.unwrap();
+    repository.commit().await.unwrap();
+    let shown = site.get(&format!("/v3/volumes/{id}")).await.expect(200).json()["volume"].clone();
+    assert_eq!(shown["replication_status"], "enabled");
+    let copy = create(52).await.expect(202).json()["volume"].clone();
+    assert_eq!((&copy["source_volid"], &copy["size"]), (&json!(id), &json!(2)));
+    // Strict bodies do not have it.
+    create(53).await.expect(400);
+    let two = json!({"volume": {"source_replica": &id, "source_volid": &id}});
+    site.volume("POST", "/v3/volumes").json(&two).send().await.expect(400);
+    let none = json!({"volume": {"source_replica": "00000000-0000-0000-0000-00000000dead"}});
+    site.volume("POST", "/v3/volumes").json(&none).send().await.expect(404);
+    act(&site, &id, json!({"os-migrate_volume": {"host": FAST}})).await.expect(400);
+    act(&site, &id, retype("fast", "on-demand")).await.expect(202);
+    let (task, _) = site.tasks().await.pop().unwrap();
+    let Task::RetypeVolume { to: Destination::Nowhere { why }, .. } = task else { panic!("{task:?}") };
+    assert_eq!(why, "Volume must not be replicated.");
+}

@@ -386,8 +386,10 @@ mod tests {
     #[test]
     fn a_large_frame_is_not_copied() {
         let frame = Bytes::from(vec![1; 2 * LARGE]);
-        let parts: Vec<_> =
-            chunks(&[frame.clone()], LARGE as u64).into_iter().flat_map(Chunk::into_parts).collect();
+        let parts: Vec<_> = chunks(std::slice::from_ref(&frame), LARGE as u64)
+            .into_iter()
+            .flat_map(Chunk::into_parts)
+            .collect();
         let addresses: Vec<_> = parts.iter().map(|part| part.as_ptr()).collect();
         assert_eq!(addresses, [frame.as_ptr(), frame[LARGE..].as_ptr()]);
     }

@@ -11,7 +11,7 @@ mod worker;
 mod workflow;
 
 pub use crate::model::Cause;
-pub use faults::{Fault, Faults, Moment, NoFaults};
+pub use faults::{Fault, Faults, Moment, NoFaults, faults_of_a_service};
 pub use keeper::{Keeper, KeptLease};
 pub use run::Run;
 pub use task::{

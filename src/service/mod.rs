@@ -91,7 +91,7 @@ impl Service {
             .await?;
         }
         let stores = stores::open(&config).await?;
-        Self::assemble(config, database, stores, world, Arc::new(crate::jobs::NoFaults)).await
+        Self::assemble(config, database, stores, world, crate::jobs::faults_of_a_service()).await
     }
 
     /// From parts that are there already: tests bring their own.

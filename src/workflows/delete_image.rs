@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::{Context, image_cache, lineage, names};
-use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode, Progress, SnapshotPath};
+use crate::block::{self, BlockImage, BlockStore, ErrorKind, Missing, OpenMode, Progress, SnapshotPath};
 use crate::db::{self, ImageChange, Leftover, Location, Repository};
 use crate::jobs::{self, Cause, Run, StepError, Workflow};
 use crate::model::{ImageId, ImageStatus};
@@ -72,13 +72,13 @@ impl DeleteImage {
         for store in &stores {
             let removed = remove_freed(store, &self.id, &run.progress).await;
             if let Err(error) = &removed
-                && error.cause == Cause::Busy
-                && let Some(past) = past
+                && matches!(error.kind, ErrorKind::Busy | ErrorKind::NoSpace)
+                && past.is_some()
             {
                 // Refused before anything was touched.
-                self.set_past(run, Some(past)).await?;
+                self.set_past(run, past).await?;
             }
-            removed?;
+            removed.map_err(StepError::of_removal)?;
             past = None;
         }
         Ok(())
@@ -160,7 +160,7 @@ pub(super) async fn remove_content(
 ) -> Result<(), StepError> {
     let _lock = context.locks.lock(id.as_str()).await;
     free(store, id).await?;
-    remove_freed(store, id, &run.progress.beside()).await
+    remove_freed(store, id, &run.progress.beside()).await.map_err(StepError::of_removal)
 }
 
 /// What is left of an image whose row is gone.
@@ -171,7 +171,7 @@ pub(super) async fn remove_rest(
 ) -> Result<(), StepError> {
     let _lock = context.locks.lock(id.as_str()).await;
     free(store, id).await?;
-    remove_freed(store, id, &Progress::new()).await
+    remove_freed(store, id, &Progress::new()).await.map_err(StepError::of_removal)
 }
 
 /// Drops the snapshots. Answers what the image is a clone of.
@@ -187,18 +187,14 @@ async fn free(store: &Arc<dyn BlockStore>, id: &ImageId) -> Result<Option<Snapsh
 }
 
 /// What cannot be opened may be there in part: a process died while it was made.
-async fn remove_freed(
-    store: &Arc<dyn BlockStore>,
-    id: &ImageId,
-    progress: &Progress,
-) -> Result<(), StepError> {
+async fn remove_freed(store: &Arc<dyn BlockStore>, id: &ImageId, progress: &Progress) -> block::Result<()> {
     let name = id.as_str();
     match store.remove(name, progress).await.or_missing() {
         // With clone format 2 the snapshot lives on, unseen, while clones need it.
         Err(error) if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren) => {
-            store.trash_move(name).await.or_missing().map(drop).map_err(StepError::of_removal)
+            store.trash_move(name).await.or_missing().map(drop)
         }
-        other => other.map(drop).map_err(StepError::of_removal),
+        other => other.map(drop),
     }
 }
 
@@ -276,6 +272,7 @@ impl Workflow for DeleteImage {
                     let leftover = Leftover { pool: store.pool().to_owned(), name: self.id.to_string() };
                     repository.add_leftover(&leftover, run.now()).await?;
                 }
+                image_cache::leave(&self.context, &self.id, repository, run.now()).await?;
                 return repository.remove_image(&self.id).await.map(drop);
             }
         };

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::{Context, lineage, names};
 use crate::block::{Backend, BlockStore, Missing, OpenMode, SnapshotPath};
-use crate::db::{CachedImage, Leftover};
+use crate::db::{self, CachedImage, Leftover, Repository};
 use crate::jobs::{Cause, Run, StepError};
-use crate::model::{Gib, ImageId};
+use crate::model::{Gib, ImageId, Timestamp};
 
 /// How much is kept; 0: without bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,13 +90,40 @@ fn store<'a>(context: &'a Context, cached: &CachedImage) -> Option<&'a Arc<dyn B
 
 /// Nobody clones from it any more.
 async fn retire(context: &Context, cached: &CachedImage) -> Result<lineage::Rest, StepError> {
-    let Some(store) = store(context, cached) else { return Ok(lineage::Rest::Gone) };
-    let deleted = names::deleted(&cached.name);
+    match store(context, cached) {
+        Some(store) => retire_in(context, store, &cached.name).await,
+        None => Ok(lineage::Rest::Gone),
+    }
+}
+
+pub(super) async fn retire_in(
+    context: &Context,
+    store: &Arc<dyn BlockStore>,
+    name: &str,
+) -> Result<lineage::Rest, StepError> {
+    let deleted = names::deleted(name);
     {
-        let _lock = context.locks.lock(&cached.name).await;
-        store.rename(&cached.name, &deleted).await.or_missing()?;
+        let _lock = context.locks.lock(name).await;
+        store.rename(name, &deleted).await.or_missing()?;
     }
     Ok(lineage::reap(context, store, &deleted).await?)
+}
+
+/// Leaves to the sweeper what was kept of an image that is gone.
+pub(super) async fn leave(
+    context: &Context,
+    image: &ImageId,
+    repository: &mut Repository,
+    now: Timestamp,
+) -> db::Result<()> {
+    for cached in repository.cached_images_of(image).await? {
+        if let Some(store) = store(context, &cached) {
+            let leftover = Leftover { pool: store.pool().to_owned(), name: cached.name.clone() };
+            repository.add_leftover(&leftover, now).await?;
+        }
+        repository.remove_cached_image(&cached.name).await?;
+    }
+    Ok(())
 }
 
 /// The row goes last: until then whoever comes after a crash finds what is to be done.

@@ -90,6 +90,11 @@ pub fn is_deleted(image: &str) -> bool {
     image.ends_with(DELETED_END)
 }
 
+/// Whether it is the name of one that [`cached`] makes.
+pub fn is_cached(name: &str) -> bool {
+    name.strip_prefix("cache-").is_some_and(|volume| VolumeId::parse(volume).is_some())
+}
+
 /// Of the copy that the cache of images keeps: named by the volume it was made for.
 pub fn cached(volume: &VolumeId) -> String {
     format!("cache-{volume}")

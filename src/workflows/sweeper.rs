@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, delete_image, lineage, names};
+use super::{Context, delete_image, image_cache, lineage, names};
 use crate::block::BlockStore;
 use crate::db::{Database, Leftover};
 use crate::jobs::{StepError, chain};
@@ -87,6 +87,7 @@ impl Sweeper {
             Some(id) if !lineage::is_at_home(&self.context, store, &id, &self.database).await? => {
                 lineage::remove_copy(&self.context, store, &id, &self.database).await
             }
+            None if names::is_cached(name) => image_cache::retire_in(&self.context, store, name).await,
             volume => {
                 if volume.is_none() {
                     self.remove_rest(store, name).await?;

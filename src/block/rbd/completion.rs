@@ -58,7 +58,11 @@ impl Parts {
 }
 
 impl From<Vec<Bytes>> for Parts {
-    fn from(parts: Vec<Bytes>) -> Self {
+    fn from(mut parts: Vec<Bytes>) -> Self {
+        if parts.is_empty() {
+            // librbd takes no empty list.
+            parts.push(Bytes::new());
+        }
         let place =
             |part: &Bytes| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() };
         Self { list: parts.iter().map(place).collect(), parts }

@@ -1,7 +1,8 @@
 //! What goes wrong, and when: chosen by a seed.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -18,9 +19,13 @@ use crate::process::{Place, Server};
 /// Longer than the lease that a [`Place`] gives.
 const BEYOND_THE_LEASE: Duration = Duration::from_secs(6);
 
+/// What a job does next comes within that, or later.
+const PATIENCE_WITH_JOBS: Duration = Duration::from_secs(6);
+
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     Kill,
+    Step,
     Stop,
     Pause,
     Database(Weather),
@@ -56,6 +61,7 @@ pub struct Chaos<'a> {
     pub cluster: Option<PathBuf>,
     pub addresses: Addresses,
     servers: Vec<Option<Server>>,
+    deaths: Deaths,
     pub counts: BTreeMap<String, u32>,
     random: StdRng,
 }
@@ -68,6 +74,7 @@ impl<'a> Chaos<'a> {
             cluster,
             addresses: Addresses::default(),
             servers: Vec::new(),
+            deaths: Deaths::new(&deaths_of(place)),
             counts: BTreeMap::new(),
             random: StdRng::seed_from_u64(seed),
         };
@@ -91,6 +98,16 @@ impl<'a> Chaos<'a> {
         self.servers[number].take()
     }
 
+    /// Who died by itself is started again.
+    fn revive(&mut self) {
+        for number in 0..self.servers.len() {
+            if self.servers[number].as_mut().is_some_and(Server::is_gone) {
+                self.take(number);
+                self.start(number);
+            }
+        }
+    }
+
     /// One fault after the other, with some quiet in between.
     pub async fn reign(&mut self, until: Instant) {
         while Instant::now() < until {
@@ -104,7 +121,7 @@ impl<'a> Chaos<'a> {
 
     fn choose(&mut self) -> Fault {
         let slow = Duration::from_millis(self.random.random_range(20..400));
-        let faults = if self.cluster.is_some() { 14 } else { 12 };
+        let faults = if self.cluster.is_some() { 21 } else { 12 };
         match self.random.random_range(0..faults) {
             0..=2 => Fault::Kill,
             3 => Fault::Stop,
@@ -118,11 +135,13 @@ impl<'a> Chaos<'a> {
             11 if self.cluster.is_none() => Fault::Kill,
             11 => Fault::Revoke,
             12 => Fault::Osd,
-            _ => Fault::Monitor,
+            13 => Fault::Monitor,
+            _ => Fault::Step,
         }
     }
 
     async fn strike(&mut self, fault: Fault) {
+        self.revive();
         let number = self.random.random_range(0..self.servers.len());
         let while_it_lasts = Duration::from_millis(self.random.random_range(500..7_000));
         match fault {
@@ -132,6 +151,15 @@ impl<'a> Chaos<'a> {
                 }
                 sleep(while_it_lasts / 4).await;
                 self.start(number);
+            }
+            Fault::Step => {
+                self.deaths.arm();
+                let until = Instant::now() + PATIENCE_WITH_JOBS;
+                while Instant::now() < until && !self.servers.iter_mut().flatten().any(Server::is_gone) {
+                    sleep(Duration::from_millis(10)).await;
+                }
+                self.deaths.disarm();
+                self.revive();
             }
             Fault::Stop => {
                 if let Some(server) = self.take(number) {
@@ -190,12 +218,54 @@ impl<'a> Chaos<'a> {
     /// All is well again. Answers one of those that run, after the others have stopped.
     pub fn end(mut self) -> (Server, BTreeMap<String, u32>) {
         self.proxy.set(Weather::Fair);
+        self.revive();
         for number in 0..self.servers.len() {
             self.start(number);
         }
+        self.deaths.report();
         let first = self.servers[0].take().unwrap();
         self.servers.into_iter().flatten().for_each(Server::stop);
         (first, self.counts)
+    }
+}
+
+/// Where it is said at which moment of a job the process that does it dies, and where it died: see `jobs::faults`.
+struct Deaths {
+    passed: PathBuf,
+    armed: PathBuf,
+    unarmed: PathBuf,
+}
+
+pub fn deaths_of(place: &Place) -> PathBuf {
+    place.folder.path().join("deaths")
+}
+
+impl Deaths {
+    fn new(folder: &Path) -> Self {
+        let [passed, armed, unarmed] = ["passed", "armed", "unarmed"].map(|name| folder.join(name));
+        fs::create_dir_all(&passed).unwrap();
+        fs::create_dir_all(&unarmed).unwrap();
+        Self { passed, armed, unarmed }
+    }
+
+    fn arm(&self) {
+        fs::rename(&self.unarmed, &self.armed).unwrap();
+    }
+
+    fn disarm(&self) {
+        fs::rename(&self.armed, &self.unarmed).unwrap();
+    }
+
+    fn report(&self) {
+        let names = |folder| -> BTreeSet<String> {
+            fs::read_dir(folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect()
+        };
+        let (passed, died) = (names(&self.passed), names(&self.unarmed));
+        let spared: Vec<_> = passed.difference(&died).collect();
+        println!("replicas died at {} of {} moments of jobs, not at {spared:?}", died.len(), passed.len());
     }
 }
 

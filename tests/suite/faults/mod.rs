@@ -100,8 +100,10 @@ impl Round {
         let proxy = Proxy::to(database.to_socket_addrs().unwrap().next().unwrap()).await;
         url.set_host(Some("127.0.0.1")).unwrap();
         url.set_port(Some(proxy.address.port())).unwrap();
+        let deaths = chaos::deaths_of(place);
         let mut set = |name, value: &str| place.options.push((name, value.to_owned()));
         set("PUMICE_DATABASE__URL", url.as_str());
+        set("PUMICE_TEST_DEATHS", deaths.to_str().unwrap());
         set("PUMICE_DATABASE__BUSY_TIMEOUT", "5");
         set("PUMICE_API__SHUTDOWN_TIMEOUT", "3");
         set("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_HOSTS", r#"["127.0.0.1"]"#);

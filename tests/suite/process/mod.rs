@@ -254,6 +254,11 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
+    /// Whether it ended by itself.
+    pub fn is_gone(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_some()
+    }
+
     /// As a power cut would.
     pub fn kill(mut self) {
         self.process.kill().unwrap();

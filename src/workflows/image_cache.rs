@@ -90,23 +90,20 @@ fn store<'a>(context: &'a Context, cached: &CachedImage) -> Option<&'a Arc<dyn B
 
 /// Nobody clones from it any more.
 async fn retire(context: &Context, cached: &CachedImage) -> Result<lineage::Rest, StepError> {
-    match store(context, cached) {
-        Some(store) => retire_in(context, store, &cached.name).await,
-        None => Ok(lineage::Rest::Gone),
-    }
+    let Some(store) = store(context, cached) else { return Ok(lineage::Rest::Gone) };
+    put_aside(context, store, &cached.name).await?;
+    Ok(lineage::reap(context, store, &names::deleted(&cached.name)).await?)
 }
 
-pub(super) async fn retire_in(
+/// It may be already.
+pub(super) async fn put_aside(
     context: &Context,
     store: &Arc<dyn BlockStore>,
     name: &str,
-) -> Result<lineage::Rest, StepError> {
-    let deleted = names::deleted(name);
-    {
-        let _lock = context.locks.lock(name).await;
-        store.rename(name, &deleted).await.or_missing()?;
-    }
-    Ok(lineage::reap(context, store, &deleted).await?)
+) -> Result<(), StepError> {
+    let _lock = context.locks.lock(name).await;
+    store.rename(name, &names::deleted(name)).await.or_missing()?;
+    Ok(())
 }
 
 /// Leaves to the sweeper what was kept of an image that is gone.
@@ -118,7 +115,7 @@ pub(super) async fn leave(
 ) -> db::Result<()> {
     for cached in repository.cached_images_of(image).await? {
         if let Some(store) = store(context, &cached) {
-            let leftover = Leftover { pool: store.pool().to_owned(), name: cached.name.clone() };
+            let leftover = Leftover { pool: store.pool().to_owned(), name: names::deleted(&cached.name) };
             repository.add_leftover(&leftover, now).await?;
         }
         repository.remove_cached_image(&cached.name).await?;

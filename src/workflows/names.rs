@@ -90,9 +90,9 @@ pub fn is_deleted(image: &str) -> bool {
     image.ends_with(DELETED_END)
 }
 
-/// Whether it is the name of one that [`cached`] makes.
-pub fn is_cached(name: &str) -> bool {
-    name.strip_prefix("cache-").is_some_and(|volume| VolumeId::parse(volume).is_some())
+/// The name that a deleted copy of the cache had before.
+pub fn cached_before(deleted: &str) -> Option<&str> {
+    deleted.strip_suffix(DELETED_END).filter(|name| name.starts_with("cache-"))
 }
 
 /// Of the copy that the cache of images keeps: named by the volume it was made for.

@@ -87,24 +87,26 @@ impl Sweeper {
             Some(id) if !lineage::is_at_home(&self.context, store, &id, &self.database).await? => {
                 lineage::remove_copy(&self.context, store, &id, &self.database).await
             }
-            None if names::is_cached(name) => image_cache::retire_in(&self.context, store, name).await,
-            volume => {
-                if volume.is_none() {
-                    self.remove_rest(store, name).await?;
-                }
+            Some(_) => Ok(lineage::reap(&self.context, store, name).await?),
+            None => {
+                self.remove_rest(store, name).await?;
                 Ok(lineage::reap(&self.context, store, name).await?)
             }
         }
     }
 
-    /// An image's removal may have broken off after its row could not come back. Mostly it lies in the trash, and there is
-    /// nothing by its name.
+    /// An image's removal may have broken off after its row could not come back. Mostly what is left is kept for clones
+    /// already: in the trash, or a cached copy under the name of a deleted one.
     async fn remove_rest(&self, store: &Arc<dyn BlockStore>, name: &str) -> Result<(), StepError> {
-        let Some(id) = ImageId::parse(name) else { return Ok(()) };
-        match self.database.read().await?.image(&id).await? {
-            Some(_) => Ok(()),
-            None => delete_image::remove_rest(&self.context, store, &id).await,
+        if let Some(cached) = names::cached_before(name) {
+            image_cache::put_aside(&self.context, store, cached).await?;
         }
+        if let Some(id) = ImageId::parse(name)
+            && self.database.read().await?.image(&id).await?.is_none()
+        {
+            delete_image::remove_rest(&self.context, store, &id).await?;
+        }
+        Ok(())
     }
 
     /// Removes jobs and messages that nobody has to be able to read any more.

@@ -24,6 +24,13 @@ pub struct Credentials<'a> {
     pub timeout: Duration,
 }
 
+impl Credentials<'_> {
+    /// Of Keystone's version 3, without a slash at its end.
+    pub fn root(&self) -> String {
+        format!("{}/v3", self.auth_url.trim_end_matches('/').trim_end_matches("/v3"))
+    }
+}
+
 /// Those of a section that has an option for each; `None`: it does not say where Keystone is, or no password.
 macro_rules! credentials {
     ($section:expr, $name:literal, $timeout:ident) => {

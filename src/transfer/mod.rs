@@ -17,9 +17,9 @@
 //! Storage calls run as tasks of their own. A future that is merely held, while its owner waits for
 //! something else, may sit on a lock or a place in a queue that the something else needs.
 //!
-//! Memory per transfer: `(in_flight + 2) × chunk` to receive, `(ahead + 1) × chunk` to send,
-//! `in_flight × chunk` to copy, `3 × in_flight × chunk` to convert. How many transfers run at once, and so how many digest threads there are,
-//! is the caller's to bound.
+//! Memory per transfer: `(in_flight + 2) × chunk` to receive (large frames hold the buffers they were read into, which
+//! are at most twice as large), `(ahead + 1) × chunk` to send, `in_flight × chunk` to copy, `3 × in_flight × chunk` to
+//! convert. How many transfers run at once, and so how many digest threads there are, is the caller's to bound.
 
 mod chunk;
 mod compare;

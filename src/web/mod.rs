@@ -6,6 +6,7 @@
 //! checking again.
 
 mod barbican;
+mod catalogue;
 mod cloud;
 mod fetch;
 mod filter;

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use reqwest::header::{ACCEPT, HeaderValue};
@@ -13,6 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::catalogue::Catalogue;
 use super::fetch::Asked;
 use super::sealed::Seal;
 use super::{builder_of_the_cloud, client_of_the_cloud};
@@ -60,24 +60,8 @@ impl RegionError {
 }
 
 #[derive(Deserialize)]
-struct Catalogue {
-    catalog: Vec<Service>,
-}
-
-#[derive(Deserialize)]
-struct Service {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    endpoints: Vec<Endpoint>,
-}
-
-#[derive(Deserialize)]
-struct Endpoint {
-    interface: String,
-    region: Option<String>,
-    region_id: Option<String>,
-    url: String,
+struct Body {
+    catalog: Catalogue,
 }
 
 /// What a region says of an image.
@@ -138,17 +122,13 @@ impl Regions {
         if !config.images.enabled_import_methods.iter().any(|method| method == GLANCE_DOWNLOAD) {
             return Ok(None);
         }
-        let options = &config.keystone_authtoken;
-        let keystone = options.auth_url.as_deref().context("keystone_authtoken.auth_url is not set")?;
-        let keystone = keystone.trim_end_matches('/').trim_end_matches("/v3");
-        let password = options.password.as_ref().context("keystone_authtoken.password is not set")?;
-        let timeout: Duration = options.http_connect_timeout.into();
-        let cafile = options.cafile.as_deref();
+        let ours = config.keystone_authtoken.credentials();
+        let ours = ours.context("keystone_authtoken.auth_url or its password is not set")?;
         Ok(Some(Self(Arc::new(Inner {
-            client: client_of_the_cloud(timeout, cafile)?,
-            downloads: builder_of_the_cloud(cafile)?.connect_timeout(timeout).build()?,
-            keystone: format!("{keystone}/v3"),
-            seal: Seal::new(password.expose())?,
+            client: client_of_the_cloud(ours.timeout, ours.cafile)?,
+            downloads: builder_of_the_cloud(ours.cafile)?.connect_timeout(ours.timeout).build()?,
+            keystone: ours.root(),
+            seal: Seal::new(ours.password.expose())?,
         }))))
     }
 
@@ -173,15 +153,9 @@ impl Regions {
         interface: &str,
     ) -> Result<String, RegionError> {
         let url = format!("{}/auth/catalog", self.0.keystone);
-        let Catalogue { catalog } = self.ask("Keystone", &url, token).await?;
-        let images = catalog.iter().filter(|service| service.kind == "image");
-        let found = images.flat_map(|service| &service.endpoints).find(|endpoint| {
-            let named = endpoint.region.as_ref().or(endpoint.region_id.as_ref());
-            endpoint.interface == interface
-                && named.is_some_and(|named| named.to_lowercase() == region.to_lowercase())
-        });
-        let url = found.map(|endpoint| endpoint.url.trim_end_matches('/').trim_end_matches("/v2"));
-        url.map(str::to_owned).ok_or_else(|| RegionError::NoEndpoint {
+        let Body { catalog } = self.ask("Keystone", &url, token).await?;
+        let found = catalog.endpoint("image", interface, Some(region));
+        found.map(|url| url.trim_end_matches("/v2").to_owned()).ok_or_else(|| RegionError::NoEndpoint {
             region: region.to_owned(),
             interface: interface.to_owned(),
         })

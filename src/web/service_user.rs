@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use super::catalogue::Catalogue;
 use super::client_of_the_cloud;
 use crate::config::Credentials;
 use crate::model::{Timestamp, World};
@@ -31,7 +32,7 @@ pub struct ServiceUser {
 pub struct OwnToken {
     pub token: HeaderValue,
     expires_at: Timestamp,
-    catalog: Arc<[Service]>,
+    catalog: Arc<Catalogue>,
 }
 
 #[derive(Deserialize)]
@@ -43,27 +44,11 @@ struct Body {
 struct Token {
     expires_at: String,
     #[serde(default)]
-    catalog: Vec<Service>,
-}
-
-#[derive(Deserialize)]
-struct Service {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    endpoints: Vec<Endpoint>,
-}
-
-#[derive(Deserialize)]
-struct Endpoint {
-    interface: String,
-    region: Option<String>,
-    url: String,
+    catalog: Catalogue,
 }
 
 impl ServiceUser {
     pub fn new(credentials: Credentials<'_>, world: World) -> anyhow::Result<Self> {
-        let root = credentials.auth_url.trim_end_matches('/').trim_end_matches("/v3");
         let user_domain = json!({ "name": credentials.user_domain_name });
         let user = json!({
             "name": credentials.username, "domain": user_domain, "password": credentials.password.expose(),
@@ -73,7 +58,7 @@ impl ServiceUser {
         let identity = json!({ "methods": ["password"], "password": { "user": user } });
         Ok(Self {
             http: client_of_the_cloud(credentials.timeout, credentials.cafile)?,
-            root: format!("{root}/v3"),
+            root: credentials.root(),
             section: credentials.section,
             log_in: json!({ "auth": { "identity": identity, "scope": { "project": project } } }),
             world,
@@ -119,12 +104,7 @@ const STRANGE: &str = "Keystone answers what is no token";
 impl OwnToken {
     /// Where a service is, without a slash at its end.
     pub fn endpoint(&self, kind: &str, interface: &str, region: Option<&str>) -> Option<&str> {
-        let services = self.catalog.iter().filter(|service| service.kind == kind);
-        let mut endpoints = services.flat_map(|service| &service.endpoints);
-        let is_it = |endpoint: &&Endpoint| {
-            endpoint.interface == interface && region.is_none_or(|of| endpoint.region.as_deref() == Some(of))
-        };
-        endpoints.find(is_it).map(|endpoint| endpoint.url.trim_end_matches('/'))
+        self.catalog.endpoint(kind, interface, region)
     }
 }
 

@@ -156,22 +156,11 @@ pub(super) async fn remove_content(
     context: &Context,
     store: &Arc<dyn BlockStore>,
     id: &ImageId,
-    run: &Run,
+    progress: &Progress,
 ) -> Result<(), StepError> {
     let _lock = context.locks.lock(id.as_str()).await;
     free(store, id).await?;
-    remove_freed(store, id, &run.progress.beside()).await.map_err(StepError::of_removal)
-}
-
-/// What is left of an image whose row is gone.
-pub(super) async fn remove_rest(
-    context: &Context,
-    store: &Arc<dyn BlockStore>,
-    id: &ImageId,
-) -> Result<(), StepError> {
-    let _lock = context.locks.lock(id.as_str()).await;
-    free(store, id).await?;
-    remove_freed(store, id, &Progress::new()).await.map_err(StepError::of_removal)
+    remove_freed(store, id, progress).await.map_err(StepError::of_removal)
 }
 
 /// Drops the snapshots. Answers what the image is a clone of.

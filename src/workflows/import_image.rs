@@ -207,7 +207,7 @@ impl ImportImage {
                         &self.context,
                         self.context.images_in(store)?,
                         &self.id,
-                        run,
+                        &run.progress.beside(),
                     )
                     .await?;
                     self.do_without(store, &error, run).await?;
@@ -377,7 +377,7 @@ impl ImportImage {
         let Some(row) = run.database.read().await?.image(&self.id).await? else { return Ok(()) };
         for location in row.locations.iter().filter(|location| self.import.stores.contains(&location.store)) {
             let store = self.context.images_in(location.store.as_deref())?;
-            delete_image::remove_content(&self.context, store, &self.id, run).await?;
+            delete_image::remove_content(&self.context, store, &self.id, &run.progress.beside()).await?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, delete_image, image_cache, lineage, names};
-use crate::block::BlockStore;
+use crate::block::{BlockStore, Progress};
 use crate::db::{Database, Leftover};
 use crate::jobs::{StepError, chain};
 use crate::model::{ImageId, World};
@@ -104,7 +104,7 @@ impl Sweeper {
         if let Some(id) = ImageId::parse(name)
             && self.database.read().await?.image(&id).await?.is_none()
         {
-            delete_image::remove_rest(&self.context, store, &id).await?;
+            delete_image::remove_content(&self.context, store, &id, &Progress::new()).await?;
         }
         Ok(())
     }

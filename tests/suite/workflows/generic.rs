@@ -274,7 +274,7 @@ async fn survive(store: StoreKind, case: &Case, faults: &[(Moment, Fault)]) {
     ) {
         house.clear_by_hand().await;
     }
-    if case.kind == "delete_image" {
+    if case.kind == "delete_image" && faults.iter().any(|(_, fault)| *fault == Fault::Fail) {
         // One that fails past the point of no return leaves the rest to it.
         house.sweeper().sweep().await.unwrap();
     }

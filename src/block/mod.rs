@@ -142,7 +142,8 @@ pub trait BlockStore: Send + Sync + 'static {
     async fn trash_list(&self) -> Result<Vec<TrashEntry>>;
 
     /// Removes the bytes of an entry, and the snapshots that nothing hangs on any more. [`ErrorKind::HasChildren`]
-    /// or [`ErrorKind::HasSnapshots`] while clones need it: nothing is changed then.
+    /// or [`ErrorKind::HasSnapshots`] while clones need it, [`ErrorKind::Busy`] while it is open for writing: nothing is
+    /// changed then.
     async fn trash_remove(&self, id: &str, progress: &Progress) -> Result<()>;
 
     async fn statistics(&self) -> Result<PoolStatistics>;

@@ -278,6 +278,7 @@ macro_rules! contract_suite {
             trash:
                 moved_out_of_the_name_space
                 moved_while_open
+                open_for_writing_it_stays
                 removed_with_its_snapshots
                 clones_keep_reading
                 trashed_clone_holds_its_parent

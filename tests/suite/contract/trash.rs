@@ -37,6 +37,21 @@ pub async fn moved_while_open(stores: &Stores) {
     assert!(stores.trash(&*stores.first).await.is_empty());
 }
 
+pub async fn open_for_writing_it_stays(stores: &Stores) {
+    let image = stores.image("written", 2 * OBJECT).await;
+    image.write(0, noise(1, OBJECT)).await.unwrap();
+    let id = stores.first.trash_move(image.name()).await.unwrap();
+    for _ in 0..2 {
+        assert_refused(stores.first.trash_remove(&id, &Progress::new()).await, ErrorKind::Busy);
+        assert_eq!(stores.trash(&*stores.first).await.len(), 1);
+    }
+    image.write(OBJECT, noise(2, OBJECT)).await.unwrap();
+    assert_holds(&*image, &[noise(1, OBJECT), noise(2, OBJECT)].concat()).await;
+    image.close().await.unwrap();
+    stores.first.trash_remove(&id, &Progress::new()).await.unwrap();
+    assert!(stores.trash(&*stores.first).await.is_empty());
+}
+
 pub async fn removed_with_its_snapshots(stores: &Stores) {
     let image = stores.image("layered", 2 * OBJECT).await;
     for name in ["a", "b", "c"] {

@@ -289,10 +289,8 @@ impl BlockStore for RbdStore {
                 Err(failure) => return Err(failure),
             }
             watched("rbd_trash_remove_with_progress", &progress, |arg| {
-                // Without force: that removes the bytes under whoever has the image open and may be paused, and what they
-                // write afterwards stays for ever.
                 // SAFETY: the pool is alive, the text ends in NUL, and `report` takes this argument.
-                unsafe { sys::rbd_trash_remove_with_progress(pool.io(), key.as_ptr(), false, report, arg) }
+                unsafe { sys::rbd_trash_remove_with_progress(pool.io(), key.as_ptr(), true, report, arg) }
             })
         })
         .await

@@ -88,9 +88,7 @@ impl Round {
         }
         drop(stores);
         place.assert_empty(server).await;
-        let left: Vec<String> =
-            pools::objects(&other.volumes).into_iter().filter(|name| name.starts_with("rbd_data.")).collect();
-        assert_eq!(left, Vec::<String>::new(), "in the other pool");
+        assert_eq!(pools::left_of_images(&other.volumes), Vec::<String>::new(), "in the other pool");
         println!("nothing is left");
     }
 

@@ -222,15 +222,7 @@ impl Place {
                     let entries = fs::read_dir(data).unwrap();
                     entries.map(|entry| entry.unwrap().path().display().to_string()).collect()
                 }
-                // Of every image, and only of images.
-                _ => pools::objects(pool)
-                    .into_iter()
-                    .filter(|name| {
-                        ["rbd_data.", "rbd_header.", "rbd_id.", "rbd_object_map."]
-                            .iter()
-                            .any(|start| name.starts_with(start))
-                    })
-                    .collect(),
+                _ => pools::left_of_images(pool),
             };
             assert_eq!(left, Vec::<String>::new(), "in pool {pool}");
         }

@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::house::StoreKind;
 use crate::house::store::ceph_conf;
+
+const TRIMMED_WITHIN: Duration = Duration::from_secs(60);
 
 pub struct Pools {
     pub images: String,
@@ -132,6 +135,21 @@ pub fn repeer(pool: &str) {
 }
 
 /// The names of all RADOS objects in a pool.
+/// The objects of images that stay. What only a snapshot had that is gone the OSDs trim afterwards: for so long it is
+/// listed, though nobody can read it.
+pub fn left_of_images(pool: &str) -> Vec<String> {
+    const OF_IMAGES: [&str; 4] = ["rbd_data.", "rbd_header.", "rbd_id.", "rbd_object_map."];
+    let is_left = |name: &String| OF_IMAGES.iter().any(|start| name.starts_with(start));
+    let end = Instant::now() + TRIMMED_WITHIN;
+    loop {
+        let left: Vec<String> = objects(pool).into_iter().filter(is_left).collect();
+        if left.is_empty() || Instant::now() > end {
+            return left;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
 pub fn objects(pool: &str) -> Vec<String> {
     run("rados", &["-p", pool, "ls"]).lines().map(str::to_owned).collect()
 }

@@ -141,6 +141,9 @@ pub trait BlockStore: Send + Sync + 'static {
 
     async fn trash_list(&self) -> Result<Vec<TrashEntry>>;
 
+    /// Whether clones still read from an entry. [`ErrorKind::NotFound`] for one that is not there.
+    async fn trash_has_clones(&self, id: &str) -> Result<bool>;
+
     /// Removes the bytes of an entry, and the snapshots that nothing hangs on any more. [`ErrorKind::HasChildren`]
     /// or [`ErrorKind::HasSnapshots`] while clones need it, [`ErrorKind::Busy`] while it is open for writing: nothing is
     /// changed then.

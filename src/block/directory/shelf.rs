@@ -256,12 +256,14 @@ impl Shelf {
         })
     }
 
+    pub fn trash_has_clones(&self, id: &str) -> Outcome<bool> {
+        let image = find_in_trash(&lock(&self.names), id)?.sound()?;
+        Ok(!lock(&image.children).is_empty())
+    }
+
     pub fn trash_remove(&self, id: &str, progress: &Progress) -> Outcome<()> {
         let names = lock(&self.names);
-        let Some((_, entry)) = names.trash.get(id) else {
-            return Err(Fault::new(ErrorKind::NotFound, "no such entry in the trash"));
-        };
-        let image = entry.sound()?;
+        let image = find_in_trash(&names, id)?.sound()?;
         self.remove_image(names, &image, progress, |names| {
             names.trash.remove(id);
         })
@@ -318,6 +320,11 @@ fn condemn(image: &Image) -> Outcome<()> {
 
 fn find<'a>(names: &'a Names, name: &str) -> Outcome<&'a Entry> {
     names.images.get(name).ok_or_else(|| Fault::new(ErrorKind::NotFound, "no such image"))
+}
+
+fn find_in_trash<'a>(names: &'a Names, id: &str) -> Outcome<&'a Entry> {
+    let found = names.trash.get(id).map(|(_, entry)| entry);
+    found.ok_or_else(|| Fault::new(ErrorKind::NotFound, "no such entry in the trash"))
 }
 
 fn must_be_free(names: &Names, name: &str) -> Outcome<()> {

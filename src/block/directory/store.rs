@@ -101,6 +101,11 @@ impl BlockStore for Store {
         self.run(Class::Control, "list trash", "", |shelf| Ok(shelf.trash_list())).await
     }
 
+    async fn trash_has_clones(&self, id: &str) -> Result<bool> {
+        let named = id.to_owned();
+        self.run(Class::Control, "look into the trash", id, move |shelf| shelf.trash_has_clones(&named)).await
+    }
+
     async fn trash_remove(&self, id: &str, progress: &Progress) -> Result<()> {
         let (named, progress) = (id.to_owned(), progress.clone());
         let remove = move |shelf: &Shelf| shelf.trash_remove(&named, &progress);

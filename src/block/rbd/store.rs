@@ -270,6 +270,25 @@ impl BlockStore for RbdStore {
         self.in_pool(Class::Control, "list the trash", self.pool(), |pool| list::trash(pool)).await
     }
 
+    async fn trash_has_clones(&self, id: &str) -> Result<bool> {
+        const OPERATION: &str = "look into the trash";
+        check_name(OPERATION, id)?;
+        let key = c_text(OPERATION, id, id)?;
+        self.in_pool(Class::Control, OPERATION, id, move |pool| {
+            let name = list::trash_name(pool, &key)?;
+            let looking = match Handle::open(pool, &name, By::Id(&key), false, None) {
+                Ok(handle) => handle,
+                // A removal got as far as the header; what is left is the entry.
+                Err(failure) if failure.errno == Errno::ENOENT => return Ok(false),
+                Err(failure) => return Err(failure),
+            };
+            let has_clones = has_clones(&looking);
+            looking.close()?;
+            has_clones
+        })
+        .await
+    }
+
     async fn trash_remove(&self, id: &str, progress: &Progress) -> Result<()> {
         const OPERATION: &str = "remove from the trash";
         check_name(OPERATION, id)?;
@@ -377,6 +396,16 @@ fn is_there(pool: &Arc<Pool>, name: &str, key: &CStr) -> Result<bool, Failure> {
     }
 }
 
+/// Leaves the handle at some snapshot. Clones in a pool that may not be looked at are clones as well.
+fn has_clones(looking: &Handle) -> Result<bool, Failure> {
+    match list::children(looking) {
+        Ok(children) => Ok(!children.is_empty()),
+        // librbd cannot name one that is being made or removed at this moment.
+        Err(failure) if list::is_hidden(failure) || failure.errno == Errno::ENOENT => Ok(true),
+        Err(failure) => Err(failure),
+    }
+}
+
 /// Clears an image in the trash of its snapshots, if nothing hangs on any of them.
 fn remove_snapshots(handle: &Handle) -> Result<(), Failure> {
     let in_the_way = |kind| {
@@ -390,12 +419,10 @@ fn remove_snapshots(handle: &Handle) -> Result<(), Failure> {
     // On a handle of its own, which it leaves at some snapshot.
     let id = c_own(&handle.id()?)?;
     let looking = Handle::open(handle.pool(), handle.name(), By::Id(&id), false, None)?;
-    let children = list::children(&looking);
+    let has_clones = has_clones(&looking);
     looking.close()?;
-    match children {
-        Ok(children) if children.is_empty() => {}
-        Err(failure) if !list::is_hidden(failure) => return Err(failure),
-        _ => return in_the_way(ErrorKind::HasChildren),
+    if has_clones? {
+        return in_the_way(ErrorKind::HasChildren);
     }
     if snapshots.iter().any(|snapshot| snapshot.namespace == Namespace::Other) {
         return in_the_way(ErrorKind::HasSnapshots);

@@ -79,6 +79,7 @@ pub async fn clones_keep_reading(stores: &Stores) {
     let tie = parent_of(&*clone).await;
     assert!(tie.in_trash);
     assert_eq!(tie.overlap, 3 * OBJECT);
+    assert!(stores.first.trash_has_clones(&id).await.unwrap());
     for _ in 0..2 {
         let error = stores.first.trash_remove(&id, &Progress::new()).await.unwrap_err();
         assert!(matches!(error.kind, ErrorKind::HasChildren | ErrorKind::HasSnapshots), "{error:?}");
@@ -86,6 +87,7 @@ pub async fn clones_keep_reading(stores: &Stores) {
         assert_holds(&*stores.read(clone.name()).await, &bytes).await;
     }
     clone.flatten(&Progress::new()).await.unwrap();
+    assert!(!stores.first.trash_has_clones(&id).await.unwrap());
     stores.first.trash_remove(&id, &Progress::new()).await.unwrap();
     assert!(stores.trash(&*stores.first).await.is_empty());
     assert_holds(&*clone, &bytes).await;
@@ -113,6 +115,7 @@ pub async fn trashed_clone_holds_its_parent(stores: &Stores) {
 pub async fn missing_entries_are_refused(stores: &Stores) {
     let removed = stores.first.trash_remove("0123456789abcdef", &Progress::new()).await;
     assert_refused(removed, ErrorKind::NotFound);
+    assert_refused(stores.first.trash_has_clones("0123456789abcdef").await, ErrorKind::NotFound);
     let image = stores.image("gone", OBJECT).await;
     image.close().await.unwrap();
     let id = stores.first.trash_move(image.name()).await.unwrap();

@@ -105,6 +105,10 @@ impl BlockStore for Reluctant {
         self.store.trash_list().await
     }
 
+    async fn trash_has_clones(&self, id: &str) -> Result<bool> {
+        self.store.trash_has_clones(id).await
+    }
+
     async fn trash_remove(&self, id: &str, progress: &Progress) -> Result<()> {
         self.store.trash_remove(id, progress).await
     }

@@ -1,5 +1,7 @@
 //! What an audit says.
 
+use std::collections::{BTreeSet, HashSet};
+
 use serde::Serialize;
 
 use super::repair::Mend;
@@ -78,4 +80,24 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What could not be looked at, and why.
     pub unseen: Vec<String>,
+}
+
+impl Report {
+    pub(super) fn new(mut findings: Vec<Finding>, unseen: Vec<String>) -> Self {
+        findings.sort_by(|a, b| (&a.backend, a.kind, &a.name).cmp(&(&b.backend, b.kind, &b.name)));
+        findings.dedup();
+        Self { findings, unseen }
+    }
+
+    /// The images that the findings are about.
+    pub(super) fn suspects(&self) -> HashSet<String> {
+        self.findings.iter().map(|finding| finding.image.clone()).collect()
+    }
+
+    /// What a second look at the suspects says as well.
+    pub(super) fn confirmed_by(self, second: Self) -> Self {
+        let findings = second.findings.into_iter().filter(|found| self.findings.contains(found)).collect();
+        let unseen: BTreeSet<_> = self.unseen.into_iter().chain(second.unseen).collect();
+        Self { findings, unseen: unseen.into_iter().collect() }
+    }
 }

@@ -25,10 +25,7 @@ pub(super) fn judge(
     judge.snapshots();
     judge.images();
     judge.cached();
-    let mut findings = judge.findings;
-    findings.sort_by(|a, b| (&a.backend, a.kind, &a.name).cmp(&(&b.backend, b.kind, &b.name)));
-    findings.dedup();
-    findings
+    judge.findings
 }
 
 struct Judge<'a> {
@@ -61,8 +58,8 @@ impl<'a> Judge<'a> {
                 Named::Image(_) | Named::Staged(_) | Named::Cached(_) => {}
             }
         }
-        for name in &pool.trash {
-            self.in_trash(place, name);
+        for entry in &pool.trash {
+            self.in_trash(place, &entry.name);
         }
     }
 
@@ -143,7 +140,7 @@ impl<'a> Judge<'a> {
 
     /// A clone needs it, or may be about to; or the clone was flattened, and clones of that have it open.
     fn is_needed(&self, seen: &Seen, snapshot: &str) -> bool {
-        let hangs = seen.needed.as_ref().is_none_or(|needed| needed.contains(snapshot));
+        let hangs = seen.hangs_on(snapshot);
         let Some(clone) = names::clone_of(snapshot) else { return hangs };
         let id = clone.strip_prefix("volume-").unwrap_or(clone);
         let deleted = names::deleted(clone);
@@ -157,8 +154,8 @@ impl<'a> Judge<'a> {
     }
 
     fn deleted_on_pool(&mut self, place: &'a Place, name: &str, seen: &Seen) {
-        let is_needed = seen.needed.as_ref().is_none_or(|needed| !needed.is_empty())
-            || seen.snapshots.iter().any(|snapshot| self.is_needed(seen, snapshot));
+        let is_needed =
+            seen.has_children() || seen.snapshots.iter().any(|snapshot| self.is_needed(seen, snapshot));
         if !is_needed {
             let why = "It was deleted while clones read from it, and none does any more.";
             self.unless_noted(place, name, seen, Kind::Zombie, why, Mend::Note);
@@ -197,8 +194,7 @@ impl<'a> Judge<'a> {
 
     fn in_trash(&mut self, place: &'a Place, name: &str) {
         let Some(named) = Named::parse(name) else { return };
-        let is_ours = place.has_images() || !matches!(named, Named::Image(_) | Named::Staged(_));
-        if !is_ours || self.is_at_work(named.id()) || self.is_noted(place, name) {
+        if !place.may_hold(named) || self.is_at_work(named.id()) || self.is_noted(place, name) {
             return;
         }
         let has_row = match named {
@@ -244,7 +240,7 @@ impl<'a> Judge<'a> {
                 continue;
             }
             if !row.status.is_error() && !pool.names.contains(&name) {
-                let why = match pool.trash.contains(&name) {
+                let why = match pool.has_in_trash(&name) {
                     true => "The volume's image is not there; one of its name lies in the trash.",
                     false => "The volume's image is not there.",
                 };
@@ -337,7 +333,7 @@ impl<'a> Judge<'a> {
         for copy in self.copies(name).filter(|copy| copy.ready) {
             let found = self.seen.iter().find(|(place, _)| place.image_stores.contains(&copy.store));
             let Some((place, pool)) = found.filter(|(_, pool)| !pool.names.contains(name)) else { continue };
-            let why = match pool.trash.iter().any(|entry| entry == name) {
+            let why = match pool.has_in_trash(name) {
                 true => "The image's bytes are not there; some of its name lie in the trash.",
                 false => "The image's bytes are not there.",
             };

@@ -2,10 +2,11 @@
 //!
 //! It runs beside a busy service. What is younger than `older_than`, or is worked on, is no finding; and what is found is
 //! looked at a second time, so that whatever came or went between two glances is none either. Pools that Glance and
-//! Cinder filled are read like our own, for the names are the same.
+//! Cinder filled are read like our own, for the names are the same; [`Leaks`] judges them without any rows.
 
 mod finding;
 mod judge;
+mod leaks;
 mod repair;
 mod seen;
 mod watch;
@@ -19,6 +20,9 @@ use crate::db::{self, CachedImage, Database, KnownCopy, KnownImage, KnownSnapsho
 use crate::model::{AttachmentStatus, Timestamp, VolumeId, World};
 
 pub use finding::{Finding, Kind, Report};
+use seen::Named;
+
+pub use leaks::Leaks;
 pub use repair::{NotMended, Outcome};
 pub use watch::Watch;
 
@@ -49,6 +53,8 @@ pub struct Audit {
 struct Place {
     /// What findings call it: the backend, or `images`, or `images/` and the id of another store for images.
     label: String,
+    /// Of its cluster.
+    fsid: String,
     store: Arc<dyn BlockStore>,
     /// The stores for images that it is; `None` is the first one, where imports are staged too.
     image_stores: BTreeSet<Option<String>>,
@@ -81,66 +87,21 @@ impl Audit {
 
     /// Looks at everything, and once more at what seems wrong.
     pub async fn look(&self) -> db::Result<Report> {
-        let mut first = self.look_once(None).await?;
+        let first = self.look_once(None).await?;
         if first.findings.is_empty() {
             return Ok(first);
         }
-        let suspects: HashSet<String> = first.findings.iter().map(|finding| finding.image.clone()).collect();
-        let second = self.look_once(Some(&suspects)).await?;
-        first.findings = second.findings.into_iter().filter(|found| first.findings.contains(found)).collect();
-        first.unseen.extend(second.unseen);
-        first.unseen.sort();
-        first.unseen.dedup();
-        Ok(first)
+        let second = self.look_once(Some(&first.suspects())).await?;
+        Ok(first.confirmed_by(second))
     }
 
     /// The pools are read before the rows: what has no row then had none, or lost it to a job that is remembered.
     async fn look_once(&self, only: Option<&HashSet<String>>) -> db::Result<Report> {
         let mut unseen = Vec::new();
-        let mut seen = Vec::new();
-        for place in self.places(&mut unseen).await {
-            match seen::look(&place, only, self.options.at_once, &mut unseen).await {
-                Ok(pool) => seen.push((place, pool)),
-                Err(error) => unseen.push(format!("{}: {error}", place.label)),
-            }
-        }
+        let seen = seen::look(&self.stores, only, self.options.at_once, &mut unseen).await;
         let known = self.known().await?;
         let findings = judge::judge(&self.stores.volumes, &seen, &known, only, &mut unseen);
-        Ok(Report { findings, unseen })
-    }
-
-    /// Several backends, and the images, may be one pool: it is looked at once.
-    async fn places(&self, unseen: &mut Vec<String>) -> Vec<Place> {
-        let mut places: Vec<(String, Place)> = Vec::new();
-        let backends =
-            self.stores.volumes.iter().map(|backend| (Holds::Volumes(&backend.name), &backend.store));
-        let images = self.stores.all_images().map(|(id, store)| (Holds::Images(id), store));
-        for (holds, store) in backends.chain(images) {
-            let label = holds.label();
-            let fsid = match store.fsid().await {
-                Ok(fsid) => fsid,
-                Err(error) => {
-                    unseen.push(format!("{label}: {error}"));
-                    continue;
-                }
-            };
-            let found =
-                places.iter_mut().find(|(of, place)| *of == fsid && place.store.pool() == store.pool());
-            let place = match found {
-                Some((_, place)) => place,
-                None => {
-                    let (store, image_stores, backends) = (store.clone(), BTreeSet::new(), BTreeSet::new());
-                    places.push((fsid, Place { label, store, image_stores, backends }));
-                    let Some((_, place)) = places.last_mut() else { continue };
-                    place
-                }
-            };
-            match holds {
-                Holds::Volumes(backend) => drop(place.backends.insert(backend.to_owned())),
-                Holds::Images(id) => drop(place.image_stores.insert(id.map(str::to_owned))),
-            }
-        }
-        places.into_iter().map(|(_, place)| place).collect()
+        Ok(Report::new(findings, unseen))
     }
 
     /// The jobs are read last: whoever changed a row had one by then.
@@ -215,8 +176,42 @@ impl Holds<'_> {
 }
 
 impl Place {
+    /// Several backends, and the images, may be one pool: it is looked at once.
+    async fn all(stores: &Stores, unseen: &mut Vec<String>) -> Vec<Place> {
+        let mut places: Vec<Place> = Vec::new();
+        let backends = stores.volumes.iter().map(|backend| (Holds::Volumes(&backend.name), &backend.store));
+        let images = stores.all_images().map(|(id, store)| (Holds::Images(id), store));
+        for (holds, store) in backends.chain(images) {
+            let label = holds.label();
+            let fsid = match store.fsid().await {
+                Ok(fsid) => fsid,
+                Err(error) => {
+                    unseen.push(format!("{label}: {error}"));
+                    continue;
+                }
+            };
+            let is_same = |place: &Place| place.fsid == fsid && place.store.pool() == store.pool();
+            let at = places.iter().position(is_same).unwrap_or_else(|| {
+                let (store, image_stores, backends) = (store.clone(), BTreeSet::new(), BTreeSet::new());
+                places.push(Place { label, fsid, store, image_stores, backends });
+                places.len() - 1
+            });
+            let Some(place) = places.get_mut(at) else { continue };
+            match holds {
+                Holds::Volumes(backend) => drop(place.backends.insert(backend.to_owned())),
+                Holds::Images(id) => drop(place.image_stores.insert(id.map(str::to_owned))),
+            }
+        }
+        places
+    }
+
     fn has_images(&self) -> bool {
         !self.image_stores.is_empty()
+    }
+
+    /// What has an image's name is one only where images are.
+    fn may_hold(&self, named: Named<'_>) -> bool {
+        self.has_images() || !matches!(named, Named::Image(_) | Named::Staged(_))
     }
 
     /// Whether what arrives for imports lies here.

@@ -6,23 +6,39 @@ use std::sync::Arc;
 use futures::StreamExt;
 
 use super::{Looked, Place};
-use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode};
+use crate::block::{BlockImage, BlockStore, Child, ErrorKind, Missing, OpenMode, Stores, TrashEntry};
 use crate::model::ImageId;
 use crate::workflows::names;
 
 /// One pool: all names, and what is known of those that are ours.
 pub(super) struct Pool {
     pub(super) names: HashSet<String>,
-    pub(super) trash: Vec<String>,
+    pub(super) trash: Vec<TrashEntry>,
     pub(super) images: BTreeMap<String, Seen>,
 }
 
 pub(super) struct Seen {
     pub(super) size: u64,
     pub(super) snapshots: Vec<String>,
-    /// The snapshots that clones hang on; `None`: there are some that may not be named.
-    pub(super) needed: Option<HashSet<String>>,
+    /// Looked for where something may have been kept for them; `None`: there are some that may not be named.
+    pub(super) children: Option<Vec<Child>>,
     pub(super) is_open: bool,
+}
+
+impl Pool {
+    pub(super) fn has_in_trash(&self, name: &str) -> bool {
+        self.trash.iter().any(|entry| entry.name == name)
+    }
+}
+
+impl Seen {
+    pub(super) fn has_children(&self) -> bool {
+        self.children.as_ref().is_none_or(|children| !children.is_empty())
+    }
+
+    pub(super) fn hangs_on(&self, snapshot: &str) -> bool {
+        self.children.as_ref().is_none_or(|children| children.iter().any(|child| child.snapshot == snapshot))
+    }
 }
 
 /// What the name of an image says it is.
@@ -64,15 +80,31 @@ impl<'a> Named<'a> {
     }
 }
 
-/// With `only`, images of other names are listed and not opened.
+/// At all pools. With `only`, images of other names are listed and not opened.
 pub(super) async fn look(
+    stores: &Stores,
+    only: Option<&HashSet<String>>,
+    at_once: usize,
+    unseen: &mut Vec<String>,
+) -> Vec<(Place, Pool)> {
+    let mut seen = Vec::new();
+    for place in Place::all(stores, unseen).await {
+        match pool(&place, only, at_once, unseen).await {
+            Ok(pool) => seen.push((place, pool)),
+            Err(error) => unseen.push(format!("{}: {error}", place.label)),
+        }
+    }
+    seen
+}
+
+async fn pool(
     place: &Place,
     only: Option<&HashSet<String>>,
     at_once: usize,
     unseen: &mut Vec<String>,
 ) -> Looked<Pool> {
     let names = place.store.list().await?;
-    let trash = place.store.trash_list().await?.into_iter().map(|entry| entry.name).collect();
+    let trash = place.store.trash_list().await?;
     let is_wanted =
         |name: &&String| Named::parse(name).is_some() && only.is_none_or(|only| only.contains(*name));
     let wanted: Vec<String> = names.iter().filter(is_wanted).cloned().collect();
@@ -107,14 +139,22 @@ async fn look_at(image: &dyn BlockImage, name: &str) -> Looked<Seen> {
     let size = image.size().await?;
     let snapshots: Vec<String> = image.snapshots().await?.into_iter().map(|snapshot| snapshot.name).collect();
     // Looking for clones takes longest, and matters only where something was kept for them.
-    let is_kept = names::is_deleted(name) || snapshots.iter().any(|name| names::is_clone_snapshot(name));
-    let needed = if is_kept { needed(image).await? } else { Some(HashSet::new()) };
-    Ok(Seen { size, snapshots, needed, is_open: image.is_open_elsewhere().await? })
+    let is_kept = names::is_deleted(name)
+        || snapshots.iter().any(|name| names::is_clone_snapshot(name))
+        || is_bare_image(name, &snapshots);
+    let children = if is_kept { children(image).await? } else { Some(Vec::new()) };
+    Ok(Seen { size, snapshots, children, is_open: image.is_open_elsewhere().await? })
 }
 
-async fn needed(image: &dyn BlockImage) -> Looked<Option<HashSet<String>>> {
+/// An image that volumes are not cloned from yet, or not any more.
+pub(super) fn is_bare_image(name: &str, snapshots: &[String]) -> bool {
+    matches!(Named::parse(name), Some(Named::Image(_)))
+        && snapshots.iter().all(|snapshot| snapshot != names::IMAGE_SNAPSHOT)
+}
+
+async fn children(image: &dyn BlockImage) -> Looked<Option<Vec<Child>>> {
     match image.children().await {
-        Ok(children) => Ok(Some(children.into_iter().map(|child| child.snapshot).collect())),
+        Ok(children) => Ok(Some(children)),
         Err(error) if error.kind == ErrorKind::HasChildren => Ok(None),
         Err(error) => Err(error),
     }

@@ -1,17 +1,19 @@
 //! `pumice audit`: what of database and pools does not fit together.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
 
-use crate::audit::{Audit, Finding, Options, Outcome, Report};
+use crate::audit::{Audit, Finding, Leaks, Options, Outcome, Report};
 use crate::config::Config;
 use crate::jobs::chain;
-use crate::model::World;
-use crate::service::{open_database, open_stores};
+use crate::model::{ImageId, World};
+use crate::service::{open_backups, open_database, open_stores};
 
 /// Compare database and pools, and say what only one side has. The exit status is 0 when nothing was found, 1 when
 /// something was, and 2 when not everything could be looked at
@@ -28,6 +30,19 @@ pub struct Arguments {
     /// Seconds; younger things may be on their way, and are no findings
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     older_than: u32,
+
+    /// Ask no database: say what Glance and Cinder leaked, by what lies on their pools. It mends nothing
+    #[arg(long, conflicts_with_all = ["repair", "older_than"])]
+    pools_only: bool,
+
+    /// The ids of all images, volumes and snapshots that Glance and Cinder know, one a line: what has another id is an
+    /// orphan
+    #[arg(long, value_name = "FILE", requires = "pools_only")]
+    ids: Option<PathBuf>,
+
+    /// Where Cinder keeps backups, in the cluster of [volumes]: snapshots that backups left on volumes are held against it
+    #[arg(long, value_name = "POOL", requires = "pools_only")]
+    backup_pool: Option<String>,
 }
 
 const FOUND: u8 = 1;
@@ -44,6 +59,9 @@ fn audit(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<ExitCode> 
     let config = Config::load(file)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
+        if arguments.pools_only {
+            return say(&leaks(&arguments, &config).await?, &[], arguments.json);
+        }
         let database = open_database(&config).await?;
         let options =
             Options { older_than: Duration::from_secs(arguments.older_than.into()), ..Options::default() };
@@ -56,19 +74,49 @@ fn audit(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<ExitCode> 
             }
         }
         database.close().await;
-        if arguments.json {
-            print_json(&report, &mended)?
-        } else {
-            print(&report, &mended)
-        }
-        Ok(exit_code(&report))
+        say(&report, &mended, arguments.json)
     });
     // A storage call that hangs must not keep the process.
     runtime.shutdown_background();
     outcome
 }
 
+async fn leaks(arguments: &Arguments, config: &Config) -> anyhow::Result<Report> {
+    let ids = arguments.ids.as_deref().map(read_ids).transpose()?;
+    let backups = match &arguments.backup_pool {
+        Some(pool) => Some(open_backups(config, pool)?),
+        None => None,
+    };
+    let stores = open_stores(config).await?;
+    Ok(Leaks { stores, backups, ids, at_once: Options::default().at_once }.look().await)
+}
+
+/// None at all, or anything that is no id, is a list that came about wrongly: everything would be an orphan.
+fn read_ids(file: &Path) -> anyhow::Result<HashSet<String>> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let mut ids = HashSet::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let Some(id) = ImageId::parse(line.trim()) else {
+            bail!("line {} of {} is no id", number + 1, file.display());
+        };
+        ids.insert(id.to_string());
+    }
+    if ids.is_empty() {
+        bail!("{} names no id", file.display());
+    }
+    Ok(ids)
+}
+
 type Mended<'a> = [(&'a Finding, Result<Outcome, String>)];
+
+fn say(report: &Report, mended: &Mended<'_>, as_json: bool) -> anyhow::Result<ExitCode> {
+    if as_json {
+        print_json(report, mended)?
+    } else {
+        print(report, mended)
+    }
+    Ok(exit_code(report))
+}
 
 fn exit_code(report: &Report) -> ExitCode {
     if !report.unseen.is_empty() {

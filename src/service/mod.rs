@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{self, Audit};
-use crate::block::Stores;
+use crate::block::{BlockStore, Stores};
 use crate::config::{Backend, Config, IdentityMode};
 use crate::db::{self, Database, VolumeType};
 use crate::http::{App, Gates};
@@ -49,6 +49,11 @@ const REPORT: Duration = Duration::from_secs(10);
 /// Connects to the stores the configuration names, as soon as something is asked of them.
 pub async fn open_stores(config: &Config) -> anyhow::Result<Stores> {
     stores::open(config).await
+}
+
+/// Another pool of the cluster that `[volumes]` describes.
+pub fn open_backups(config: &Config, pool: &str) -> anyhow::Result<Arc<dyn BlockStore>> {
+    stores::open_backups(config, pool)
 }
 
 /// Everything a process runs, ready to be started.

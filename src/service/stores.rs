@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::block::directory::Directory;
 use crate::block::rbd::{self, RbdOptions};
@@ -76,6 +76,16 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Stores> {
         volumes = volumes.and(name, open(backend)?);
     }
     Ok(Stores { images, more_images, volumes })
+}
+
+/// Cinder's backups lie with its volumes.
+pub(super) fn open_backups(config: &Config, pool: &str) -> anyhow::Result<Arc<dyn BlockStore>> {
+    let backend = config.volumes.backend();
+    if backend.store != StoreKind::Rbd {
+        bail!("the store of [volumes] is no Ceph cluster, and has no pool of backups");
+    }
+    let options = RbdOptions { pool: pool.to_owned(), ..volumes_options(&backend) };
+    Ok(as_store(rbd::open(options, threads(config))?))
 }
 
 fn as_store(store: rbd::RbdStore) -> Arc<dyn BlockStore> {

@@ -19,6 +19,7 @@ mod fuzz;
 mod guest;
 mod house;
 mod identity;
+mod leaks;
 mod listener;
 mod openapi;
 mod overload;

@@ -4,13 +4,16 @@ mod images;
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::Value;
 
 use super::shell::place;
 use crate::formats::bases::qemu_img;
 use crate::house::DatabaseKind;
-use crate::process::{Place, Server};
+use crate::process::{PATIENCE, Place, Server};
+use crate::support::authority::{self, Authority};
 
 pub fn client(place: &Place, name: &str) -> Command {
     let folder = std::env::var_os("PUMICE_TEST_CLIENTS")
@@ -77,6 +80,62 @@ async fn disks_and_images_with_the_openstack_command() {
     server.settle().await;
     done(&place, &server, &["image", "delete", "second", "packed"]).await;
     place.assert_empty(server).await;
+}
+
+/// Over TLS, before and after the certificate was replaced by one of another authority, while the service ran.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_openstack_command_over_tls() {
+    let mut place = place(DatabaseKind::Sqlite).await;
+    let folder = place.folder.path().to_owned();
+    let [first, second] = ["first.pem", "second.pem"].map(|file| {
+        let authority = Authority::new();
+        std::fs::write(folder.join(file), authority.pem()).unwrap();
+        authority
+    });
+    place.options.extend(authority::options(&folder));
+    first.issue(&folder);
+    let mut server = place.start();
+    server.believe(first.certificate());
+    let command = |believed: &str, arguments: &[&str]| {
+        let mut command = client(&place, "openstack");
+        command.env("OS_CACERT", folder.join(believed)).args(arguments);
+        command
+    };
+    let done = async |server: &Server, believed: &str, arguments: &[&str]| -> String {
+        said(command(believed, arguments), server).await
+    };
+    let token = done(&server, "first.pem", &["token", "issue", "-f", "value", "-c", "id"]).await;
+    server.token = Some(token.trim().to_owned());
+    let refused = command("second.pem", &["image", "list"]).output().unwrap();
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && words.contains("CERTIFICATE_VERIFY_FAILED"), "{words}");
+
+    // Larger than what one record or one write of TLS takes.
+    let bytes: Vec<u8> = (0..5_000_192u32).map(|i| (i % 251) as u8).collect();
+    std::fs::write(folder.join("disk"), &bytes).unwrap();
+    let create = ["image", "create", "--file", "disk", "--disk-format", "raw", "greeting"];
+    done(&server, "first.pem", &create).await;
+    done(&server, "first.pem", &["volume", "create", "--size", "1", "--image", "greeting", "v"]).await;
+    server.settle().await;
+
+    second.issue(&folder);
+    server.hang_up();
+    server.believe(second.certificate());
+    let replaced = tokio::time::timeout(PATIENCE, async {
+        while server.try_send(Method::GET, "/healthz", None).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    assert!(replaced.await.is_ok(), "the certificate is not replaced:\n{}", server.log());
+    let status = ["volume", "show", "-f", "value", "-c", "status", "v"];
+    assert_eq!(done(&server, "second.pem", &status).await, "available\n");
+    done(&server, "second.pem", &["image", "save", "--file", "saved", "greeting"]).await;
+    assert!(std::fs::read(folder.join("saved")).unwrap() == bytes);
+    done(&server, "second.pem", &["volume", "delete", "v"]).await;
+    server.settle().await;
+    done(&server, "second.pem", &["image", "delete", "greeting"]).await;
+    server.settle().await;
+    server.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]

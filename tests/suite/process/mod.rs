@@ -251,6 +251,12 @@ impl Server {
         self.process.try_wait().unwrap().is_some()
     }
 
+    /// Speaks to it as somebody who believes this authority and no other.
+    pub fn believe(&mut self, authority: reqwest::Certificate) {
+        let client = reqwest::Client::builder().timeout(PATIENCE).tls_certs_only([authority]);
+        self.client = client.build().unwrap();
+    }
+
     /// As a power cut would.
     pub fn kill(mut self) {
         self.process.kill().unwrap();

@@ -1,5 +1,6 @@
 //! A whole service in a temporary folder, and requests to it without a socket.
 
+pub mod authority;
 pub mod regions;
 pub mod signer;
 

@@ -125,7 +125,8 @@ pub trait BlockStore: Send + Sync + 'static {
     async fn clone_snapshot(&self, parent: &SnapshotPath, name: &str, object_size: Option<u64>)
     -> Result<()>;
 
-    /// Renames an image; snapshots and clones follow. [`ErrorKind::Exists`] when `to` is taken.
+    /// Renames an image; snapshots and clones follow. [`ErrorKind::Exists`] when `to` is taken. One that broke off, for
+    /// its process died, leaves the image with one of the two names, and is brought to its end when it is repeated.
     async fn rename(&self, from: &str, to: &str) -> Result<()>;
 
     /// Removes an image and its bytes. [`ErrorKind::HasSnapshots`] while it has any,

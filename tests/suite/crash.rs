@@ -15,7 +15,7 @@ use reqwest::{Body, Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::house::{DatabaseKind, StoreKind};
-use crate::process::{Place, Server};
+use crate::process::{Place, SHORT_LEASE, Server};
 
 /// Of every image: several objects, and a hole in the middle.
 const LENGTH: usize = 20 << 20;
@@ -51,7 +51,8 @@ fn bytes() -> Bytes {
 }
 
 async fn killed_at_random(store: StoreKind, database: DatabaseKind) {
-    let place = Place::new(store, database).await;
+    let mut place = Place::new(store, database).await;
+    place.options.extend(SHORT_LEASE.map(|(name, value)| (name, value.to_owned())));
     let mut server = place.start();
     let bytes = bytes();
     let base = create_image(&server).await.unwrap();

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use crate::house::{DatabaseKind, StoreKind};
-use crate::process::{PATIENCE, Place, Server};
+use crate::process::{PATIENCE, Place, SHORT_LEASE, Server};
 
 const ROLE: &str = "PUMICE_REPLICA__ROLE";
 /// Longer than any test: what happens within it happened because somebody said so.
@@ -259,11 +259,11 @@ async fn do_no_harm_after_a_pause_beyond_their_lease() {
     let place = importing().await;
     let bytes: &'static [u8] = Vec::leak((0..3_000_000_u32).map(|at| (at % 241) as u8).collect());
     let (uri, reached) = halting(bytes).await;
-    let paused = place.start();
+    let paused = place.start_with(&SHORT_LEASE);
     let id = import(&paused, &uri).await;
     tokio::time::timeout(PATIENCE, reached.notified()).await.unwrap();
     paused.pause();
-    let other = place.start();
+    let other = place.start_with(&SHORT_LEASE);
     assert_image(&other, &id, bytes).await;
     paused.resume();
     let lost = tokio::time::timeout(PATIENCE, async {

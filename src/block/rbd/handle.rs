@@ -10,9 +10,12 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Arc;
 
+use nix::errno::Errno;
+
 use super::cluster::Pool;
 use super::errno::{Failure, check};
-use super::sys;
+use super::{names, sys};
+use crate::block::ErrorKind;
 
 /// Closes when it is dropped, on a thread of its own.
 pub(super) struct Handle {
@@ -35,7 +38,8 @@ pub(super) enum By<'a> {
 
 impl Handle {
     /// `name` is for the logs. A writable handle watches the image: it learns of changes made elsewhere, and
-    /// stands in the way of a removal. A read-only one does neither.
+    /// stands in the way of a removal. A read-only one does neither. `By::Name(name)` finds what the pool's directory
+    /// knows by that name.
     pub fn open(
         pool: &Arc<Pool>,
         name: &str,
@@ -64,7 +68,25 @@ impl Handle {
                 ),
             }
         };
-        opened.map(|_| Self { raw, name: name.into(), pool: pool.clone() })
+        let handle = opened.map(|_| Self { raw, name: name.into(), pool: pool.clone() })?;
+        match by {
+            By::Name(key) => handle.if_named(key),
+            By::Id(_) => Ok(handle),
+        }
+    }
+
+    /// Not what a broken off rename has it lead to.
+    fn if_named(self, name: &CStr) -> Result<Self, Failure> {
+        let id = match self.id() {
+            // One of the old format has none.
+            Err(failure) if failure.errno == Errno::EINVAL => return Ok(self),
+            id => id?,
+        };
+        if names::is_name_of(&self.pool, &name.to_string_lossy(), &id)? {
+            return Ok(self);
+        }
+        self.close()?;
+        Err(Failure { function: "dir_get_id", errno: Errno::ENOENT, kind: ErrorKind::NotFound })
     }
 
     pub fn raw(&self) -> sys::rbd_image_t {

@@ -8,6 +8,7 @@
 //! - [`flags`]: whether a pool is full
 //! - [`mirror`]: images that another cluster has too
 //! - [`monitors`]: where the cluster is found
+//! - [`names`]: which name leads to which image
 //! - [`errno`]: what its numbers mean
 //! - [`sys`]: its declarations
 //!
@@ -24,6 +25,7 @@ mod image;
 mod list;
 mod mirror;
 mod monitors;
+mod names;
 mod store;
 mod sys;
 

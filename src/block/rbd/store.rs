@@ -19,7 +19,7 @@ use super::errno::{Failure, c_own, c_text, check};
 use super::handle::{By, Handle};
 use super::image::RbdImage;
 use super::list::{self, Namespace};
-use super::{CloneFormat, RbdOptions, flags, mirror, monitors, sys};
+use super::{CloneFormat, RbdOptions, flags, mirror, monitors, names, sys};
 use crate::block::{
     BlockError, BlockImage, BlockStore, BlockingPool, Class, ErrorKind, Monitor, OpenMode, PoolStatistics,
     Progress, Result, SnapshotPath, TrashEntry, check_name, check_object_size,
@@ -220,10 +220,16 @@ impl BlockStore for RbdStore {
         check_name(OPERATION, from)?;
         check_name(OPERATION, to)?;
         let (from_key, to_key) = (c_text(OPERATION, from, from)?, c_text(OPERATION, from, to)?);
+        let (from_name, to_name) = (from.to_owned(), to.to_owned());
         self.in_pool(Class::Control, OPERATION, from, move |pool| {
             // SAFETY: the pool is alive and the texts end in NUL.
             let renamed = unsafe { sys::rbd_rename(pool.io(), from_key.as_ptr(), to_key.as_ptr()) };
-            check("rbd_rename", renamed).map(|_| ())
+            match check("rbd_rename", renamed) {
+                Err(failure) if failure.kind == ErrorKind::Exists => {
+                    if names::finish_rename(pool, &from_name, &to_name)? { Ok(()) } else { Err(failure) }
+                }
+                renamed => renamed.map(drop),
+            }
         })
         .await
     }
@@ -236,6 +242,8 @@ impl BlockStore for RbdStore {
         let progress = progress.clone();
         self.in_pool(Class::Remove, OPERATION, name, move |pool| {
             pool.closing().wait(&subject, patience);
+            // librbd would remove what it leads to.
+            names::drop_stray(pool, &subject)?;
             remove(pool, &key, &progress).or_else(|failure| Err(unless_there(pool, &subject, &key, failure)?))
         })
         .await

@@ -7,6 +7,7 @@ use pumice::block::rbd::{self, CloneFormat, RbdOptions};
 
 use super::*;
 use crate::house::store::ceph_conf;
+use crate::process::pools;
 
 /// The pools are shared with all other tests: names are told apart by process, count and case.
 fn stores(case: &str, clone_format: CloneFormat) -> Stores {
@@ -70,6 +71,66 @@ async fn stores_with_the_same_options_share_a_connection() {
 async fn a_pool_that_is_not_there_is_not_found() {
     let store = rbd::open(options("no-such-pool"), BlockingPool::default()).unwrap();
     assert_eq!(store.list().await.unwrap_err().kind, ErrorKind::NotFound);
+}
+
+/// An image with some bytes, and where a process that died while it renamed it left it: with the new name in the
+/// directory or not yet, and with both of the objects that lead to it.
+async fn half_renamed(case: &str, is_in_directory: bool) -> (Arc<dyn BlockStore>, [String; 2]) {
+    let store = open("volumes", CloneFormat::V2);
+    let names = ["from", "to"].map(|end| format!("t{}.{case}.{end}", std::process::id()));
+    let [from, to] = &names;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().display().to_string();
+    let pointer =
+        |verb, name: &str| pools::run("rados", &["-p", "volumes", verb, &format!("rbd_id.{name}"), &path]);
+    store.create(from, 8 << 20, 4 << 20).await.unwrap();
+    pointer("get", from);
+    if is_in_directory {
+        store.rename(from, to).await.unwrap();
+        pointer("put", from);
+    } else {
+        pointer("put", to);
+    }
+    let image = store.open(&names[usize::from(is_in_directory)], OpenMode::ReadWrite).await.unwrap();
+    image.write(0, Bytes::from_static(b"here")).await.unwrap();
+    image.close().await.unwrap();
+    (store, names)
+}
+
+/// Nothing else leads to it.
+async fn is_only(store: &Arc<dyn BlockStore>, name: &str, other: &str) {
+    let image = store.open(name, OpenMode::ReadOnly).await.unwrap();
+    assert_eq!(image.read(0, 4).await.unwrap(), "here");
+    image.close().await.unwrap();
+    assert_eq!(store.open(other, OpenMode::ReadOnly).await.err().unwrap().kind, ErrorKind::NotFound);
+    assert!(!pools::objects("volumes").contains(&format!("rbd_id.{other}")));
+    store.remove(name, &Progress::new()).await.unwrap();
+}
+
+/// The process died before the directory had the new name, or after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rename_that_broke_off_is_brought_to_its_end() {
+    for is_in_directory in [false, true] {
+        let (store, [from, to]) = half_renamed("finish", is_in_directory).await;
+        store.rename(&from, &to).await.unwrap();
+        is_only(&store, &to, &from).await;
+    }
+}
+
+/// What is meant for the name that is none does not meet the image.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rename_that_broke_off_leaves_one_name() {
+    for is_in_directory in [false, true] {
+        let (store, [from, to]) = half_renamed("stray", is_in_directory).await;
+        let (name, stray) = if is_in_directory { (to, from) } else { (from, to) };
+        for mode in [OpenMode::ReadOnly, OpenMode::ReadWrite] {
+            assert_eq!(store.open(&stray, mode).await.err().unwrap().kind, ErrorKind::NotFound);
+        }
+        assert_eq!(store.trash_move(&stray).await.unwrap_err().kind, ErrorKind::NotFound);
+        let removed = store.remove(&stray, &Progress::new()).await;
+        assert_eq!(removed.unwrap_err().kind, ErrorKind::NotFound);
+        is_only(&store, &name, &stray).await;
+    }
 }
 
 /// A monitor that takes connections and says nothing.

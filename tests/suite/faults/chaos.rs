@@ -16,7 +16,7 @@ use super::proxy::{Proxy, Weather};
 use crate::process::pools;
 use crate::process::{Place, Server};
 
-/// Longer than the lease that a [`Place`] gives.
+/// See [`SHORT_LEASE`](crate::process::SHORT_LEASE).
 const BEYOND_THE_LEASE: Duration = Duration::from_secs(6);
 
 /// What a job does next comes within that, or later.

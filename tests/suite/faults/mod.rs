@@ -26,8 +26,8 @@ use tokio::time::Instant;
 
 use crate::house::store::ceph_conf;
 use crate::house::{DatabaseKind, StoreKind};
-use crate::process::Place;
 use crate::process::pools::{self, Pools};
+use crate::process::{Place, SHORT_LEASE};
 use chaos::Chaos;
 use load::{Client, Ground, LENGTH, OTHER_TYPE};
 use proxy::Proxy;
@@ -102,6 +102,9 @@ impl Round {
         let mut set = |name, value: &str| place.options.push((name, value.to_owned()));
         set("PUMICE_DATABASE__URL", url.as_str());
         set("PUMICE_TEST_DEATHS", deaths.to_str().unwrap());
+        for (name, value) in SHORT_LEASE {
+            set(name, value);
+        }
         set("PUMICE_DATABASE__BUSY_TIMEOUT", "5");
         set("PUMICE_API__SHUTDOWN_TIMEOUT", "3");
         set("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_HOSTS", r#"["127.0.0.1"]"#);

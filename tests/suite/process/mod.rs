@@ -24,6 +24,10 @@ use pools::{Pools, Users};
 /// Nothing here takes longer, however slow the machine.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
+/// What a process that was killed or paused had is taken over soon. For tests that do so: on a slow machine a process
+/// loses what it has without that.
+pub const SHORT_LEASE: [(&str, &str); 2] = [("PUMICE_JOBS__LEASE", "4"), ("PUMICE_JOBS__HEARTBEAT", "1")];
+
 /// What outlives the process: a store of its own and a database of its own.
 pub struct Place {
     pub folder: TempDir,
@@ -80,9 +84,6 @@ impl Place {
             ("PUMICE_QUOTAS__QUOTA_VOLUMES", "10000".to_owned()),
             ("PUMICE_QUOTAS__QUOTA_SNAPSHOTS", "10000".to_owned()),
             ("PUMICE_QUOTAS__QUOTA_GIGABYTES", "1000000".to_owned()),
-            // What a killed process left is taken over soon.
-            ("PUMICE_JOBS__LEASE", "4".to_owned()),
-            ("PUMICE_JOBS__HEARTBEAT", "1".to_owned()),
         ];
         let clone_format = match self.store {
             StoreKind::Directory | StoreKind::Apart => {
@@ -189,14 +190,18 @@ impl Place {
     pub async fn assert_empty(&self, server: Server) {
         // A process that starts looks after what was kept for clones, and forgets what is gone.
         server.stop();
+        let before = fs::metadata(self.folder.path().join("log")).unwrap().len() as usize;
         let server = self.start();
         let database = self.database().await;
+        let leftovers = async || database.read().await.unwrap().leftovers().await.unwrap();
         let forgotten = tokio::time::timeout(PATIENCE, async {
-            while !database.read().await.unwrap().leftovers().await.unwrap().is_empty() {
+            while !leftovers().await.is_empty() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         });
-        assert!(forgotten.await.is_ok(), "leftovers stay:\n{}", server.log());
+        if forgotten.await.is_err() {
+            panic!("leftovers stay: {:?}\n{}", leftovers().await, &server.whole_log()[before..]);
+        }
         server.stop();
         let mut rows = database.read().await.unwrap();
         assert!(rows.volumes(&VolumeFilter::default(), &Page::default()).await.unwrap().is_empty());

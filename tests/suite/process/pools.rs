@@ -134,7 +134,6 @@ pub fn repeer(pool: &str) {
     run("ceph", &["osd", "pool", "set", pool, "size", "1", "--yes-i-really-mean-it"]);
 }
 
-/// The names of all RADOS objects in a pool.
 /// The objects of images that stay. What only a snapshot had that is gone the OSDs trim afterwards: for so long it is
 /// listed, though nobody can read it.
 pub fn left_of_images(pool: &str) -> Vec<String> {
@@ -150,6 +149,7 @@ pub fn left_of_images(pool: &str) -> Vec<String> {
     }
 }
 
+/// The names of all RADOS objects in a pool.
 pub fn objects(pool: &str) -> Vec<String> {
     run("rados", &["-p", pool, "ls"]).lines().map(str::to_owned).collect()
 }

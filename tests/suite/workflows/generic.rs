@@ -283,7 +283,7 @@ async fn survive(store: StoreKind, case: &Case, faults: &[(Moment, Fault)]) {
 }
 
 async fn wait_for(plan: &Plan) {
-    let waited = tokio::time::timeout(std::time::Duration::from_secs(60), async {
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(180), async {
         while !plan.all_happened() {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }

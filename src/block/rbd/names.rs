@@ -1,0 +1,159 @@
+//! What a pool keeps of its images' names. `rbd_directory` has the id of each name and the name of each id; an object
+//! `rbd_id.<name>` has the id once more, and that is where librbd looks when it opens an image.
+//!
+//! `rbd_rename` writes the new object, then the directory, then removes the old object. A process that dies in between
+//! leaves an object whose name leads to an image of another name: what is meant for the one would meet the other. The
+//! directory decides here, and a rename that broke off can be brought to its end.
+//!
+//! Functions: `rados_exec` (`dir_get_id`, `dir_get_name` and `dir_rename_image` of the class `rbd`), `rados_read`,
+//! `rados_remove`.
+
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+
+use ceph::rados;
+use nix::errno::Errno;
+
+use super::cluster::Pool;
+use super::errno::{Failure, c_own, check};
+
+type Outcome<T> = Result<T, Failure>;
+
+const DIRECTORY: &CStr = c"rbd_directory";
+const CLASS: &CStr = c"rbd";
+
+/// No name and no id is longer.
+const ROOM: usize = 4096;
+
+/// Whether the directory knows this image by this name.
+pub(super) fn is_name_of(pool: &Pool, name: &str, id: &str) -> Outcome<bool> {
+    Ok(id_of(pool, name)?.as_deref() == Some(id))
+}
+
+/// Removes what a broken off rename left of a name. Answers whether there was such a thing: what it leads to is an image
+/// of another name.
+pub(super) fn drop_stray(pool: &Pool, name: &str) -> Outcome<bool> {
+    if id_of(pool, name)?.is_some() {
+        return Ok(false);
+    }
+    let Some(id) = pointer(pool, name)? else { return Ok(false) };
+    if name_of(pool, &id)?.is_none_or(|other| other == name) {
+        // It may be about to be made.
+        return Ok(false);
+    }
+    remove_pointer(pool, name)?;
+    Ok(true)
+}
+
+/// Brings a rename to its end that broke off. Answers whether there was one. Another process may do the same at the same
+/// time: each step may have been done already.
+pub(super) fn finish_rename(pool: &Pool, from: &str, to: &str) -> Outcome<bool> {
+    let Some(id) = pointer(pool, to)? else { return Ok(false) };
+    if pointer(pool, from)?.as_ref() != Some(&id) {
+        return Ok(false);
+    }
+    if !is_name_of(pool, to, &id)? {
+        if !is_name_of(pool, from, &id)? {
+            return Ok(false);
+        }
+        ask(pool, c"dir_rename_image", &[from, to, &id])?;
+    }
+    remove_pointer(pool, from)?;
+    Ok(true)
+}
+
+fn id_of(pool: &Pool, name: &str) -> Outcome<Option<String>> {
+    or_none(ask(pool, c"dir_get_id", &[name]))
+}
+
+fn name_of(pool: &Pool, id: &str) -> Outcome<Option<String>> {
+    or_none(ask(pool, c"dir_get_name", &[id]))
+}
+
+/// The id in `rbd_id.<name>`.
+fn pointer(pool: &Pool, name: &str) -> Outcome<Option<String>> {
+    let object = c_own(&format!("rbd_id.{name}"))?;
+    let mut bytes = vec![0; ROOM];
+    // SAFETY: the pool is alive, the text ends in NUL, and the buffer is as long as said.
+    let read =
+        unsafe { rados::rados_read(pool.io(), object.as_ptr(), bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    or_none(check("rados_read", read).and_then(|length| decode("rados_read", &bytes, length)))
+}
+
+fn remove_pointer(pool: &Pool, name: &str) -> Outcome<()> {
+    let object = c_own(&format!("rbd_id.{name}"))?;
+    // SAFETY: the pool is alive and the text ends in NUL.
+    let removed = unsafe { rados::rados_remove(pool.io(), object.as_ptr()) };
+    or_none(check("rados_remove", removed).map(drop)).map(drop)
+}
+
+/// A method of the class, run where the directory lies. Answers the text it answers.
+fn ask(pool: &Pool, method: &'static CStr, texts: &[&str]) -> Outcome<String> {
+    let question = encode(texts);
+    let mut answer = vec![0; ROOM];
+    // SAFETY: the pool is alive, the texts end in NUL, and the buffers are as long as said.
+    let length = unsafe {
+        rados::rados_exec(
+            pool.io(),
+            DIRECTORY.as_ptr(),
+            CLASS.as_ptr(),
+            method.as_ptr(),
+            question.as_ptr().cast(),
+            question.len(),
+            answer.as_mut_ptr().cast(),
+            answer.len(),
+        )
+    };
+    let function = method.to_str().unwrap_or("rados_exec");
+    check(function, length).and_then(|length| decode(function, &answer, length))
+}
+
+fn or_none<T>(outcome: Outcome<T>) -> Outcome<Option<T>> {
+    match outcome {
+        Ok(found) => Ok(Some(found)),
+        Err(failure) if failure.errno == Errno::ENOENT => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// As Ceph writes texts: the length in four bytes, the least first, then the bytes.
+fn encode(texts: &[&str]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for text in texts {
+        bytes.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+        bytes.extend(text.as_bytes());
+    }
+    bytes
+}
+
+/// An answer without any text is an empty one.
+fn decode(function: &'static str, bytes: &[u8], length: u64) -> Outcome<String> {
+    let read = || {
+        let bytes = bytes.get(..usize::try_from(length).ok()?)?;
+        if bytes.is_empty() {
+            return Some(String::new());
+        }
+        let (length, text) = bytes.split_first_chunk::<4>()?;
+        let text = text.get(..usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+        String::from_utf8(text.to_vec()).ok()
+    };
+    read().ok_or(Failure { function, errno: Errno::EIO, kind: crate::block::ErrorKind::Io })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_read_as_they_are_written() {
+        let bytes = encode(&["volume-1"]);
+        assert_eq!(bytes, b"\x08\0\0\0volume-1");
+        assert_eq!(decode("f", &bytes, bytes.len() as u64).unwrap(), "volume-1");
+        assert_eq!(decode("f", &bytes, 0).unwrap(), "");
+        for broken in [&bytes[..3], &bytes[..11], b"\xff\xff\xff\xffa", b"\x01\0\0\0\xff"] {
+            assert!(decode("f", broken, broken.len() as u64).is_err(), "{broken:?}");
+        }
+        assert!(decode("f", &bytes, bytes.len() as u64 + 1).is_err());
+    }
+}

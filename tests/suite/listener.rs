@@ -5,12 +5,19 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
 
+use openssl::asn1::Asn1Time;
+use openssl::bn::BigNum;
+use openssl::ec::{EcGroup, EcKey};
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::PKey;
+use openssl::x509::extension::SubjectAlternativeName;
+use openssl::x509::{X509Builder, X509NameBuilder};
 use reqwest::{Certificate, Client};
 use serde_json::Value;
 
 use crate::house::{DatabaseKind, StoreKind};
 use crate::process::{PATIENCE, Place, Server};
-use crate::support::authority::{self, Authority};
 
 async fn server() -> (Place, Server) {
     let place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
@@ -188,14 +195,34 @@ async fn slow_clients_are_let_go() {
     server.stop();
 }
 
-/// Certifies the service anew. Who is to believe it must be told so, by an authority that nobody else knows.
+/// A certificate that vouches for itself, and its key, as files.
 fn write_certificate(folder: &Path) -> Certificate {
-    let authority = Authority::new();
-    authority.issue(folder);
-    authority.certificate()
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+    let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+    let mut name = X509NameBuilder::new().unwrap();
+    name.append_entry_by_nid(Nid::COMMONNAME, "localhost").unwrap();
+    let name = name.build();
+    let mut builder = X509Builder::new().unwrap();
+    builder.set_version(2).unwrap();
+    let mut serial = BigNum::new().unwrap();
+    serial.rand(64, openssl::bn::MsbOption::MAYBE_ZERO, false).unwrap();
+    builder.set_serial_number(&serial.to_asn1_integer().unwrap()).unwrap();
+    builder.set_subject_name(&name).unwrap();
+    builder.set_issuer_name(&name).unwrap();
+    builder.set_pubkey(&key).unwrap();
+    builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+    builder.set_not_after(&Asn1Time::days_from_now(2).unwrap()).unwrap();
+    let names =
+        SubjectAlternativeName::new().dns("localhost").build(&builder.x509v3_context(None, None)).unwrap();
+    builder.append_extension(names).unwrap();
+    builder.sign(&key, MessageDigest::sha256()).unwrap();
+    let pem = builder.build().to_pem().unwrap();
+    std::fs::write(folder.join("cert.pem"), &pem).unwrap();
+    std::fs::write(folder.join("key.pem"), key.private_key_to_pem_pkcs8().unwrap()).unwrap();
+    Certificate::from_pem(&pem).unwrap()
 }
 
-/// Who believes this authority and no other.
+/// Who believes this certificate and no other.
 fn client(certificate: &Certificate) -> Client {
     Client::builder().no_proxy().timeout(PATIENCE).tls_certs_only([certificate.clone()]).build().unwrap()
 }
@@ -214,7 +241,9 @@ async fn the_ports_speak_tls_and_a_hangup_replaces_the_certificate() {
     let mut place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
     let folder = place.folder.path().to_owned();
     let first = write_certificate(&folder);
-    place.options.extend(authority::options(&folder));
+    let file = |name: &str| folder.join(name).display().to_string();
+    place.options.push(("PUMICE_SSL__CERT_FILE", file("cert.pem")));
+    place.options.push(("PUMICE_SSL__KEY_FILE", file("key.pem")));
     let server = place.start_with(&[("PUMICE_API__HEADER_TIMEOUT", "1")]);
     let url = server.url.replace("127.0.0.1", "localhost");
     assert!(url.starts_with("https://"), "{url}");

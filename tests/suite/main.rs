@@ -21,6 +21,7 @@ mod house;
 mod identity;
 mod leaks;
 mod listener;
+mod migrations;
 mod openapi;
 mod overload;
 mod policy;

@@ -18,6 +18,7 @@ use pumice::workflows::{Arrival, upload_image};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
+use super::refusals::Loss;
 use super::{disk_image, house, on_every_store, pattern};
 use crate::house::{DatabaseKind, House, StoreKind};
 use crate::support::regions::{self, Region};
@@ -400,6 +401,23 @@ async fn a_deleted_image_is_not_waited_for(store: StoreKind) {
     assert!(house.delete_image(&image).await);
     house.settle().await;
     assert_eq!(house.image_status(&image).await, None);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// Somebody else may be at it by the time the web server answers: what is made then nobody takes away.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_lost_an_import_makes_nothing() {
+    let loss = Loss::of("import_image", "fetch");
+    let mut house = House::with(StoreKind::Directory, DatabaseKind::Sqlite, importing(), loss.clone()).await;
+    let image = house.queued_image().await;
+    house.import(&image, ImportSource::Web { uri: serve(pattern(100_000, 19)).await }).await;
+    loss.came().await;
+    house.stop().await;
+    assert_eq!(house.on_pools().await, Vec::<String>::new());
+    house.start(Arc::new(NoFaults)).await;
+    house.settle().await;
+    assert_eq!(house.image_status(&image).await, Some(ImageStatus::Active));
     house.assert_nothing_is_left().await;
     house.stop().await;
 }

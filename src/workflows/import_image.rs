@@ -313,7 +313,9 @@ impl ImportImage {
         // What an earlier try left.
         lineage::take_away(store, self.id.as_str(), run).await?;
         let object_size = self.context.options.intake.object_size;
-        store.create(self.id.as_str(), source.size().await?, object_size).await?;
+        let size = source.size().await?;
+        run.check_allowed()?;
+        store.create(self.id.as_str(), size, object_size).await?;
         let target = store.open(self.id.as_str(), OpenMode::ReadWrite).await?;
         let chunk = source.object_size().max(object_size);
         let options = CopyOptions { chunk, ..CopyOptions::default() };

@@ -445,7 +445,7 @@ impl Workflow for ImportImage {
 
     async fn run(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
         match step {
-            "fetch" | "unpack" | "inspect" | "convert" | "verify" if self.is_copy() => Ok(()),
+            "fetch" | "unpack" | "inspect" | "convert" if self.is_copy() => Ok(()),
             "fetch" => self.fetch(run).await,
             "unpack" => self.unpack(run).await,
             "inspect" => self.inspect(run).await,

@@ -1,5 +1,6 @@
 //! Imports: bytes come to their image whole and once, and one that fails leaves nothing and can be repeated.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use super::refusals::Loss;
 use super::{disk_image, house, on_every_store, pattern};
 use crate::house::{DatabaseKind, House, StoreKind};
 use crate::support::regions::{self, Region};
+use crate::support::signer;
 
 /// As `gzip` packs it.
 pub fn packed(bytes: &[u8]) -> Vec<u8> {
@@ -206,6 +208,61 @@ async fn what_another_region_cannot_give_is_told(store: StoreKind) {
 
     house.import(&image, with("os_hash_value", digest(&bytes).await.into()).await).await;
     assert_has(&house, &image, &bytes).await;
+    assert!(house.delete_image(&image).await);
+    house.settle().await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// The signature comes along, and is held against the bytes that come with it.
+async fn a_signed_image_comes_from_another_region(store: StoreKind) {
+    let bytes = pattern(1_500_000, 25);
+    let folder = tempfile::tempdir().unwrap();
+    signer::certify(folder.path(), "RSA-PSS");
+    let region = Region::play(bytes.clone()).await;
+    let mut config = importing();
+    region.configure(&mut config);
+    config.glance_download_properties.extra_properties = vec!["img_signature".to_owned()];
+    config.images.certificates_directory = Some(folder.path().to_owned());
+    let mut house = House::with(store, DatabaseKind::Sqlite, config, Arc::new(NoFaults)).await;
+    let image = house.queued_disk("raw").await;
+    // Its own is replaced, and comes back.
+    let mut repository = house.database.begin().await.unwrap();
+    let mut row = repository.image_to_change(&image).await.unwrap().unwrap();
+    row.properties.insert("img_signature".to_owned(), "its own".to_owned());
+    repository.update_image(&row).await.unwrap();
+    repository.commit().await.unwrap();
+
+    let gone = "99999999-2222-4333-8444-555555555555";
+    let properties = signer::properties(folder.path(), &bytes);
+    let others = signer::properties(folder.path(), b"others");
+    let say = |properties: &BTreeMap<String, String>| {
+        for (name, value) in properties {
+            region.says(name, value.as_str().into());
+        }
+    };
+    let nobody =
+        format!("Signature verification for the image failed: Certificate not found with ID: {gone}.");
+    for (certificate, reason, downloads) in
+        [(gone, nobody.as_str(), 0), (signer::ID, "Signature verification failed.", 1)]
+    {
+        say(&others);
+        region.says("img_signature_certificate_uuid", certificate.into());
+        house.import(&image, regions::source(&house, &image).await).await;
+        house.settle().await;
+        let job = house.last_job(&image).await.unwrap();
+        assert_eq!((job.state, job.error.as_deref()), (JobState::Failed, Some(reason)));
+        let row = house.images().await.remove(0);
+        assert_eq!((row.status, row.properties["img_signature"].as_str()), (ImageStatus::Queued, "its own"));
+        assert!(!row.properties.contains_key("img_signature_key_type"), "{:?}", row.properties);
+        assert_eq!(house.on_pools().await, Vec::<String>::new());
+        assert_eq!(region.ranges().len(), downloads);
+    }
+    say(&properties);
+    house.import(&image, regions::source(&house, &image).await).await;
+    assert_has(&house, &image, &bytes).await;
+    let row = house.images().await.remove(0);
+    assert!(properties.iter().all(|(name, value)| row.properties[name] == *value), "{:?}", row.properties);
     assert!(house.delete_image(&image).await);
     house.settle().await;
     house.assert_nothing_is_left().await;
@@ -499,6 +556,7 @@ on_every_store!(
     an_image_is_in_several_stores,
     bytes_come_from_everywhere,
     an_image_comes_from_another_region,
+    a_signed_image_comes_from_another_region,
     what_another_region_cannot_give_is_told,
     what_is_not_raw_is_made_raw,
     what_cannot_be_made_raw_stays_out,

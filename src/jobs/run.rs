@@ -55,6 +55,12 @@ impl Run {
         if is_ours { Ok(()) } else { Err(DbError::LeaseLost) }
     }
 
+    /// Likewise by this machine's clock alone, where a step makes something after it waited for something else. What it
+    /// makes too late nobody takes away.
+    pub fn check_allowed(&self) -> db::Result<()> {
+        if self.progress.is_forbidden() { Err(DbError::LeaseLost) } else { Ok(()) }
+    }
+
     /// The process ends: the job is to stop where it is, and somebody else goes on.
     pub fn hand_over(&self) {
         self.is_handed_over.store(true, Ordering::Relaxed);

@@ -142,7 +142,16 @@ impl Service {
         );
         let regions = Regions::new(&config)?;
         let nova = Nova::new(&config.nova, world.clone())?;
-        let context = workflows::Context::new(stores.clone(), options, web.clone(), regions.clone(), nova);
+        let barbican = Barbican::new(&config.barbican)?;
+        let certificates = Certificates::new(config.images.certificates_directory.clone(), barbican.clone());
+        let context = workflows::Context::new(
+            stores.clone(),
+            options,
+            web.clone(),
+            regions.clone(),
+            nova,
+            certificates.clone(),
+        );
         let build = context.clone();
         let worker = Worker::new(
             database.clone(),
@@ -164,8 +173,6 @@ impl Service {
         }
         let authority = authority(&config, &database, &world).await?;
         let places = places::places(&config, &stores.volumes);
-        let barbican = Barbican::new(&config.barbican)?;
-        let certificates = Certificates::new(config.images.certificates_directory.clone(), barbican.clone());
         let config = Arc::new(config);
         let gates = Gates::new(&config.api);
         let levels = Levels::new(&config.log.filter);

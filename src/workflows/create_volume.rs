@@ -76,6 +76,7 @@ impl Target {
     async fn create_image(&self, name: &str, size: u64, run: &Run) -> Step {
         let object_size = self.making(run).await?.object_size;
         let store = self.store(run).await?;
+        run.check_allowed()?;
         match store.create(name, size, object_size).await {
             Err(error) if error.kind == ErrorKind::Exists && !can_be_opened(store, name).await? => {
                 lineage::clear(store, name, run).await?;
@@ -102,6 +103,7 @@ impl Target {
 
     async fn clone_from(&self, parent: &SnapshotPath, run: &Run) -> Step {
         let store = self.store(run).await?;
+        run.check_allowed()?;
         match store.clone_snapshot(parent, &self.name(), None).await {
             Err(error) if error.kind == ErrorKind::Exists && !self.is_clone_of(store, parent).await? => {
                 self.remove(run).await?;

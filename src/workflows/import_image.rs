@@ -313,7 +313,9 @@ impl ImportImage {
         // What an earlier try left.
         lineage::take_away(store, self.id.as_str(), run).await?;
         let object_size = self.context.options.intake.object_size;
-        store.create(self.id.as_str(), source.size().await?, object_size).await?;
+        let size = source.size().await?;
+        run.check_allowed()?;
+        store.create(self.id.as_str(), size, object_size).await?;
         let target = store.open(self.id.as_str(), OpenMode::ReadWrite).await?;
         let chunk = source.object_size().max(object_size);
         let options = CopyOptions { chunk, ..CopyOptions::default() };
@@ -443,7 +445,7 @@ impl Workflow for ImportImage {
 
     async fn run(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
         match step {
-            "fetch" | "unpack" | "inspect" | "convert" | "verify" if self.is_copy() => Ok(()),
+            "fetch" | "unpack" | "inspect" | "convert" if self.is_copy() => Ok(()),
             "fetch" => self.fetch(run).await,
             "unpack" => self.unpack(run).await,
             "inspect" => self.inspect(run).await,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::Stream;
 
 use super::lineage;
-use crate::block::{BlockStore, ErrorKind, Missing, OpenMode, Progress};
+use crate::block::{BlockError, BlockStore, ErrorKind, Missing, OpenMode, Progress};
 use crate::config;
 use crate::db::{Image, ImageChange};
 use crate::formats::{self, Content, Refusal};
@@ -68,6 +68,11 @@ impl Intake {
     {
         if promised.is_some_and(|size| size > self.limit) {
             return Err(TransferError::TooLarge { limit: self.limit });
+        }
+        if progress.is_cancelled() {
+            // The source may have been long in coming, and somebody else may be at it: nobody would take it away.
+            let detail = "it was told to stop before anything was made";
+            return Err(BlockError::new(ErrorKind::Cancelled, "create", name, detail).into());
         }
         store.create(name, promised.unwrap_or(0), self.object_size).await?;
         let image = store.open(name, OpenMode::ReadWrite).await?;

@@ -42,6 +42,7 @@ use crate::block::{self, Backend, BlockStore, Stores};
 use crate::db::Volume;
 use crate::jobs::{Run, StepError, Task, VolumeSource, Workflow};
 use crate::model::VolumeId;
+use crate::signature::Certificates;
 use crate::transfer::TransferError;
 use crate::web::{Nova, Regions, Web};
 
@@ -62,6 +63,7 @@ pub struct Context {
     pub regions: Option<Regions>,
     /// `None`: nobody is told.
     pub nova: Option<Arc<Nova>>,
+    pub certificates: Certificates,
     locks: Arc<locks::Locks>,
 }
 
@@ -100,9 +102,10 @@ impl Context {
         web: Web,
         regions: Option<Regions>,
         nova: Option<Nova>,
+        certificates: Certificates,
     ) -> Self {
         let nova = nova.map(Arc::new);
-        Self { stores, options: Arc::new(options), web, regions, nova, locks: Arc::default() }
+        Self { stores, options: Arc::new(options), web, regions, nova, certificates, locks: Arc::default() }
     }
 
     /// The workflow for a task, to be handed to [`crate::jobs::Worker`].

@@ -97,6 +97,7 @@ impl MoveVolume {
         let source = from.open(&self.name(), OpenMode::ReadOnly).await?;
         let size = source.size().await;
         source.close().await?;
+        run.check_allowed()?;
         Ok(to.store.create(&self.name(), size?, self.context.making(to).object_size).await?)
     }
 

@@ -36,7 +36,7 @@ impl Sweeper {
 
     pub async fn run(self, every: Duration, stop: CancellationToken) {
         loop {
-            if let Err(error) = self.sweep().await {
+            if let Err(error) = self.sweep_until(&stop).await {
                 tracing::warn!(error = %error.message, detail = %error.detail, "leftovers were not looked after");
             }
             if let Err(error) = self.forget().await {
@@ -51,9 +51,17 @@ impl Sweeper {
 
     /// Removes all that nothing needs any more. Answers how much is left.
     pub async fn sweep(&self) -> Result<usize, StepError> {
+        self.sweep_until(&CancellationToken::new()).await
+    }
+
+    /// A process that is asked to stop does not wait for all of them.
+    async fn sweep_until(&self, stop: &CancellationToken) -> Result<usize, StepError> {
         let leftovers = self.database.read().await?.leftovers().await?;
         let mut needed = 0;
         for leftover in leftovers {
+            if stop.is_cancelled() {
+                break;
+            }
             // One that cannot be looked at now does not keep the others.
             let is_gone = self.reap(&leftover).await.unwrap_or_else(|error| {
                 let StepError { message, detail, .. } = error;

@@ -77,6 +77,7 @@ impl UploadVolume {
             return Ok(false);
         }
         let name = self.image_id.as_str();
+        run.check_allowed()?;
         match images.clone_snapshot(&self.source(volumes), name, None).await {
             Err(error) if error.kind == ErrorKind::Denied => {
                 tracing::info!(%error, "the bytes of a volume are copied, for it cannot be cloned");

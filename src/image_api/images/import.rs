@@ -67,8 +67,8 @@ pub async fn import(
         Some(remote) => remote.source(&app, &image, &headers)?,
         None => asked.source(&app).await?,
     };
-    // Bytes that are copied were held against their signature when they came.
-    let signed_by = if asked.way == Way::Copy { None } else { signed_by(&app, &image, &headers).await? };
+    // How an image of another region is signed comes along with it.
+    let signed_by = if asked.way == Way::Region { None } else { signed_by(&app, &image, &headers).await? };
 
     let mut repository = app.database.begin().await?;
     let mut image = find_to_change(&mut repository, &call, &id).await?;

@@ -36,8 +36,8 @@ const OF_ITS_OWN: [&str; 9] = [
     "name",
     "size",
 ];
-/// Properties of this name space are the image service's own.
-const RESERVED: &str = "os_glance";
+/// Properties of these name spaces are the image service's own, or tell of bytes that the new image has not.
+const RESERVED: [&str; 3] = ["os_glance", "img_signature", "signature_verified"];
 
 pub async fn upload_image(app: &App, call: &Call, id: &str, body: &Value) -> Result<Response, Fault> {
     let wanted = Wanted::read(body, call.version)?;
@@ -107,7 +107,8 @@ fn image(volume: &Volume, wanted: &Wanted<'_>, app: &App, call: &Call) -> Result
 /// What the volume's image had beside the base properties, the new one has too.
 fn properties(volume: &Volume) -> BTreeMap<String, String> {
     let metadata = volume.image_metadata.as_ref().map(|metadata| metadata.0.clone()).unwrap_or_default();
-    let is_custom = |key: &str| !OF_ITS_OWN.contains(&key) && !key.starts_with(RESERVED);
+    let is_reserved = |key: &str| RESERVED.iter().any(|space| key.starts_with(space));
+    let is_custom = |key: &str| !OF_ITS_OWN.contains(&key) && !is_reserved(key);
     metadata.into_iter().filter(|(key, _)| is_custom(key)).collect()
 }
 

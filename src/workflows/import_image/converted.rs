@@ -76,6 +76,7 @@ impl ImportImage {
             )));
         }
         lineage::take_away(store, name, run).await?;
+        run.check_allowed()?;
         store.create(name, size, intake.object_size).await?;
         let target = store.open(name, OpenMode::ReadWrite).await?;
         let chunk = target.object_size();

@@ -30,6 +30,11 @@ impl ImportImage {
         if !formats.into_iter().all(|format| format.as_deref().is_some_and(is_format)) {
             return Err(StepError::fatal("Source image has no disk_format or no container_format."));
         }
+        let row = run.database.read().await?.image(&self.id).await?;
+        let mut row = row.ok_or_else(|| StepError::fatal("The image was deleted."))?;
+        self.take_over(&mut row, &there);
+        // Nobody waits for bytes whose signature cannot be checked.
+        self.signed(&row.properties.0).await?;
 
         let (store, name) = (&self.context.stores.images, names::staged(&self.id));
         lineage::take_away(store, &name, run).await?;
@@ -47,7 +52,7 @@ impl ImportImage {
     }
 
     /// The token of whoever asked.
-    fn opened(&self, from: &RegionSource) -> Result<(&Regions, HeaderValue), StepError> {
+    pub(super) fn opened(&self, from: &RegionSource) -> Result<(&Regions, HeaderValue), StepError> {
         let regions = self.context.regions.as_ref();
         let regions = regions.ok_or_else(|| StepError::fatal("glance-download is not enabled any more."))?;
         let token = regions.open(&from.token, self.id.as_str());
@@ -67,14 +72,19 @@ impl ImportImage {
         let mut repository = run.transaction().await?;
         let row = repository.image_to_change(&self.id).await?;
         let mut row = row.ok_or_else(|| StepError::fatal("The image was deleted."))?;
-        row.disk_format.clone_from(&there.disk_format);
-        row.container_format.clone_from(&there.container_format);
-        let copied = there.properties(&self.context.options.imports.copied);
-        row.properties.0.extend(copied.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        self.take_over(&mut row, there);
         row.updated_at = run.now();
         repository.update_image(&row).await?;
         repository.set_staged(&staged).await?;
         Ok(repository.commit().await?)
+    }
+
+    /// What the image there says of itself.
+    fn take_over(&self, row: &mut Image, there: &RegionImage) {
+        row.disk_format.clone_from(&there.disk_format);
+        row.container_format.clone_from(&there.container_format);
+        let copied = there.properties(&self.context.options.imports.copied);
+        row.properties.0.extend(copied.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 
     /// As it was before the import.

@@ -1,26 +1,55 @@
-//! A signed image is held against its signature before it has the image's name. Whoever asked for the import has found
-//! the certificate, with their own token; its key came along.
+//! A signed image is held against its signature before its bytes have the image's name in a store. Whoever asked for
+//! the import has found the certificate, with their own token; its key came along. Where the token came along instead,
+//! because the signature may be another region's, the certificate is looked for here.
+
+use std::collections::BTreeMap;
 
 use super::{ImportImage, read};
-use crate::jobs::{Run, StepError};
-use crate::signature::{Signature, SignatureError};
+use crate::db::Image;
+use crate::jobs::{ImportSource, Run, StepError};
+use crate::signature::{Signature, SignatureError, Signed};
 
 impl ImportImage {
-    /// The bytes that become the content: what was made raw is not what was signed.
+    /// The bytes that become the content, or are it: what was made raw is not what was signed.
     pub(super) async fn verify(&self, run: &Run) -> Result<(), StepError> {
-        let (staged, row) = self.found(run).await?;
-        let Some(signature) = Signature::of(&row.properties.0).map_err(refused)? else { return Ok(()) };
-        let key = self.import.signed_by.as_deref();
-        let key = key.ok_or_else(|| StepError::fatal("The image was signed after its import began."))?;
-        let signed = signature.by_key(key).map_err(refused)?;
-        let image = self.bytes(&staged.name, run).await?;
-        let digests = read::digests_of(&image, staged.size.unsigned_abs(), &[signed.algorithm()], run).await;
-        image.close().await?;
-        let digest = digests?.pop().map(|(_, hex)| hex).unwrap_or_default();
+        let row = run.database.read().await?.image(&self.id).await?;
+        let row = row.ok_or_else(|| StepError::fatal("The image was deleted."))?;
+        let Some(signed) = self.signed(&row.properties.0).await? else { return Ok(()) };
+        let digest = self.digest(&row, &signed, run).await?;
         signed.check(&digest).map_err(refused)
+    }
+
+    /// What the bytes of an image with these properties must be. `None`: it is not signed.
+    pub(super) async fn signed(
+        &self,
+        properties: &BTreeMap<String, String>,
+    ) -> Result<Option<Signed>, StepError> {
+        let Some(signature) = Signature::of(properties).map_err(refused)? else { return Ok(None) };
+        let signed = if let ImportSource::Region(from) = &self.import.source {
+            let (_, token) = self.opened(from)?;
+            let found = self.context.certificates.find(signature.certificate(), Some(&token)).await;
+            found.and_then(|certificate| signature.by(&certificate))
+        } else {
+            let key = self.import.signed_by.as_deref();
+            let late = || StepError::fatal("The image was signed after its import began.");
+            signature.by_key(key.ok_or_else(late)?)
+        };
+        signed.map(Some).map_err(refused)
+    }
+
+    async fn digest(&self, row: &Image, signed: &Signed, run: &Run) -> Result<String, StepError> {
+        let (image, size) = if self.is_copy() {
+            (self.place_to_copy(run).await?, row.size.unwrap_or_default())
+        } else {
+            let (staged, _) = self.found(run).await?;
+            (self.bytes(&staged.name, run).await?, staged.size)
+        };
+        let digests = read::digests_of(&image, size.unsigned_abs(), &[signed.algorithm()], run).await;
+        image.close().await?;
+        Ok(digests?.pop().map(|(_, hex)| hex).unwrap_or_default())
     }
 }
 
 fn refused(error: SignatureError) -> StepError {
-    StepError::fatal(format!("{error}."))
+    StepError::fatal(format!("{}.", error.to_string().trim_end_matches('.')))
 }

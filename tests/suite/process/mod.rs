@@ -80,6 +80,9 @@ impl Place {
             ("PUMICE_DATABASE__URL", self.database_url.clone()),
             ("PUMICE_IMAGES__RBD_STORE_POOL", self.pools.images.clone()),
             ("PUMICE_VOLUMES__RBD_POOL", self.pools.volumes.clone()),
+            // However slow the disk is.
+            ("PUMICE_DATABASE__BUSY_TIMEOUT", "60".to_owned()),
+            ("PUMICE_API__REQUEST_TIMEOUT", "180".to_owned()),
             // More than any test makes.
             ("PUMICE_QUOTAS__QUOTA_VOLUMES", "10000".to_owned()),
             ("PUMICE_QUOTAS__QUOTA_SNAPSHOTS", "10000".to_owned()),

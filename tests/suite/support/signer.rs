@@ -1,5 +1,6 @@
 //! Somebody who signs images, with the `openssl` command.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -43,4 +44,16 @@ pub fn sign(folder: &Path, kind: &str, method: &str, salt: &str, content: &[u8])
     let digest = method.replace('-', "").to_lowercase();
     openssl(folder, &format!("dgst -{digest} -sign key{options} -out signature content"));
     STANDARD.encode(std::fs::read(folder.join("signature")).unwrap())
+}
+
+/// What an image with these bytes says of itself, where the key is one for RSA.
+pub fn properties(folder: &Path, content: &[u8]) -> BTreeMap<String, String> {
+    let signature = sign(folder, "RSA-PSS", "SHA-256", "max", content);
+    let said = [
+        ("img_signature", signature.as_str()),
+        ("img_signature_hash_method", "SHA-256"),
+        ("img_signature_key_type", "RSA-PSS"),
+        ("img_signature_certificate_uuid", ID),
+    ];
+    said.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }

@@ -1,5 +1,6 @@
 //! Imports: bytes come to their image whole and once, and one that fails leaves nothing and can be repeated.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -18,9 +19,11 @@ use pumice::workflows::{Arrival, upload_image};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
+use super::refusals::Loss;
 use super::{disk_image, house, on_every_store, pattern};
 use crate::house::{DatabaseKind, House, StoreKind};
 use crate::support::regions::{self, Region};
+use crate::support::signer;
 
 /// As `gzip` packs it.
 pub fn packed(bytes: &[u8]) -> Vec<u8> {
@@ -205,6 +208,61 @@ async fn what_another_region_cannot_give_is_told(store: StoreKind) {
 
     house.import(&image, with("os_hash_value", digest(&bytes).await.into()).await).await;
     assert_has(&house, &image, &bytes).await;
+    assert!(house.delete_image(&image).await);
+    house.settle().await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// The signature comes along, and is held against the bytes that come with it.
+async fn a_signed_image_comes_from_another_region(store: StoreKind) {
+    let bytes = pattern(1_500_000, 25);
+    let folder = tempfile::tempdir().unwrap();
+    signer::certify(folder.path(), "RSA-PSS");
+    let region = Region::play(bytes.clone()).await;
+    let mut config = importing();
+    region.configure(&mut config);
+    config.glance_download_properties.extra_properties = vec!["img_signature".to_owned()];
+    config.images.certificates_directory = Some(folder.path().to_owned());
+    let mut house = House::with(store, DatabaseKind::Sqlite, config, Arc::new(NoFaults)).await;
+    let image = house.queued_disk("raw").await;
+    // Its own is replaced, and comes back.
+    let mut repository = house.database.begin().await.unwrap();
+    let mut row = repository.image_to_change(&image).await.unwrap().unwrap();
+    row.properties.insert("img_signature".to_owned(), "its own".to_owned());
+    repository.update_image(&row).await.unwrap();
+    repository.commit().await.unwrap();
+
+    let gone = "99999999-2222-4333-8444-555555555555";
+    let properties = signer::properties(folder.path(), &bytes);
+    let others = signer::properties(folder.path(), b"others");
+    let say = |properties: &BTreeMap<String, String>| {
+        for (name, value) in properties {
+            region.says(name, value.as_str().into());
+        }
+    };
+    let nobody =
+        format!("Signature verification for the image failed: Certificate not found with ID: {gone}.");
+    for (certificate, reason, downloads) in
+        [(gone, nobody.as_str(), 0), (signer::ID, "Signature verification failed.", 1)]
+    {
+        say(&others);
+        region.says("img_signature_certificate_uuid", certificate.into());
+        house.import(&image, regions::source(&house, &image).await).await;
+        house.settle().await;
+        let job = house.last_job(&image).await.unwrap();
+        assert_eq!((job.state, job.error.as_deref()), (JobState::Failed, Some(reason)));
+        let row = house.images().await.remove(0);
+        assert_eq!((row.status, row.properties["img_signature"].as_str()), (ImageStatus::Queued, "its own"));
+        assert!(!row.properties.contains_key("img_signature_key_type"), "{:?}", row.properties);
+        assert_eq!(house.on_pools().await, Vec::<String>::new());
+        assert_eq!(region.ranges().len(), downloads);
+    }
+    say(&properties);
+    house.import(&image, regions::source(&house, &image).await).await;
+    assert_has(&house, &image, &bytes).await;
+    let row = house.images().await.remove(0);
+    assert!(properties.iter().all(|(name, value)| row.properties[name] == *value), "{:?}", row.properties);
     assert!(house.delete_image(&image).await);
     house.settle().await;
     house.assert_nothing_is_left().await;
@@ -404,6 +462,23 @@ async fn a_deleted_image_is_not_waited_for(store: StoreKind) {
     house.stop().await;
 }
 
+/// Somebody else may be at it by the time the web server answers: what is made then nobody takes away.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_lost_an_import_makes_nothing() {
+    let loss = Loss::of("import_image", "fetch");
+    let mut house = House::with(StoreKind::Directory, DatabaseKind::Sqlite, importing(), loss.clone()).await;
+    let image = house.queued_image().await;
+    house.import(&image, ImportSource::Web { uri: serve(pattern(100_000, 19)).await }).await;
+    loss.came().await;
+    house.stop().await;
+    assert_eq!(house.on_pools().await, Vec::<String>::new());
+    house.start(Arc::new(NoFaults)).await;
+    house.settle().await;
+    assert_eq!(house.image_status(&image).await, Some(ImageStatus::Active));
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 /// The stores that have the image, and those that an import failed for.
 async fn stores_of(house: &House, id: &ImageId) -> (Vec<Option<String>>, String) {
     let row = house.images().await.into_iter().find(|row| row.id == *id).unwrap();
@@ -481,6 +556,7 @@ on_every_store!(
     an_image_is_in_several_stores,
     bytes_come_from_everywhere,
     an_image_comes_from_another_region,
+    a_signed_image_comes_from_another_region,
     what_another_region_cannot_give_is_told,
     what_is_not_raw_is_made_raw,
     what_cannot_be_made_raw_stays_out,

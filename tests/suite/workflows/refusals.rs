@@ -128,13 +128,32 @@ async fn what_is_removed_is_not_available_whatever_an_administrator_calls_it() {
 }
 
 /// The process loses its job in the middle of a step, and does not know.
-struct Loss(AtomicBool);
+pub(super) struct Loss {
+    kind: &'static str,
+    step: &'static str,
+    is_lost: AtomicBool,
+}
+
+impl Loss {
+    pub(super) fn of(kind: &'static str, step: &'static str) -> Arc<Self> {
+        Arc::new(Self { kind, step, is_lost: AtomicBool::new(false) })
+    }
+
+    pub(super) async fn came(&self) {
+        let lost = tokio::time::timeout(Duration::from_secs(60), async {
+            while !self.is_lost.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        lost.await.unwrap();
+    }
+}
 
 impl Faults for Loss {
     fn at(&self, run: &Run, moment: Moment) -> Fault {
-        if run.kind == "migrate_volume" && moment == Moment::Before("create") {
+        if run.kind == self.kind && moment == Moment::Before(self.step) {
             run.progress.forbid();
-            self.0.store(true, Ordering::SeqCst);
+            self.is_lost.store(true, Ordering::SeqCst);
         }
         Fault::None
     }
@@ -152,14 +171,9 @@ async fn who_lost_a_job_takes_nothing_away() {
     image.write(0, pattern(10_000, 4).into()).await.unwrap();
     image.close().await.unwrap();
     house.migrate(&volume, SECOND).await;
-    let loss = Arc::new(Loss(AtomicBool::new(false)));
+    let loss = Loss::of("migrate_volume", "create");
     house.start(loss.clone()).await;
-    let lost = tokio::time::timeout(Duration::from_secs(60), async {
-        while !loss.0.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    lost.await.unwrap();
+    loss.came().await;
     house.stop().await;
     let image = store.open(&name, OpenMode::ReadOnly).await.unwrap();
     assert_eq!(image.read(0, 10_000).await.unwrap(), pattern(10_000, 4));

@@ -11,7 +11,7 @@ use pumice::workflows::{Upload, UploadError, upload_image};
 
 use super::{house, on_every_store, pattern};
 use crate::house::{House, StoreKind};
-use crate::support::signer::{ID, certify, sign};
+use crate::support::signer::{self, ID, certify};
 
 async fn assert_undone_and_repeatable(house: &House, id: &pumice::model::ImageId) {
     house.settle().await;
@@ -79,15 +79,8 @@ async fn a_signature_is_held_against_the_bytes(store: StoreKind) {
     let folder = tempfile::tempdir().unwrap();
     certify(folder.path(), "RSA-PSS");
     let bytes = pattern(1_500_000, 9);
-    let properties = [
-        ("img_signature", sign(folder.path(), "RSA-PSS", "SHA-256", "max", &bytes)),
-        ("img_signature_hash_method", "SHA-256".to_owned()),
-        ("img_signature_key_type", "RSA-PSS".to_owned()),
-        ("img_signature_certificate_uuid", ID.to_owned()),
-    ];
-    let properties = properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let certificates = Certificates::new(Some(folder.path().to_owned()), None);
-    let signature = Signature::of(&properties).unwrap().unwrap();
+    let signature = Signature::of(&signer::properties(folder.path(), &bytes)).unwrap().unwrap();
     let signed = signature.by(&certificates.find(ID, None).await.unwrap()).unwrap();
     let uploader = || Upload { signed: Some(signed.clone()), ..house.uploader() };
     let body = |bytes: Vec<u8>| futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from(bytes))]);

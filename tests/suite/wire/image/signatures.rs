@@ -9,7 +9,8 @@ use axum::routing::get;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{Answer, Api, BYTES, JSON};
+use super::{Answer, Api, BYTES, JSON, V2_1};
+use crate::support::regions::{self, Region};
 use crate::support::signer::{self, ID, certify, openssl};
 
 const CONTENT: &[u8] = b"these bytes are signed";
@@ -39,6 +40,11 @@ impl Api {
 
     async fn status(&self, id: &str) -> Value {
         self.get(&format!("/v2/images/{id}")).await.is(200).json()["status"].clone()
+    }
+
+    /// Of the last task.
+    async fn last_message(&self, id: &str) -> Value {
+        self.get(&format!("/v2/images/{id}/tasks")).await.is(200).json()["tasks"][0]["message"].clone()
     }
 }
 
@@ -138,9 +144,6 @@ async fn what_is_imported_is_held_against_its_signature() {
         api.send("PUT", &format!("/v2/images/{id}/stage"), &[BYTES], bytes).await.is(204);
     };
     let properties = signed(&good, "SHA-256", "RSA-PSS", ID);
-    let last_message = async |id: &str| {
-        api.get(&format!("/v2/images/{id}/tasks")).await.is(200).json()["tasks"][0]["message"].clone()
-    };
     for (method, path) in [("glance-direct", ""), ("web-download", "/bad")] {
         let id = api.image(properties.clone()).await;
         if path.is_empty() {
@@ -150,7 +153,7 @@ async fn what_is_imported_is_held_against_its_signature() {
         import(&id, json!({"name": method, "uri": uri})).await.is(202);
         api.settle().await;
         assert_eq!(api.status(&id).await, "queued");
-        assert_eq!(last_message(&id).await, "Signature verification failed.");
+        assert_eq!(api.last_message(&id).await, "Signature verification failed.");
         // The bytes are gone: others may come.
         if path.is_empty() {
             stage(&id, CONTENT).await;
@@ -189,9 +192,37 @@ async fn what_is_imported_is_held_against_its_signature() {
     }
 }
 
+/// One may say that it is signed when its bytes are there: nobody has looked yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_copied_is_held_against_its_signature() {
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path(), "RSA-PSS");
+    let api = Api::with(&[
+        ("PUMICE_IMAGES__CERTIFICATES_DIRECTORY", folder.path().to_str().unwrap()),
+        ("PUMICE_IMAGE_STORES__SECOND__DIRECTORY", "@/second"),
+    ])
+    .await;
+    let id = api.sealed(CONTENT).await;
+    for (content, places, message) in
+        [(&b"others"[..], "default", "Signature verification failed."), (CONTENT, "default,second", "")]
+    {
+        let properties = signer::properties(folder.path(), content);
+        let properties = properties
+            .iter()
+            .map(|(name, value)| json!({"op": "add", "path": format!("/{name}"), "value": value}));
+        api.patch(&id, V2_1, properties.collect()).await.is(200);
+        let body = json!({"method": {"name": "copy-image"}, "stores": ["second"]}).to_string();
+        api.send("POST", &format!("/v2/images/{id}/import"), &[JSON], body).await.is(202);
+        api.settle().await;
+        let image = api.get(&format!("/v2/images/{id}")).await.is(200).json();
+        assert_eq!((&image["status"], &image["stores"]), (&json!("active"), &json!(places)));
+        assert_eq!(api.last_message(&id).await, message);
+    }
+}
+
 /// A Barbican with one secret, for who has the token; and those that were deleted.
-async fn barbican(secret: Vec<u8>) -> (String, Arc<Mutex<Vec<String>>>) {
-    let is_let_in = |headers: &HeaderMap| headers.get("x-auth-token").is_some_and(|it| it == "the-token");
+async fn barbican(secret: Vec<u8>, token: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
+    let is_let_in = move |headers: &HeaderMap| headers.get("x-auth-token").is_some_and(|it| it == token);
     let metadata =
         json!({"secret_type": "certificate", "content_types": {"default": "application/octet-stream"}});
     let deleted = Arc::new(Mutex::new(Vec::new()));
@@ -225,7 +256,8 @@ async fn barbican_is_asked_with_the_callers_token() {
     let signature = sign(folder.path(), "ECC_SECP384R1", "SHA-256", "");
     // Castellan stores them as DER.
     openssl(folder.path(), &format!("x509 -in {ID}.pem -outform DER -out der"));
-    let (address, _) = barbican(std::fs::read(folder.path().join("der")).unwrap()).await;
+    let secret = std::fs::read(folder.path().join("der")).unwrap();
+    let (address, _) = barbican(secret, "the-token").await;
     let api = Api::with(&[("PUMICE_BARBICAN__BARBICAN_ENDPOINT", &address)]).await;
     let id = api.image(signed(&signature, "SHA-256", "ECC_SECP384R1", ID)).await;
     api.upload(&id, b"others").await.is(400);
@@ -239,8 +271,44 @@ async fn barbican_is_asked_with_the_callers_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_signature_of_another_region_is_checked_with_the_importers_token() {
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path(), "ECC_SECP384R1");
+    let secret = std::fs::read(folder.path().join(format!("{ID}.pem"))).unwrap();
+    let (address, _) = barbican(secret, regions::TOKEN).await;
+    let region = Region::play(CONTENT.to_vec()).await;
+    let mut options = region.keystone.options();
+    options.push(("PUMICE_BARBICAN__BARBICAN_ENDPOINT", address));
+    let copied = "[\"img_signature\"]".to_owned();
+    options.push(("PUMICE_GLANCE_DOWNLOAD_PROPERTIES__EXTRA_PROPERTIES", copied));
+    let options: Vec<_> = options.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let api = Api::with(&options).await;
+    let alice = [JSON, ("x-auth-token", regions::TOKEN)];
+    let formats = json!({"disk_format": "raw", "container_format": "bare"}).to_string();
+    let made = api.send("POST", "/v2/images", &alice, formats).await.is(201).json();
+    let path = format!("/v2/images/{}", made["id"].as_str().unwrap());
+    let import = json!({"method": {
+        "name": "glance-download", "glance_region": "two", "glance_image_id": regions::IMAGE,
+    }})
+    .to_string();
+    for (content, status) in [(&b"others"[..], "queued"), (CONTENT, "active")] {
+        let signature = signer::sign(folder.path(), "ECC_SECP384R1", "SHA-256", "", content);
+        let said = signed(&signature, "SHA-256", "ECC_SECP384R1", ID);
+        for (name, value) in said.as_object().unwrap() {
+            region.says(name, value.clone());
+        }
+        api.send("POST", &format!("{path}/import"), &alice, import.clone()).await.is(202);
+        api.settle_for(&alice).await;
+        let image = api.send("GET", &path, &alice, "").await.is(200).json();
+        assert_eq!(image["status"], status);
+        let has_come = status == "active";
+        assert_eq!(image["img_signature"], if has_come { json!(signature) } else { Value::Null });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_key_of_an_encrypted_image_goes_with_it_when_it_says_so() {
-    let (address, deleted) = barbican(Vec::new()).await;
+    let (address, deleted) = barbican(Vec::new(), "the-token").await;
     let api = Api::with(&[("PUMICE_BARBICAN__BARBICAN_ENDPOINT", &address)]).await;
     let policy = "cinder_encryption_key_deletion_policy";
     for (key, says) in [("no-uuid", "on_image_deletion"), (ID, "never"), (ID, "on_image_deletion")] {

@@ -64,7 +64,9 @@ async fn an_uploaded_volume_keeps_what_its_image_had() {
     let site = Site::new().await;
     let from = site
         .new_image(|image| {
-            image.properties.0.insert("os_glance_x".to_owned(), "1".to_owned());
+            for name in ["os_glance_x", "img_signature_key_type", "signature_verified"] {
+                image.properties.0.insert(name.to_owned(), "1".to_owned());
+            }
         })
         .await;
     let id = site.available_volume(json!({"size": 1, "imageRef": from.as_str()})).await;

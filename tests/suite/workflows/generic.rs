@@ -668,6 +668,7 @@ async fn assert_taken_back(house: &House, case: &Case, job: &Job, of: &str) {
             assert_eq!(row.migration_status, ended, "{of}");
         }
         "import_new_image" => assert_eq!(image, None, "{of}"),
+        "detach_image" => assert_eq!(images[0].status, ImageStatus::Active, "{of}"),
         "upload_volume" => {
             assert_eq!(image, None, "{of}");
             assert_eq!(volume(job.source_id.as_deref().unwrap()), Some(VolumeStatus::Available), "{of}");

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::{Json, Router};
 use pumice::block::{BlockStore, OpenMode, Stores};
 use pumice::config::{self, Config, Seconds};
-use pumice::db::{Attachment, Volume};
+use pumice::db::{Attachment, Volume, VolumeChange};
 use pumice::jobs::{Destination, NoFaults};
 use pumice::model::{AttachmentStatus, JobState, MigrationStatus, VolumeId, VolumeStatus};
 use pumice::workflows::names;
@@ -387,7 +387,7 @@ async fn what_nova_does_not_move_stays_as_it_was(store: StoreKind) {
 
 /// What Nova has attached it may be writing to: that goes when Nova, or an administrator, has let go of it.
 async fn what_nova_has_is_left_to_it(store: StoreKind) {
-    let (mut house, _) = House::with_nova(store, Manner::Dies, 1).await;
+    let (mut house, _) = House::with_nova(store, Manner::Dies, 300).await;
     let bytes = pattern(50_000, 24);
     let volume = house.volume_in_use(&bytes).await;
     house.migrate(&volume, SECOND).await;
@@ -414,7 +414,10 @@ async fn what_nova_has_is_left_to_it(store: StoreKind) {
     for attachment in repository.attachments_of(&next).await.unwrap() {
         repository.remove_attachment(&attachment.id).await.unwrap();
     }
-    repository.follow_attachments(&next, house.world.now()).await.unwrap();
+    let now = house.world.now();
+    repository.follow_attachments(&next, now).await.unwrap();
+    let (from, to) = (VolumeStatus::Available, VolumeStatus::Deleting);
+    assert!(repository.change_volume(&next, from, to, &VolumeChange::default(), now).await.unwrap());
     repository.commit().await.unwrap();
     wake().await;
     house.settle().await;

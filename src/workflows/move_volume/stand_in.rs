@@ -19,7 +19,7 @@ pub(super) enum Whose {
     /// Nobody else has to do with it.
     Ours,
     /// To be made for this row.
-    For(Volume),
+    For(VolumeId),
     /// Nova has it, or may have, or has made it the volume.
     Theirs,
 }
@@ -36,7 +36,7 @@ impl MoveVolume {
             return Ok(Whose::Theirs);
         }
         match repository.stand_in_of(&self.id).await? {
-            Some(next) if next.status == VolumeStatus::Creating => return Ok(Whose::For(next)),
+            Some(next) if next.status == VolumeStatus::Creating => return Ok(Whose::For(next.id)),
             Some(_) => return Ok(Whose::Theirs),
             None => {}
         }
@@ -57,7 +57,7 @@ impl MoveVolume {
         repository: &mut Repository,
         row: Volume,
         run: &Run,
-    ) -> Result<Volume, StepError> {
+    ) -> Result<VolumeId, StepError> {
         let (host, zone) = self.destination()?;
         let of = self.new_type.as_ref().unwrap_or(&row.volume_type_id);
         let of = repository.volume_type(of.as_str()).await?.ok_or_else(|| StepError::gone("volume type"))?;
@@ -83,14 +83,14 @@ impl MoveVolume {
             ..row
         };
         repository.add_volume(&next).await?;
-        Ok(next)
+        Ok(next.id)
     }
 
     /// From now on Nova may attach it.
-    pub(super) async fn offer(&self, next: &Volume, run: &Run) -> Step {
+    pub(super) async fn offer(&self, next: &VolumeId, run: &Run) -> Step {
         let mut repository = run.transaction().await?;
         let (from, to) = (VolumeStatus::Creating, VolumeStatus::Available);
-        repository.change_volume(&next.id, from, to, &VolumeChange::default(), run.now()).await?;
+        repository.change_volume(next, from, to, &VolumeChange::default(), run.now()).await?;
         Ok(repository.commit().await?)
     }
 

@@ -9,12 +9,14 @@ use super::volumes::check_text;
 
 section! {
     /// The service that runs the instances: it is told when a volume in use has grown (`volume-extended`), or a reserved
-    /// one has the bytes of another image (`volume-reimaged`). Where it is stands in the catalogue of its Keystone. Options
+    /// one has the bytes of another image (`volume-reimaged`), and asked to move what an instance has. Where it is stands in the catalogue of its Keystone. Options
     /// of Cinder's `[nova]` have their names.
     pub struct Nova = "nova" {
-        /// Where Nova's Keystone is, for instance `http://127.0.0.1:5000`. Unset: Nova is not told.
+        /// Where Nova's Keystone is, for instance `http://127.0.0.1:5000`. Unset: Nova is not told, and volumes in use do not
+        /// move.
         pub auth_url: Option<String> = None, "URL";
-        /// The user who tells; Nova's policy wants the role `admin` or `service` for that.
+        /// The user who tells and asks; Nova's policy wants the role `admin` or `service` for that, and for moving volumes
+        /// the role `admin` in releases that know no `service` there.
         pub username: String = "pumice".into(), "none";
         /// That user's password. It is never printed or logged.
         pub password: Option<Secret> = None, "none";
@@ -32,6 +34,8 @@ section! {
         pub cafile: Option<PathBuf> = None, "path";
         /// How long an answer may take.
         pub timeout: Seconds = Seconds(30), "seconds";
+        /// How long Nova may take until it begins to move a volume in use; then it is not moved.
+        pub migration_timeout: Seconds = Seconds(300), "seconds";
     }
 }
 
@@ -60,6 +64,10 @@ impl Nova {
         ] {
             check_text(faults, option, text);
         }
-        faults.require(self.timeout.0 > 0, "nova.timeout", "must be at least 1", 0);
+        for (option, seconds) in
+            [("nova.timeout", self.timeout.0), ("nova.migration_timeout", self.migration_timeout.0)]
+        {
+            faults.require(seconds > 0, option, "must be at least 1", 0);
+        }
     }
 }

@@ -125,6 +125,13 @@ impl Repository {
         Ok(rows == 1)
     }
 
+    /// Those of one volume become those of another.
+    pub async fn hand_attachments(&mut self, from: &VolumeId, to: &VolumeId) -> Result<()> {
+        on!(self, c => sqlx::query("UPDATE attachments SET volume_id = $2 WHERE volume_id = $1")
+            .bind(from).bind(to).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
     /// Removes the row. `false`: there was none.
     pub async fn remove_attachment(&mut self, id: &AttachmentId) -> Result<bool> {
         let rows = on!(self, c => sqlx::query("DELETE FROM attachments WHERE id = $1")
@@ -140,11 +147,14 @@ impl Repository {
     }
 
     /// After a change of its attachments: the volume becomes what they make of it, unless a job is at work on it
-    /// (which does the same when it ends) or it is broken.
+    /// (which does the same when it ends) or it is broken. One that migrates is not free before it has arrived: Nova lets
+    /// go of where it was first.
     pub async fn follow_attachments(&mut self, volume: &VolumeId, now: Timestamp) -> Result<()> {
         let Some(row) = self.volume_to_change(volume).await? else { return Ok(()) };
         let status = self.status_by_attachments(volume).await?;
-        if row.status.follows_attachments() && row.status != status {
+        let stays =
+            row.status == VolumeStatus::InUse && status == VolumeStatus::Available && row.is_migrating();
+        if row.status.follows_attachments() && row.status != status && !stays {
             self.change_volume(volume, row.status, status, &VolumeChange::default(), now).await?;
         }
         Ok(())

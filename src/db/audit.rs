@@ -45,9 +45,10 @@ pub struct KnownCopy {
 }
 
 impl Repository {
+    /// Without those that stand in for others' next copies: their images have the others' names.
     pub async fn known_volumes(&mut self) -> Result<Vec<KnownVolume>> {
         let sql = "SELECT id, size, status, migration_status, host, COALESCE(updated_at, created_at) AS changed_at \
-            FROM volumes ORDER BY id";
+            FROM volumes WHERE name_id IS NULL ORDER BY id";
         Ok(on!(self, c => sqlx::query_as(sql).fetch_all(c).await)?)
     }
 

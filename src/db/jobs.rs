@@ -310,6 +310,32 @@ impl Repository {
         Ok(())
     }
 
+    /// Gives a job that the transaction holds back to the queue until somebody else has done something, or `until` then:
+    /// it counts as no attempt. `seen`: when it was due; whoever woke it meanwhile changed that.
+    pub async fn postpone_job(
+        &mut self,
+        id: &JobId,
+        seen: Timestamp,
+        until: Timestamp,
+        detail: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.rings = true;
+        let sql = "UPDATE jobs SET state = 'queued', lease_owner = NULL, lease_until = NULL, attempts = attempts - 1, \
+            run_at = CASE WHEN run_at = $2 THEN $3 ELSE run_at END, error_detail = $4, updated_at = $5 WHERE id = $1";
+        on!(self, c => sqlx::query(sql)
+            .bind(id).bind(seen).bind(until).bind(detail).bind(now).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Something happened that jobs on a resource may wait for.
+    pub async fn wake_jobs(&mut self, resource_id: &str, now: Timestamp) -> Result<()> {
+        self.rings = true;
+        let sql = "UPDATE jobs SET run_at = $2 WHERE resource_id = $1 AND finished_at IS NULL";
+        on!(self, c => sqlx::query(sql).bind(resource_id).bind(now).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
     /// Whether the job still runs under this fence.
     pub async fn holds_job(&mut self, id: &JobId, fence: i64) -> Result<bool> {
         let sql = "SELECT 1 FROM jobs WHERE id = $1 AND fence = $2 AND state = 'running'";

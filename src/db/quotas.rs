@@ -129,13 +129,13 @@ impl Repository {
     }
 
     /// All volumes and snapshots: what is being deleted takes its place until it is gone. What was never managed takes
-    /// none.
+    /// none, and neither does what stands in for a volume's next copy.
     pub async fn usage(&mut self, project: &str) -> Result<Vec<Use>> {
         let sql = "SELECT 'volumes' AS what, t.name AS type_name, COUNT(*) AS count, \
             CAST(SUM(v.size) AS BIGINT) AS gigabytes, \
             CAST(SUM(COALESCE(v.growing_to - v.size, 0)) AS BIGINT) AS growing, FALSE AS retyping \
             FROM volumes v JOIN volume_types t ON t.id = v.volume_type_id WHERE v.project_id = $1 \
-            AND v.status NOT IN ('error_managing', 'error_managing_deleting') GROUP BY t.name \
+            AND v.status NOT IN ('error_managing', 'error_managing_deleting') AND v.name_id IS NULL GROUP BY t.name \
             UNION ALL SELECT 'snapshots' AS what, t.name AS type_name, COUNT(*) AS count, \
             CAST(SUM(s.size) AS BIGINT) AS gigabytes, CAST(0 AS BIGINT) AS growing, FALSE AS retyping \
             FROM snapshots s JOIN volumes v ON v.id = s.volume_id JOIN volume_types t ON t.id = v.volume_type_id \

@@ -28,6 +28,9 @@ pub struct Volume {
     pub host: Option<String>,
     #[sqlx(default)]
     pub migration_status: Option<MigrationStatus>,
+    /// The volume that its image on the pool is named by, when it stands in for that one's next copy.
+    #[sqlx(default)]
+    pub name_id: Option<VolumeId>,
     /// Written by whoever has seen to it.
     #[sqlx(default)]
     pub replication_status: Option<ReplicationStatus>,
@@ -50,7 +53,7 @@ pub struct Volume {
 }
 
 const COLUMNS: &str = "id, project_id, user_id, name, description, size, status, previous_status, \
-    availability_zone, host, migration_status, replication_status, volume_type_id, \
+    availability_zone, host, migration_status, name_id, replication_status, volume_type_id, \
     (SELECT t.name FROM volume_types t WHERE t.id = volumes.volume_type_id) AS volume_type_name, bootable, \
     multiattach, snapshot_id, source_volume_id, image_id, metadata, admin_metadata, image_metadata, \
     created_at, updated_at";
@@ -71,9 +74,14 @@ pub struct VolumeReset {
 }
 
 impl Volume {
-    /// Its bytes are on the way to another place.
+    /// Its bytes are on the way to another place, or it is what they are on the way to.
     pub fn is_migrating(&self) -> bool {
-        self.migration_status.is_some_and(MigrationStatus::is_under_way)
+        self.name_id.is_some() || self.migration_status.is_some_and(MigrationStatus::is_under_way)
+    }
+
+    /// Others may attach what somebody has already. Not while it moves: they would have what it was.
+    pub fn is_shared(&self) -> bool {
+        self.multiattach && !self.is_migrating()
     }
 
     /// Another cluster has it too.
@@ -110,6 +118,10 @@ pub struct VolumeFilter {
     pub metadata: Vec<(String, String)>,
     pub image_metadata: Vec<(String, String)>,
     pub host: Option<String>,
+    /// Whether they stand in for others' next copies.
+    pub stands_in: Option<bool>,
+    /// Those not that an administrator alone is shown: what volumes are on the way to.
+    pub without_targets: bool,
     /// Columns that hold nothing.
     pub nulls: Vec<&'static str>,
     /// Texts that columns contain, for admins; the database's names.
@@ -139,6 +151,13 @@ impl VolumeFilter {
         if let Some(host) = &self.host {
             conditions.host("host", host);
         }
+        if let Some(stands_in) = self.stands_in {
+            conditions.push(format!("name_id IS {}NULL", if stands_in { "NOT " } else { "" }));
+        }
+        if self.without_targets {
+            let target = conditions.bind(Value::Text(MigrationStatus::Target.to_string()));
+            conditions.push(format!("(migration_status IS NULL OR migration_status <> {target})"));
+        }
         for column in &self.nulls {
             conditions.push(format!("{column} IS NULL"));
         }
@@ -157,8 +176,8 @@ impl Repository {
         let sql = "INSERT INTO volumes (id, project_id, user_id, name, description, size, status, \
             previous_status, availability_zone, host, volume_type_id, bootable, multiattach, snapshot_id, \
             source_volume_id, image_id, metadata, admin_metadata, image_metadata, created_at, \
-            updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-            $19, $20, $21)";
+            updated_at, migration_status, name_id, replication_status) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
+            $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)";
         on!(self, c => sqlx::query(sql)
             .bind(&volume.id)
             .bind(&volume.project_id)
@@ -181,6 +200,9 @@ impl Repository {
             .bind(&volume.image_metadata)
             .bind(volume.created_at)
             .bind(volume.updated_at)
+            .bind(volume.migration_status)
+            .bind(&volume.name_id)
+            .bind(volume.replication_status)
             .execute(c).await.map(drop))?;
         Ok(())
     }
@@ -193,6 +215,12 @@ impl Repository {
     /// As [`Repository::volume`], and nobody else changes the row before the transaction ends.
     pub async fn volume_to_change(&mut self, id: &VolumeId) -> Result<Option<Volume>> {
         let sql = format!("SELECT {COLUMNS} FROM volumes WHERE id = $1{}", self.lock());
+        Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
+    }
+
+    /// The row that stands in for the volume's next copy, if there is one.
+    pub async fn stand_in_of(&mut self, id: &VolumeId) -> Result<Option<Volume>> {
+        let sql = format!("SELECT {COLUMNS} FROM volumes WHERE name_id = $1");
         Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
     }
 

@@ -234,8 +234,9 @@ impl Task {
     }
 
     /// Whether somebody may ask such a job to stop: what it did until then is taken back, and what it is about is as it
-    /// was, or can be deleted. Bytes that a reimage wrote stay, and the volume is in error, as when that fails. What else
-    /// overwrites, deletes or is over at once goes on to its end; an upload is ended by who sends the bytes.
+    /// was, or can be deleted. Bytes that a reimage wrote stay, and the volume is in error, as when that fails; an
+    /// image that is being detached stays a clone. What else overwrites, deletes or is over at once goes on to its end; an
+    /// upload is ended by who sends the bytes.
     pub fn can_be_cancelled(kind: &str) -> bool {
         [
             "create_volume",
@@ -243,6 +244,7 @@ impl Task {
             "retype_volume",
             "migrate_volume",
             "upload_volume",
+            "detach_image",
             "reimage_volume",
             "import_image",
             "import_new_image",

@@ -12,7 +12,7 @@ use super::faults::{Fault, Faults, Moment};
 use super::task::told_of;
 use super::{Cause, Keeper, Run, StepError, Task, Workflow, chain};
 use crate::db::{self, Database, DbError, Job, JobOutcome, Message, Share};
-use crate::model::{Event, MessageId, World};
+use crate::model::{Event, MessageId, Timestamp, World};
 use crate::telemetry::metrics;
 
 #[derive(Clone, Debug)]
@@ -201,6 +201,9 @@ impl Worker {
                 if failure.cause == Cause::Cancelled && run.is_handed_over() {
                     return Ok(self.hand_over(run).await);
                 }
+                if let Some(until) = failure.until {
+                    return Ok(self.postpone(job, run, &failure, until).await);
+                }
                 if failure.cause.may_pass() && job.attempts < self.options.max_attempts {
                     return Ok(self.requeue(job, run, &failure).await);
                 }
@@ -358,6 +361,12 @@ impl Worker {
         repository.commit().await?;
         count(run, "handed_over");
         Ok(())
+    }
+
+    async fn postpone(&self, job: &Job, run: &Run, failure: &StepError, until: Timestamp) -> db::Result<()> {
+        let mut repository = run.transaction().await?;
+        repository.postpone_job(&run.id, job.run_at, until, &failure.detail, run.now()).await?;
+        repository.commit().await
     }
 
     async fn requeue(&self, job: &Job, run: &Run, failure: &StepError) -> db::Result<()> {

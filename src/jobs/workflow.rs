@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::Run;
 use crate::block::{BlockError, ErrorKind};
 use crate::db::{self, DbError, Repository};
-use crate::model::{Cause, Event};
+use crate::model::{Cause, Event, Timestamp};
 
 /// Why a step did not succeed.
 #[derive(Clone, Debug)]
@@ -15,11 +15,13 @@ pub struct StepError {
     pub message: String,
     /// For the operator.
     pub detail: String,
+    /// When it is looked at again, if nobody wakes the job: somebody else is at work, and nothing failed.
+    pub until: Option<Timestamp>,
 }
 
 impl StepError {
     pub fn new(cause: Cause, message: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { cause, message: message.into(), detail: detail.into() }
+        Self { cause, message: message.into(), detail: detail.into(), until: None }
     }
 
     pub fn in_use(message: impl Into<String>) -> Self {
@@ -28,6 +30,11 @@ impl StepError {
 
     pub fn fatal(message: impl Into<String>) -> Self {
         Self::new(Cause::Fatal, message, "")
+    }
+
+    /// Somebody else does it.
+    pub fn waits(until: Timestamp, detail: impl Into<String>) -> Self {
+        Self { until: Some(until), ..Self::new(Cause::Transient, "It waits for another service.", detail) }
     }
 
     /// A removal that finds no room for itself: it may, once others have made some.

@@ -293,17 +293,20 @@ statuses! {
         Starting = "starting",
         /// Its bytes are on the way.
         Migrating = "migrating",
-        /// An administrator says so; no move of ours is ever in it.
+        /// Nova has moved it: what it was before is being removed.
         Completing = "completing",
         Success = "success",
         /// It is where it was.
         Error = "error",
+        /// It stands in for the next copy of another volume, whose id is shown with it.
+        Target = "target",
     }
 }
 
 impl MigrationStatus {
     pub fn is_under_way(self) -> bool {
-        matches!(self, MigrationStatus::Starting | MigrationStatus::Migrating | MigrationStatus::Completing)
+        use MigrationStatus::{Completing, Migrating, Starting, Target};
+        matches!(self, Starting | Migrating | Completing | Target)
     }
 }
 

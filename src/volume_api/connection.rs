@@ -57,7 +57,7 @@ impl Cluster {
         let cacheable =
             volume_type.is_some_and(|volume_type| volume_type.spec("cacheable") == Some("<is> True"));
         Ok(Connection {
-            name: format!("{}/{}", self.backend.store.pool(), names::volume(&volume.id)),
+            name: format!("{}/{}", self.backend.store.pool(), names::of(volume)),
             hosts: self.monitors.iter().map(|monitor| monitor.host.clone()).collect(),
             ports: self.monitors.iter().map(|monitor| monitor.port.to_string()).collect(),
             cluster_name: options.rbd_cluster_name,

@@ -1,13 +1,16 @@
-//! What instances should know of their volumes, told to the Nova that runs them.
+//! The Nova that runs the instances: told what they should know of their volumes, and asked to move what they have.
 
 use anyhow::{Context, anyhow};
-use reqwest::{Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::service_user::{OwnToken, ServiceUser};
 use crate::config;
 use crate::model::{VolumeId, VolumeNews, World};
+
+/// The first version: since 2.85 the same request may mean something else.
+const TO_SWAP: &str = "2.1";
 
 /// No answer to a few events is longer.
 const LONGEST: usize = 1 << 20;
@@ -16,9 +19,10 @@ pub struct Nova {
     user: ServiceUser,
     interface: &'static str,
     region: Option<String>,
+    patience: i64,
 }
 
-/// Nova did not take what it was told.
+/// Nova did not take what it was told or asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum NovaError {
     /// It may another time.
@@ -47,7 +51,13 @@ impl Nova {
             user: ServiceUser::new(credentials, world)?,
             interface: options.interface.as_str(),
             region: options.region_name.clone(),
+            patience: i64::try_from(options.migration_timeout.0).unwrap_or(i64::MAX),
         }))
+    }
+
+    /// Seconds until it must have begun to move what it was asked to.
+    pub fn patience(&self) -> i64 {
+        self.patience
     }
 
     /// One request for all servers.
@@ -60,26 +70,52 @@ impl Nova {
         let event = |server: &String| json!({"name": news.name(), "server_uuid": server, "tag": volume});
         let events: Vec<Value> = servers.iter().map(event).collect();
         let body = json!({ "events": events });
-        let own = self.user.token(None).await.map_err(NovaError::Silent)?;
-        let mut answer = self.post(&own, news, &body).await?;
-        if answer.status() == StatusCode::UNAUTHORIZED {
-            // Whatever the token said of its expiry.
-            let own = self.user.token(Some(&own)).await.map_err(NovaError::Silent)?;
-            answer = self.post(&own, news, &body).await?;
-        }
+        let path = "/os-server-external-events";
+        let answer = self.ask(Method::POST, path, news.microversion(), &body).await?;
         match answer.status() {
             StatusCode::OK | StatusCode::MULTI_STATUS => heard(answer).await,
-            other if other.is_server_error() => Err(NovaError::Silent(anyhow!("Nova answers {other}"))),
-            other => Err(NovaError::Refused(anyhow!("Nova answers {other}"))),
+            other => Err(refused(other)),
         }
     }
 
-    async fn post(&self, own: &OwnToken, news: VolumeNews, body: &Value) -> Result<Response, NovaError> {
+    /// Has the server's bytes copied from the volume that it has to another one, which it has from then on. Nova says when
+    /// that is done, or that it could not be (`os-migrate_volume_completion`).
+    pub async fn swap(&self, server: &str, from: &VolumeId, to: &VolumeId) -> Result<(), NovaError> {
+        let body = json!({ "volumeAttachment": { "volumeId": to } });
+        let path = format!("/servers/{server}/os-volume_attachments/{from}");
+        let answer = self.ask(Method::PUT, &path, TO_SWAP, &body).await?;
+        if answer.status() == StatusCode::ACCEPTED { Ok(()) } else { Err(refused(answer.status())) }
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        version: &str,
+        body: &Value,
+    ) -> Result<Response, NovaError> {
+        let own = self.user.token(None).await.map_err(NovaError::Silent)?;
+        let answer = self.send(&own, method.clone(), path, version, body).await?;
+        if answer.status() != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        // Whatever the token said of its expiry.
+        let own = self.user.token(Some(&own)).await.map_err(NovaError::Silent)?;
+        self.send(&own, method, path, version, body).await
+    }
+
+    async fn send(
+        &self,
+        own: &OwnToken,
+        method: Method,
+        path: &str,
+        version: &str,
+        body: &Value,
+    ) -> Result<Response, NovaError> {
         let endpoint = own.endpoint("compute", self.interface, self.region.as_deref());
         let endpoint = endpoint.context("the catalogue names no Nova (nova.interface, nova.region_name)");
         let endpoint = endpoint.map_err(NovaError::Refused)?;
-        let version = news.microversion();
-        let request = self.user.http().post(format!("{endpoint}/os-server-external-events"));
+        let request = self.user.http().request(method, format!("{endpoint}{path}"));
         let request = request
             .header("x-auth-token", &own.token)
             .header("openstack-api-version", format!("compute {version}"))
@@ -88,6 +124,11 @@ impl Nova {
         let answer = request.send().await.map_err(reqwest::Error::without_url);
         answer.context("Nova does not answer").map_err(NovaError::Silent)
     }
+}
+
+fn refused(status: StatusCode) -> NovaError {
+    let answer = anyhow!("Nova answers {status}");
+    if status.is_server_error() { NovaError::Silent(answer) } else { NovaError::Refused(answer) }
 }
 
 /// Of some servers it may know nothing, or they may be where they cannot be told.

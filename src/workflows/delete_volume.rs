@@ -27,8 +27,8 @@ struct Notes {
     parent: Option<SnapshotPath>,
     /// It was removed, and so never kept for clones.
     is_removed: bool,
-    /// The pool in which it is kept under another name, for its clones.
-    kept_in: Option<String>,
+    /// Under which name, and in which pool, it is kept for its clones.
+    kept: Option<Leftover>,
     /// When all was over, it was still there as it had been.
     is_whole: bool,
 }
@@ -38,14 +38,10 @@ impl DeleteVolume {
         Self { context, id, notes: Mutex::default() }
     }
 
-    fn name(&self) -> String {
-        names::volume(&self.id)
-    }
-
     async fn remove(&self, run: &Run) -> Result<(), StepError> {
         let Some(row) = self.row(run).await? else { return Ok(()) };
         let store = &self.context.backend(&row)?.store;
-        let name = self.name();
+        let name = names::of(&row);
         let _lock = self.context.locks.lock(&name).await;
         if !row.status.is_being_deleted() && is_whole(store, &row).await? {
             return Err(StepError::in_use("Its status was set by hand while it was to be deleted."));
@@ -143,9 +139,11 @@ impl DeleteVolume {
         let store = &self.context.backend(&row)?.store;
         // Kept for clones: it still hangs there, unless the last clone went in this very moment.
         if !self.notes().is_removed {
-            let rest = lineage::reap(&self.context, store, &self.name()).await?;
+            let name = names::of(&row);
+            let rest = lineage::reap(&self.context, store, &name).await?;
             if rest == lineage::Rest::Needed {
-                self.notes().kept_in = Some(store.pool().to_owned());
+                let (pool, name) = (store.pool().to_owned(), names::deleted(&name));
+                self.notes().kept = Some(Leftover { pool, name });
                 return Ok(());
             }
         }
@@ -190,7 +188,7 @@ fn was_made_empty(row: &Volume) -> bool {
 
 /// It is there under its own name, and nothing was cut off.
 async fn is_whole(store: &Arc<dyn BlockStore>, row: &Volume) -> block::Result<bool> {
-    let name = names::volume(&row.id);
+    let name = names::of(row);
     let Some(image) = store.open(&name, OpenMode::ReadOnly).await.or_missing()? else { return Ok(false) };
     let size = image.size().await;
     image.close().await?;
@@ -227,9 +225,8 @@ impl Workflow for DeleteVolume {
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
-        let kept_in = self.notes().kept_in.clone();
-        if let Some(pool) = kept_in {
-            let leftover = Leftover { pool, name: names::deleted(&self.name()) };
+        let kept = self.notes().kept.clone();
+        if let Some(leftover) = kept {
             repository.add_leftover(&leftover, run.now()).await?;
         }
         repository.remove_volume(&self.id).await?;

@@ -18,7 +18,7 @@ use crate::block::{
 };
 use crate::db::{Database, Leftover};
 use crate::jobs::{Run, StepError};
-use crate::model::VolumeId;
+use crate::model::{MigrationStatus, VolumeId};
 
 type Result<T, E = BlockError> = std::result::Result<T, E>;
 
@@ -101,8 +101,16 @@ pub(super) async fn is_at_home(
     id: &VolumeId,
     database: &Database,
 ) -> Result<bool, StepError> {
-    let Some(row) = database.read().await?.volume(id).await? else { return Ok(false) };
-    Ok(row.is_migrating() || is_one_place(&context.backend(&row)?.store, store).await?)
+    let mut repository = database.read().await?;
+    let Some(row) = repository.volume(id).await? else { return Ok(false) };
+    let is_leaving = match row.migration_status {
+        // It has arrived.
+        Some(MigrationStatus::Completing) => false,
+        _ => row.is_migrating(),
+    };
+    let is_on_its_way = is_leaving || repository.stand_in_of(id).await?.is_some();
+    drop(repository);
+    Ok(is_on_its_way || is_one_place(&context.backend(&row)?.store, store).await?)
 }
 
 /// Takes away an image that was never finished, unless the job belongs to somebody else by now, who may have finished it.

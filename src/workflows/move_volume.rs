@@ -1,12 +1,16 @@
 //! A volume gets another type, another place, or both.
 //!
 //! In another place it is a full copy, which is compared with the old one before the volume changes over to it. Only then
-//! does the old one go: for clones that read from it, it stays as that of a deleted volume does.
+//! does the old one go: for clones that read from it, it stays as that of a deleted volume does. What an instance has is
+//! copied by its Nova instead (see [`stand_in`]).
+
+mod stand_in;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
+use self::stand_in::Whose;
 use super::{Context, is_one_place, lineage, names, qos, replication};
 use crate::block::{Backend, BlockStore, OpenMode};
 use crate::db::{self, Leftover, Repository, Volume, VolumeChange, VolumeMove};
@@ -85,6 +89,10 @@ impl MoveVolume {
         let (host, _) = self.destination()?;
         let way = self.way().await?;
         let mut repository = run.transaction().await?;
+        let whose = if way.is_some() { self.begin(&mut repository, run).await? } else { Whose::Ours };
+        if matches!(whose, Whose::Theirs) {
+            return Ok(());
+        }
         if host != self.from {
             repository.set_migration_status(&self.id, Some(MigrationStatus::Migrating)).await?;
         }
@@ -98,7 +106,8 @@ impl MoveVolume {
         let size = source.size().await;
         source.close().await?;
         run.check_allowed()?;
-        Ok(to.store.create(&self.name(), size?, self.context.making(to).object_size).await?)
+        to.store.create(&self.name(), size?, self.context.making(to).object_size).await?;
+        if let Whose::For(next) = whose { self.offer(&next, run).await } else { Ok(()) }
     }
 
     async fn copy(&self, run: &Run) -> Step {
@@ -140,7 +149,6 @@ impl MoveVolume {
     async fn switch(&self, row: &Volume, run: &Run) -> Step {
         let (host, zone) = self.destination()?;
         let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let way = self.way().await?;
         let mut repository = run.transaction().await?;
         if !repository.settle_job(&run.id).await? {
             return Err(StepError::cancelled());
@@ -166,9 +174,6 @@ impl MoveVolume {
             repository.set_migration_status(&self.id, Some(MigrationStatus::Success)).await?;
         }
         repository.set_replication_status(&self.id, replication_status).await?;
-        if let Some(way) = way {
-            repository.add_leftover(&self.old_copy(way.from), run.now()).await?;
-        }
         repository.commit().await?;
         Ok(())
     }
@@ -180,6 +185,9 @@ impl MoveVolume {
     /// What cannot go now, the sweeper tries again.
     async fn leave(&self, run: &Run) -> Step {
         let Some(Way { from, .. }) = self.way().await? else { return Ok(()) };
+        let mut repository = run.transaction().await?;
+        repository.add_leftover(&self.old_copy(from), run.now()).await?;
+        repository.commit().await?;
         match lineage::remove_copy(&self.context, from, &self.id, &run.database).await {
             Ok(lineage::Rest::Gone) => {
                 let mut repository = run.transaction().await?;
@@ -205,10 +213,10 @@ impl MoveVolume {
         if self.new_type.is_some() {
             repository.set_retyping_to(&self.id, None).await?;
         }
-        if !matches!(row.status, VolumeStatus::Retyping | VolumeStatus::Maintenance) {
-            return Ok(());
-        }
         // Its attachments may have come and gone meanwhile.
+        if !matches!(row.status, VolumeStatus::Retyping | VolumeStatus::Maintenance) {
+            return repository.follow_attachments(&self.id, run.now()).await;
+        }
         let back = repository.status_by_attachments(&self.id).await?;
         repository.change_volume(&self.id, row.status, back, &VolumeChange::default(), run.now()).await?;
         Ok(())
@@ -222,14 +230,19 @@ impl Workflow for MoveVolume {
     }
 
     async fn run(&self, step: &'static str, run: &Run) -> Step {
+        // Before the row: when it is not there any more, the row says why.
+        let next = self.stand_in(run).await?;
         let row = self.row(run).await?;
-        match step {
-            "leave" => self.leave(run).await,
+        match (step, next) {
+            ("leave", _) => self.leave(run).await,
             _ if self.is_done(&row) => Ok(()),
-            "create" => self.create(run).await,
-            "copy" => self.copy(run).await,
-            "prove" => self.prove(run).await,
-            "suit" => {
+            ("create", _) => self.create(run).await,
+            ("copy" | "prove", Some(_)) => Ok(()),
+            ("switch", Some(next)) => self.await_nova(&next, run).await,
+            ("suit", Some(next)) if next.status != VolumeStatus::Available => Ok(()),
+            ("copy", None) => self.copy(run).await,
+            ("prove", None) => self.prove(run).await,
+            ("suit", _) => {
                 let (host, _) = self.destination()?;
                 let of = self.new_type.as_ref().unwrap_or(&row.volume_type_id);
                 self.suit(&self.backend(host)?.store, of, &row, run).await
@@ -248,7 +261,9 @@ impl Workflow for MoveVolume {
             return Ok(());
         }
         match (step, self.way().await?) {
-            ("create", Some(way)) => lineage::clear(&way.to.store, &self.name(), run).await,
+            ("create", Some(way)) if self.withdraw(run).await? => {
+                lineage::clear(&way.to.store, &self.name(), run).await
+            }
             ("suit", None) => {
                 let store = &self.backend(&self.from)?.store;
                 self.suit(store, &row.volume_type_id, &row, run).await
@@ -262,8 +277,11 @@ impl Workflow for MoveVolume {
     }
 
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
-        let row = repository.volume(&self.id).await?;
+        let row = repository.volume_to_change(&self.id).await?;
         let is_done = row.is_some_and(|row| self.is_done(&row));
+        if let Some(next) = repository.stand_in_of(&self.id).await? {
+            repository.remove_volume(&next.id).await?;
+        }
         self.end(repository, run, is_done).await
     }
 }

@@ -1,5 +1,6 @@
 //! Names on the pools: those of the Cinder RBD driver and the Glance RBD store.
 
+use crate::db::Volume;
 use crate::model::{ImageId, SnapshotId, VolumeId};
 
 /// Of an image's bytes, which is what volumes are cloned from.
@@ -10,6 +11,11 @@ const DELETED_END: &str = ".deleted";
 
 pub fn volume(id: &VolumeId) -> String {
     format!("volume-{id}")
+}
+
+/// Likewise, of a row that may stand in for another volume's next copy.
+pub fn of(row: &Volume) -> String {
+    volume(row.name_id.as_ref().unwrap_or(&row.id))
 }
 
 pub fn snapshot(id: &SnapshotId) -> String {

@@ -67,6 +67,7 @@ on_both!(
     services_say_what_they_are_and_keep_what_was_said_of_them,
     a_host_is_counted_project_by_project,
     a_volume_moves_only_as_it_was_seen,
+    what_stands_in_for_a_volume_is_not_a_volume,
 );
 
 #[tokio::test]
@@ -118,6 +119,7 @@ fn volume(number: u128, of_type: &VolumeTypeId) -> Volume {
         availability_zone: "nova".into(),
         host: None,
         migration_status: None,
+        name_id: None,
         replication_status: None,
         volume_type_id: of_type.clone(),
         volume_type_name: String::new(),
@@ -1011,4 +1013,51 @@ async fn a_volume_moves_only_as_it_was_seen(database: Database) {
     assert_eq!((found.host.as_deref(), found.availability_zone.as_str()), (Some("h@b#x"), "moon"));
     assert_eq!((found.replication_status, found.is_replicated()), (Some(ReplicationStatus::Disabled), false));
     assert_eq!((found.migration_status, found.volume_type_id), (Some(MigrationStatus::Migrating), of_type));
+}
+
+async fn what_stands_in_for_a_volume_is_not_a_volume(database: Database) {
+    let of_type = volume_type(&database).await;
+    let row = volume(1, &of_type);
+    let next = Volume {
+        name_id: Some(row.id.clone()),
+        migration_status: Some(MigrationStatus::Target),
+        replication_status: Some(ReplicationStatus::Disabled),
+        host: Some("h@b#x".into()),
+        ..volume(2, &of_type)
+    };
+    add(&database, &[row.clone(), next.clone()]).await;
+    let mut repository = database.begin().await.unwrap();
+    let found = repository.stand_in_of(&row.id).await.unwrap().unwrap();
+    assert_eq!((found.id.clone(), found.name_id.clone()), (next.id.clone(), next.name_id.clone()));
+    assert_eq!(
+        (found.migration_status, found.replication_status),
+        (next.migration_status, next.replication_status)
+    );
+    assert!(found.is_migrating() && !row.is_migrating());
+    assert!(repository.stand_in_of(&next.id).await.unwrap().is_none());
+    let usage = repository.usage("p").await.unwrap();
+    assert_eq!(usage.iter().map(|one| one.count).collect::<Vec<_>>(), [1]);
+    assert_eq!(repository.known_volumes().await.unwrap().len(), 1);
+    // Its room is taken all the same.
+    assert_eq!(repository.provisioned().await.unwrap(), [("h@b#x".to_owned(), 1)]);
+    for (stands_in, without_targets, count) in [
+        (None, false, 2),
+        (None, true, 1),
+        (Some(false), false, 1),
+        (Some(true), false, 1),
+        (Some(true), true, 0),
+    ] {
+        let filter = VolumeFilter { stands_in, without_targets, ..VolumeFilter::default() };
+        assert_eq!(repository.count_volumes(&filter).await.unwrap(), count, "{filter:?}");
+    }
+    repository.add_attachment(&attachment(3, &next, "s")).await.unwrap();
+    repository.hand_attachments(&next.id, &row.id).await.unwrap();
+    assert!(repository.remove_volume(&next.id).await.unwrap());
+    assert_eq!(repository.attachments_of(&row.id).await.unwrap().len(), 1);
+    repository.commit().await.unwrap();
+    // One at a time.
+    add(&database, std::slice::from_ref(&next)).await;
+    let mut repository = database.begin().await.unwrap();
+    let second = Volume { id: id(4), ..next };
+    assert!(matches!(repository.add_volume(&second).await, Err(DbError::Exists)));
 }

@@ -17,8 +17,9 @@ use crate::pumice_api::request::Call;
 ///
 /// What it did is undone, and it ends as `cancelled`: a volume that moves or gets another type stays what it was, a
 /// volume or snapshot that is being made is in `error`, and so is a volume that gets the bytes of another image; an image
-/// that is imported is `queued` again, and one that was made for the job (of a volume, or by `POST /v2/tasks`) is gone.
-/// Jobs of other kinds go on to their end.
+/// that is imported is `queued` again, and one that was made for the job (of a volume, or by `POST /v2/tasks`) is gone. An
+/// image that gets bytes of its own goes on sharing those of the volume it was made of.
+/// Jobs of other kinds go on to their end, and so does one whose volume Nova was asked to move.
 #[utoipa::path(
     delete,
     path = "/pumice/v1/jobs/{id}",

@@ -107,7 +107,7 @@ impl<'a> Wanted<'a> {
 /// Nobody's, or everybody's.
 fn is_free(volume: &Volume) -> bool {
     use VolumeStatus::{Available, Downloading, InUse};
-    matches!(volume.status, Available | Downloading) || (volume.status == InUse && volume.multiattach)
+    matches!(volume.status, Available | Downloading) || (volume.status == InUse && volume.is_shared())
 }
 
 /// Refuses what the caller, or the volume's status, forbids.

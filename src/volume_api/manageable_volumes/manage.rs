@@ -93,6 +93,7 @@ pub async fn manage(
         admin_metadata: Json(BTreeMap::new()),
         image_metadata: None,
         migration_status: None,
+        name_id: None,
         replication_status: None,
         created_at: app.world.now(),
         updated_at: None,

@@ -10,8 +10,8 @@ use super::extend_volume_completion::extend_volume_completion;
 use super::set_bootable::set_bootable;
 use super::update_readonly_flag::update_readonly_flag;
 use super::{
-    attaching, delete, extend, image_metadata, migrate, reimage, reset_status, retype, revert, unmanage,
-    upload_image,
+    attaching, delete, extend, image_metadata, migrate, migrate_completion, reimage, reset_status, retype,
+    revert, unmanage, upload_image,
 };
 use crate::http::App;
 
@@ -68,7 +68,7 @@ pub async fn action(
         "os-update_readonly_flag" => update_readonly_flag(&app, &call, &id, &body).await,
         "os-retype" => retype::retype(&app, &call, &id, &body).await,
         "os-migrate_volume" => migrate::migrate(&app, &call, &id, &body).await,
-        "os-migrate_volume_completion" => migrate::complete(&app, &call, &id, &body).await,
+        "os-migrate_volume_completion" => migrate_completion::complete(&app, &call, &id, &body).await,
         "os-reimage" => reimage::reimage(&app, &call, &id, &body).await,
         "os-volume_upload_image" => upload_image::upload_image(&app, &call, &id, &body).await,
         unknown => Err(Fault::NoSuchAction(unknown.to_owned())),

@@ -117,6 +117,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
         availability_zone: zone,
         host,
         migration_status: None,
+        name_id: None,
         replication_status: None,
         volume_type_id: volume_type.id,
         volume_type_name: volume_type.name,

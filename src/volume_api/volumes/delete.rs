@@ -15,7 +15,7 @@ use crate::db::{Page, Repository, SnapshotFilter, Volume, VolumeChange};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};
-use crate::model::{SnapshotStatus, VolumeStatus};
+use crate::model::{MigrationStatus, SnapshotStatus, VolumeStatus};
 
 #[utoipa::path(
     delete, path = "/v3/volumes/{volume_id}", tag = "volumes", operation_id = "delete_volume",
@@ -105,7 +105,7 @@ async fn mark(repository: &mut Repository, app: &App, volume: &Volume, how: How)
     let to = if volume.status == ErrorManaging { ErrorManagingDeleting } else { Deleting };
     let change = VolumeChange::default();
     if !is_ready
-        || volume.is_migrating()
+        || volume.migration_status.is_some_and(MigrationStatus::is_under_way)
         || !repository.change_volume(&volume.id, volume.status, to, &change, now).await?
     {
         return Err(refused(how.force));

@@ -7,10 +7,15 @@ use super::super::paging::flag;
 use super::super::python;
 use super::super::request::Call;
 use crate::db::{Operator, VolumeFilter};
+use crate::model::MigrationStatus;
+
+/// How `migration_status` begins of what a volume is on the way to; then comes its id.
+pub const TARGET_OF: &str = "target:";
 
 /// The filter that the request's query asks for.
 pub fn of(call: &Call) -> Result<VolumeFilter, Fault> {
-    let mut filter = VolumeFilter::default();
+    let without_targets = !call.guard.is_admin();
+    let mut filter = VolumeFilter { without_targets, ..VolumeFilter::default() };
     let everywhere = call.guard.is_admin() && flag(&call.query, "all_tenants")?;
     if !everywhere {
         filter.project_id = Some(call.context.project_id.to_string());
@@ -89,10 +94,15 @@ fn add(filter: &mut VolumeFilter, call: &Call, key: &str, value: &str) -> Result
             None => match_nothing(filter),
         },
         "host" => filter.host = Some(value.to_owned()),
-        // No volume is a target of a migration, and none is in a group.
-        "no_migration_targets" => {}
+        "no_migration_targets" => filter.without_targets |= flag(&call.query, key)?,
+        // None is in a group.
         "group_id" => match_all_or_nothing(filter, is_null(value)),
-        "consumes_quota" | "use_quota" => match_all_or_nothing(filter, flag(&call.query, key)?),
+        "consumes_quota" | "use_quota" => filter.stands_in = Some(!flag(&call.query, key)?),
+        "migration_status" if value.starts_with(TARGET_OF) => {
+            filter.texts.push(("migration_status", MigrationStatus::Target.to_string()));
+            let of = value.strip_prefix(TARGET_OF).unwrap_or_default();
+            filter.texts.push(("name_id", of.to_owned()));
+        }
         "multiattach" => filter.multiattach = Some(truth(call, key, value)?),
         _ => match text_column(key) {
             Some(column) if is_null(value) => filter.nulls.push(column),

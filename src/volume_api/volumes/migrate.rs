@@ -1,16 +1,16 @@
-//! `os-migrate_volume` and `os-migrate_volume_completion`
+//! `os-migrate_volume`
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::super::fault::{Fault, answer, empty};
+use super::super::fault::{Fault, empty};
 use super::super::microversion::Microversion;
 use super::super::placement;
 use super::super::request::Call;
 use super::super::schema::Object;
 use super::super::services::is_up;
-use super::{find, find_to_change, target};
+use super::{find_to_change, target};
 use crate::db::{Repository, Service, SnapshotFilter, Volume, VolumeChange};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
@@ -52,11 +52,9 @@ pub async fn migrate(app: &App, call: &Call, id: &str, body: &Value) -> Result<R
     {
         return Err(refused(&volume));
     }
-    if volume.status == VolumeStatus::InUse {
-        return Err(Fault::NotImplemented("The migration of attached volumes".to_owned()));
-    }
+    check_attached(app, &volume)?;
     let to = destination(&mut repository, app, &volume, host).await?;
-    if wanted.lock_volume {
+    if wanted.lock_volume && volume.status == VolumeStatus::Available {
         let change = VolumeChange::default();
         let (from, to) = (VolumeStatus::Available, VolumeStatus::Maintenance);
         if !repository.change_volume(&volume.id, from, to, &change, now).await? {
@@ -68,6 +66,14 @@ pub async fn migrate(app: &App, call: &Call, id: &str, body: &Value) -> Result<R
     jobs::enqueue(&mut repository, &app.world, task, &call.context.origin()).await?;
     repository.commit().await?;
     Ok(empty(StatusCode::ACCEPTED))
+}
+
+/// What an instance has only its Nova can move.
+pub fn check_attached(app: &App, volume: &Volume) -> Result<(), Fault> {
+    if volume.status == VolumeStatus::InUse && app.config.nova.credentials().is_none() {
+        return Err(Fault::NotImplemented("The migration of attached volumes without a Nova".to_owned()));
+    }
+    Ok(())
 }
 
 /// The pool that was named, or the only one of the backend that was.
@@ -145,29 +151,4 @@ impl<'a> Wanted<'a> {
             _ => Err(Fault::InvalidInput("Host field is missing.".to_owned())),
         }
     }
-}
-
-/// What Nova says after it has moved an attached volume. We never ask it to: no volume waits for it.
-pub async fn complete(app: &App, call: &Call, id: &str, body: &Value) -> Result<Response, Fault> {
-    let body = Object::body(body)?;
-    let action = body.object("os-migrate_volume_completion")?.ok_or(Fault::MalformedBody)?;
-    let new_volume = action.plain_uuid("new_volume")?;
-    action.boolean_or_null("error")?;
-    action.require("new_volume")?;
-    action.only(&["new_volume", "error"])?;
-    let mut repository = app.database.read().await?;
-    let volume = find(&mut repository, call, id).await?;
-    call.check(rules::MIGRATE_COMPLETION, &target(&volume))?;
-    let new_volume = find(&mut repository, call, new_volume.unwrap_or_default()).await?;
-    let why = match (volume.migration_status, new_volume.migration_status) {
-        (None, None) => {
-            return Ok(answer(StatusCode::OK, &json!({"save_volume_id": new_volume.id})));
-        }
-        (None, _) => "Source volume not mid-migration.".to_owned(),
-        (_, None) => "Destination volume not mid-migration.".to_owned(),
-        (_, Some(status)) => {
-            format!("Destination has migration_status {status}, expected target:{}.", volume.id)
-        }
-    };
-    Err(Fault::InvalidVolume(why))
 }

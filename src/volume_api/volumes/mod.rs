@@ -13,6 +13,7 @@ mod image_metadata;
 mod list;
 mod metadata;
 mod migrate;
+mod migrate_completion;
 mod reimage;
 mod reset_status;
 mod retype;

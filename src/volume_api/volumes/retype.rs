@@ -132,9 +132,7 @@ async fn destination(
     if !may_move {
         return nowhere("Retype requires migration but is not allowed.");
     }
-    if volume.status == VolumeStatus::InUse {
-        return Err(Fault::NotImplemented("The migration of attached volumes".to_owned()));
-    }
+    migrate::check_attached(app, volume)?;
     if migrate::has_snapshots(repository, volume).await? {
         return nowhere("Volume must not have snapshots.");
     }

@@ -10,9 +10,10 @@ use super::super::links::{Link, NextLink};
 use super::super::microversion::Microversion;
 use super::super::request::{Call, Moment};
 use super::attached::Attached;
+use super::filter::TARGET_OF;
 use crate::db;
 use crate::identity::policy::volume as rules;
-use crate::model::{MigrationStatus, ReplicationStatus, VolumeStatus};
+use crate::model::{MigrationStatus, ReplicationStatus, VolumeId, VolumeStatus};
 
 /// Where a view stands: in a list's detail and a show there is more than in the answers to writes.
 #[derive(Clone, Copy)]
@@ -77,7 +78,7 @@ pub struct View<'a> {
     /// For administrators.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    migration_status: Option<Option<&'a str>>,
+    migration_status: Option<Option<Cow<'a, str>>>,
     /// Since 3.13.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -108,7 +109,7 @@ pub struct View<'a> {
     /// For administrators.
     #[serde(rename = "os-vol-mig-status-attr:migstat", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    migstat: Option<Option<&'a str>>,
+    migstat: Option<Option<Cow<'a, str>>>,
     /// For administrators.
     #[serde(rename = "os-vol-mig-status-attr:name_id", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -161,6 +162,13 @@ fn metadata(volume: &db::Volume) -> Cow<'_, BTreeMap<String, String>> {
     Cow::Owned(metadata)
 }
 
+pub fn migration_status(volume: &db::Volume) -> Option<Cow<'static, str>> {
+    match (volume.migration_status?, &volume.name_id) {
+        (MigrationStatus::Target, Some(of)) => Some(Cow::Owned(format!("{TARGET_OF}{of}"))),
+        (status, _) => Some(Cow::Borrowed(status.as_str())),
+    }
+}
+
 impl<'a> View<'a> {
     pub fn new(volume: &'a db::Volume, attached: &'a Attached, call: &'a Call, place: Place) -> Self {
         let since = |version| call.version >= version;
@@ -170,7 +178,7 @@ impl<'a> View<'a> {
             Place::Read(extensions) => extensions,
             Place::Write => Extensions::default(),
         };
-        let migration_status = volume.migration_status.map(MigrationStatus::as_str);
+        let migration_status = migration_status(volume);
         Self {
             id: volume.id.as_str(),
             status: shown_status(volume.status),
@@ -192,17 +200,17 @@ impl<'a> View<'a> {
             consistencygroup_id: None,
             multiattach: volume.multiattach,
             attachments: attached.of(volume).iter().map(|one| Attachment::new(one, shows_host)).collect(),
-            migration_status: is_admin.then_some(migration_status),
+            migration_status: is_admin.then(|| migration_status.clone()),
             group_id: since(Microversion::GROUPS).then_some(None),
             provider_id: (is_admin && since(Microversion::PROVIDER_ID)).then_some(None),
             shared_targets: since(Microversion::SHARED_TARGETS).then_some(false),
             service_uuid: since(Microversion::SHARED_TARGETS).then_some(None),
             cluster_name: (is_admin && since(Microversion::CLUSTER_NAME)).then_some(None),
             volume_type_id: since(Microversion::TYPE_ID).then_some(volume.volume_type_id.as_str()),
-            consumes_quota: since(Microversion::CONSUMES_QUOTA).then_some(true),
+            consumes_quota: since(Microversion::CONSUMES_QUOTA).then_some(volume.name_id.is_none()),
             tenant_id: shown.tenant.then_some(volume.project_id.as_str()),
             migstat: shown.mig_status.then_some(migration_status),
-            name_id: shown.mig_status.then_some(None),
+            name_id: shown.mig_status.then_some(volume.name_id.as_ref().map(VolumeId::as_str)),
             volume_image_metadata: volume
                 .image_metadata
                 .as_ref()

@@ -18,6 +18,7 @@ on_both!(
     what_is_handed_over_is_claimed_at_once,
     what_is_cancelled_needs_no_seat,
     what_is_settled_is_not_cancelled,
+    what_waits_is_woken,
 );
 
 async fn delete(database: &Database, world: &World, number: u128, project: &str) -> JobId {
@@ -188,4 +189,31 @@ async fn what_an_older_version_enqueues_is_claimed_first() {
     assert_eq!(super::claim_all(&database, &world).await, ["extend_volume"]);
     assert_eq!(super::claim_all(&database, &world).await, ["delete_volume"]);
     older.close().await;
+}
+
+/// Also by what happens while it is about to wait.
+async fn what_waits_is_woken(database: Database) {
+    let world = World::real();
+    let job = delete(&database, &world, 1, "p").await;
+    let resource = id(1);
+    let share = Share { of_place: 10, in_all: 10 };
+    for wakes_before in [false, true] {
+        assert_eq!(claim(&database, &world, "a", share).await.len(), 1, "{wakes_before}");
+        let mut repository = database.begin().await.unwrap();
+        let seen = repository.job(&job).await.unwrap().unwrap();
+        assert_eq!(seen.attempts, 1);
+        if wakes_before {
+            repository.wake_jobs(resource.as_str(), world.now()).await.unwrap();
+        }
+        let (now, until) = (world.now(), world.now().plus_seconds(1_000));
+        repository.postpone_job(&job, seen.run_at, until, "why", now).await.unwrap();
+        repository.commit().await.unwrap();
+        if !wakes_before {
+            assert!(claim(&database, &world, "a", share).await.is_empty());
+            let mut repository = database.begin().await.unwrap();
+            repository.wake_jobs(resource.as_str(), world.now()).await.unwrap();
+            repository.commit().await.unwrap();
+        }
+    }
+    assert_eq!(claim(&database, &world, "a", share).await.len(), 1);
 }

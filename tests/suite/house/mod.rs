@@ -395,6 +395,7 @@ impl House {
             admin_metadata: Json(BTreeMap::new()),
             image_metadata: None,
             migration_status: None,
+            name_id: None,
             replication_status: None,
             created_at: self.world.now(),
             updated_at: None,

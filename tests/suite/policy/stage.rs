@@ -137,6 +137,7 @@ impl Stage {
             availability_zone: "nova".to_owned(),
             host: Some("pumice@directory#rbd".to_owned()),
             migration_status: None,
+            name_id: None,
             replication_status: None,
             volume_type_id: of_type.id,
             volume_type_name: String::new(),

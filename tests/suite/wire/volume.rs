@@ -9,6 +9,7 @@ mod image_metadata;
 mod lists;
 mod manage;
 mod messages;
+mod migrations;
 mod published;
 mod qos_specs;
 mod revert;

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 
 use super::imports::{copy_to_second, packed, serve};
 use super::moves::SECOND;
-use super::{disk_image, on_every_store, pattern};
+use super::{disk_image, on_every_store, pattern, swaps};
 use crate::house::{DatabaseKind, House, StoreKind};
 use crate::support::regions::{self, Region};
 
@@ -48,6 +48,7 @@ enum Ask {
     ManageSnapshot,
     UnmanageSnapshot,
     MigrateVolume,
+    MigrateInUse,
     RetypeVolume,
     CreateSnapshot,
     DeleteSnapshot,
@@ -133,6 +134,11 @@ const CASES: &[Case] = &[
         kind: "migrate_volume",
         steps: &["create", "copy", "prove", "suit", "switch", "leave"],
         ask: Ask::MigrateVolume,
+    },
+    Case {
+        kind: "migrate_volume",
+        steps: &["create", "copy", "prove", "suit", "switch", "leave"],
+        ask: Ask::MigrateInUse,
     },
     Case {
         kind: "retype_volume",
@@ -248,6 +254,7 @@ async fn config_for(case: &Case) -> Config {
         Ask::CreateAndCache | Ask::CreateFromCache | Ask::DeleteCachedImage => {
             config.volumes.image_volume_cache_enabled = true;
         }
+        Ask::MigrateInUse => drop(swaps::configure(&mut config, swaps::Manner::Moves).await),
         Ask::ImportFromRegion => Region::play(pattern(3_000_000, 18)).await.configure(&mut config),
         _ => {}
     }
@@ -274,6 +281,7 @@ async fn survive(store: StoreKind, case: &Case, faults: &[(Moment, Fault)]) {
     ) {
         house.clear_by_hand().await;
     }
+    house.detach_all().await;
     if case.kind == "delete_image" && faults.iter().any(|(_, fault)| *fault == Fault::Fail) {
         // One that fails past the point of no return leaves the rest to it.
         house.sweeper().sweep().await.unwrap();
@@ -411,6 +419,12 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
         Ask::MigrateVolume => {
             let volume = house.volume(VolumeSource::Empty, 1).await;
             house.write(&volume, 4096, &pattern(10_000, 9)).await;
+            plan.arm();
+            house.migrate(&volume, SECOND).await;
+        }
+        Ask::MigrateInUse => {
+            swaps::connect(house);
+            let volume = house.volume_in_use(&pattern(10_000, 9)).await;
             plan.arm();
             house.migrate(&volume, SECOND).await;
         }
@@ -605,7 +619,7 @@ async fn every_undo_runs_twice_and_survives_a_crash(store: StoreKind) {
 /// Whether its volume has changed over then: that stays.
 fn is_settled(case: &Case, moment: Moment) -> bool {
     let late = [Moment::After("switch"), Moment::Before("leave"), Moment::After("leave")];
-    matches!(case.ask, Ask::MigrateVolume | Ask::RetypeVolume) && late.contains(&moment)
+    matches!(case.ask, Ask::MigrateVolume | Ask::MigrateInUse | Ask::RetypeVolume) && late.contains(&moment)
 }
 
 /// Everything is as it was, or can be deleted, and the job says what became of it.
@@ -624,6 +638,7 @@ async fn stop(store: StoreKind, case: &Case, moment: Moment) {
     if *told {
         assert_taken_back(&house, case, &job, &of).await;
     }
+    house.detach_all().await;
     house.assert_nothing_is_left().await;
     house.stop().await;
 }
@@ -641,7 +656,11 @@ async fn assert_taken_back(house: &House, case: &Case, job: &Job, of: &str) {
             assert_eq!(status, Some(SnapshotStatus::Error), "{of}");
         }
         "migrate_volume" | "retype_volume" => {
-            assert_eq!(volume(id), Some(VolumeStatus::Available), "{of}");
+            let was = match case.ask {
+                Ask::MigrateInUse => VolumeStatus::InUse,
+                _ => VolumeStatus::Available,
+            };
+            assert_eq!(volume(id), Some(was), "{of}");
             let row = volumes.iter().find(|row| row.id.as_str() == id).unwrap();
             assert!(row.host.as_deref().unwrap().starts_with("pumice@directory#"), "{of}: {row:?}");
             assert_eq!(row.volume_type_name, "__DEFAULT__", "{of}");
@@ -649,6 +668,7 @@ async fn assert_taken_back(house: &House, case: &Case, job: &Job, of: &str) {
             assert_eq!(row.migration_status, ended, "{of}");
         }
         "import_new_image" => assert_eq!(image, None, "{of}"),
+        "detach_image" => assert_eq!(images[0].status, ImageStatus::Active, "{of}"),
         "upload_volume" => {
             assert_eq!(image, None, "{of}");
             assert_eq!(volume(job.source_id.as_deref().unwrap()), Some(VolumeStatus::Available), "{of}");

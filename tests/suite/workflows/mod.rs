@@ -13,6 +13,7 @@ mod nova;
 mod refusals;
 mod replication;
 mod seals;
+mod swaps;
 mod uploads;
 
 use crate::house::{DatabaseKind, House, StoreKind};

@@ -23,7 +23,7 @@ impl House {
         self.stores.volumes.named(name).unwrap()
     }
 
-    fn place(&self, name: &str) -> String {
+    pub fn place(&self, name: &str) -> String {
         format!("pumice@{name}#{}", self.backend(name).store.pool())
     }
 
@@ -86,7 +86,7 @@ impl House {
         id
     }
 
-    async fn row(&self, id: &VolumeId) -> pumice::db::Volume {
+    pub async fn row(&self, id: &VolumeId) -> pumice::db::Volume {
         self.database.read().await.unwrap().volume(id).await.unwrap().unwrap()
     }
 
@@ -98,7 +98,7 @@ impl House {
         metadata.into_iter().filter(|(key, _)| key.starts_with("conf_rbd_qos_")).collect()
     }
 
-    async fn assert_lies_in(&self, name: &str, id: &VolumeId, at: u64, bytes: &[u8]) {
+    pub async fn assert_lies_in(&self, name: &str, id: &VolumeId, at: u64, bytes: &[u8]) {
         assert_eq!(self.row(id).await.host, Some(self.place(name)), "{:?}", self.last_job(id).await);
         let image = self.backend(name).store.open(&names::volume(id), OpenMode::ReadOnly).await.unwrap();
         assert_eq!(image.size().await.unwrap(), 1 << 30);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{post, put};
 use axum::{Json, Router};
 use pumice::config::{self, Config, Interface};
 use pumice::db::{Message, MessageFilter, Page, VolumeChange};
@@ -16,21 +16,23 @@ use pumice::model::{AttachmentStatus, Gib, Ids, ProjectId, RandomIds, VolumeId, 
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::pattern;
+use super::{pattern, swaps};
 use crate::house::{DatabaseKind, House, StoreKind};
 use crate::identity::journey::Keystone;
 
-const SERVER: &str = "5e7f3c1e-0000-4000-8000-000000000001";
+pub const SERVER: &str = "5e7f3c1e-0000-4000-8000-000000000001";
 const OTHER: &str = "5e7f3c1e-0000-4000-8000-000000000002";
 
 /// What it was asked, and what it says to it.
 #[derive(Default)]
-struct Played {
+pub struct Played {
     log_ins: AtomicUsize,
     heard: Mutex<Vec<(HeaderMap, Value)>>,
     /// The next answers; then it takes everything.
     answers: Mutex<VecDeque<StatusCode>>,
     address: Mutex<String>,
+    /// How it moves volumes.
+    pub swaps: Mutex<swaps::Played>,
 }
 
 async fn log_in(State(played): State<Arc<Played>>, Json(body): Json<Value>) -> Response {
@@ -67,12 +69,13 @@ async fn hear(State(played): State<Arc<Played>>, headers: HeaderMap, Json(body):
     (status, Json(json!({ "events": events }))).into_response()
 }
 
-async fn play(answers: &[StatusCode]) -> Arc<Played> {
+pub async fn play(answers: &[StatusCode]) -> Arc<Played> {
     let played = Arc::new(Played::default());
     played.answers.lock().unwrap().extend(answers);
     let routes = Router::new()
         .route("/identity/v3/auth/tokens", post(log_in))
-        .route("/compute/v2.1/os-server-external-events", post(hear));
+        .route("/compute/v2.1/os-server-external-events", post(hear))
+        .route("/compute/v2.1/servers/{server}/os-volume_attachments/{volume}", put(swaps::swap));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     *played.address.lock().unwrap() = format!("http://{}", listener.local_addr().unwrap());
     let routes = routes.with_state(played.clone());
@@ -81,7 +84,7 @@ async fn play(answers: &[StatusCode]) -> Arc<Played> {
 }
 
 impl Played {
-    fn options(&self) -> config::Nova {
+    pub fn options(&self) -> config::Nova {
         config::Nova {
             auth_url: Some(format!("{}/identity", self.address.lock().unwrap())),
             username: "teller".into(),
@@ -105,7 +108,7 @@ async fn house(nova: config::Nova) -> House {
 
 impl House {
     /// A volume that these servers have.
-    async fn attached(&self, servers: &[&str], status: AttachmentStatus) -> VolumeId {
+    pub async fn attached(&self, servers: &[&str], status: AttachmentStatus) -> VolumeId {
         let volume = self.volume(VolumeSource::Empty, 1).await;
         let mut repository = self.database.begin().await.unwrap();
         for server in servers {

@@ -70,7 +70,7 @@ fn check_free(volume: &Volume, mode: AttachMode) -> Result<(), Fault> {
             "being attached by different mode".to_owned()
         }
         Available | Attaching => return Ok(()),
-        InUse if volume.multiattach => return Ok(()),
+        InUse if volume.is_shared() => return Ok(()),
         InUse => "volume is already attached and multiple attachments are not enabled".to_owned(),
         other => format!("status must be available or attaching, but it is {other}"),
     };

@@ -15,6 +15,10 @@ pub async fn begin_detaching(app: &App, call: &Call, id: &str) -> Result<Respons
     let mut repository = app.database.begin().await?;
     let volume = find_to_change(&mut repository, call, id).await?;
     call.check(rules::BEGIN_DETACHING, &target(&volume))?;
+    // Nova asks for it when it moves the volume, which its user is not to see.
+    if volume.is_migrating() {
+        return Ok(empty_json(StatusCode::ACCEPTED));
+    }
     if volume.status != InUse || repository.attached_to(&[&volume.id]).await?.is_empty() {
         return Err(Fault::InvalidVolume(
             "Unable to detach volume. Volume status must be 'in-use' and attach_status must be 'attached' to \

@@ -15,7 +15,7 @@ pub async fn reserve(app: &App, call: &Call, id: &str) -> Result<Response, Fault
     let mut repository = app.database.begin().await?;
     let volume = find_to_change(&mut repository, call, id).await?;
     call.check(rules::RESERVE, &target(&volume))?;
-    let fits = volume.status == Available || (volume.status == InUse && volume.multiattach);
+    let fits = volume.status == Available || (volume.status == InUse && volume.is_shared());
     if !fits {
         let expected = if volume.multiattach { "available or in-use" } else { "available" };
         return Err(Fault::InvalidVolume(format!(

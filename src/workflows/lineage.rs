@@ -78,20 +78,22 @@ pub(super) async fn remove_copy(
 ) -> Result<Rest, StepError> {
     let name = names::volume(id);
     let aside = names::deleted(&name);
-    {
+    let is_taken = {
         let _lock = context.locks.lock(&name).await;
-        let renamed = match store.rename(&name, &aside).await.or_missing() {
-            // One that it left before is still needed.
-            Err(error) if error.kind == ErrorKind::Exists => return Ok(Rest::Needed),
-            renamed => renamed?.is_some(),
+        let (renamed, is_taken) = match store.rename(&name, &aside).await.or_missing() {
+            Err(error) if error.kind == ErrorKind::Exists => (false, true),
+            renamed => (renamed?.is_some(), false),
         };
         // It may have come back at this very moment.
         if renamed && is_at_home(context, store, id, database).await? {
             store.rename(&aside, &name).await?;
             return Ok(Rest::Needed);
         }
-    }
-    Ok(reap(context, store, &name).await?)
+        is_taken
+    };
+    let rest = reap(context, store, &name).await?;
+    // One that it left before goes first.
+    Ok(if is_taken { Rest::Needed } else { rest })
 }
 
 /// Whether the volume lies in this store, or may be on its way there.

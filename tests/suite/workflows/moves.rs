@@ -158,6 +158,29 @@ async fn what_clones_read_from_stays_until_they_go(store: StoreKind) {
     house.stop().await;
 }
 
+/// Where clones read from what it left before, it leaves one more copy: that goes after the first.
+async fn leaves_a_place_twice(store: StoreKind) {
+    let mut house = house(store).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let bytes = pattern(50_000, 9);
+    house.write(&volume, 8_192, &bytes).await;
+    let clone = house.clone_of(&volume).await;
+    for name in [SECOND, FIRST, SECOND] {
+        house.migrate(&volume, name).await;
+        house.settle().await;
+        house.assert_lies_in(name, &volume, 8_192, &bytes).await;
+        assert_eq!(house.read(&clone, 8_192, 50_000).await, bytes);
+    }
+    let pool = house.backend(FIRST).store.pool();
+    let left = names::volume(&volume);
+    let left = [left.clone(), names::deleted(&left)].map(|name| format!("{pool}/{name}"));
+    let found = house.on_pools().await;
+    assert!(left.iter().all(|name| found.contains(name)), "{found:?}");
+    assert!(house.sweeper().sweep().await.unwrap() > 0);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 async fn a_retype_in_place_changes_the_limits_and_an_extend_keeps_them(store: StoreKind) {
     let mut house = house(store).await;
     let volume = house.volume(VolumeSource::Empty, 2).await;
@@ -198,6 +221,7 @@ async fn a_retype_to_nowhere_leaves_it_as_it_was(store: StoreKind) {
 on_every_store!(
     a_volume_moves_with_its_bytes,
     what_clones_read_from_stays_until_they_go,
+    leaves_a_place_twice,
     a_retype_in_place_changes_the_limits_and_an_extend_keeps_them,
     a_retype_to_nowhere_leaves_it_as_it_was,
 );

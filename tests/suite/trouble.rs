@@ -64,7 +64,7 @@ async fn writes_to_a_full_pool_are_refused() {
     assert_eq!(store.list().await.unwrap(), ["x"]);
 }
 
-/// As one that somebody else is renaming or removing at this moment. There is room.
+/// Somebody else is renaming or removing it at this moment: the directory has its name no more. There is room.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_is_there_in_part_is_no_sign_of_a_full_pool() {
     let pools = Pools::make(StoreKind::RbdV2);
@@ -72,7 +72,7 @@ async fn an_image_that_is_there_in_part_is_no_sign_of_a_full_pool() {
     let store = rbd::open(options, BlockingPool::default()).unwrap();
     store.create("x", MIB, 4 * MIB).await.unwrap();
     pools::run("rados", &["-p", &pools.volumes, "rmomapkey", "rbd_directory", "name_x"]);
-    assert_eq!(store.trash_move("x").await.unwrap_err().kind, ErrorKind::Busy);
+    assert_eq!(store.trash_move("x").await.unwrap_err().kind, ErrorKind::NotFound);
 }
 
 #[tokio::test(flavor = "multi_thread")]

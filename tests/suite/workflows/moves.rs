@@ -177,6 +177,14 @@ async fn leaves_a_place_twice(store: StoreKind) {
     let found = house.on_pools().await;
     assert!(left.iter().all(|name| found.contains(name)), "{found:?}");
     assert!(house.sweeper().sweep().await.unwrap() > 0);
+    assert!(house.delete_volume(&clone).await);
+    house.settle().await;
+    let swept = tokio::time::timeout(std::time::Duration::from_secs(120), async {
+        while house.sweeper().sweep().await.unwrap() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    });
+    assert!(swept.await.is_ok(), "{:?}", house.on_pools().await);
     house.assert_nothing_is_left().await;
     house.stop().await;
 }

@@ -8,9 +8,9 @@ use super::values::{Interface, Seconds, Secret};
 use super::volumes::check_text;
 
 section! {
-    /// The service that runs the instances: it is told when a volume in use has grown (`volume-extended`), or a reserved
-    /// one has the bytes of another image (`volume-reimaged`), and asked to move what an instance has. Where it is stands in the catalogue of its Keystone. Options
-    /// of Cinder's `[nova]` have their names.
+    /// The service that runs the instances: it is told when a volume in use has grown (`volume-extended`), or a
+    /// reserved one has the bytes of another image (`volume-reimaged`), and asked to move what an instance has. Where
+    /// it is stands in the catalogue of its Keystone. Options of Cinder's `[nova]` have their names.
     pub struct Nova = "nova" {
         /// Where Nova's Keystone is, for instance `http://127.0.0.1:5000`. Unset: Nova is not told, and volumes in use do not
         /// move.

@@ -148,12 +148,12 @@ impl Repository {
 
     /// After a change of its attachments: the volume becomes what they make of it, unless a job is at work on it
     /// (which does the same when it ends) or it is broken. One that migrates is not free before it has arrived: Nova lets
-    /// go of where it was first.
+    /// go of where it was first. What stands in for its next copy is.
     pub async fn follow_attachments(&mut self, volume: &VolumeId, now: Timestamp) -> Result<()> {
         let Some(row) = self.volume_to_change(volume).await? else { return Ok(()) };
         let status = self.status_by_attachments(volume).await?;
-        let stays =
-            row.status == VolumeStatus::InUse && status == VolumeStatus::Available && row.is_migrating();
+        let is_left = row.status == VolumeStatus::InUse && status == VolumeStatus::Available;
+        let stays = is_left && row.is_migrating() && row.name_id.is_none();
         if row.status.follows_attachments() && row.status != status && !stays {
             self.change_volume(volume, row.status, status, &VolumeChange::default(), now).await?;
         }

@@ -148,6 +148,7 @@ impl MoveVolume {
     /// From now on the volume is what it should become, and the old copy waits to be taken away.
     async fn switch(&self, row: &Volume, run: &Run) -> Step {
         let (host, zone) = self.destination()?;
+        let way = self.way().await?;
         let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut repository = run.transaction().await?;
         if !repository.settle_job(&run.id).await? {
@@ -174,6 +175,9 @@ impl MoveVolume {
             repository.set_migration_status(&self.id, Some(MigrationStatus::Success)).await?;
         }
         repository.set_replication_status(&self.id, replication_status).await?;
+        if let Some(way) = way {
+            repository.add_leftover(&self.old_copy(way.from), run.now()).await?;
+        }
         repository.commit().await?;
         Ok(())
     }
@@ -185,6 +189,7 @@ impl MoveVolume {
     /// What cannot go now, the sweeper tries again.
     async fn leave(&self, run: &Run) -> Step {
         let Some(Way { from, .. }) = self.way().await? else { return Ok(()) };
+        // Where Nova's word made the switch, it is not noted yet.
         let mut repository = run.transaction().await?;
         repository.add_leftover(&self.old_copy(from), run.now()).await?;
         repository.commit().await?;

@@ -121,6 +121,19 @@ async fn a_volume_in_use_is_moved_where_there_is_a_nova() {
     assert_eq!(site.volume_row(&free).await.status, Maintenance);
 }
 
+/// Nova died over it: the job finds that nobody has the next copy.
+#[tokio::test]
+async fn an_administrator_takes_the_next_copy_from_its_server() {
+    let site = site().await;
+    let id = site.volume_in_use().await;
+    let next = site.next_of(&id).await;
+    site.attached_to(&next).await;
+    assert_eq!(site.volume_row(&next).await.status, InUse);
+    site.act(&next, "os-reset_status", json!({"attach_status": "detached"})).await.expect(202);
+    assert_eq!(site.volume_row(&next).await.status, Available);
+    assert_eq!(site.volume_row(&id).await.status, InUse);
+}
+
 #[tokio::test]
 async fn without_a_nova_a_volume_in_use_stays() {
     let site = Site::with(|config| {

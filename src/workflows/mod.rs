@@ -11,6 +11,7 @@ mod delete_image;
 mod delete_snapshot;
 mod delete_volume;
 mod extend_volume;
+mod goes_on;
 mod image_cache;
 mod import_image;
 mod intake;

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
 
+use super::goes_on::GoesOn;
 use super::intake::{Intake, discard};
 use super::{Context, lineage, names};
 use crate::block::{BlockError, BlockStore, ErrorKind, Missing, OpenMode};
@@ -138,11 +139,7 @@ where
             done => done,
         }
     };
-    // A task of its own: the server drops the request's future when the client goes.
-    match tokio::spawn(work).await {
-        Ok(outcome) => outcome,
-        Err(panic) => Err(UploadError::Internal(panic.to_string())),
-    }
+    GoesOn::new(work).await
 }
 
 impl Upload {

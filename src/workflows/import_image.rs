@@ -15,12 +15,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
+use super::remote::{self, Remote};
 use super::{Context, delete_image, lineage, names, seal_image};
 use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode};
 use crate::config::Config;
 use crate::db::{self, Image, ImageChange, Location, Repository, Staged};
 use crate::jobs::{Cause, Import, ImportSource, Run, StepError, Workflow, chain};
 use crate::model::{ImageId, ImageStatus};
+use crate::signature::Signed;
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{CopyOptions, Received, SendOptions, TransferError, Unpacking, copy, send, unpack};
 use crate::web::WebError;
@@ -259,6 +261,9 @@ impl ImportImage {
         }
         let kept = self.context.images_in(store)?;
         if self.is_copy() {
+            if let Some(remote) = self.remote(run).await? {
+                return self.bring_from_the_web(kept, &remote, run).await;
+            }
             let source = self.place_to_copy(run).await?;
             return self.copy_to(kept, source, run).await;
         }
@@ -272,6 +277,30 @@ impl ImportImage {
                 Ok(kept.open(self.id.as_str(), OpenMode::ReadOnly).await?.close().await?)
             }
             other => Ok(other?),
+        }
+    }
+
+    /// An image to copy of which no store has the bytes.
+    async fn remote(&self, run: &Run) -> Result<Option<Remote>, StepError> {
+        let row = run.database.read().await?.image(&self.id).await?;
+        Ok(row.and_then(Remote::of))
+    }
+
+    /// A signed one is held against its signature here: nobody has read it before.
+    async fn bring_from_the_web(
+        &self,
+        store: &Arc<dyn BlockStore>,
+        remote: &Remote,
+        run: &Run,
+    ) -> Result<(), StepError> {
+        let signed = self.signed(remote.properties()).await?;
+        let another = signed.as_ref().map(Signed::algorithm);
+        let object_size = self.context.options.intake.object_size;
+        let target = remote::Target { store, name: self.id.as_str(), object_size, room: u64::MAX, another };
+        let received = remote.take_in(&self.context, &target, run).await?;
+        match &signed {
+            Some(signed) => signed::check(signed, received.digest(signed.algorithm()).unwrap_or_default()),
+            None => Ok(()),
         }
     }
 
@@ -412,7 +441,7 @@ impl ImportImage {
 }
 
 /// Why bytes did not come in, for users.
-fn refused(error: TransferError) -> StepError {
+pub(super) fn refused(error: TransferError) -> StepError {
     match error {
         TransferError::TooLarge { limit } => {
             StepError::fatal(format!("It is more than the {limit} bytes that an image may have."))

@@ -206,8 +206,8 @@ impl Upload {
         let mut inspector = Inspector::default();
         let body = body.inspect_ok(|chunk| inspector.feed(chunk));
         let name = self.arrival.name(id);
-        let another = self.signed.as_ref().map(Signed::algorithm);
-        let intake = Intake { another, ..self.intake.clone() };
+        let others = self.signed.iter().map(Signed::algorithm).collect();
+        let intake = Intake { others, ..self.intake.clone() };
         let received = intake.take_in(&self.store, &name, promised, body, &run.progress).await?;
         if let Some(signed) = &self.signed {
             signed.check(received.digest(signed.algorithm()).unwrap_or_default())?;

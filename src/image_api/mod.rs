@@ -14,6 +14,7 @@ mod metadefs;
 mod paging;
 mod quota;
 mod request;
+mod request_id;
 mod schema;
 mod schemas;
 mod stores;
@@ -38,6 +39,7 @@ pub fn router(app: App, prefix: &'static str) -> Router {
     let (routes, _) = authenticated().split_for_parts();
     let routes = routes
         .fallback(door::no_such_route)
+        .layer(middleware::from_fn(request_id::adopt))
         .layer(middleware::from_fn_with_state(app.clone(), authenticate))
         .merge(open)
         .route_layer(middleware::from_fn(name_route))
@@ -64,6 +66,7 @@ fn unauthenticated() -> OpenApiRouter<App> {
         .routes(routes!(versions::choices))
         .routes(routes!(versions::list))
         .routes(routes!(versions::root))
+        .routes(routes!(versions::health))
 }
 
 fn authenticated() -> OpenApiRouter<App> {

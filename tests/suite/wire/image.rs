@@ -25,6 +25,7 @@ use tower::ServiceExt;
 
 mod imports;
 mod locations;
+mod request_ids;
 mod stores;
 
 const JSON: (&str, &str) = ("accept", "application/json");
@@ -267,6 +268,17 @@ async fn versions() {
         assert_eq!(answer["versions"][0]["links"][0]["href"], "http://cloud.example:8080/v2/");
     }
     ask(&api.own_port, "GET", "/v2/images", &[], Body::empty()).await.is(200);
+
+    for (routes, path) in [(&api.routes, "/image/healthcheck"), (&api.own_port, "/healthcheck")] {
+        for method in ["GET", "POST"] {
+            let answer = ask(routes, method, path, &[JSON], Body::empty()).await.is(200);
+            assert_eq!(
+                (answer.text(), answer.header("content-type")),
+                ("OK", Some("text/plain; charset=UTF-8"))
+            );
+        }
+        assert_eq!(ask(routes, "HEAD", path, &[], Body::empty()).await.is(200).text(), "");
+    }
 
     let public = Api::with(&[("PUMICE_API__IMAGE_PUBLIC_ENDPOINT", "https://images.example/glance/")]).await;
     let answer = public.get("/versions").await.json();

@@ -1036,6 +1036,26 @@ async fn downloads_that_depend_on_what_the_client_has() {
     }
 }
 
+/// Then they have a name too: another one when they may be others.
+#[tokio::test(flavor = "multi_thread")]
+async fn downloads_of_bytes_without_a_digest() {
+    let api = Api::with(&[("PUMICE_IMAGES__COMPUTE_DIGESTS", "false")]).await;
+    let (id, other) = (api.active(b"0123456789").await, api.active(b"0123456789").await);
+    let get = async |id: &str, headers: &[(&str, &str)]| {
+        api.send("GET", &format!("/v2/images/{id}/file"), headers, Body::empty()).await
+    };
+    let tag = async |id: &str| get(id, &[]).await.is(200).header("etag").unwrap().to_owned();
+    let first = tag(&id).await;
+    assert!(first.starts_with('"') && first.ends_with('"') && first.len() > 2, "{first}");
+    assert_eq!(get(&id, &[]).await.is(200).header("content-md5"), None);
+    assert_ne!(first, tag(&other).await);
+    assert_eq!(first, tag(&id).await);
+    assert_eq!(get(&id, &[("if-none-match", &first)]).await.is(304).header("etag"), Some(&*first));
+    let range = ("range", "bytes=7-");
+    assert_eq!(get(&id, &[range, ("if-range", &first)]).await.is(206).text(), "789");
+    assert_eq!(get(&other, &[range, ("if-range", &first)]).await.is(200).text(), "0123456789");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ranges() {
     let api = Api::start().await;

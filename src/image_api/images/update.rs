@@ -52,7 +52,7 @@ pub async fn update(
         });
     };
     let JsonBody(body) = JsonBody::from_request(request, &app).await?;
-    let changes = dialect.parse(body)?;
+    let changes = dialect.parse(body, &app.config.images)?;
     let known = locations::look(&app, &call, &id, changes.iter().filter_map(Change::of_locations)).await?;
 
     let mut repository = app.database.begin().await?;

@@ -142,12 +142,15 @@ async fn bytes_that_changed_become_nothing(store: StoreKind) {
 /// Nobody has looked into them before.
 async fn what_they_are_is_judged_first(store: StoreKind) {
     let mut house = web_house(store, |_| {}).await;
-    let raw = house.on_the_web(disk_image(&pattern(LENGTH, 6), "qcow2", &[]), "raw").await;
+    // It says that it has a backing file.
+    let mut unsafe_one = disk_image(&pattern(LENGTH, 6), "qcow2", &[]);
+    (unsafe_one[14], unsafe_one[19]) = (1, 4);
+    let raw = house.on_the_web(unsafe_one, "raw").await;
     let volume = house.create_volume(VolumeSource::Image { image_id: raw }, 1).await;
-    house.assert_refuses(&volume, "format").await;
+    house.assert_refuses(&volume, "safety checks").await;
     let qcow2 = house.on_the_web(pattern(LENGTH, 7), "qcow2").await;
     let volume = house.create_volume(VolumeSource::Disk { image_id: qcow2 }, 1).await;
-    house.assert_refuses(&volume, "format").await;
+    house.assert_refuses(&volume, "does not match").await;
     house.assert_nothing_is_left().await;
     house.stop().await;
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::faults::Faults;
 use super::section::section;
-use super::values::{HashingAlgorithm, IdentityMode, Seconds, StoreKind};
+use super::values::{HashingAlgorithm, IdentityMode, Seconds, StorageQuota, StoreKind};
 use super::volumes::{call_timeout, check_chunk_size, check_pool, check_text};
 use crate::formats;
 
@@ -70,6 +70,9 @@ section! {
         pub http_retries: u32 = 3, "times";
         /// The largest image that may be uploaded.
         pub image_size_cap: u64 = 1_099_511_627_776, "bytes";
+        /// The bytes of a project's images together, each as often as it is in a store: a number with `B`, `KB`, `MB`, `GB`
+        /// or `TB`. More is refused while it comes. `0`: no limit.
+        pub user_storage_quota: StorageQuota = StorageQuota::NONE, "none";
         /// What may wrap the disk in an image (`container_format`).
         pub container_formats: Vec<String> = CONTAINER_FORMATS.map(str::to_owned).into(), "none";
         /// How the disk in an image may be written (`disk_format`). What is not known here by its name is kept as it

@@ -46,6 +46,8 @@ pub struct Imports {
     pub first_store: String,
     /// `do_secure_hash`
     pub do_secure_hash: bool,
+    /// `user_storage_quota`, in bytes.
+    pub storage: Option<u64>,
 }
 
 impl From<&Config> for Imports {
@@ -59,6 +61,7 @@ impl From<&Config> for Imports {
             copied: config.glance_download_properties.extra_properties.clone(),
             first_store: config.images.default_backend.clone(),
             do_secure_hash: config.images.do_secure_hash,
+            storage: config.images.user_storage_quota.bytes(),
         }
     }
 }
@@ -191,6 +194,7 @@ impl ImportImage {
 
     /// Brings the bytes to each store. The one they are staged in comes last: there they are only renamed.
     async fn store(&self, run: &Run) -> Result<(), StepError> {
+        self.check_storage(run).await?;
         self.claim(run).await?;
         let (first, others): (Vec<_>, Vec<_>) = self.import.stores.iter().partition(|store| store.is_none());
         let mut failure = None;
@@ -227,6 +231,25 @@ impl ImportImage {
             }
         }
         Ok(())
+    }
+
+    /// Whether the project may have the bytes in all places where they are to be.
+    async fn check_storage(&self, run: &Run) -> Result<(), StepError> {
+        let Some(quota) = self.context.options.imports.storage else { return Ok(()) };
+        let mut repository = run.database.read().await?;
+        let Some(row) = repository.image(&self.id).await? else { return Ok(()) };
+        let staged = repository.staged(&self.id).await?.map(|staged| staged.size);
+        let (Some(size), Some(project)) = (staged.or(row.size), &row.project_id) else { return Ok(()) };
+        let places: BTreeSet<_> = row.places().map(|place| &place.store).chain(&self.import.stores).collect();
+        let size = i128::from(size) * places.len() as i128;
+        let remaining =
+            i128::from(quota) - i128::from(repository.stored_bytes(project.as_str(), &self.id).await?);
+        if size <= remaining {
+            return Ok(());
+        }
+        Err(StepError::fatal(format!(
+            "The size of the data {size} will exceed the limit. {remaining} bytes remaining."
+        )))
     }
 
     /// From now on, what has the image's name in these stores is ours to remove.

@@ -397,6 +397,26 @@ async fn routes_that_are_not_there_are_not_faked() {
         }
         api.get(path).await.fault(404, "The resource could not be found.");
     }
+    // The cache of images, which takes no directory here.
+    for (method, path) in [
+        ("GET", "/v2/cache".to_owned()),
+        ("DELETE", "/v2/cache".to_owned()),
+        ("PUT", format!("/v2/cache/{id}")),
+        ("DELETE", format!("/v2/cache/{id}")),
+        ("GET", format!("/v2/cache/nodes/{id}")),
+        ("POST", "/v2/cache/clean".to_owned()),
+        ("POST", "/v2/cache/prune".to_owned()),
+    ] {
+        let answer = api.send(method, &path, &[JSON], Body::empty()).await;
+        answer.fault(404, "The resource could not be found.");
+    }
+    // One that Glance knows by its method alone.
+    for method in ["POST", "PUT", "DELETE", "PATCH"] {
+        let answer = api.send(method, "/v2/info/usage", &[JSON], Body::empty()).await;
+        answer.fault(404, "The resource could not be found.");
+    }
+    api.send("HEAD", "/v2/info/usage", &[JSON], Body::empty()).await.is(404);
+    assert_eq!(api.get("/v2/info/usage").await.is(200).header("allow"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

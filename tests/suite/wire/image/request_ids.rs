@@ -50,7 +50,7 @@ async fn a_name_that_is_too_long_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_says_which_request_asked_for_it() {
+async fn a_task_says_who_asked_for_it() {
     let api = Api::start().await;
     let id = api.image(json!({"disk_format": "raw", "container_format": "bare"})).await;
     let path = format!("/v2/images/{id}");
@@ -58,5 +58,9 @@ async fn a_task_says_which_request_asked_for_it() {
     let body = json!({"method": {"name": "glance-direct"}}).to_string();
     api.send("POST", &format!("{path}/import"), &[(NAME, "mine")], body).await.is(202);
     let tasks = api.get(&format!("{path}/tasks")).await.is(200).json();
-    assert_eq!(tasks["tasks"][0]["request_id"], "mine");
+    let task = &tasks["tasks"][0];
+    assert_eq!(task["request_id"], "mine");
+    assert!(task["user_id"].as_str().is_some_and(|user| !user.is_empty()), "{task}");
+    let shown = api.get(&format!("/v2/tasks/{}", task["id"].as_str().unwrap())).await.is(200).json();
+    assert_eq!((&shown["request_id"], &shown["user_id"]), (&task["request_id"], &task["user_id"]));
 }

@@ -25,6 +25,7 @@ pub mod names;
 mod origin;
 mod qos;
 mod reimage;
+mod remote;
 mod replication;
 mod reporter;
 mod revert_volume;

@@ -139,15 +139,19 @@ sessions! {
     no_cache,
 }
 
-/// What the installed clients have: theirs to say, not ours.
+/// What the installed clients have: theirs to say, not ours. What can show how far it is must do so, and says it first.
 const COMMANDS: &str = "
 from importlib.metadata import entry_points
 from glanceclient.v2 import shell
+def say(command, options):
+    print(command + ' --progress' if '--progress' in options else command)
 for point in entry_points(group='openstack.image.v2'):
-    print('openstack', point.name.replace('_', ' '))
-for name in dir(shell):
+    parser = point.load()(None, None).get_parser('')
+    say('openstack ' + point.name.replace('_', ' '), parser._option_string_actions)
+for name, do in vars(shell).items():
     if name.startswith('do_'):
-        print('glance', name[3:].replace('_', '-'))
+        options = [option for options, _ in getattr(do, 'arguments', []) for option in options]
+        say('glance ' + name[3:].replace('_', '-'), options)
 ";
 
 #[test]
@@ -162,11 +166,10 @@ fn every_command_for_images_is_typed() {
     let mut missing = commands.clone();
     for (typed, _) in SESSIONS.iter().flat_map(|session| steps(session)) {
         for part in typed.split("; ") {
-            let is_it = |command: &&&str| {
-                format!("{} ", part.trim_start_matches("! ")).starts_with(&format!("{command} "))
-            };
-            if let Some(command) = commands.iter().filter(is_it).max_by_key(|command| command.len()) {
-                missing.remove(command);
+            let part = format!("{} ", part.trim_start_matches("! "));
+            let begins = commands.iter().filter(|command| part.starts_with(&format!("{command} ")));
+            if let Some(longest) = begins.max_by_key(|command| command.len()) {
+                missing.remove(longest);
             }
         }
     }

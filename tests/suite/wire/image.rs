@@ -1,7 +1,7 @@
 //! The Image API.
 
 mod metadefs;
-pub mod published;
+mod published;
 mod schemas;
 mod signatures;
 mod tasks;

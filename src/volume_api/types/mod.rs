@@ -132,6 +132,31 @@ pub fn check_zone(volume_type: &VolumeType, zone: &str) -> Result<(), Fault> {
     )))
 }
 
+/// Whether a volume of the new type may have the bytes of one of the old type: encrypted alike, and in a backend that is
+/// for both of them.
+pub async fn can_follow(
+    repository: &mut Repository,
+    app: &App,
+    old_type: &VolumeTypeId,
+    new_type: &VolumeType,
+) -> Result<bool, Fault> {
+    if *old_type == new_type.id {
+        return Ok(true);
+    }
+    let encryptions = (repository.encryption(old_type).await?, repository.encryption(&new_type.id).await?);
+    let is_alike = match encryptions {
+        (Some(old), Some(new)) => old.is_like(&new),
+        (old, new) => old.is_none() && new.is_none(),
+    };
+    if !is_alike || app.places.len() == 1 {
+        return Ok(is_alike);
+    }
+    let old_type = repository.volume_type(old_type.as_str()).await?;
+    let backend = |of: &VolumeType| of.spec("volume_backend_name").map(str::to_owned);
+    let named = old_type.as_ref().and_then(backend).filter(|name| !name.is_empty());
+    Ok(named.is_some() && named == backend(new_type))
+}
+
 /// A type may say how small and how large its volumes can be.
 pub fn check_size(volume_type: &VolumeType, size: Gib) -> Result<(), Fault> {
     let (size, name) = (size.get(), &volume_type.name);

@@ -66,7 +66,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
     }
     call.check_own(if source.image_id().is_some() { rules::CREATE_FROM_IMAGE } else { rules::CREATE })?;
     if let Some(asked) = &asked_type {
-        source.check_type(asked)?;
+        source.check_type(&mut repository, &app, asked).await?;
     }
     source.check_status()?;
     let size = source.size(wanted.size)?;

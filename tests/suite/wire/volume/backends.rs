@@ -39,6 +39,11 @@ impl Site {
         self.volume_row(&id_of(volume)).await.host
     }
 
+    async fn type_id(&self, name: &str) -> String {
+        let found = self.get(&format!("/v3/types?name={name}")).await.expect(200).json();
+        id_of(&found["volume_types"][0])
+    }
+
     async fn type_with(&self, name: &str, extra_specs: Value) {
         let body = json!({"volume_type": {"name": name, "extra_specs": extra_specs}});
         self.post("/v3/types", body).await.expect(200);
@@ -119,6 +124,56 @@ async fn a_clone_lies_where_its_source_does() {
     let body = json!({"volume": {"source_volid": id_of(&source), "availability_zone": "moon"}});
     let message = "Invalid input received: Volume must be in the same availability zone as the source volume";
     refused(site.post("/v3/volumes", body).await, 400, message);
+}
+
+#[tokio::test]
+async fn a_copy_may_be_of_another_type_for_the_same_backend() {
+    let site = site().await;
+    for name in ["fast", "fast-too"] {
+        site.type_with(name, json!({"volume_backend_name": "fast-label"})).await;
+    }
+    site.type_with("far", json!({"volume_backend_name": "far-label"})).await;
+    site.type_with("anywhere", json!({})).await;
+    let source = site.available_volume(json!({"size": 1, "volume_type": "fast"})).await;
+    let snapshot = site.available_snapshot(&source).await;
+    for (mut wanted, advice) in [
+        (json!({"source_volid": source}), "either match source volume, or omit type argument"),
+        (json!({"snapshot_id": snapshot}), "recommend omitting the type argument"),
+    ] {
+        wanted["volume_type"] = json!("fast-too");
+        let copy = site.new_volume(wanted.clone()).await;
+        assert_eq!(copy["volume_type"], "fast-too");
+        assert_eq!(site.host_of(&copy).await.as_deref(), Some(FAST));
+        for name in ["far", "anywhere"] {
+            let of = site.type_id(name).await;
+            let message = format!(
+                "Invalid input received: Invalid volume_type provided: {of} (requested type is not compatible; \
+                 {advice})."
+            );
+            wanted["volume_type"] = json!(name);
+            refused(site.post("/v3/volumes", json!({ "volume": wanted })).await, 400, &message);
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_there_is_one_backend_a_copy_is_of_any_type_that_encrypts_alike() {
+    let site = Site::new().await;
+    for name in ["plain", "sealed"] {
+        site.type_with(name, json!({"multiattach": "<is> True"})).await;
+    }
+    let sealed = site.type_id("sealed").await;
+    let body = json!({"encryption": {"provider": "luks", "control_location": "front-end"}});
+    site.post(&format!("/v3/types/{sealed}/encryption"), body).await.expect(200);
+    let source = site.available_volume(json!({"size": 1})).await;
+    let copy = site.new_volume(json!({"source_volid": source, "volume_type": "plain"})).await;
+    assert_eq!((&copy["volume_type"], &copy["multiattach"]), (&json!("plain"), &json!(true)));
+    let body = json!({"volume": {"source_volid": source, "volume_type": "sealed"}});
+    let message = format!(
+        "Invalid input received: Invalid volume_type provided: {sealed} (requested type is not compatible; either \
+         match source volume, or omit type argument)."
+    );
+    refused(site.post("/v3/volumes", body).await, 400, &message);
 }
 
 #[tokio::test]

@@ -119,13 +119,17 @@ pub fn zones(volume_type: &VolumeType) -> Option<Vec<&str>> {
     Some(list.split(',').filter(|zone| !zone.is_empty()).map(str::trim).collect())
 }
 
-/// A type may be for some availability zones only.
-pub fn check_zone(volume_type: &VolumeType, zone: &str) -> Result<(), Fault> {
-    let Some(zones) = zones(volume_type) else { return Ok(()) };
-    if zones.contains(&zone) {
-        return Ok(());
+/// Likewise, those of them that exist: there must be one.
+pub fn zones_that(
+    volume_type: &VolumeType,
+    exists: impl Fn(&str) -> bool,
+) -> Result<Option<Vec<&str>>, Fault> {
+    let Some(named) = zones(volume_type) else { return Ok(None) };
+    let found: Vec<&str> = named.iter().copied().filter(|zone| exists(zone)).collect();
+    if !found.is_empty() {
+        return Ok(Some(found));
     }
-    let shown: Vec<String> = zones.into_iter().map(python::repr_text).collect();
+    let shown: Vec<String> = named.into_iter().map(python::repr_text).collect();
     Err(Fault::Invalid(format!(
         "Volume type is only supported in these availability zones: [{}]",
         shown.join(", ")

@@ -177,6 +177,33 @@ async fn where_there_is_one_backend_a_copy_is_of_any_type_that_encrypts_alike() 
 }
 
 #[tokio::test]
+async fn a_type_with_zones_needs_no_zone_in_the_request() {
+    let site = site().await;
+    site.type_with("far", json!({"RESKEY:availability_zones": "mars, moon"})).await;
+    site.type_with("any", json!({"RESKEY:availability_zones": "moon,nova"})).await;
+    let far = site.new_volume(json!({"size": 1, "volume_type": "far"})).await;
+    assert_eq!((&far["availability_zone"], site.host_of(&far).await.as_deref()), (&json!("moon"), Some(FAR)));
+    // The place says which of several it is.
+    let any = site.new_volume(json!({"size": 1, "volume_type": "any"})).await;
+    let place = site.host_of(&any).await.unwrap();
+    assert_eq!(any["availability_zone"], if place == FAR { "moon" } else { "nova" }, "{place}");
+    let near = site.new_volume(json!({"size": 1, "volume_type": "any", "availability_zone": "nova"})).await;
+    assert_ne!(site.host_of(&near).await.as_deref(), Some(FAR));
+    for zone in ["nova", "mars"] {
+        let body = json!({"volume": {"size": 1, "volume_type": "far", "availability_zone": zone}});
+        refused(
+            site.post("/v3/volumes", body).await,
+            400,
+            &format!("Availability zone '{zone}' is invalid."),
+        );
+    }
+    // A copy stays in the zone of its source, which its type must be for.
+    site.move_volume(&id_of(&near), &[VolumeStatus::Available]).await;
+    let copy = site.new_volume(json!({"source_volid": id_of(&near)})).await;
+    assert_eq!(copy["availability_zone"], "nova");
+}
+
+#[tokio::test]
 async fn services_are_listed_as_they_live() {
     let site = site().await;
     let hosts = async |query: &str| -> Vec<String> {

@@ -449,7 +449,12 @@ async fn pools_tell_of_their_room() {
     assert_eq!(names("?name=pumice@fast%23fast-pool", 28).await, [FAST]);
     // Before 3.28 there are no filters.
     assert_eq!(names("?name=pumice@fast%23fast-pool", 27).await, [DIRECTORY, FAR, FAST]);
-    assert_eq!(names("?volume_backend_name=far-label&multiattach=true", 71).await, [FAR]);
+    let query = "?volume_backend_name=far-label&multiattach=true";
+    assert_eq!(names(query, 30).await, [FAR]);
+    let path = format!("/v3/scheduler-stats/get_pools{query}");
+    let message = "Invalid filters volume_backend_name,multiattach are found in query options.";
+    refused(site.volume("GET", &path).version(31).send().await, 400, message);
+    assert_eq!(names("?name=pumice@fast%23fast-pool&all_tenants=1", 71).await, [FAST]);
     site.type_with("fast", json!({"volume_backend_name": "fast-label"})).await;
     assert_eq!(names("?volume_type=fast", 35).await, [FAST]);
     let detail = site.get("/v3/scheduler-stats/get_pools?detail=true").await.expect(200).json();

@@ -127,6 +127,25 @@ async fn a_clone_lies_where_its_source_does() {
 }
 
 #[tokio::test]
+async fn a_volume_names_the_service_that_made_it() {
+    let site = site().await;
+    let uuid_of = async |id: &str| {
+        site.get(&format!("/v3/volumes/{id}")).await.expect(200).json()["volume"]["service_uuid"].clone()
+    };
+    let mut seen = Vec::new();
+    for zone in ["nova", "moon"] {
+        let made = site.new_volume(json!({"size": 1, "availability_zone": zone})).await;
+        assert_eq!(uuid_of(&id_of(&made)).await, Value::Null);
+        site.move_volume(&id_of(&made), &[VolumeStatus::Available]).await;
+        seen.push(uuid_of(&id_of(&made)).await);
+        let another = site.available_volume(json!({"source_volid": id_of(&made)})).await;
+        assert_eq!(uuid_of(&another).await, seen[seen.len() - 1]);
+    }
+    assert_ne!(seen[0], seen[1]);
+    assert!(seen.iter().all(Value::is_string), "{seen:?}");
+}
+
+#[tokio::test]
 async fn a_copy_may_be_of_another_type_for_the_same_backend() {
     let site = site().await;
     for name in ["fast", "fast-too"] {

@@ -26,7 +26,8 @@ section! {
         pub image_public_endpoint: Option<String> = None, "URL";
         /// What links of the Block Storage API start with. Unset: what the request was sent to.
         pub volume_public_endpoint: Option<String> = None, "URL";
-        /// Connections open at once; more wait to be accepted.
+        /// Connections open at once. More are told that the service is busy (503 and `Retry-After`), but for `/healthz` and
+        /// `/readyz`.
         pub max_connections: u32 = 1024, "connections";
         /// Requests being answered at once, image data excepted. More are refused at once, with 503 and `Retry-After`.
         pub max_requests: u32 = 512, "requests";
@@ -40,6 +41,8 @@ section! {
         pub osapi_max_request_body_size: u64 = 114_688, "bytes";
         /// How long a client may take to send its headers.
         pub header_timeout: Seconds = Seconds(30), "seconds";
+        /// How long a client may take nothing of an answer, until it is hung up on.
+        pub send_timeout: Seconds = Seconds(60), "seconds";
         /// How long a request may take, image data excepted.
         pub request_timeout: Seconds = Seconds(60), "seconds";
         /// How long requests may still run after the service was asked to stop.
@@ -100,6 +103,7 @@ impl Api {
         }
         let times = [
             ("api.header_timeout", self.header_timeout),
+            ("api.send_timeout", self.send_timeout),
             ("api.request_timeout", self.request_timeout),
             ("api.shutdown_timeout", self.shutdown_timeout),
         ];

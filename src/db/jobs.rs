@@ -1,5 +1,7 @@
 //! The queue's rows. What a worker writes it writes under the fence of its claim: see [`Repository::hold_job`].
 
+use std::collections::HashSet;
+
 use serde_json::Value as Json;
 use sqlx::AssertSqlSafe;
 
@@ -194,10 +196,14 @@ impl Repository {
     /// Projects take turns: the project that has least running comes first, so that a thousand jobs of one keep
     /// another's one waiting for no more than a seat. Places have seats of their own, so that a pool that is slow
     /// keeps no other waiting. What is cancelled comes before all others: it only gives back.
+    ///
+    /// What runs and is `kept` is not claimed: its owner asks, and is still at it, though its lease ran out. Machines are
+    /// suspended, and clocks are set.
     pub async fn claim_jobs(
         &mut self,
         owner: &str,
         lease_until: Timestamp,
+        kept: &HashSet<JobId>,
         share: Share,
         now: Timestamp,
     ) -> Result<Vec<Job>> {
@@ -219,14 +225,17 @@ impl Repository {
              seated AS (SELECT due.id, due.turn, due.run_at, due.ordinal, COALESCE(of_places.held, 0) \
                 + ROW_NUMBER() OVER (PARTITION BY due.place ORDER BY due.turn, due.run_at, due.ordinal, due.id) AS seat \
                 FROM due LEFT JOIN of_places ON of_places.place = due.place) \
-             SELECT jobs.id FROM jobs JOIN seated ON seated.id = jobs.id WHERE (seated.seat <= $3 OR jobs.cancel) AND {WAITS} \
+             SELECT jobs.id, jobs.state FROM jobs JOIN seated ON seated.id = jobs.id WHERE (seated.seat <= $3 OR jobs.cancel) AND {WAITS} \
              ORDER BY jobs.cancel DESC, seated.turn, seated.run_at, seated.ordinal, seated.id LIMIT $4{}",
             self.skip_locked()
         );
-        let ids: Vec<JobId> = on!(self, c => sqlx::query_scalar(AssertSqlSafe(sql))
+        let found: Vec<(JobId, JobState)> = on!(self, c => sqlx::query_as(AssertSqlSafe(sql))
             .bind(now).bind(owner).bind(share.of_place).bind(share.in_all).fetch_all(c).await)?;
-        let mut jobs = Vec::with_capacity(ids.len());
-        for id in ids {
+        let mut jobs = Vec::with_capacity(found.len());
+        for (id, state) in found {
+            if state == JobState::Running && kept.contains(&id) {
+                continue;
+            }
             let sql = format!(
                 "UPDATE jobs SET state = 'running', lease_owner = $2, lease_until = $3, fence = fence + 1, \
                  attempts = attempts + 1, started_at = COALESCE(started_at, $4), updated_at = $4 \

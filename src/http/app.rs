@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::request::Parts;
+use tokio_util::sync::CancellationToken;
 
 use super::{Gates, host};
 use crate::block::Stores;
@@ -45,6 +46,8 @@ pub struct App {
     pub gates: Gates,
     /// How much is logged.
     pub levels: Levels,
+    /// Answers without an end stop when the process does.
+    pub stopping: CancellationToken,
 }
 
 impl App {

@@ -16,7 +16,7 @@ pub use address::host;
 pub use app::App;
 pub use authentication::{Unauthenticated, authenticate};
 pub use context::RequestContext;
-pub use gate::{Gates, RETRY_AFTER_SECONDS, pass_gate};
+pub use gate::{Gates, Kind, RETRY_AFTER_SECONDS, busy, pass_gate, say_when};
 pub use query::Query;
 pub use request_id::{REQUEST_ID, RequestId, assign_request_id};
 pub use route_name::name_route;

@@ -1,6 +1,6 @@
 //! Keeps the leases of this process's jobs, publishes how far they came, and tells them to stop.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,25 +17,38 @@ pub struct Keeper {
     /// Seconds.
     lease: i64,
     heartbeat: i64,
-    kept: Mutex<HashMap<JobId, Kept>>,
+    kept: Mutex<HashMap<Claim, Kept>>,
 }
+
+/// A job and its fence: a job that has just been given back may be claimed before the claim before has gone.
+type Claim = (JobId, i64);
+
+/// The step, and bytes done of how many.
+type State = (Option<&'static str>, (u64, u64));
 
 struct Kept {
     run: Arc<Run>,
     /// What was published last.
-    published: (Option<&'static str>, (u64, u64)),
+    published: State,
     lease_until: Timestamp,
+}
+
+/// What is to be published.
+struct Due {
+    run: Arc<Run>,
+    state: State,
+    beat: Heartbeat,
 }
 
 /// While it lives, the job's lease is kept.
 pub struct KeptLease {
     keeper: Arc<Keeper>,
-    id: JobId,
+    claim: Claim,
 }
 
 impl Drop for KeptLease {
     fn drop(&mut self) {
-        self.keeper.locked().remove(&self.id);
+        self.keeper.locked().remove(&self.claim);
     }
 }
 
@@ -65,11 +78,16 @@ impl Keeper {
 
     /// From the moment `taken`, when its transaction began.
     pub fn keep(self: &Arc<Self>, run: Arc<Run>, taken: Instant) -> KeptLease {
-        let id = run.id.clone();
+        let claim = (run.id.clone(), run.fence);
         self.allow(&run, taken);
         let kept = Kept { run, published: (None, (0, 0)), lease_until: self.lease_until() };
-        self.locked().insert(id.clone(), kept);
-        KeptLease { keeper: self.clone(), id }
+        self.locked().insert(claim.clone(), kept);
+        KeptLease { keeper: self.clone(), claim }
+    }
+
+    /// The jobs that this process is at, whether their leases have run out or not.
+    pub fn kept(&self) -> HashSet<JobId> {
+        self.locked().keys().map(|(id, _)| id.clone()).collect()
     }
 
     pub fn count(&self) -> usize {
@@ -117,24 +135,25 @@ impl Keeper {
         let (now, taken) = (self.world.now(), Instant::now());
         let (mut held, mut lost) = (Vec::new(), Vec::new());
         let mut repository = self.database.begin().await?;
-        for (run, beat) in &due {
-            match repository.beat(beat, now).await? {
-                None => lost.push(run),
+        for due in &due {
+            match repository.beat(&due.beat, now).await? {
+                None => lost.push(&due.run),
                 Some(is_to_stop) => {
-                    held.push(run);
+                    held.push(due);
                     if is_to_stop {
-                        run.progress.cancel();
+                        due.run.progress.cancel();
                     }
                 }
             }
         }
         repository.commit().await?;
-        for run in held {
-            self.allow(run, taken);
+        for due in held {
+            self.allow(&due.run, taken);
+            self.note(due);
         }
         for run in lost {
             // It may also have ended in this very moment, and is told once.
-            if !run.progress.is_forbidden() && self.locked().contains_key(&run.id) {
+            if !run.progress.is_forbidden() && self.locked().contains_key(&(run.id.clone(), run.fence)) {
                 tracing::warn!(job.id = %run.id, job.kind = %run.kind, "the lease of a job was lost");
             }
             run.progress.forbid();
@@ -142,32 +161,36 @@ impl Keeper {
         self.stop_cancelled().await
     }
 
-    fn due(&self) -> Vec<(Arc<Run>, Heartbeat)> {
+    fn due(&self) -> Vec<Due> {
         let now = self.world.now();
         let until = self.lease_until();
         let mut due = Vec::new();
-        for kept in self.locked().values_mut() {
+        for kept in self.locked().values() {
             let state = (kept.run.step(), kept.run.progress.get());
             let old = kept.lease_until < now.plus_seconds(self.lease - self.heartbeat);
             if state == kept.published && !old {
                 continue;
             }
-            kept.published = state;
-            kept.lease_until = until;
             let (step, (done, total)) = state;
-            due.push((
-                kept.run.clone(),
-                Heartbeat {
-                    id: kept.run.id.clone(),
-                    fence: kept.run.fence,
-                    step: step.map(str::to_owned),
-                    bytes_done: i64::try_from(done).unwrap_or(i64::MAX),
-                    bytes_total: i64::try_from(total).unwrap_or(i64::MAX),
-                    lease_until: until,
-                },
-            ));
+            let beat = Heartbeat {
+                id: kept.run.id.clone(),
+                fence: kept.run.fence,
+                step: step.map(str::to_owned),
+                bytes_done: i64::try_from(done).unwrap_or(i64::MAX),
+                bytes_total: i64::try_from(total).unwrap_or(i64::MAX),
+                lease_until: until,
+            };
+            due.push(Due { run: kept.run.clone(), state, beat });
         }
         due
+    }
+
+    /// What was written need not be again; what was not is due with the next tick.
+    fn note(&self, due: &Due) {
+        if let Some(kept) = self.locked().get_mut(&(due.run.id.clone(), due.run.fence)) {
+            kept.published = due.state;
+            kept.lease_until = due.beat.lease_until;
+        }
     }
 
     /// Tells those of our jobs that someone wants stopped.
@@ -176,16 +199,13 @@ impl Keeper {
             return Ok(());
         }
         let ids = self.database.read().await?.jobs_to_cancel(&self.owner).await?;
-        let kept = self.locked();
-        for id in ids {
-            if let Some(job) = kept.get(&id) {
-                job.run.progress.cancel();
-            }
+        for kept in self.locked().values().filter(|kept| ids.contains(&kept.run.id)) {
+            kept.run.progress.cancel();
         }
         Ok(())
     }
 
-    fn locked(&self) -> MutexGuard<'_, HashMap<JobId, Kept>> {
+    fn locked(&self) -> MutexGuard<'_, HashMap<Claim, Kept>> {
         // Entries are whole values: a panic elsewhere leaves none half made.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

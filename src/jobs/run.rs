@@ -47,11 +47,11 @@ impl Run {
     /// Fails with [`DbError::LeaseLost`] when somebody else may be at the job. Asked right before a step touches a
     /// store, which knows nothing of leases.
     pub async fn check_lease(&self) -> db::Result<()> {
-        // The only process there is loses none.
-        let is_ours = self.database.is_exclusive()
-            || !self.progress.is_forbidden()
-                && self.database.read().await?.holds_job(&self.id, self.fence).await?
-                && !self.progress.is_forbidden();
+        // The only process there is loses none to another.
+        let is_ours = !self.progress.is_forbidden()
+            && (self.database.is_exclusive()
+                || self.database.read().await?.holds_job(&self.id, self.fence).await?
+                    && !self.progress.is_forbidden());
         if is_ours { Ok(()) } else { Err(DbError::LeaseLost) }
     }
 

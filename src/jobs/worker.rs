@@ -128,7 +128,8 @@ impl Worker {
         let lease_until = self.keeper.lease_until();
         let share = Share { of_place, in_all: slots.len() as i64 };
         let mut repository = self.database.begin().await?;
-        let jobs = repository.claim_jobs(self.keeper.owner(), lease_until, share, now).await?;
+        let owner = self.keeper.owner();
+        let jobs = repository.claim_jobs(owner, lease_until, &self.keeper.kept(), share, now).await?;
         if jobs.is_empty() {
             // Nothing was written: nothing to wait for.
             return Ok(0);

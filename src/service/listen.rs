@@ -14,7 +14,8 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,9 @@ use crate::telemetry::metrics::Metrics;
 /// What is read of a connection at once, at most. A buffer begins small and grows while it is filled, so this is for
 /// uploads: each read costs a wake-up of client and server.
 const READ_BUFFER: usize = 512 << 10;
+
+/// Connections beyond the bound that are told so at once. Whoever comes beyond these is hung up on.
+const BEYOND: usize = 64;
 
 /// Bound, but not yet accepting.
 pub struct Listeners {
@@ -97,7 +101,10 @@ impl Listeners {
     ) -> anyhow::Result<()> {
         let limits = Limits {
             connections: Arc::new(Semaphore::new(app.config.api.max_connections as usize)),
+            beyond: Arc::new(Semaphore::new(BEYOND)),
+            no_room: routes::no_room(app),
             header_timeout: app.config.api.header_timeout.into(),
+            send_timeout: app.config.api.send_timeout.into(),
             shutdown: app.config.api.shutdown_timeout.into(),
             tls: self.certificate.map(Certificate::acceptor).transpose()?,
         };
@@ -115,9 +122,31 @@ impl Listeners {
 struct Limits {
     /// Of all ports together.
     connections: Arc<Semaphore>,
+    /// Likewise, of those that are told that there is no room.
+    beyond: Arc<Semaphore>,
+    no_room: Router,
     header_timeout: Duration,
+    send_timeout: Duration,
     shutdown: Duration,
     tls: Option<TlsAcceptor>,
+}
+
+/// What a connection is served, and its place.
+struct Seat {
+    routes: Router,
+    /// Whether there may be another request.
+    stays: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Limits {
+    fn seat(&self, routes: &Router) -> Option<Seat> {
+        let (routes, stays, place) = match self.connections.clone().try_acquire_owned() {
+            Ok(place) => (routes, true, place),
+            Err(_) => (&self.no_room, false, self.beyond.clone().try_acquire_owned().ok()?),
+        };
+        Some(Seat { routes: routes.clone(), stays, _place: place })
+    }
 }
 
 async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
@@ -132,10 +161,6 @@ async fn accept(
 ) -> anyhow::Result<()> {
     let graceful = GracefulShutdown::new();
     loop {
-        let place = tokio::select! {
-            place = limits.connections.clone().acquire_owned() => place?,
-            () = stop.cancelled() => break,
-        };
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
@@ -148,12 +173,15 @@ async fn accept(
             },
             () = stop.cancelled() => break,
         };
-        let (watcher, routes, limits) = (graceful.watcher(), routes.clone(), limits.clone());
+        let Some(seat) = limits.seat(&routes) else {
+            tracing::debug!("a connection was hung up on: there are too many");
+            continue;
+        };
+        let (watcher, limits) = (graceful.watcher(), limits.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, routes, &limits, watcher).await {
+            if let Err(error) = connection(stream, seat, &limits, watcher).await {
                 tracing::debug!(%error, "a connection ended early");
             }
-            drop(place);
         });
     }
     drop(listener);
@@ -166,7 +194,7 @@ async fn accept(
 /// What a client may take for its headers it may take for a handshake, too.
 async fn connection(
     stream: TcpStream,
-    routes: Router,
+    seat: Seat,
     limits: &Limits,
     watcher: Watcher,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
@@ -175,23 +203,27 @@ async fn connection(
         tracing::debug!(%error, "no-delay was not set");
     }
     match &limits.tls {
-        None => answer(stream, routes, limits, watcher).await?,
+        None => answer(stream, seat, limits, watcher).await?,
         Some(tls) => {
             let stream = tokio::time::timeout(limits.header_timeout, tls.accept(stream)).await??;
-            answer(stream, routes, limits, watcher).await?;
+            answer(stream, seat, limits, watcher).await?;
         }
     }
     Ok(())
 }
 
-async fn answer<S>(stream: S, routes: Router, limits: &Limits, watcher: Watcher) -> hyper::Result<()>
+async fn answer<S>(stream: S, seat: Seat, limits: &Limits, watcher: Watcher) -> hyper::Result<()>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Send + 'static,
 {
+    // Who does not take an answer holds what it is made from: places, memory, an open image.
+    let mut stream = Box::pin(TimeoutStream::new(stream));
+    stream.as_mut().set_write_timeout_pinned(Some(limits.send_timeout));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
+        .keep_alive(seat.stays)
         .max_buf_size(READ_BUFFER)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(seat.routes));
     watcher.watch(connection).await
 }

@@ -192,6 +192,7 @@ impl Service {
             keeper,
             gates,
             levels,
+            stopping: CancellationToken::new(),
         };
         Ok(Self { app, context, worker })
     }
@@ -272,6 +273,11 @@ impl Service {
     ) -> anyhow::Result<()> {
         let tasks = TaskTracker::new();
         self.start_background(&stop, &tasks);
+        let (halt, stopping) = (stop.clone(), self.app.stopping.clone());
+        tasks.spawn(async move {
+            halt.cancelled().await;
+            stopping.cancel();
+        });
         let served = listeners.serve(&self.app, metrics, &stop).await;
         // Also when serving itself failed.
         stop.cancel();

@@ -12,7 +12,7 @@ use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::health;
-use crate::http::{App, assign_request_id, name_route, pass_gate};
+use crate::http::{App, Kind, assign_request_id, busy, name_route, pass_gate, say_when};
 use crate::identity::Authority;
 use crate::telemetry::metrics::{self, Metrics};
 use crate::{identity_api, image_api, pumice_api, volume_api};
@@ -51,6 +51,16 @@ pub(super) fn all(app: &App, figures: Option<Metrics>) -> Router {
     layered(routes, app)
 }
 
+/// For connections beyond those there is room for: how it is, and that it is busy.
+pub(super) fn no_room(app: &App) -> Router {
+    let routes = Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .fallback(busy)
+        .with_state(app.clone());
+    layered(routes, app)
+}
+
 /// A port of its own, as clients of Glance expect it.
 pub(super) fn image(app: &App) -> Router {
     layered(image_api::router(app.clone(), ""), app)
@@ -67,6 +77,7 @@ fn layered(routes: Router, app: &App) -> Router {
         .layer(from_fn_with_state(app.clone(), bound_in_time))
         .layer(from_fn_with_state(app.clone(), bound_headers))
         .layer(from_fn_with_state(app.clone(), pass_gate))
+        .layer(from_fn(say_when))
         .layer(from_fn(count))
         .layer(from_fn_with_state(app.clone(), assign_request_id))
 }
@@ -87,8 +98,7 @@ async fn openapi(Path(name): Path<String>) -> Response {
 /// Whatever a handler waits for, its client hears of it in time. Image data take as long as they take, and
 /// events have no end.
 async fn bound_in_time(State(app): State<App>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    if ["/file", "/stage", "/events"].iter().any(|end| path.ends_with(end)) {
+    if matches!(Kind::of(request.uri().path()), Kind::Transfer | Kind::Events) {
         return next.run(request).await;
     }
     match tokio::time::timeout(app.config.api.request_timeout.into(), next.run(request)).await {

@@ -1,6 +1,6 @@
 //! Rows, statuses and the queue, on both engines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use pumice::db::{
@@ -784,8 +784,10 @@ fn share(in_all: i64) -> Share {
 /// Claims all that may run, and ends them.
 async fn claim_all(database: &Database, world: &World) -> Vec<String> {
     let mut repository = database.begin().await.unwrap();
-    let jobs =
-        repository.claim_jobs("me", world.now().plus_seconds(60), share(10), world.now()).await.unwrap();
+    let jobs = repository
+        .claim_jobs("me", world.now().plus_seconds(60), &HashSet::new(), share(10), world.now())
+        .await
+        .unwrap();
     for job in &jobs {
         repository.hold_job(&job.id, job.fence, world.now()).await.unwrap();
         repository.finish_job(&job.id, &JobOutcome::Done, None, world.now()).await.unwrap();
@@ -817,7 +819,8 @@ async fn a_lost_lease_writes_nothing(database: Database) {
     let job = enqueue(&database, &world, Task::DeleteVolume { volume_id: id(1) }).await;
     let claim = async |owner: &str, until| {
         let mut repository = database.begin().await.unwrap();
-        let claimed = repository.claim_jobs(owner, until, share(10), world.now()).await.unwrap();
+        let claimed =
+            repository.claim_jobs(owner, until, &HashSet::new(), share(10), world.now()).await.unwrap();
         repository.commit().await.unwrap();
         claimed
     };
@@ -865,8 +868,10 @@ async fn concurrent_claims_share_the_queue(database: Database) {
             for _ in 0..20 {
                 let mut repository = database.begin().await.unwrap();
                 let until = world.now().plus_seconds(60);
-                let jobs =
-                    repository.claim_jobs(&format!("w{number}"), until, share(3), world.now()).await.unwrap();
+                let jobs = repository
+                    .claim_jobs(&format!("w{number}"), until, &HashSet::new(), share(3), world.now())
+                    .await
+                    .unwrap();
                 repository.commit().await.unwrap();
                 mine.extend(jobs.into_iter().map(|job| job.id));
             }

@@ -13,8 +13,8 @@ use openssl::nid::Nid;
 use openssl::pkey::PKey;
 use openssl::x509::extension::SubjectAlternativeName;
 use openssl::x509::{X509Builder, X509NameBuilder};
-use reqwest::{Certificate, Client};
-use serde_json::Value;
+use reqwest::{Certificate, Client, Method, StatusCode};
+use serde_json::{Value, json};
 
 use crate::house::{DatabaseKind, StoreKind};
 use crate::process::{PATIENCE, Place, Server};
@@ -192,6 +192,76 @@ async fn slow_clients_are_let_go() {
         let answer = all(stream);
         assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
     }
+    server.stop();
+}
+
+/// The first bytes of what comes, at least to the end of its headers.
+fn head(stream: &mut TcpStream) -> String {
+    let (mut text, mut byte) = (Vec::new(), [0]);
+    while !text.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        text.push(byte[0]);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+/// Beyond so many connections a client is told at once, and when to come again; how it is, the service says still.
+#[tokio::test]
+async fn there_is_room_for_so_many_connections() {
+    let place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    let server =
+        place.start_with(&[("PUMICE_API__MAX_CONNECTIONS", "2"), ("PUMICE_API__HEADER_TIMEOUT", "600")]);
+    let request = b"GET /image/v2/images HTTP/1.1\r\nHost: x\r\n\r\n";
+    let sit = || {
+        let mut stream = connect(&server);
+        stream.write_all(request).unwrap();
+        stream
+    };
+    let mut seated = [sit(), sit()];
+    for stream in &mut seated {
+        assert!(head(stream).starts_with("HTTP/1.1 200"));
+    }
+    let refused = all(sit());
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after: 5\r\n"), "{refused}");
+    assert_eq!(statuses(&server, SECOND.as_bytes()), [200]);
+    drop(seated);
+    until(&server, "room again", async || head(&mut sit()).starts_with("HTTP/1.1 200")).await;
+    server.stop();
+}
+
+/// Who asks for an image and does not take it, keeps nobody else from theirs.
+#[tokio::test]
+async fn who_takes_nothing_of_an_answer_is_let_go() {
+    const SIZE: usize = 64 << 20;
+    let place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    let server = place.start_with(&[("PUMICE_API__SEND_TIMEOUT", "1"), ("PUMICE_API__MAX_TRANSFERS", "1")]);
+    let body = json!({"disk_format": "raw", "container_format": "bare"});
+    let (status, image) = server.send(Method::POST, "/image/v2/images", Some(body)).await;
+    assert_eq!(status, StatusCode::CREATED);
+    let id = image["id"].as_str().unwrap();
+    assert_eq!(server.try_upload(id, vec![1; SIZE]).await.unwrap(), StatusCode::NO_CONTENT);
+    let request = format!("GET /image/v2/images/{id}/file HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let ask = || {
+        let mut stream = connect(&server);
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    };
+    let mut idle = ask();
+    assert!(head(&mut idle).starts_with("HTTP/1.1 200"));
+    assert!(head(&mut ask()).starts_with("HTTP/1.1 503"));
+    until(&server, "room again", async || head(&mut ask()).starts_with("HTTP/1.1 200")).await;
+    assert!(all(idle).len() < SIZE);
+    server.stop();
+}
+
+/// Events have no end of their own.
+#[tokio::test]
+async fn who_follows_events_keeps_no_process_from_ending() {
+    let place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    let server = place.start_with(&[("PUMICE_API__SHUTDOWN_TIMEOUT", "3600")]);
+    let mut stream = connect(&server);
+    stream.write_all(b"GET /pumice/v1/jobs/events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    assert!(head(&mut stream).starts_with("HTTP/1.1 200"));
     server.stop();
 }
 

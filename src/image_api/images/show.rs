@@ -5,6 +5,7 @@ use super::{ImageView, find};
 use crate::http::App;
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{FaultBody, Result};
+use crate::image_api::locations::list::find_with_addresses;
 use crate::image_api::request::{Call, InPath, NoBody};
 
 /// One image.
@@ -23,7 +24,13 @@ pub async fn show(
     InPath(id): InPath<String>,
     _: NoBody,
 ) -> Result<Json<ImageView>> {
-    let image = find(&mut app.database.read().await?, &call, &id).await?;
+    let tells_addresses =
+        app.config.images.show_multiple_locations || app.config.images.show_image_direct_url;
+    let image = if tells_addresses {
+        find_with_addresses(&app, &call, &id).await?
+    } else {
+        find(&mut app.database.read().await?, &call, &id).await?
+    };
     call.check_image(rules::GET_IMAGE, &image)?;
     Ok(Json(ImageView::new(image, &call.guard, &app.config)))
 }

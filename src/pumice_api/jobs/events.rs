@@ -41,7 +41,9 @@ const BATCH: i64 = 500;
 )]
 pub(crate) async fn job_events(State(app): State<App>, call: Call) -> Result<impl IntoResponse, Fault> {
     call.check_list()?;
-    Ok(Sse::new(events(app, call)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+    let stopping = app.stopping.clone().cancelled_owned();
+    Ok(Sse::new(events(app, call).take_until(stopping))
+        .keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
 }
 
 /// What one listener was told.

@@ -106,8 +106,10 @@ impl MoveVolume {
             }
             _ => return Err(StepError::fatal("Nova could not move the volume.")),
         }
-        let (deadline, now) = (next.created_at.plus_seconds(nova.patience()), run.now());
-        if now >= deadline {
+        // Since it was offered: how long its making took is not Nova's to answer for.
+        let offered = next.updated_at.unwrap_or(next.created_at);
+        let deadline = offered.plus_seconds(nova.patience());
+        if run.now() >= deadline {
             return Err(StepError::fatal("Nova did not begin to move the volume in time."));
         }
         if next.previous_status != Some(VolumeStatus::Creating) {

@@ -1,5 +1,6 @@
 //! Whose job is next.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -34,7 +35,7 @@ async fn delete(database: &Database, world: &World, number: u128, project: &str)
 async fn claim(database: &Database, world: &World, owner: &str, share: Share) -> Vec<String> {
     let mut repository = database.begin().await.unwrap();
     let until = world.now().plus_seconds(60);
-    let jobs = repository.claim_jobs(owner, until, share, world.now()).await.unwrap();
+    let jobs = repository.claim_jobs(owner, until, &HashSet::new(), share, world.now()).await.unwrap();
     repository.commit().await.unwrap();
     jobs.into_iter().map(|job| job.project_id.unwrap().0).collect()
 }
@@ -148,7 +149,7 @@ async fn what_is_handed_over_is_claimed_at_once(database: Database) {
     let claim = async |owner: &str| {
         let mut repository = database.begin().await.unwrap();
         let until = world.now().plus_seconds(3_600);
-        let jobs = repository.claim_jobs(owner, until, share, world.now()).await.unwrap();
+        let jobs = repository.claim_jobs(owner, until, &HashSet::new(), share, world.now()).await.unwrap();
         repository.commit().await.unwrap();
         jobs.into_iter().next()
     };

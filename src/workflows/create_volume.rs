@@ -151,18 +151,24 @@ impl Target {
         Ok(grown.and(limited)?)
     }
 
-    /// Has it mirrored where its type says so. The last step of all: until then nobody else needs its bytes.
-    async fn replicate(&self, run: &Run) -> Step {
+    /// Has it mirrored where its type says so; a clone of a volume that is mirrored comes with that one's journal. The last
+    /// step of all: until then nobody else needs its bytes.
+    async fn replicate(&self, source: Option<&VolumeId>, run: &Run) -> Step {
         let row = self.row(run).await?;
         let mut repository = run.database.read().await?;
         let of = repository.volume_type(row.volume_type_id.as_str()).await?;
         let of = of.ok_or_else(|| StepError::gone("volume type"))?;
         let host = row.host.as_deref().unwrap_or_default();
         let status = replication::status(&mut repository, &of, host).await?;
+        let source = match source {
+            Some(id) => repository.volume(id).await?,
+            None => None,
+        };
         drop(repository);
-        if replication::is_wanted(&of)? {
+        let is_wanted = replication::is_wanted(&of)?;
+        if is_wanted || source.is_some_and(|source| source.is_replicated()) {
             let store = self.store(run).await?;
-            replication::apply(&self.context, store, &self.name(), true, &run.progress).await?;
+            replication::apply(&self.context, store, &self.name(), is_wanted, &run.progress).await?;
         }
         // An earlier run of this step said the same.
         self.replication.set(status).ok();
@@ -272,7 +278,7 @@ impl Workflow for Empty {
                 self.target.create(run).await?;
                 self.target.limit(run).await
             }
-            "replicate" => self.target.replicate(run).await,
+            "replicate" => self.target.replicate(None, run).await,
             other => Err(unknown_step(other)),
         }
     }
@@ -353,7 +359,7 @@ impl Workflow for FromSnapshot {
                 Ok(lineage::flatten(&target.context, store, &target.name(), &run.progress).await?)
             }
             "flatten" => Ok(()),
-            "replicate" => target.replicate(run).await,
+            "replicate" => target.replicate(Some(&self.of), run).await,
             other => Err(unknown_step(other)),
         }
     }
@@ -446,7 +452,7 @@ impl Workflow for FromVolume {
             // A clone hangs on its snapshot.
             "drop_snapshot" if source.is_copied => give_back_snapshot(source).await,
             "copy" | "drop_snapshot" => Ok(()),
-            "replicate" => target.replicate(run).await,
+            "replicate" => target.replicate(Some(&self.of), run).await,
             other => Err(unknown_step(other)),
         }
     }
@@ -520,7 +526,7 @@ impl Workflow for FromImage {
                 _ => self.target.grow(run).await,
             },
             "resize" => self.target.limit(run).await,
-            "replicate" => self.target.replicate(run).await,
+            "replicate" => self.target.replicate(None, run).await,
             other => Err(unknown_step(other)),
         }
     }

@@ -37,6 +37,7 @@ use crate::workflows::{manageable, names};
             number of GiB"),
         (status = 403, description = "The policy does not allow it"),
         (status = 413, description = "There are too many volumes, or this one would be too large"),
+        (status = 429, description = "Too many jobs of the project are under way"),
     ),
 )]
 pub async fn manage(

@@ -40,6 +40,8 @@ use source::Source;
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "A snapshot, volume or type that the body names does not exist"),
         (status = 413, description = "There are too many volumes, or this one would be too large"),
+        (status = 429, description = "Too many jobs of the project are under way"),
+        (status = 501, description = "It would be encrypted, or the image must be converted"),
     ),
 )]
 pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Result<Response, Fault> {

@@ -78,6 +78,18 @@ pub struct JobFilter {
     pub changed_after: Option<Timestamp>,
 }
 
+/// Who claims jobs.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimant<'a> {
+    pub owner: &'a str,
+    pub lease_until: Timestamp,
+    /// What it is at: of that it claims nothing that runs, though its lease ran out. Machines are suspended, and clocks are
+    /// set.
+    pub kept: &'a HashSet<JobId>,
+    /// What it can do. While one version replaces another, there may be jobs that only the newer one knows.
+    pub kinds: &'a [&'static str],
+}
+
 /// How many jobs a worker takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Share {
@@ -196,19 +208,20 @@ impl Repository {
     /// Projects take turns: the project that has least running comes first, so that a thousand jobs of one keep
     /// another's one waiting for no more than a seat. Places have seats of their own, so that a pool that is slow
     /// keeps no other waiting. What is cancelled comes before all others: it only gives back.
-    ///
-    /// What runs and is `kept` is not claimed: its owner asks, and is still at it, though its lease ran out. Machines are
-    /// suspended, and clocks are set.
     pub async fn claim_jobs(
         &mut self,
-        owner: &str,
-        lease_until: Timestamp,
-        kept: &HashSet<JobId>,
+        claimant: Claimant<'_>,
         share: Share,
         now: Timestamp,
     ) -> Result<Vec<Job>> {
-        const WAITS: &str = "jobs.finished_at IS NULL AND jobs.run_at <= $1 \
-            AND (jobs.state = 'queued' OR (jobs.state = 'running' AND jobs.lease_until < $1))";
+        let Claimant { owner, lease_until, kept, kinds } = claimant;
+        // Names out of the program, none out of a request.
+        let kinds: Vec<String> = kinds.iter().map(|kind| format!("'{kind}'")).collect();
+        let waits = format!(
+            "jobs.finished_at IS NULL AND jobs.run_at <= $1 AND jobs.kind IN ({}) \
+             AND (jobs.state = 'queued' OR (jobs.state = 'running' AND jobs.lease_until < $1))",
+            kinds.join(", ")
+        );
         const EARLIER: &str = "SELECT 1 FROM jobs e WHERE e.finished_at IS NULL \
             AND (e.ordinal, e.id) < (jobs.ordinal, jobs.id)";
         let sql = format!(
@@ -218,14 +231,14 @@ impl Repository {
              of_places AS (SELECT place, COUNT(*) AS held FROM busy WHERE lease_owner = $2 GROUP BY place), \
              due AS (SELECT jobs.id, jobs.place, jobs.run_at, jobs.ordinal, COALESCE(of_projects.held, 0) \
                 + ROW_NUMBER() OVER (PARTITION BY jobs.project_id ORDER BY jobs.run_at, jobs.ordinal, jobs.id) AS turn \
-                FROM jobs LEFT JOIN of_projects ON of_projects.project_id = jobs.project_id WHERE {WAITS} \
+                FROM jobs LEFT JOIN of_projects ON of_projects.project_id = jobs.project_id WHERE {waits} \
                 AND NOT EXISTS ({EARLIER} AND e.resource_id = jobs.resource_id) \
                 AND NOT EXISTS ({EARLIER} AND e.source_id = jobs.resource_id) \
                 AND NOT EXISTS ({EARLIER} AND e.resource_id = jobs.source_id)), \
              seated AS (SELECT due.id, due.turn, due.run_at, due.ordinal, COALESCE(of_places.held, 0) \
                 + ROW_NUMBER() OVER (PARTITION BY due.place ORDER BY due.turn, due.run_at, due.ordinal, due.id) AS seat \
                 FROM due LEFT JOIN of_places ON of_places.place = due.place) \
-             SELECT jobs.id, jobs.state FROM jobs JOIN seated ON seated.id = jobs.id WHERE (seated.seat <= $3 OR jobs.cancel) AND {WAITS} \
+             SELECT jobs.id, jobs.state FROM jobs JOIN seated ON seated.id = jobs.id WHERE (seated.seat <= $3 OR jobs.cancel) AND {waits} \
              ORDER BY jobs.cancel DESC, seated.turn, seated.run_at, seated.ordinal, seated.id LIMIT $4{}",
             self.skip_locked()
         );

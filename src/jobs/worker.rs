@@ -11,7 +11,7 @@ use tracing::Instrument;
 use super::faults::{Fault, Faults, Moment};
 use super::task::told_of;
 use super::{Cause, Keeper, Run, StepError, Task, Workflow, chain};
-use crate::db::{self, Database, DbError, Job, JobOutcome, Message, Share};
+use crate::db::{self, Claimant, Database, DbError, Job, JobOutcome, Message, Share};
 use crate::model::{Event, MessageId, Timestamp, World};
 use crate::telemetry::metrics;
 
@@ -128,8 +128,9 @@ impl Worker {
         let lease_until = self.keeper.lease_until();
         let share = Share { of_place, in_all: slots.len() as i64 };
         let mut repository = self.database.begin().await?;
-        let owner = self.keeper.owner();
-        let jobs = repository.claim_jobs(owner, lease_until, &self.keeper.kept(), share, now).await?;
+        let kept = self.keeper.kept();
+        let claimant = Claimant { owner: self.keeper.owner(), lease_until, kept: &kept, kinds: Task::KINDS };
+        let jobs = repository.claim_jobs(claimant, share, now).await?;
         if jobs.is_empty() {
             // Nothing was written: nothing to wait for.
             return Ok(0);

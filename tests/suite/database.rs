@@ -1,10 +1,11 @@
 //! Rows, statuses and the queue, on both engines.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use pumice::db::{
-    ATTACH_STATUS, Attachment, AttachmentFilter, CachedImage, Database, DbError, DefaultVolumeType,
+    ATTACH_STATUS, Attachment, AttachmentFilter, CachedImage, Claimant, Database, DbError, DefaultVolumeType,
     Direction, Encryption, Heartbeat, Image, ImageChange, JobOutcome, Message, MessageFilter, Operator,
     Options, Page, QosSpecs, QosSpecsFilter, Repository, Service, ServiceFilter, Share, Snapshot,
     SnapshotFilter, SortKey, Staged, Transfer, TransferFilter, Volume, VolumeChange, VolumeFilter,
@@ -64,6 +65,7 @@ on_both!(
     a_volume_forgets_its_image_for_another,
     jobs_on_one_resource_take_turns,
     a_lost_lease_writes_nothing,
+    a_claimant_says_what_it_does_not_want,
     concurrent_claims_share_the_queue,
     services_say_what_they_are_and_keep_what_was_said_of_them,
     a_host_is_counted_project_by_project,
@@ -770,6 +772,12 @@ fn id(number: u128) -> VolumeId {
     VolumeId::from(uuid::Uuid::from_u128(number))
 }
 
+/// Somebody who can do everything and is at nothing.
+fn claimant(owner: &str, lease_until: Timestamp) -> Claimant<'_> {
+    static NOTHING: LazyLock<HashSet<JobId>> = LazyLock::new(HashSet::new);
+    Claimant { owner, lease_until, kept: &NOTHING, kinds: Task::KINDS }
+}
+
 async fn enqueue(database: &Database, world: &World, task: Task) -> JobId {
     let mut repository = database.begin().await.unwrap();
     let job = jobs::enqueue(&mut repository, world, task, &Origin::default()).await.unwrap();
@@ -785,7 +793,7 @@ fn share(in_all: i64) -> Share {
 async fn claim_all(database: &Database, world: &World) -> Vec<String> {
     let mut repository = database.begin().await.unwrap();
     let jobs = repository
-        .claim_jobs("me", world.now().plus_seconds(60), &HashSet::new(), share(10), world.now())
+        .claim_jobs(claimant("me", world.now().plus_seconds(60)), share(10), world.now())
         .await
         .unwrap();
     for job in &jobs {
@@ -819,8 +827,7 @@ async fn a_lost_lease_writes_nothing(database: Database) {
     let job = enqueue(&database, &world, Task::DeleteVolume { volume_id: id(1) }).await;
     let claim = async |owner: &str, until| {
         let mut repository = database.begin().await.unwrap();
-        let claimed =
-            repository.claim_jobs(owner, until, &HashSet::new(), share(10), world.now()).await.unwrap();
+        let claimed = repository.claim_jobs(claimant(owner, until), share(10), world.now()).await.unwrap();
         repository.commit().await.unwrap();
         claimed
     };
@@ -856,6 +863,26 @@ async fn a_lost_lease_writes_nothing(database: Database) {
     assert_eq!((row.state, row.cause), (JobState::Cancelled, Some(Cause::Cancelled)));
 }
 
+/// Nothing that it is at, and nothing that it knows nothing of.
+async fn a_claimant_says_what_it_does_not_want(database: Database) {
+    let world = World::real();
+    let job = enqueue(&database, &world, Task::DeleteVolume { volume_id: id(1) }).await;
+    let claim = async |claimant: Claimant| {
+        let mut repository = database.begin().await.unwrap();
+        let jobs = repository.claim_jobs(claimant, share(10), world.now()).await.unwrap();
+        repository.commit().await.unwrap();
+        jobs.len()
+    };
+    let over = world.now().plus_seconds(-1);
+    let me = claimant("me", over);
+    let kept = HashSet::from([job]);
+    assert_eq!(claim(Claimant { kinds: &["create_volume"], ..me }).await, 0);
+    // It is claimed at all, then it is kept, and then given back.
+    assert_eq!(claim(me).await, 1);
+    assert_eq!(claim(Claimant { kept: &kept, ..me }).await, 0);
+    assert_eq!(claim(me).await, 1);
+}
+
 async fn concurrent_claims_share_the_queue(database: Database) {
     let world = World::real();
     for number in 1..=40 {
@@ -869,7 +896,7 @@ async fn concurrent_claims_share_the_queue(database: Database) {
                 let mut repository = database.begin().await.unwrap();
                 let until = world.now().plus_seconds(60);
                 let jobs = repository
-                    .claim_jobs(&format!("w{number}"), until, &HashSet::new(), share(3), world.now())
+                    .claim_jobs(claimant(&format!("w{number}"), until), share(3), world.now())
                     .await
                     .unwrap();
                 repository.commit().await.unwrap();

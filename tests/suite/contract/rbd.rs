@@ -72,7 +72,7 @@ async fn stores_with_the_same_options_share_a_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_clients_remove_an_image_at_once() {
     let apart = |seconds| {
-        let options = RbdOptions { timeout: Duration::from_secs(seconds), ..options("volumes") };
+        let options = RbdOptions { operation_timeout: seconds, ..options("volumes") };
         rbd::open(options, BlockingPool::default()).unwrap()
     };
     let clients = [apart(298), apart(299)];

@@ -1,6 +1,5 @@
 //! Whose job is next.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,7 +9,7 @@ use pumice::jobs::{self, Origin, Task};
 use pumice::model::{Cause, Gib, Ids, JobId, ProjectId, RandomIds, World};
 use uuid::Uuid;
 
-use super::{DatabaseKind, Options, Share, add, id, volume, volume_type};
+use super::{DatabaseKind, Options, Share, add, claimant, id, volume, volume_type};
 
 on_both!(
     projects_take_turns,
@@ -35,7 +34,7 @@ async fn delete(database: &Database, world: &World, number: u128, project: &str)
 async fn claim(database: &Database, world: &World, owner: &str, share: Share) -> Vec<String> {
     let mut repository = database.begin().await.unwrap();
     let until = world.now().plus_seconds(60);
-    let jobs = repository.claim_jobs(owner, until, &HashSet::new(), share, world.now()).await.unwrap();
+    let jobs = repository.claim_jobs(claimant(owner, until), share, world.now()).await.unwrap();
     repository.commit().await.unwrap();
     jobs.into_iter().map(|job| job.project_id.unwrap().0).collect()
 }
@@ -149,7 +148,7 @@ async fn what_is_handed_over_is_claimed_at_once(database: Database) {
     let claim = async |owner: &str| {
         let mut repository = database.begin().await.unwrap();
         let until = world.now().plus_seconds(3_600);
-        let jobs = repository.claim_jobs(owner, until, &HashSet::new(), share, world.now()).await.unwrap();
+        let jobs = repository.claim_jobs(claimant(owner, until), share, world.now()).await.unwrap();
         repository.commit().await.unwrap();
         jobs.into_iter().next()
     };

@@ -225,6 +225,7 @@ impl House {
             },
             signed: None,
             at_once: (ProjectId("p".into()), -1),
+            storage: None,
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use pumice::web::{Filter, Lists, Options, Refused, Web, WebError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 /// Answers the requests that come, in order, each with what is to be written before the connection is closed. The
 /// requests themselves can be looked at.
@@ -19,16 +19,21 @@ async fn serve(answers: Vec<Vec<u8>>) -> (String, Arc<std::sync::Mutex<Vec<Strin
     tokio::spawn(async move {
         let next = AtomicUsize::new(0);
         while let Ok((mut connection, _)) = listener.accept().await {
-            let mut request = Vec::new();
-            while !request.ends_with(b"\r\n\r\n") {
-                request.push(connection.read_u8().await.unwrap());
-            }
+            let request = read_request(&mut connection).await;
             noted.lock().unwrap().push(String::from_utf8(request).unwrap().to_ascii_lowercase());
             let answer = answers.get(next.fetch_add(1, Ordering::SeqCst));
             connection.write_all(answer.map_or(b"", Vec::as_slice)).await.unwrap();
         }
     });
     (address, requests)
+}
+
+async fn read_request(connection: &mut TcpStream) -> Vec<u8> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        request.push(connection.read_u8().await.unwrap());
+    }
+    request
 }
 
 fn web(hosts: &[&str]) -> Web {
@@ -75,6 +80,7 @@ async fn a_download_takes_no_longer_than_it_may() {
         let uri = format!("http://{}/disk.img", listener.local_addr().unwrap());
         tokio::spawn(async move {
             let (mut connection, _) = listener.accept().await.unwrap();
+            read_request(&mut connection).await;
             connection.write_all(&answer("200 OK\nContent-Length: 1000000000", "0")).await.unwrap();
             let mut pace = tokio::time::interval(Duration::from_millis(20));
             while !trickles || connection.write_all(b"1").await.is_ok() {

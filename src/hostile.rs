@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use crate::config;
 use crate::db::SigningKey;
 use crate::http::Query;
 use crate::identity::policy::{self, Check};
@@ -14,7 +15,7 @@ use crate::volume_api::{comparisons, literal, repr, texts};
 
 /// How many changes of an image a PATCH asks for; `None`: it is refused.
 pub fn image_patch(media_type: &str, body: Value) -> Option<usize> {
-    let changes = Dialect::of(media_type)?.parse(body).ok()?;
+    let changes = Dialect::of(media_type)?.parse(body, &config::Images::default()).ok()?;
     Some(changes.len())
 }
 

@@ -55,6 +55,10 @@ impl<'a> Judge<'a> {
                     let why = "A raw copy of an image that the cache does not know.";
                     self.unless_noted(place, name, seen, Kind::Zombie, why, Mend::Discard);
                 }
+                Named::Fetched(_) => {
+                    let why = "What came from the web for a volume that no job makes any more.";
+                    self.unless_noted(place, name, seen, Kind::Zombie, why, Mend::Discard);
+                }
                 Named::Image(_) | Named::Staged(_) | Named::Cached(_) => {}
             }
         }

@@ -357,7 +357,7 @@ async fn is_wanted(repository: &mut Repository, name: &str) -> Result<bool> {
         },
         Named::Staged(_) => repository.staged_names().await?.iter().any(|staged| staged == name),
         Named::Cached(_) => repository.cached_images().await?.iter().any(|cached| cached.name == name),
-        Named::Deleted(_) => false,
+        Named::Deleted(_) | Named::Fetched(_) => false,
     })
 }
 

@@ -49,6 +49,8 @@ pub(super) enum Named<'a> {
     /// What arrived for an import of this image.
     Staged(&'a str),
     Cached(&'a str),
+    /// What this volume is made from, taken in from the web.
+    Fetched(&'a str),
     /// Of a volume or a cached copy, with the id in its name.
     Deleted(&'a str),
 }
@@ -59,6 +61,9 @@ impl<'a> Named<'a> {
         let id = |text: &'a str| ImageId::parse(text).filter(|id| id.as_str() == text).map(|_| text);
         let staged = || [".staged", ".unpacked", ".converted"].iter().find_map(|end| name.strip_suffix(end));
         let of = |prefix: &str| name.strip_prefix(prefix);
+        if let Some(text) = of("volume-").and_then(|text| text.strip_suffix(".fetched")) {
+            return id(text).map(Named::Fetched);
+        }
         if let Some(text) = of("volume-").or_else(|| of("cache-")) {
             return match names::is_deleted(text) {
                 true => text.strip_suffix(".deleted").and_then(id).map(Named::Deleted),
@@ -75,6 +80,7 @@ impl<'a> Named<'a> {
             | Named::Image(id)
             | Named::Staged(id)
             | Named::Cached(id)
+            | Named::Fetched(id)
             | Named::Deleted(id) => id,
         }
     }
@@ -177,6 +183,7 @@ mod tests {
             (format!("{id}.unpacked"), Some(Named::Staged(id))),
             (format!("{id}.converted"), Some(Named::Staged(id))),
             (format!("volume-{id}.backup.base"), None),
+            (format!("volume-{id}.fetched"), Some(Named::Fetched(id))),
             (format!("volume-{}", id.to_uppercase()), None),
             (format!("{id}_disk"), None),
             ("volume-".to_owned(), None),

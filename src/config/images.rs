@@ -3,12 +3,19 @@ use std::time::Duration;
 
 use super::faults::Faults;
 use super::section::section;
-use super::values::{HashingAlgorithm, IdentityMode, Seconds, StoreKind};
+use super::values::{HashingAlgorithm, IdentityMode, Seconds, StorageQuota, StoreKind};
 use super::volumes::{call_timeout, check_chunk_size, check_pool, check_text};
 use crate::formats;
 
 /// Ways to import that are allowed unless told.
 const IMPORT_METHODS: [&str; 3] = ["glance-direct", "web-download", "copy-image"];
+
+const CONTAINER_FORMATS: [&str; 8] = ["ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"];
+const DISK_FORMATS: [&str; 11] =
+    ["ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"];
+
+/// Characters of the name of a format.
+const LONGEST_FORMAT: usize = 20;
 
 /// One more, which wants a Keystone that knows several regions.
 pub const GLANCE_DOWNLOAD: &str = "glance-download";
@@ -63,6 +70,14 @@ section! {
         pub http_retries: u32 = 3, "times";
         /// The largest image that may be uploaded.
         pub image_size_cap: u64 = 1_099_511_627_776, "bytes";
+        /// The bytes of a project's images together, each as often as it is in a store: a number with `B`, `KB`, `MB`, `GB`
+        /// or `TB`. More is refused while it comes. `0`: no limit.
+        pub user_storage_quota: StorageQuota = StorageQuota::NONE, "none";
+        /// What may wrap the disk in an image (`container_format`).
+        pub container_formats: Vec<String> = CONTAINER_FORMATS.map(str::to_owned).into(), "none";
+        /// How the disk in an image may be written (`disk_format`). What is not known here by its name is kept as it
+        /// comes, and a volume gets the bytes themselves.
+        pub disk_formats: Vec<String> = DISK_FORMATS.map(str::to_owned).into(), "none";
         /// Properties of an image beside the base ones. Negative: no limit.
         pub image_property_quota: i64 = 128, "properties";
         /// Tags of an image. Negative: no limit.
@@ -144,6 +159,17 @@ impl Images {
             let is_known = name == GLANCE_DOWNLOAD || IMPORT_METHODS.contains(&name.as_str());
             let must = format!("may hold {}, {GLANCE_DOWNLOAD}", IMPORT_METHODS.join(", "));
             faults.require(is_known, "images.enabled_import_methods", &must, name);
+        }
+        for (option, names) in [
+            ("images.container_formats", &self.container_formats),
+            ("images.disk_formats", &self.disk_formats),
+        ] {
+            for name in names {
+                let is_plain = name.bytes().all(|byte| byte.is_ascii_graphic());
+                let fits = (1..=LONGEST_FORMAT).contains(&name.len());
+                let must = format!("may hold names of at most {LONGEST_FORMAT} characters, without blanks");
+                faults.require(is_plain && fits, option, &must, name);
+            }
         }
         let time = self.web_download_timeout.0;
         faults.require(time > 0, "images.web_download_timeout", "must be at least 1", 0);

@@ -55,7 +55,7 @@ pub use section::{OptionReference, SectionReference};
 pub use ssl::Ssl;
 pub use values::{
     CloneFormat, DatabaseKind, DatabaseUrl, HashingAlgorithm, IdentityMode, ImageStoreKind, Interface,
-    LogFormat, PropertyRules, Role, Seconds, Secret, StoreKind,
+    LogFormat, PropertyRules, Role, Seconds, Secret, StorageQuota, StoreKind,
 };
 pub use volumes::Volumes;
 

@@ -23,6 +23,57 @@ impl From<Seconds> for Duration {
     }
 }
 
+/// How much may be stored, as Glance writes it: `0`, `500`, `500B`, `20GB`. A unit is 1024 times the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "NumberOrText", into = "String")]
+pub struct StorageQuota(u64);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NumberOrText {
+    Number(u64),
+    Text(String),
+}
+
+impl StorageQuota {
+    pub const NONE: Self = Self(0);
+
+    /// In bytes; `None`: there is no limit.
+    pub fn bytes(self) -> Option<u64> {
+        (self.0 > 0).then_some(self.0)
+    }
+}
+
+impl TryFrom<NumberOrText> for StorageQuota {
+    type Error = &'static str;
+
+    fn try_from(value: NumberOrText) -> Result<Self, Self::Error> {
+        const WRONG: &str = "must be a number, and may have B, KB, MB, GB or TB at its end, without a blank";
+        let text = match value {
+            NumberOrText::Number(bytes) => return Ok(Self(bytes)),
+            NumberOrText::Text(text) => text,
+        };
+        let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(end);
+        let shift = match unit {
+            "" | "B" => 0,
+            "KB" => 10,
+            "MB" => 20,
+            "GB" => 30,
+            "TB" => 40,
+            _ => return Err(WRONG),
+        };
+        let number: u64 = number.parse().map_err(|_| WRONG)?;
+        number.checked_mul(1 << shift).map(Self).ok_or("is more than any store holds")
+    }
+}
+
+impl From<StorageQuota> for String {
+    fn from(quota: StorageQuota) -> Self {
+        quota.0.to_string()
+    }
+}
+
 /// Where bytes live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -315,5 +366,24 @@ mod tests {
         let url = DatabaseUrl::parse("sqlite:pumice-data/pumice.db").unwrap();
         assert_eq!(url.to_string(), "sqlite:pumice-data/pumice.db");
         assert_eq!(url.kind(), DatabaseKind::Sqlite);
+    }
+
+    #[test]
+    fn quotas_of_storage_have_units() {
+        for (text, bytes) in [
+            ("\"0\"", None),
+            ("7", Some(7)),
+            ("\"7\"", Some(7)),
+            ("\"7B\"", Some(7)),
+            ("\"7KB\"", Some(7 << 10)),
+            ("\"7MB\"", Some(7 << 20)),
+            ("\"7GB\"", Some(7 << 30)),
+            ("\"7TB\"", Some(7 << 40)),
+        ] {
+            assert_eq!(serde_json::from_str::<StorageQuota>(text).unwrap().bytes(), bytes, "{text}");
+        }
+        for text in ["\"\"", "\"GB\"", "\"7 GB\"", "\"7gb\"", "\"7PB\"", "\"-7\"", "-7", "\"99999999TB\""] {
+            assert!(serde_json::from_str::<StorageQuota>(text).is_err(), "{text}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::error::Result;
 use super::{Repository, on};
-use crate::model::ProjectId;
+use crate::model::{ImageId, ProjectId};
 
 /// The class whose limits are those of projects without any of their own.
 pub const DEFAULT_CLASS: &str = "default";
@@ -59,6 +59,14 @@ impl Repository {
             COUNT(CASE WHEN status IN ('saving', 'uploading', 'importing') THEN 1 END) AS uploading \
             FROM images WHERE project_id = $1 AND status <> 'deleted'";
         Ok(on!(self, c => sqlx::query_as(sql).bind(project).fetch_one(c).await)?)
+    }
+
+    /// The bytes of all its images but one, each as often as it is somewhere.
+    pub async fn stored_bytes(&mut self, project: &str, without: &ImageId) -> Result<i64> {
+        let sql = "SELECT COALESCE(CAST(SUM(i.size) AS BIGINT), 0) FROM images i \
+            JOIN image_locations l ON l.image_id = i.id \
+            WHERE i.project_id = $1 AND i.id <> $2 AND i.status <> 'deleted'";
+        Ok(on!(self, c => sqlx::query_scalar(sql).bind(project).bind(without).fetch_one(c).await)?)
     }
 
     /// A project's own limits, and those of [`DEFAULT_CLASS`].

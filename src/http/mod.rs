@@ -18,5 +18,5 @@ pub use authentication::{Unauthenticated, authenticate};
 pub use context::RequestContext;
 pub use gate::{Gates, Kind, RETRY_AFTER_SECONDS, busy, pass_gate, say_when};
 pub use query::Query;
-pub use request_id::{REQUEST_ID, RequestId, assign_request_id};
+pub use request_id::{REQUEST_ID, RequestId, assign_request_id, note_given_id, note_global_id};
 pub use route_name::name_route;

@@ -18,6 +18,7 @@ pub(super) async fn enter(State(routes): State<Router>, mut request: Request) ->
     let path = match &wanted {
         Wanted::Versions => "/versions",
         Wanted::Choices => "/",
+        Wanted::Health => "/healthcheck",
         Wanted::Root => "/v2",
         Wanted::Route(path) => path.as_str(),
     };

@@ -43,6 +43,8 @@ pub enum Fault {
         accept_patch: Option<&'static str>,
     },
     RangeNotSatisfiable(String),
+    /// Said in a comment.
+    HeadersTooLarge(String),
     Internal(anyhow::Error),
     /// The project has too many jobs under way.
     TooManyJobs,
@@ -116,6 +118,11 @@ impl Fault {
             Fault::RangeNotSatisfiable(said) => {
                 detailed(StatusCode::RANGE_NOT_SATISFIABLE, "The Range requested is not available.", said)
             }
+            Fault::HeadersTooLarge(said) => detailed(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "The request header fields were too large",
+                said,
+            ),
             Fault::TooManyJobs => plain(
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too many jobs of the project are under way. Please try again later.",
@@ -220,6 +227,9 @@ impl Told {
             StatusCode::METHOD_NOT_ALLOWED | StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 format!("{explanation}<br /><br />\n{detail}")
             }
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+                format!("{explanation}<br /><br />\n\n<!-- {detail} -->\n")
+            }
             _ => format!("{explanation}<br /><br />\n{detail}\n\n"),
         }
     }
@@ -244,9 +254,10 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// Line breaks are those of `<br />` alone, and no tag stays, not even one that a client sent.
+/// Line breaks are those of `<br />` alone; what is in a comment stays, and no tag, not even one that a client sent.
 fn plain(body: &str) -> String {
     let body = body.replace('\r', "").replace('\n', " ").replace("<br /><br />", "\n\n");
+    let body = body.replace("<!--", "").replace("-->", "");
     let mut kept = String::with_capacity(body.len());
     let mut rest = body.as_str();
     while let Some((before, tag)) = rest.split_once('<') {

@@ -14,6 +14,7 @@ mod metadefs;
 mod paging;
 mod quota;
 mod request;
+mod request_id;
 mod schema;
 mod schemas;
 mod stores;
@@ -25,7 +26,7 @@ pub(crate) use images::{Dialect, parse_filter};
 
 use axum::{Extension, Router, middleware};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use crate::http::{App, authenticate, name_route};
@@ -38,6 +39,7 @@ pub fn router(app: App, prefix: &'static str) -> Router {
     let (routes, _) = authenticated().split_for_parts();
     let routes = routes
         .fallback(door::no_such_route)
+        .layer(middleware::from_fn(request_id::adopt))
         .layer(middleware::from_fn_with_state(app.clone(), authenticate))
         .merge(open)
         .route_layer(middleware::from_fn(name_route))
@@ -58,12 +60,19 @@ fn documented() -> OpenApiRouter<App> {
         .merge(authenticated())
 }
 
+/// Glance knows the path by this method alone: with another one it is no path of its own.
+fn by_method_alone(mut route: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    route.2 = route.2.fallback(door::no_such_route);
+    route
+}
+
 /// What clients ask before they have a token.
 fn unauthenticated() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(versions::choices))
         .routes(routes!(versions::list))
         .routes(routes!(versions::root))
+        .routes(routes!(versions::health))
 }
 
 fn authenticated() -> OpenApiRouter<App> {
@@ -84,7 +93,7 @@ fn authenticated() -> OpenApiRouter<App> {
         .routes(routes!(info::import::import))
         .routes(routes!(info::stores::stores))
         .routes(routes!(info::stores::detail))
-        .routes(routes!(info::usage::usage))
+        .routes(by_method_alone(routes!(info::usage::usage)))
         .routes(routes!(tasks::list::list, tasks::create::create))
         .routes(routes!(tasks::show::show, tasks::delete::delete))
         .merge(metadefs::endpoints())

@@ -1,10 +1,10 @@
 //! How many images, and how much in them, a project may have.
 
 use super::fault::{Fault, Result};
-use crate::config::Quotas;
+use crate::config::{self, Quotas};
 use crate::db::Repository;
 use crate::http::images;
-use crate::model::ProjectId;
+use crate::model::{ImageId, ProjectId};
 
 pub(super) const MIB: i64 = 1 << 20;
 
@@ -37,6 +37,37 @@ pub(super) async fn upload(
     }
     let used = repository.image_use(project.as_str()).await?.bytes / MIB;
     check(project, "image_size_total", limit, used, in_mib(promised))
+}
+
+/// What a client is told first of a full quota of storage.
+pub(super) const IN_UPLOAD: &str = "Image exceeds the storage quota";
+pub(super) const IN_PATCH: &str = "Denying attempt to upload image because it exceeds the quota";
+
+/// So many bytes for an image, or nobody knows how many. Answers how many may come.
+pub(super) async fn storage(
+    repository: &mut Repository,
+    options: &config::Images,
+    project: &ProjectId,
+    image: &ImageId,
+    size: Option<u64>,
+    told: &str,
+) -> Result<Option<u64>> {
+    let Some(quota) = options.user_storage_quota.bytes() else { return Ok(None) };
+    let used = repository.stored_bytes(project.as_str(), image).await?;
+    let remaining = i128::from(quota) - i128::from(used);
+    if size.map_or(remaining <= 0, |size| i128::from(size) > remaining) {
+        return Err(storage_full(told, size, remaining));
+    }
+    Ok(u64::try_from(remaining).ok())
+}
+
+/// `None`: more than that, and nobody knows how many.
+pub(super) fn storage_full(told: &str, size: Option<u64>, remaining: i128) -> Fault {
+    let size = size.map_or_else(|| "None".to_owned(), |size| size.to_string());
+    Fault::TooLarge(format!(
+        "{told}: The size of the data {size} will exceed the limit. {remaining} bytes \
+         remaining."
+    ))
 }
 
 /// Bytes to be staged: so many, or nobody knows.

@@ -15,7 +15,7 @@ use crate::db::Image;
 use crate::http::{App, RequestContext, images};
 use crate::identity::policy::{Api, Guard, Rule, Target, image};
 use crate::jobs::Origin;
-use crate::model::ProjectId;
+use crate::model::{ProjectId, UserId};
 
 /// Who asks, and what they may do.
 pub(super) struct Call {
@@ -26,6 +26,11 @@ pub(super) struct Call {
 impl Call {
     pub fn project_id(&self) -> &ProjectId {
         &self.context.project_id
+    }
+
+    /// `None`: nobody in particular.
+    pub fn asked_by(&self) -> Option<UserId> {
+        Some(self.context.user_id.clone()).filter(|user| !user.0.is_empty())
     }
 
     pub fn has_role(&self, role: &str) -> bool {

@@ -52,6 +52,8 @@ pub(super) enum Wanted {
     Versions,
     /// The version document, as an answer to a path that names no version.
     Choices,
+    /// How the service is.
+    Health,
     /// A version and nothing more.
     Root,
     /// A route, its version written as `/v2`.
@@ -61,6 +63,9 @@ pub(super) enum Wanted {
 /// The first segment of the path names the version, or else the `Accept` header does. A first segment that is
 /// no version is answered by the document, whatever follows it.
 pub(super) fn wanted(path: &str, accept: Option<&str>) -> Wanted {
+    if path.strip_prefix("/healthcheck").is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        return Wanted::Health;
+    }
     let path = path.trim_start_matches('/');
     let (first, rest) = match path.split_once('/') {
         Some((first, rest)) => (first, Some(rest)),
@@ -138,6 +143,15 @@ pub(super) async fn choices(State(app): State<App>, base: Base) -> (StatusCode, 
     (StatusCode::MULTIPLE_CHOICES, document(&app, &base.0))
 }
 
+/// For who asks whether the service answers at all.
+#[utoipa::path(
+    get, path = "/healthcheck", tag = "versions", operation_id = "check_health",
+    responses((status = 200, description = "`OK`", body = String, content_type = "text/plain"))
+)]
+pub(super) async fn health() -> ([(HeaderName, &'static str); 1], &'static str) {
+    ([(header::CONTENT_TYPE, "text/plain; charset=UTF-8")], "OK")
+}
+
 /// A version and nothing more; Glance sends the client to a path that is not there.
 #[utoipa::path(
     get, path = "/v2", tag = "versions",
@@ -163,7 +177,20 @@ mod tests {
         let accept = Some("application/vnd.openstack.images-v2.1");
         assert_eq!(wanted("/images", accept), route("/v2/images"));
         assert_eq!(wanted("/images", Some("application/vnd.openstack.images-v9")), Wanted::Choices);
-        for path in ["/", "", "/v3/images", "/v2.99/images", "/V2/images", "/v/images", "/images"] {
+        for path in ["/healthcheck", "/healthcheck/"] {
+            assert_eq!(wanted(path, accept), Wanted::Health, "{path}");
+        }
+        for path in [
+            "/healthchecks",
+            "//healthcheck",
+            "/",
+            "",
+            "/v3/images",
+            "/v2.99/images",
+            "/V2/images",
+            "/v/images",
+            "/images",
+        ] {
             assert_eq!(wanted(path, None), Wanted::Choices, "{path}");
         }
     }

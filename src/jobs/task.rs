@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::db::{NewJob, Resource};
-use crate::model::{Gib, ImageId, JobId, ProjectId, SnapshotId, VolumeId, VolumeNews, VolumeTypeId};
+use crate::model::{Gib, ImageId, JobId, ProjectId, SnapshotId, UserId, VolumeId, VolumeNews, VolumeTypeId};
 
 /// Where a new volume's bytes come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +80,9 @@ pub struct Import {
     /// The key that the bytes must be signed by, where the image is signed.
     #[serde(default)]
     pub signed_by: Option<String>,
+    /// Only to be shown.
+    #[serde(default)]
+    pub asked_by: Option<UserId>,
 }
 
 // What a job means that is older than other stores.
@@ -101,6 +104,9 @@ pub struct NewLocation {
     pub hash_algo: String,
     /// In hexadecimal, if the request named it.
     pub hash_value: Option<String>,
+    /// Only to be shown.
+    #[serde(default)]
+    pub asked_by: Option<UserId>,
 }
 
 /// Where a volume is to lie from now on.

@@ -33,6 +33,7 @@ mod receive;
 mod send;
 mod unpack;
 mod zero;
+mod zip;
 
 pub use compare::same;
 pub use convert::{convert, open_disk};

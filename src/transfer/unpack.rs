@@ -11,6 +11,7 @@ use liblzma as xz;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::zip;
 use crate::block;
 
 /// What is handed on at once.
@@ -25,23 +26,25 @@ enum Packing {
     Gzip,
     Xz,
     Zstd,
+    Zip,
 }
 
 impl Packing {
-    const ALL: [Self; 3] = [Self::Gzip, Self::Xz, Self::Zstd];
+    const ALL: [Self; 4] = [Self::Gzip, Self::Xz, Self::Zstd, Self::Zip];
 
     fn magic(self) -> &'static [u8] {
         match self {
             Packing::Gzip => &[0x1f, 0x8b, 8],
             Packing::Xz => &[0xfd, b'7', b'z', b'X', b'Z', 0],
             Packing::Zstd => &[0x28, 0xb5, 0x2f, 0xfd],
+            Packing::Zip => zip::MAGIC,
         }
     }
 
     /// A disk of zeros shrinks by so much, and nothing by more.
     fn largest_ratio(self) -> u64 {
         match self {
-            Packing::Gzip => 1_100,
+            Packing::Gzip | Packing::Zip => 1_100,
             Packing::Xz => 8_000,
             Packing::Zstd => 33_000,
         }
@@ -60,6 +63,7 @@ impl Packing {
                 decoder.window_log_max(LARGEST_WINDOW.ilog2())?;
                 Box::new(decoder)
             }
+            Packing::Zip => Box::new(zip::Member::new(packed)),
         })
     }
 }
@@ -199,6 +203,7 @@ mod tests {
                 encoder.write_all(bytes).unwrap();
                 encoder.finish().unwrap()
             }
+            Packing::Zip => zip::tests::zipped(bytes),
         }
     }
 
@@ -219,7 +224,13 @@ mod tests {
             let packed = |bytes: &[u8]| packed_with(packing, bytes);
             // Two members, as `cat a.gz b.gz` makes them.
             let both = [packed(&bytes[..1_000_000]), packed(&bytes[1_000_000..])].concat();
-            assert_eq!(unpacked(packing, both, u64::MAX).await.as_ref(), Ok(&bytes), "{packing:?}");
+            let whole = unpacked(packing, both, u64::MAX).await;
+            if packing == Packing::Zip {
+                assert!(whole.is_err(), "it is an archive, and holds one file");
+            } else {
+                assert_eq!(whole.as_ref(), Ok(&bytes), "{packing:?}");
+            }
+            assert_eq!(unpacked(packing, packed(&bytes), u64::MAX).await.as_ref(), Ok(&bytes), "{packing:?}");
             assert_eq!(unpacked(packing, packed(b""), 0).await, Ok(Vec::new()), "{packing:?}");
             // Nothing shrinks by more than is allowed for.
             let zeros = packed(&vec![0; 64 << 20]);
@@ -269,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn three_ways_are_known() {
+    fn four_ways_are_known() {
         for packing in Packing::ALL {
             let limit = 10 * packing.largest_ratio();
             let found = Unpacking::of(&packed_with(packing, b"x")[..8], 10);

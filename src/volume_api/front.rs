@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use super::fault::{Unversioned, not_found};
 use super::links::Links;
 use super::microversion::{self, Requested};
-use crate::http::{App, RequestId, Unauthenticated};
+use crate::http::{App, RequestId, Unauthenticated, note_global_id};
 
 const COMPUTE_REQUEST_ID: HeaderName = HeaderName::from_static("x-compute-request-id");
 
@@ -36,6 +36,7 @@ pub async fn front(State(front): State<Front>, request: Request, next: Next) -> 
         Method::HEAD => return not_found().await,
         _ => {}
     }
+    note_global_id(request.headers());
     let (mut parts, body) = request.into_parts();
     let Some((path, project)) = canonical(parts.uri.path()) else { return not_found().await };
     let Some(uri) = with_path(&parts.uri, path) else { return not_found().await };

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
 use super::origin::Origin;
+use super::remote::{self, Remote};
 use super::{Context, Making, in_one_cluster, lineage, names, qos, replication};
 use crate::block::{Backend, BlockError, BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
 use crate::db::{self, Repository, Volume, VolumeChange};
@@ -180,6 +181,16 @@ impl Target {
         from.close().await?;
         metrics::transferred(Direction::Copy, copied?);
         Ok(())
+    }
+
+    /// Makes it of bytes on somebody's web server, which are raw. They are there whole, or not at all.
+    async fn take_in(&self, remote: &Remote, run: &Run) -> Step {
+        self.downloading(run).await?;
+        let (store, name) = (self.store(run).await?, self.name());
+        let object_size = self.making(run).await?.object_size;
+        let room = self.row(run).await?.size.bytes();
+        let target = remote::Target { store, name: &name, object_size, room, another: None };
+        remote.take_in(&self.context, &target, run).await.map(drop)
     }
 
     /// Its bytes are on the way.
@@ -482,7 +493,8 @@ async fn give_back_snapshot(source: &Source) -> Step {
     Ok(dropped?)
 }
 
-/// A clone of the image's snapshot where the pools allow it, otherwise a sparse copy.
+/// A clone of the image's snapshot where the pools allow it, otherwise a sparse copy. Bytes on the web become it
+/// directly.
 pub(super) struct FromImage {
     target: Target,
     origin: Origin,
@@ -490,7 +502,7 @@ pub(super) struct FromImage {
 
 impl FromImage {
     pub(super) fn new(context: Context, id: VolumeId, image: ImageId) -> Self {
-        Self { target: Target::new(context, id), origin: Origin::new(image) }
+        Self { origin: Origin::new(image, id.clone()), target: Target::new(context, id) }
     }
 }
 
@@ -502,6 +514,15 @@ impl Workflow for FromImage {
 
     async fn run(&self, step: &'static str, run: &Run) -> Step {
         let store = self.target.store(run).await?;
+        if let Some(remote) = self.origin.remote(run).await? {
+            return match step {
+                "clone" => Ok(()),
+                "download" => self.target.take_in(&remote, run).await,
+                "resize" => self.target.grow(run).await,
+                "replicate" => self.target.replicate(run).await,
+                other => Err(unknown_step(other)),
+            };
+        }
         let location = self.origin.location(&self.target.context, store, run).await?;
         let clones = in_one_cluster(&location.store, store).await?;
         match step {

@@ -15,12 +15,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
+use super::remote::{self, Remote};
 use super::{Context, delete_image, lineage, names, seal_image};
 use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode};
 use crate::config::Config;
 use crate::db::{self, Image, ImageChange, Location, Repository, Staged};
 use crate::jobs::{Cause, Import, ImportSource, Run, StepError, Workflow, chain};
 use crate::model::{ImageId, ImageStatus};
+use crate::signature::Signed;
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{CopyOptions, Received, SendOptions, TransferError, Unpacking, copy, send, unpack};
 use crate::web::WebError;
@@ -44,6 +46,8 @@ pub struct Imports {
     pub first_store: String,
     /// `do_secure_hash`
     pub do_secure_hash: bool,
+    /// `user_storage_quota`, in bytes.
+    pub storage: Option<u64>,
 }
 
 impl From<&Config> for Imports {
@@ -57,6 +61,7 @@ impl From<&Config> for Imports {
             copied: config.glance_download_properties.extra_properties.clone(),
             first_store: config.images.default_backend.clone(),
             do_secure_hash: config.images.do_secure_hash,
+            storage: config.images.user_storage_quota.bytes(),
         }
     }
 }
@@ -189,6 +194,7 @@ impl ImportImage {
 
     /// Brings the bytes to each store. The one they are staged in comes last: there they are only renamed.
     async fn store(&self, run: &Run) -> Result<(), StepError> {
+        self.check_storage(run).await?;
         self.claim(run).await?;
         let (first, others): (Vec<_>, Vec<_>) = self.import.stores.iter().partition(|store| store.is_none());
         let mut failure = None;
@@ -227,6 +233,25 @@ impl ImportImage {
         Ok(())
     }
 
+    /// Whether the project may have the bytes in all places where they are to be.
+    async fn check_storage(&self, run: &Run) -> Result<(), StepError> {
+        let Some(quota) = self.context.options.imports.storage else { return Ok(()) };
+        let mut repository = run.database.read().await?;
+        let Some(row) = repository.image(&self.id).await? else { return Ok(()) };
+        let staged = repository.staged(&self.id).await?.map(|staged| staged.size);
+        let (Some(size), Some(project)) = (staged.or(row.size), &row.project_id) else { return Ok(()) };
+        let places: BTreeSet<_> = row.places().map(|place| &place.store).chain(&self.import.stores).collect();
+        let size = i128::from(size) * places.len() as i128;
+        let remaining =
+            i128::from(quota) - i128::from(repository.stored_bytes(project.as_str(), &self.id).await?);
+        if size <= remaining {
+            return Ok(());
+        }
+        Err(StepError::fatal(format!(
+            "The size of the data {size} will exceed the limit. {remaining} bytes remaining."
+        )))
+    }
+
     /// From now on, what has the image's name in these stores is ours to remove.
     async fn claim(&self, run: &Run) -> Result<(), StepError> {
         let row = run.database.read().await?.image(&self.id).await?;
@@ -259,6 +284,9 @@ impl ImportImage {
         }
         let kept = self.context.images_in(store)?;
         if self.is_copy() {
+            if let Some(remote) = self.remote(run).await? {
+                return self.bring_from_the_web(kept, &remote, run).await;
+            }
             let source = self.place_to_copy(run).await?;
             return self.copy_to(kept, source, run).await;
         }
@@ -272,6 +300,30 @@ impl ImportImage {
                 Ok(kept.open(self.id.as_str(), OpenMode::ReadOnly).await?.close().await?)
             }
             other => Ok(other?),
+        }
+    }
+
+    /// An image to copy of which no store has the bytes.
+    async fn remote(&self, run: &Run) -> Result<Option<Remote>, StepError> {
+        let row = run.database.read().await?.image(&self.id).await?;
+        Ok(row.and_then(Remote::of))
+    }
+
+    /// A signed one is held against its signature here: nobody has read it before.
+    async fn bring_from_the_web(
+        &self,
+        store: &Arc<dyn BlockStore>,
+        remote: &Remote,
+        run: &Run,
+    ) -> Result<(), StepError> {
+        let signed = self.signed(remote.properties()).await?;
+        let another = signed.as_ref().map(Signed::algorithm);
+        let object_size = self.context.options.intake.object_size;
+        let target = remote::Target { store, name: self.id.as_str(), object_size, room: u64::MAX, another };
+        let received = remote.take_in(&self.context, &target, run).await?;
+        match &signed {
+            Some(signed) => signed::check(signed, received.digest(signed.algorithm()).unwrap_or_default()),
+            None => Ok(()),
         }
     }
 
@@ -412,7 +464,7 @@ impl ImportImage {
 }
 
 /// Why bytes did not come in, for users.
-fn refused(error: TransferError) -> StepError {
+pub(super) fn refused(error: TransferError) -> StepError {
     match error {
         TransferError::TooLarge { limit } => {
             StepError::fatal(format!("It is more than the {limit} bytes that an image may have."))

@@ -28,8 +28,8 @@ pub struct Intake {
     pub formats: formats::Rules,
     /// For `checksum` and `os_hash_value`; `None` leaves both empty.
     pub digests: Option<Algorithm>,
-    /// One more, which is of use to the caller alone.
-    pub another: Option<Algorithm>,
+    /// Others, which are of use to the caller alone.
+    pub others: Vec<Algorithm>,
 }
 
 impl From<&config::Images> for Intake {
@@ -47,7 +47,7 @@ impl From<&config::Images> for Intake {
             idle_timeout: options.upload_idle_timeout.into(),
             formats: options.format_rules(),
             digests: options.compute_digests.then_some(algorithm),
-            another: None,
+            others: Vec::new(),
         }
     }
 }
@@ -78,7 +78,7 @@ impl Intake {
         let image = store.open(name, OpenMode::ReadWrite).await?;
         // One that is named twice is computed once.
         let kept = self.digests.map(|algorithm| [Algorithm::Md5, algorithm]).into_iter().flatten();
-        let digests = kept.chain(self.another).collect();
+        let digests = kept.chain(self.others.iter().copied()).collect();
         let options = ReceiveOptions {
             size: promised,
             limit: self.limit,

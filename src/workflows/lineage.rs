@@ -149,6 +149,20 @@ pub(super) async fn take_away(store: &Arc<dyn BlockStore>, name: &str, run: &Run
     }
 }
 
+/// Likewise of one that may have the snapshot that volumes are cloned or copied from, where nothing hangs on it.
+pub(super) async fn take_away_sealed(
+    store: &Arc<dyn BlockStore>,
+    name: &str,
+    run: &Run,
+) -> Result<(), StepError> {
+    if let Some(image) = store.open(name, OpenMode::ReadWrite).await.or_missing()? {
+        let dropped = drop_snapshot(&*image, names::IMAGE_SNAPSHOT).await;
+        image.close().await?;
+        dropped?;
+    }
+    take_away(store, name, run).await
+}
+
 /// A removal takes a little room itself, which a full pool has not: the data go first, and the next try, after the
 /// cluster has counted again, finds it. Only for what nobody can want back any more.
 pub(super) async fn empty(store: &Arc<dyn BlockStore>, name: &str, progress: &Progress) -> Result<()> {

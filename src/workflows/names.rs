@@ -106,6 +106,11 @@ pub fn cached(volume: &VolumeId) -> String {
     format!("cache-{volume}")
 }
 
+/// What a volume is made from, while that is taken in from a web server: a file with a disk in it.
+pub fn fetched(volume: &VolumeId) -> String {
+    format!("volume-{volume}.fetched")
+}
+
 /// `rbd://<fsid>/<pool>/<image>/<snapshot>`, as Glance keeps a location.
 pub fn location(fsid: &str, pool: &str, image: &str) -> String {
     format!("rbd://{fsid}/{pool}/{image}/{IMAGE_SNAPSHOT}")

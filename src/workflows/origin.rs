@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-use super::{Context, names, seal_image};
-use crate::block::{BlockImage, BlockStore, OpenMode, SnapshotPath};
+use super::remote::{self, Remote};
+use super::{Context, lineage, names, seal_image};
+use crate::block::{BlockImage, BlockStore, Missing, OpenMode, SnapshotPath};
+use crate::db::Image;
 use crate::formats::{self, Disk, Format};
 use crate::jobs::{Run, StepError};
-use crate::model::ImageId;
+use crate::model::{ImageId, VolumeId};
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{CopyOptions, convert, copy, open_disk};
 
@@ -17,6 +19,9 @@ pub(super) const CONVERTED_AT_ONCE: usize = 8;
 
 pub(super) struct Origin {
     pub image: ImageId,
+    /// The volume that is made from it.
+    volume: VolumeId,
+    row: OnceCell<Image>,
     location: OnceCell<Location>,
 }
 
@@ -32,8 +37,23 @@ pub(super) struct Location {
 }
 
 impl Origin {
-    pub(super) fn new(image: ImageId) -> Self {
-        Self { image, location: OnceCell::new() }
+    pub(super) fn new(image: ImageId, volume: VolumeId) -> Self {
+        Self { image, volume, row: OnceCell::new(), location: OnceCell::new() }
+    }
+
+    /// As it was when it was asked for first: it does not matter when its bytes come to another place meanwhile.
+    async fn row(&self, run: &Run) -> Result<&Image, StepError> {
+        self.row
+            .get_or_try_init(|| async {
+                let image = run.database.read().await?.image(&self.image).await?;
+                image.ok_or_else(|| StepError::gone("image"))
+            })
+            .await
+    }
+
+    /// Where its bytes lie on the web alone: how they are had.
+    pub(super) async fn remote(&self, run: &Run) -> Result<Option<Remote>, StepError> {
+        Ok(Remote::of(self.row(run).await?.clone()))
     }
 
     /// For a volume in this store.
@@ -45,11 +65,14 @@ impl Origin {
     ) -> Result<&Location, StepError> {
         self.location
             .get_or_try_init(|| async {
-                let image = run.database.read().await?.image(&self.image).await?;
-                let image = image.ok_or_else(|| StepError::gone("image"))?;
+                let image = self.row(run).await?;
                 let size = image.size.and_then(|size| u64::try_from(size).ok());
                 let format = image.disk_format.as_deref().and_then(formats::readable);
-                let text = seal_image::source(context, &image, volumes, run).await?;
+                if let Some(remote) = Remote::of(image.clone()) {
+                    let path = self.fetch(context, &remote, volumes, run).await?;
+                    return Ok(Location { store: volumes.clone(), path, size, format });
+                }
+                let text = seal_image::source(context, image, volumes, run).await?;
                 let location = names::parse_location(&text).ok_or_else(|| {
                     StepError::fatal("The image has no bytes in a store that is configured.")
                 })?;
@@ -69,6 +92,39 @@ impl Origin {
                 })
             })
             .await
+    }
+
+    /// Takes the bytes in beside the volume, for a disk in them is read here and there. Those that have the snapshot are
+    /// whole.
+    async fn fetch(
+        &self,
+        context: &Context,
+        remote: &Remote,
+        store: &Arc<dyn BlockStore>,
+        run: &Run,
+    ) -> Result<SnapshotPath, StepError> {
+        let name = names::fetched(&self.volume);
+        let snapshot = names::IMAGE_SNAPSHOT.to_owned();
+        let path = SnapshotPath { pool: store.pool().to_owned(), image: name, snapshot };
+        if let Some(image) = store.open(&path.image, OpenMode::ReadOnly).await.or_missing()? {
+            let snapshots = image.snapshots().await;
+            image.close().await?;
+            // A process may have died while it took it: only a protected one is known to be whole.
+            if snapshots?.iter().any(|found| found.name == path.snapshot && found.protected) {
+                return Ok(path);
+            }
+            self.tidy(store, run).await?;
+        }
+        let object_size = context.options.intake.object_size;
+        let target = remote::Target { store, name: &path.image, object_size, room: u64::MAX, another: None };
+        remote.take_in(context, &target, run).await?;
+        lineage::take_snapshot(store, &path.image, &path.snapshot).await?;
+        Ok(path)
+    }
+
+    /// Takes away what was fetched, if anything was.
+    pub(super) async fn tidy(&self, store: &Arc<dyn BlockStore>, run: &Run) -> Result<(), StepError> {
+        lineage::take_away_sealed(store, &names::fetched(&self.volume), run).await
     }
 
     /// Its bytes as they were sealed.

@@ -17,7 +17,7 @@ pub(super) struct Reimage {
 
 impl Reimage {
     pub(super) fn new(context: Context, id: VolumeId, image: ImageId) -> Self {
-        Self { context, id, origin: Origin::new(image) }
+        Self { origin: Origin::new(image, id.clone()), context, id }
     }
 
     async fn leave(&self, repository: &mut Repository, run: &Run, status: VolumeStatus) -> db::Result<()> {
@@ -30,18 +30,21 @@ impl Reimage {
 #[async_trait]
 impl Workflow for Reimage {
     fn steps(&self) -> &'static [&'static str] {
-        &["write"]
+        &["write", "tidy"]
     }
 
-    async fn run(&self, _: &'static str, run: &Run) -> Result<(), StepError> {
+    async fn run(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
         let store = self.context.store_of(&self.id, run).await?;
+        if step == "tidy" {
+            return self.origin.tidy(store, run).await;
+        }
         let source = self.origin.open(&self.context, store, run).await?;
         source.write(store, &names::volume(&self.id), false, run).await
     }
 
     /// What was overwritten is not brought back; reimaged once more it is whole.
-    async fn undo(&self, _: &'static str, _: &Run) -> Result<(), StepError> {
-        Ok(())
+    async fn undo(&self, _: &'static str, run: &Run) -> Result<(), StepError> {
+        self.origin.tidy(self.context.store_of(&self.id, run).await?, run).await
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {

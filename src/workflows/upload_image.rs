@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
 
+use super::goes_on::GoesOn;
 use super::intake::{Intake, discard};
 use super::{Context, lineage, names};
 use crate::block::{BlockError, BlockStore, ErrorKind, Missing, OpenMode};
@@ -66,6 +67,8 @@ pub struct Upload {
     pub signed: Option<Signed>,
     /// `image_count_uploading` of a project; negative: no limit.
     pub at_once: (ProjectId, i64),
+    /// `user_storage_quota` of the same project, in bytes.
+    pub storage: Option<u64>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +80,9 @@ pub enum UploadError {
     Exists,
     #[error("more than the {limit} bytes that an image may have")]
     TooLarge { limit: u64 },
+    /// The project has too much then.
+    #[error("{size} bytes where {remaining} are left")]
+    OverQuota { size: u64, remaining: i128 },
     #[error("{uploading} uploads at once where {limit} are allowed")]
     TooManyAtOnce { limit: i64, uploading: i64 },
     #[error("{actual} bytes where {expected} were promised")]
@@ -138,11 +144,7 @@ where
             done => done,
         }
     };
-    // A task of its own: the server drops the request's future when the client goes.
-    match tokio::spawn(work).await {
-        Ok(outcome) => outcome,
-        Err(panic) => Err(UploadError::Internal(panic.to_string())),
-    }
+    GoesOn::new(work).await
 }
 
 impl Upload {
@@ -165,6 +167,23 @@ impl Upload {
         repository.take_quota_turn(project).await?;
         match repository.image_use(project.as_str()).await?.uploading {
             uploading if uploading > limit => Err(UploadError::TooManyAtOnce { limit, uploading }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Others may have brought something meanwhile.
+    async fn check_storage(
+        &self,
+        repository: &mut Repository,
+        id: &ImageId,
+        size: u64,
+    ) -> Result<(), UploadError> {
+        let Some(quota) = self.storage else { return Ok(()) };
+        let project = &self.at_once.0;
+        repository.take_quota_turn(project).await?;
+        let used = repository.stored_bytes(project.as_str(), id).await?;
+        match i128::from(quota) - i128::from(used) {
+            remaining if i128::from(size) > remaining => Err(UploadError::OverQuota { size, remaining }),
             _ => Ok(()),
         }
     }
@@ -206,8 +225,8 @@ impl Upload {
         let mut inspector = Inspector::default();
         let body = body.inspect_ok(|chunk| inspector.feed(chunk));
         let name = self.arrival.name(id);
-        let another = self.signed.as_ref().map(Signed::algorithm);
-        let intake = Intake { another, ..self.intake.clone() };
+        let others = self.signed.iter().map(Signed::algorithm).collect();
+        let intake = Intake { others, ..self.intake.clone() };
         let received = intake.take_in(&self.store, &name, promised, body, &run.progress).await?;
         if let Some(signed) = &self.signed {
             signed.check(received.digest(signed.algorithm()).unwrap_or_default())?;
@@ -230,6 +249,7 @@ impl Upload {
                 self.activate(&mut repository, id, received, content, run, origin).await?;
                 repository.remove_unready_locations(id).await?;
                 repository.add_location(&Location::new(id, store.as_deref(), None)).await?;
+                self.check_storage(&mut repository, id, received.size).await?;
             }
             // What they are is asked by the import: until then the image may still be given a format.
             Arrival::Stage => {

@@ -32,6 +32,10 @@ async fn serve(answers: Vec<Vec<u8>>) -> (String, Arc<std::sync::Mutex<Vec<Strin
 }
 
 fn web(hosts: &[&str]) -> Web {
+    web_within(hosts, Duration::from_secs(60))
+}
+
+fn web_within(hosts: &[&str], whole_timeout: Duration) -> Web {
     let filter = Filter {
         schemes: Lists::default(),
         hosts: Lists {
@@ -42,7 +46,7 @@ fn web(hosts: &[&str]) -> Web {
     };
     let options = Options {
         answer_timeout: Duration::from_secs(30),
-        whole_timeout: Duration::from_secs(60),
+        whole_timeout,
         resumptions: 2,
         pause: Duration::ZERO,
     };
@@ -61,6 +65,30 @@ async fn fetched(uri: &str) -> Result<String, WebError> {
         all.extend_from_slice(&bytes?);
     }
     Ok(String::from_utf8(all).unwrap())
+}
+
+/// One that never comes to its end, whatever it sends.
+#[tokio::test]
+async fn a_download_takes_no_longer_than_it_may() {
+    for trickles in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}/disk.img", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            connection.write_all(&answer("200 OK\nContent-Length: 1000000000", "0")).await.unwrap();
+            let mut pace = tokio::time::interval(Duration::from_millis(20));
+            while !trickles || connection.write_all(b"1").await.is_ok() {
+                pace.tick().await;
+            }
+        });
+        let web = web_within(&["127.0.0.1"], Duration::from_secs(1));
+        let mut download = web.get(&*uri).await.unwrap();
+        let mut last = None;
+        while let Some(bytes) = download.body.next().await {
+            last = Some(bytes);
+        }
+        assert_eq!(last, Some(Err(WebError::TooSlow)), "{trickles}");
+    }
 }
 
 #[tokio::test]

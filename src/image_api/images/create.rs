@@ -81,7 +81,7 @@ pub fn drafted(wanted: Map<String, Value>, app: &App, call: &Call) -> Result<Ima
             return Err(read_only(name));
         }
     }
-    wanted.iter().try_for_each(|(name, value)| property::check(name, value))?;
+    wanted.iter().try_for_each(|(name, value)| property::check(name, value, &app.config.images))?;
     for name in wanted.keys() {
         if property::is_reserved(name) {
             return Err(Fault::ForbiddenDetail(format!("Attribute '{name}' is reserved.")));

@@ -37,7 +37,7 @@ use crate::workflows::names::parse_location;
         (status = 200, description = "All bytes", content_type = "application/octet-stream",
             headers(
                 ("Content-MD5" = String, description = "The checksum, in hexadecimal"),
-                ("ETag" = String, description = "The checksum, in quotes"),
+                ("ETag" = String, description = "The checksum, in quotes, or what else changes with the bytes"),
             )),
         (status = 204, description = "The image has no bytes yet"),
         (status = 206, description = "The bytes of the range", content_type = "application/octet-stream",
@@ -70,7 +70,7 @@ pub async fn download(
     else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    let tag = image.checksum.as_ref().map(|checksum| format!("\"{checksum}\""));
+    let tag = tag(&image);
     if let Some(tag) = tag.as_ref().filter(|tag| conditions::has_already(&headers, tag)) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.clone())]).into_response());
     }
@@ -98,6 +98,17 @@ pub async fn download(
         answer = answer.header("content-md5", checksum);
     }
     answer.body(Body::from_stream(bytes)).map_err(|error| Fault::Internal(error.into()))
+}
+
+/// What the bytes are called: something else whenever they may be others. `None`: a web server has them alone, and what
+/// they are nobody has looked at.
+fn tag(image: &Image) -> Option<String> {
+    if let Some(digest) = image.checksum.as_ref().or(image.os_hash_value.as_ref()) {
+        return Some(format!("\"{digest}\""));
+    }
+    // An image gets no other bytes without a change of this moment.
+    let is_ours = image.places().all(|place| !place.is_on_the_web());
+    is_ours.then(|| format!("\"{}-{}\"", image.id, image.updated_at.0))
 }
 
 type Sent = BoxStream<'static, Result<Bytes, Box<dyn Error + Send + Sync>>>;

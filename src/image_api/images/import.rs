@@ -92,7 +92,8 @@ pub async fn import(
     let ignored = &app.config.inject_metadata_properties.ignore_user_roles;
     let inject = asked.way != Way::Copy && !ignored.iter().any(|role| call.has_role(role));
     let stores = stores.iter().map(stores::Store::to_row).collect();
-    let import = Import { source, stores, all_must_succeed, inject, signed_by };
+    let asked_by = call.asked_by();
+    let import = Import { source, stores, all_must_succeed, inject, signed_by, asked_by };
     let task = Task::ImportImage { image_id: image.id, import };
     jobs::enqueue(&mut repository, &app.world, task, &call.origin()).await?;
     asked.check_quotas(&mut repository, &app, &call, image.size).await?;

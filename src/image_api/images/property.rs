@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::config;
 use crate::image_api::fault::{Fault, Result};
 use crate::image_api::schema::{self, UUID_PATTERN, integral, no_nul};
 
@@ -12,9 +13,6 @@ pub const MAX_LENGTH: usize = 255;
 /// What 32-bit columns of other services hold.
 const MAX_NUMBER: i64 = i32::MAX as i64;
 
-const CONTAINER_FORMATS: &[&str] = &["ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"];
-const DISK_FORMATS: &[&str] =
-    &["ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"];
 const VISIBILITIES: &[&str] = &["community", "public", "private", "shared"];
 const STATUSES: &[&str] = &[
     "queued",
@@ -35,7 +33,9 @@ enum Holds {
     /// A text of at most so many characters, or null.
     TextOrNull(usize),
     Choice(&'static [&'static str]),
-    ChoiceOrNull(&'static [&'static str]),
+    /// One of those that are configured, or null.
+    ContainerFormat,
+    DiskFormat,
     Boolean,
     Integer,
     IntegerOrNull,
@@ -71,8 +71,8 @@ const PROPERTIES: &[Property] = &[
     writable("owner", Holds::TextOrNull(MAX_LENGTH), "Project that the image belongs to"),
     read_only("size", Holds::IntegerOrNull, "Bytes of the image's file"),
     read_only("virtual_size", Holds::IntegerOrNull, "Bytes of the disk in the image's file"),
-    writable("container_format", Holds::ChoiceOrNull(CONTAINER_FORMATS), "What wraps the disk"),
-    writable("disk_format", Holds::ChoiceOrNull(DISK_FORMATS), "How the disk is written in the file"),
+    writable("container_format", Holds::ContainerFormat, "What wraps the disk"),
+    writable("disk_format", Holds::DiskFormat, "How the disk is written in the file"),
     read_only("created_at", Holds::Text, "When the record was made"),
     read_only("updated_at", Holds::Text, "When the record changed last"),
     writable("tags", Holds::Tags, "Texts to find the image by"),
@@ -117,9 +117,9 @@ pub fn check_custom_name(name: &str) -> Result<()> {
 }
 
 /// Refuses a value that the schema does not allow, or no column takes.
-pub fn check(name: &str, value: &Value) -> Result<()> {
+pub fn check(name: &str, value: &Value, options: &config::Images) -> Result<()> {
     let holds = base(name).map_or(Holds::Text, |property| property.holds);
-    schema::check_within("image", &holds.schema(), value, &format!("['{name}']"))
+    schema::check_within("image", &holds.schema(options), value, &format!("['{name}']"))
 }
 
 /// `min_ram` or `min_disk`, in their bounds.
@@ -135,17 +135,14 @@ pub fn number(name: &str, value: &Value) -> Result<i64> {
 }
 
 impl Holds {
-    fn schema(self) -> Value {
+    fn schema(self, options: &config::Images) -> Value {
         match self {
             Holds::Id => json!({"type": "string", "pattern": UUID_PATTERN}),
             Holds::Text => json!({"type": "string"}),
             Holds::TextOrNull(max) => json!({"type": ["null", "string"], "maxLength": max}),
             Holds::Choice(choices) => json!({"type": "string", "enum": choices}),
-            Holds::ChoiceOrNull(choices) => {
-                let choices: Vec<Option<&str>> =
-                    std::iter::once(None).chain(choices.iter().copied().map(Some)).collect();
-                json!({"type": ["null", "string"], "enum": choices})
-            }
+            Holds::ContainerFormat => choice_or_null(&options.container_formats),
+            Holds::DiskFormat => choice_or_null(&options.disk_formats),
             Holds::Boolean => json!({"type": "boolean"}),
             Holds::Integer => json!({"type": "integer"}),
             Holds::IntegerOrNull => json!({"type": ["null", "integer"]}),
@@ -178,10 +175,16 @@ impl Holds {
     }
 }
 
+fn choice_or_null(choices: &[String]) -> Value {
+    let choices: Vec<Option<&str>> =
+        std::iter::once(None).chain(choices.iter().map(|choice| Some(choice.as_str()))).collect();
+    json!({"type": ["null", "string"], "enum": choices})
+}
+
 /// The base properties as a JSON schema has them.
-pub fn schemas() -> Map<String, Value> {
+pub fn schemas(options: &config::Images) -> Map<String, Value> {
     let schema = |property: &Property| {
-        let mut schema = property.holds.schema();
+        let mut schema = property.holds.schema(options);
         if property.read_only {
             schema["readOnly"] = Value::Bool(true);
         }

@@ -9,6 +9,7 @@ use crate::http::{App, images};
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
 use crate::image_api::locations::patch as locations;
+use crate::image_api::quota;
 use crate::image_api::request::{Call, InPath, JsonBody, content_type};
 
 /// Changes properties: all that the list names, or none. Where `show_multiple_locations` says so, also where the bytes
@@ -52,7 +53,7 @@ pub async fn update(
         });
     };
     let JsonBody(body) = JsonBody::from_request(request, &app).await?;
-    let changes = dialect.parse(body)?;
+    let changes = dialect.parse(body, &app.config.images)?;
     let known = locations::look(&app, &call, &id, changes.iter().filter_map(Change::of_locations)).await?;
 
     let mut repository = app.database.begin().await?;
@@ -76,6 +77,13 @@ pub async fn update(
         image = draft.finished(&app.config.images, app.world.now())?;
         repository.update_image(&image).await?;
         if image.locations != before.locations {
+            if image.locations.len() > before.locations.len() {
+                let size = image.size.and_then(|size| u64::try_from(size).ok());
+                let size = size.map(|size| size.saturating_mul(image.locations.len() as u64));
+                let (options, project) = (&app.config.images, call.project_id());
+                let told = quota::IN_PATCH;
+                quota::storage(&mut repository, options, project, &image.id, size, told).await?;
+            }
             removals = locations::keep(&mut repository, &app, &call, &before, &image).await?;
         }
     }

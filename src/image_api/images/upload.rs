@@ -59,13 +59,21 @@ pub async fn upload(
     }
     check_formats(&image)?;
     quota::upload(&mut repository, &app.config.quotas, call.project_id(), promised).await?;
+    let options = &app.config.images;
+    let room =
+        quota::storage(&mut repository, options, call.project_id(), &image.id, promised, quota::IN_UPLOAD)
+            .await?;
     drop(repository);
     let signed = signed(&app, &image, request.headers().get("x-auth-token")).await;
     let signed = signed.map_err(|error| badly_signed(&id, &error))?;
     let body = request.into_body().into_data_stream();
-    let upload = Upload { signed, ..pipeline(&app, &call, arrival.clone(), store) };
+    let mut upload = Upload { signed, ..pipeline(&app, &call, arrival.clone(), store) };
+    upload.intake.limit = upload.intake.limit.min(room.unwrap_or(u64::MAX));
     match upload_image(upload, image.id, promised, body, call.origin()).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(UploadError::TooLarge { limit }) if limit < options.image_size_cap => {
+            Err(quota::storage_full(quota::IN_UPLOAD, None, limit.into()))
+        }
         Err(error) => Err(told(&id, call.project_id(), &arrival, error)),
     }
 }
@@ -80,6 +88,7 @@ pub(super) fn pipeline(app: &App, call: &Call, arrival: Arrival, store: Arc<dyn 
         intake: Intake::from(&app.config.images),
         signed: None,
         at_once: (call.project_id().clone(), app.config.quotas.image_count_uploading),
+        storage: app.config.images.user_storage_quota.bytes(),
     }
 }
 
@@ -198,6 +207,9 @@ pub(super) fn told(id: &str, project: &ProjectId, arrival: &Arrival, error: Uplo
             "Image storage media is full: There is not enough disk space on the image storage media."
                 .to_owned(),
         ),
+        UploadError::OverQuota { size, remaining } => {
+            quota::storage_full(quota::IN_UPLOAD, Some(size), remaining)
+        }
         UploadError::TooManyAtOnce { limit, uploading } => {
             quota::over(project, "image_count_uploading", limit, uploading, 0)
         }

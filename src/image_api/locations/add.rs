@@ -69,7 +69,7 @@ pub async fn add(
     let url = asked.url.to_owned();
     let location = Location::new(&image.id, store.as_deref(), Some(url.clone())).awaited();
     repository.add_location(&location).await?;
-    let location = NewLocation { store, url, hash_algo, hash_value };
+    let location = NewLocation { store, url, hash_algo, hash_value, asked_by: call.asked_by() };
     let task = Task::AddLocation { image_id: image.id, location };
     jobs::enqueue(&mut repository, &app.world, task, &call.origin()).await?;
     repository.commit().await?;

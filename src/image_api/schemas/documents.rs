@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
+use crate::config;
 use crate::image_api::images::property;
 use crate::image_api::schema::UUID_PATTERN;
 
-pub fn image() -> Value {
+pub fn image(options: &config::Images) -> Value {
     json!({
         "name": "image",
-        "properties": property::schemas(),
+        "properties": property::schemas(options),
         "additionalProperties": {"type": "string"},
         "links": [
             {"rel": "self", "href": "{self}"},

@@ -69,6 +69,7 @@ pub async fn create(
         all_must_succeed: true,
         inject: !ignored.iter().any(|role| call.has_role(role)),
         signed_by,
+        asked_by: call.asked_by(),
     };
     let task = Task::ImportNewImage { image_id: image.id, import, input: asked.shown() };
     let id = jobs::enqueue(&mut repository, &app.world, task, &call.origin()).await?;

@@ -58,6 +58,8 @@ pub struct TaskView {
     image_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<String>,
     /// When it will be forgotten, once it is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
@@ -128,6 +130,16 @@ fn input(job: &Job) -> Value {
     json!({"image_id": job.resource_id, "import_req": {"method": method}})
 }
 
+/// Unless it is older than that was kept.
+fn asked_by(job: &Job) -> Option<String> {
+    match serde_json::from_value(job.payload.clone()).ok()? {
+        Task::ImportImage { import, .. } | Task::ImportNewImage { import, .. } => import.asked_by,
+        Task::AddLocation { location, .. } => location.asked_by,
+        _ => None,
+    }
+    .map(|user| user.0)
+}
+
 fn result(job: &Job) -> Value {
     if job.state == JobState::Done { json!({"image_id": job.resource_id}) } else { Value::Null }
 }
@@ -161,6 +173,7 @@ impl TaskView {
             itself: path(&job.id),
             schema: "/v2/schemas/task",
             expires_at: expires(&job, jobs).map(Timestamp::to_seconds),
+            user_id: asked_by(&job),
             owner: job.project_id.map(|project| project.0),
             image_id: job.resource_id,
             request_id: job.request_id,
@@ -179,7 +192,7 @@ impl TaskRow {
             updated_at: job.updated_at.to_microseconds(),
             deleted_at: None,
             deleted: false,
-            user_id: None,
+            user_id: asked_by(&job),
             input: input(&job),
             result: result(&job),
             message: message(&job),

@@ -21,7 +21,6 @@ use crate::model::{ImageId, ImageStatus, VolumeStatus};
 
 const ACTION: &str = "os-volume_upload_image";
 const DISK_FORMATS: [&str; 7] = ["raw", "vmdk", "vdi", "qcow2", "vhd", "vhdx", "ploop"];
-const CONTAINER_FORMATS: [&str; 8] = ["ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"];
 const VISIBILITIES: [&str; 4] = ["community", "public", "private", "shared"];
 
 /// What of a volume's image metadata is about that image itself (`glance_core_properties`).
@@ -78,11 +77,14 @@ fn image(volume: &Volume, wanted: &Wanted<'_>, app: &App, call: &Call) -> Result
             "Image compression upload disallowed, but container_format is compressed".to_owned(),
         ));
     }
-    if !CONTAINER_FORMATS.contains(&wanted.container_format) {
-        return Err(Fault::Invalid(format!(
-            "'{}' is not a container_format that images have.",
-            wanted.container_format
-        )));
+    let options = &app.config.images;
+    for (what, format, known) in [
+        ("container_format", wanted.container_format, &options.container_formats),
+        ("disk_format", wanted.disk_format, &options.disk_formats),
+    ] {
+        if known.iter().all(|known| known != format) {
+            return Err(Fault::Invalid(format!("'{format}' is not a {what} that images have.")));
+        }
     }
     if wanted.disk_format == "ploop" {
         return Err(Fault::NotImplemented(format!(

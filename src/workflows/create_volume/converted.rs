@@ -24,8 +24,8 @@ pub(in crate::workflows) struct FromConverted {
 impl FromConverted {
     pub(in crate::workflows) fn new(context: Context, id: VolumeId, image: ImageId) -> Self {
         Self {
+            origin: Origin::new(image, id.clone()),
             target: Target::new(context, id),
-            origin: Origin::new(image),
             is_clone: AtomicBool::new(false),
             is_whole: AtomicBool::new(false),
         }
@@ -129,13 +129,15 @@ impl FromConverted {
         if self.target.row(run).await?.host.is_none() {
             return Ok(());
         }
-        let store = self.target.store(run).await?;
-        if let Some(image) = store.open(&name, OpenMode::ReadWrite).await.or_missing()? {
-            let dropped = lineage::drop_snapshot(&*image, names::IMAGE_SNAPSHOT).await;
-            image.close().await?;
-            dropped?;
+        lineage::take_away_sealed(self.target.store(run).await?, &name, run).await
+    }
+
+    /// What was fetched from the web, if that is where the image lies.
+    async fn tidy(&self, run: &Run) -> Step {
+        if self.target.row(run).await?.host.is_none() {
+            return Ok(());
         }
-        lineage::clear(store, &name, run).await
+        self.origin.tidy(self.target.store(run).await?, run).await
     }
 }
 
@@ -146,7 +148,7 @@ fn too_small(bytes: u64) -> StepError {
 #[async_trait]
 impl Workflow for FromConverted {
     fn steps(&self) -> &'static [&'static str] {
-        &["cache", "create", "download", "resize", "replicate"]
+        &["cache", "create", "download", "tidy", "resize", "replicate"]
     }
 
     async fn run(&self, step: &'static str, run: &Run) -> Step {
@@ -154,6 +156,7 @@ impl Workflow for FromConverted {
             "cache" => self.cache(run).await,
             "create" => self.create(run).await,
             "download" => self.download(run).await,
+            "tidy" => self.tidy(run).await,
             "resize" if self.is_whole.load(Ordering::Relaxed) => self.target.limit(run).await,
             "resize" => self.target.grow(run).await,
             "replicate" => self.target.replicate(run).await,
@@ -164,7 +167,10 @@ impl Workflow for FromConverted {
     async fn undo(&self, step: &'static str, run: &Run) -> Step {
         match step {
             "create" => self.target.remove(run).await,
-            "cache" => self.drop_copy(run).await,
+            "cache" => {
+                self.drop_copy(run).await?;
+                self.tidy(run).await
+            }
             _ => Ok(()),
         }
     }

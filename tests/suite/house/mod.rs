@@ -267,7 +267,11 @@ impl House {
     /// To the place of images and to another one.
     pub async fn import_twice(&self, id: &ImageId, source: ImportSource, all_must_succeed: bool) {
         let stores = vec![None, Some("second".to_owned())];
-        self.import_to(id, Import { source, stores, all_must_succeed, inject: true, signed_by: None }).await;
+        self.import_to(
+            id,
+            Import { source, stores, all_must_succeed, inject: true, signed_by: None, asked_by: None },
+        )
+        .await;
     }
 
     /// As the API asks for it.
@@ -314,7 +318,7 @@ impl House {
         assert!(repository.change_image(id, from, to, &change, now).await.unwrap());
         let location = Location::new(id, store.as_deref(), Some(url.clone())).awaited();
         repository.add_location(&location).await.unwrap();
-        let location = NewLocation { store, url, hash_algo, hash_value: None };
+        let location = NewLocation { store, url, hash_algo, hash_value: None, asked_by: None };
         let task = Task::AddLocation { image_id: id.clone(), location };
         jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
         repository.commit().await.unwrap();
@@ -785,7 +789,14 @@ impl House {
 }
 
 fn to_the_first_store(source: ImportSource) -> Import {
-    Import { source, stores: vec![None], all_must_succeed: true, inject: true, signed_by: None }
+    Import {
+        source,
+        stores: vec![None],
+        all_must_succeed: true,
+        inject: true,
+        signed_by: None,
+        asked_by: None,
+    }
 }
 
 async fn names_of(store: &Arc<dyn BlockStore>) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! `openstack` and openstacksdk, as users have them, log in with the `clouds.yaml` of a first start.
 
 mod images;
+mod sessions;
 
 use std::path::PathBuf;
 use std::process::Command;

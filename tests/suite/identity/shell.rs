@@ -18,13 +18,13 @@ pub async fn place(database: DatabaseKind) -> Place {
 }
 
 /// The administrator's, from `clouds.yaml`.
-fn password(place: &Place) -> String {
+pub fn password(place: &Place) -> String {
     let text = std::fs::read_to_string(place.folder.path().join("pumice-data/clouds.yaml")).unwrap();
     let (_, rest) = text.split_once("password: \"").unwrap();
     rest.split_once('"').unwrap().0.to_owned()
 }
 
-async fn log_in(server: &Server, auth: &Value) -> Result<String, u16> {
+pub async fn log_in(server: &Server, auth: &Value) -> Result<String, u16> {
     let client = reqwest::Client::new();
     let answer = client.post(format!("{}/identity/v3/auth/tokens", server.url));
     let answer = answer.json(&json!({ "auth": auth })).send().await.unwrap();

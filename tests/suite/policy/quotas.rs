@@ -35,6 +35,7 @@ on_both!(
     extensions_at_once_stop_at_the_limit,
     images_at_once_stop_at_the_limit,
     uploads_at_once_stop_at_the_limit,
+    stored_bytes_stop_at_the_limit,
     what_is_gone_makes_room,
     a_type_has_limits_of_its_own,
     snapshots_need_not_count_as_gigabytes,
@@ -178,6 +179,37 @@ async fn uploads_at_once_stop_at_the_limit(kind: DatabaseKind) {
     stage.image(OURS, "private", ImageStatus::Saving).await;
     let id = stage.image(OURS, "private", ImageStatus::Queued).await;
     upload(&stage, id.as_str(), vec![1; 10]).await.expect(413);
+}
+
+async fn stored_bytes_stop_at_the_limit(kind: DatabaseKind) {
+    let quota = serde_json::from_value(json!("3KB")).unwrap();
+    let (stage, _keep) = stage(kind, |config| config.images.user_storage_quota = quota).await;
+    let new_image = async || stage.image(OURS, "private", ImageStatus::Queued).await.to_string();
+    let full = |size: &str, remaining: u32| {
+        format!(
+            "Image exceeds the storage quota: The size of the data {size} will exceed the limit. {remaining} \
+             bytes remaining."
+        )
+    };
+    let unsized_upload = async |id: &str, body: Vec<u8>| {
+        let call = stage.call(Api::Image, MEMBER, "PUT", &format!("/v2/images/{id}/file"));
+        call.header("content-type", "application/octet-stream").body(body).send().await
+    };
+    upload(&stage, &new_image().await, vec![1; 1 << 10]).await.expect(204);
+    // A size that is told, one that is not, and one that comes to light while bytes arrive.
+    let id = new_image().await;
+    let refused = upload(&stage, &id, vec![1; 3 << 10]).await.expect(413);
+    assert!(refused.text().contains(&full("3072", 2048)), "{}", refused.text());
+    let refused = unsized_upload(&id, vec![1; 3 << 10]).await.expect(413);
+    assert!(refused.text().contains(&full("None", 2048)), "{}", refused.text());
+    let image = stage.call(Api::Image, MEMBER, "GET", &format!("/v2/images/{id}")).send().await;
+    assert_eq!(image.expect(200).json()["status"], "queued");
+    unsized_upload(&id, vec![1; 2 << 10]).await.expect(204);
+    let refused = unsized_upload(&new_image().await, vec![1]).await.expect(413);
+    assert!(refused.text().contains(&full("None", 0)), "{}", refused.text());
+    // What is gone counts no more.
+    stage.call(Api::Image, MEMBER, "DELETE", &format!("/v2/images/{id}")).send().await.expect(204);
+    unsized_upload(&new_image().await, vec![1]).await.expect(204);
 }
 
 async fn image_sizes_add_up(kind: DatabaseKind) {

@@ -23,6 +23,7 @@ use pumice::model::{
     JobId, MemberStatus, MessageId, MetadefItemId, MetadefKind, MetadefNamespaceId, ProjectId, QosSpecsId,
     SnapshotId, SnapshotStatus, TransferId, UserId, VolumeId, VolumeStatus, VolumeTypeId,
 };
+use serde_json::json;
 use sqlx::types::Json;
 use tower::ServiceExt;
 
@@ -439,18 +440,18 @@ impl Stage {
         };
         let mut repository = self.app().database.begin().await.unwrap();
         repository.add_metadef_namespace(&namespace).await.unwrap();
-        for (kind, name) in [
-            (MetadefKind::Object, "o"),
-            (MetadefKind::Property, "p"),
-            (MetadefKind::Tag, "t"),
-            (MetadefKind::ResourceType, "r"),
+        for (kind, name, definition) in [
+            (MetadefKind::Object, "o", json!({})),
+            (MetadefKind::Property, "p", json!({"title": "P", "type": "string"})),
+            (MetadefKind::Tag, "t", json!({})),
+            (MetadefKind::ResourceType, "r", json!({})),
         ] {
             let item = MetadefItem {
                 id: MetadefItemId::from(world.ids.random()),
                 namespace_id: namespace.id.clone(),
                 kind,
                 name: name.to_owned(),
-                definition: Json(serde_json::Map::new()),
+                definition: Json(definition.as_object().unwrap().clone()),
                 created_at: now,
                 updated_at: now,
             };

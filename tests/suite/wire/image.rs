@@ -1,7 +1,7 @@
 //! The Image API.
 
 mod metadefs;
-pub mod published;
+mod published;
 mod schemas;
 mod signatures;
 mod tasks;
@@ -25,6 +25,7 @@ use tower::ServiceExt;
 
 mod imports;
 mod locations;
+mod request_ids;
 mod stores;
 
 const JSON: (&str, &str) = ("accept", "application/json");
@@ -268,6 +269,17 @@ async fn versions() {
     }
     ask(&api.own_port, "GET", "/v2/images", &[], Body::empty()).await.is(200);
 
+    for (routes, path) in [(&api.routes, "/image/healthcheck"), (&api.own_port, "/healthcheck")] {
+        for method in ["GET", "POST"] {
+            let answer = ask(routes, method, path, &[JSON], Body::empty()).await.is(200);
+            assert_eq!(
+                (answer.text(), answer.header("content-type")),
+                ("OK", Some("text/plain; charset=UTF-8"))
+            );
+        }
+        assert_eq!(ask(routes, "HEAD", path, &[], Body::empty()).await.is(200).text(), "");
+    }
+
     let public = Api::with(&[("PUMICE_API__IMAGE_PUBLIC_ENDPOINT", "https://images.example/glance/")]).await;
     let answer = public.get("/versions").await.json();
     assert_eq!(answer["versions"][0]["links"][0]["href"], "https://images.example/glance/v2/");
@@ -385,6 +397,26 @@ async fn routes_that_are_not_there_are_not_faked() {
         }
         api.get(path).await.fault(404, "The resource could not be found.");
     }
+    // The cache of images, which takes no directory here.
+    for (method, path) in [
+        ("GET", "/v2/cache".to_owned()),
+        ("DELETE", "/v2/cache".to_owned()),
+        ("PUT", format!("/v2/cache/{id}")),
+        ("DELETE", format!("/v2/cache/{id}")),
+        ("GET", format!("/v2/cache/nodes/{id}")),
+        ("POST", "/v2/cache/clean".to_owned()),
+        ("POST", "/v2/cache/prune".to_owned()),
+    ] {
+        let answer = api.send(method, &path, &[JSON], Body::empty()).await;
+        answer.fault(404, "The resource could not be found.");
+    }
+    // One that Glance knows by its method alone.
+    for method in ["POST", "PUT", "DELETE", "PATCH"] {
+        let answer = api.send(method, "/v2/info/usage", &[JSON], Body::empty()).await;
+        answer.fault(404, "The resource could not be found.");
+    }
+    api.send("HEAD", "/v2/info/usage", &[JSON], Body::empty()).await.is(404);
+    assert_eq!(api.get("/v2/info/usage").await.is(200).header("allow"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -1022,6 +1054,26 @@ async fn downloads_that_depend_on_what_the_client_has() {
     for other in ["\"x\"", "Wed, 21 Oct 2026 07:28:00 GMT"] {
         assert_eq!(get(&[range, ("if-range", other)]).await.is(200).text(), "0123456789");
     }
+}
+
+/// Then they have a name too: another one when they may be others.
+#[tokio::test(flavor = "multi_thread")]
+async fn downloads_of_bytes_without_a_digest() {
+    let api = Api::with(&[("PUMICE_IMAGES__COMPUTE_DIGESTS", "false")]).await;
+    let (id, other) = (api.active(b"0123456789").await, api.active(b"0123456789").await);
+    let get = async |id: &str, headers: &[(&str, &str)]| {
+        api.send("GET", &format!("/v2/images/{id}/file"), headers, Body::empty()).await
+    };
+    let tag = async |id: &str| get(id, &[]).await.is(200).header("etag").unwrap().to_owned();
+    let first = tag(&id).await;
+    assert!(first.starts_with('"') && first.ends_with('"') && first.len() > 2, "{first}");
+    assert_eq!(get(&id, &[]).await.is(200).header("content-md5"), None);
+    assert_ne!(first, tag(&other).await);
+    assert_eq!(first, tag(&id).await);
+    assert_eq!(get(&id, &[("if-none-match", &first)]).await.is(304).header("etag"), Some(&*first));
+    let range = ("range", "bytes=7-");
+    assert_eq!(get(&id, &[range, ("if-range", &first)]).await.is(206).text(), "789");
+    assert_eq!(get(&other, &[range, ("if-range", &first)]).await.is(200).text(), "0123456789");
 }
 
 #[tokio::test(flavor = "multi_thread")]

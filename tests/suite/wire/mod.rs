@@ -3,5 +3,6 @@
 mod image;
 mod jobs;
 mod overload;
+mod published;
 mod races;
 mod volume;

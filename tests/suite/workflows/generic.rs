@@ -38,6 +38,9 @@ enum Ask {
     CreateFromConverted,
     CreateAndCache,
     CreateFromCache,
+    CreateFromWeb,
+    CreateFromDiskOnWeb,
+    CacheFromWeb,
     DeleteVolume,
     DeleteVolumeWithClone,
     DeleteClone,
@@ -58,6 +61,7 @@ enum Ask {
     UploadVolumeAsQcow2,
     DetachImage,
     Reimage,
+    ReimageFromWeb,
     ImportStaged,
     ImportPacked,
     ImportFromWeb,
@@ -67,6 +71,7 @@ enum Ask {
     ImportTwice,
     ImportToSecond,
     CopyImage,
+    CopyFromWeb,
     AddLocation,
     AddLocationInPool,
     DeleteFromStore,
@@ -77,6 +82,7 @@ enum Ask {
 }
 
 const DELETE_IMAGE: &[&str] = &["remove", "unstage", "purge", "uncache"];
+const FROM_DISK: &[&str] = &["cache", "create", "download", "tidy", "resize", "replicate"];
 const IMPORT: &[&str] = &["fetch", "unpack", "inspect", "convert", "verify", "store", "snapshot"];
 
 const CASES: &[Case] = &[
@@ -106,21 +112,16 @@ const CASES: &[Case] = &[
         steps: &["clone", "download", "resize", "replicate"],
         ask: Ask::CreateFromImage,
     },
+    Case { kind: "create_volume", steps: FROM_DISK, ask: Ask::CreateFromConverted },
+    Case { kind: "create_volume", steps: FROM_DISK, ask: Ask::CreateAndCache },
+    Case { kind: "create_volume", steps: FROM_DISK, ask: Ask::CreateFromCache },
     Case {
         kind: "create_volume",
-        steps: &["cache", "create", "download", "resize", "replicate"],
-        ask: Ask::CreateFromConverted,
+        steps: &["clone", "download", "resize", "replicate"],
+        ask: Ask::CreateFromWeb,
     },
-    Case {
-        kind: "create_volume",
-        steps: &["cache", "create", "download", "resize", "replicate"],
-        ask: Ask::CreateAndCache,
-    },
-    Case {
-        kind: "create_volume",
-        steps: &["cache", "create", "download", "resize", "replicate"],
-        ask: Ask::CreateFromCache,
-    },
+    Case { kind: "create_volume", steps: FROM_DISK, ask: Ask::CreateFromDiskOnWeb },
+    Case { kind: "create_volume", steps: FROM_DISK, ask: Ask::CacheFromWeb },
     Case { kind: "delete_volume", steps: &["remove", "release"], ask: Ask::DeleteVolume },
     Case { kind: "delete_volume", steps: &["remove", "release"], ask: Ask::DeleteVolumeWithClone },
     Case { kind: "delete_volume", steps: &["remove", "release"], ask: Ask::DeleteClone },
@@ -156,7 +157,8 @@ const CASES: &[Case] = &[
         ask: Ask::UploadVolumeAsQcow2,
     },
     Case { kind: "detach_image", steps: &["flatten"], ask: Ask::DetachImage },
-    Case { kind: "reimage_volume", steps: &["write"], ask: Ask::Reimage },
+    Case { kind: "reimage_volume", steps: &["write", "tidy"], ask: Ask::Reimage },
+    Case { kind: "reimage_volume", steps: &["write", "tidy"], ask: Ask::ReimageFromWeb },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportStaged },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportPacked },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportFromWeb },
@@ -166,6 +168,7 @@ const CASES: &[Case] = &[
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportTwice },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::ImportToSecond },
     Case { kind: "import_image", steps: IMPORT, ask: Ask::CopyImage },
+    Case { kind: "import_image", steps: IMPORT, ask: Ask::CopyFromWeb },
     Case { kind: "add_location", steps: &["hash"], ask: Ask::AddLocation },
     Case { kind: "add_location", steps: &["hash"], ask: Ask::AddLocationInPool },
     Case { kind: "delete_from_store", steps: DELETE_IMAGE, ask: Ask::DeleteFromStore },
@@ -251,7 +254,7 @@ async fn config_for(case: &Case) -> Config {
         Ask::CopyVolume => config.volumes.rbd_max_clone_depth = 0,
         // So that the source is flattened.
         Ask::CreateFromVolume => config.volumes.rbd_max_clone_depth = 1,
-        Ask::CreateAndCache | Ask::CreateFromCache | Ask::DeleteCachedImage => {
+        Ask::CreateAndCache | Ask::CreateFromCache | Ask::CacheFromWeb | Ask::DeleteCachedImage => {
             config.volumes.image_volume_cache_enabled = true;
         }
         Ask::MigrateInUse => drop(swaps::configure(&mut config, swaps::Manner::Moves).await),
@@ -342,6 +345,16 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
             plan.arm();
             house.create_volume(source, 2).await;
         }
+        Ask::CreateFromWeb => {
+            let image = house.on_the_web(pattern(3_000_000, 21), "raw").await;
+            plan.arm();
+            house.create_volume(VolumeSource::Image { image_id: image }, 1).await;
+        }
+        Ask::CreateFromDiskOnWeb | Ask::CacheFromWeb => {
+            let image = house.on_the_web(qcow2(), "qcow2").await;
+            plan.arm();
+            house.create_volume(VolumeSource::Disk { image_id: image }, 1).await;
+        }
         Ask::UploadVolume | Ask::DetachImage => {
             let volume = house.volume(VolumeSource::Empty, 1).await;
             house.write(&volume, 4096, &pattern(10_000, 9)).await;
@@ -359,6 +372,13 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
             house.write(&volume, 4096, &pattern(10_000, 10)).await;
             house.snapshot(&volume).await;
             let image = house.upload_disk(qcow2(), "qcow2").await;
+            plan.arm();
+            house.reimage(&volume, &image).await;
+        }
+        Ask::ReimageFromWeb => {
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            house.write(&volume, 4096, &pattern(10_000, 22)).await;
+            let image = house.on_the_web(qcow2(), "qcow2").await;
             plan.arm();
             house.reimage(&volume, &image).await;
         }
@@ -498,6 +518,11 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
         Ask::CopyImage => {
             let image = house.upload(pattern(3_000_000, 13)).await;
             house.settle().await;
+            plan.arm();
+            house.import_to(&image, copy_to_second()).await;
+        }
+        Ask::CopyFromWeb => {
+            let image = house.on_the_web(pattern(3_000_000, 24), "raw").await;
             plan.arm();
             house.import_to(&image, copy_to_second()).await;
         }
@@ -673,7 +698,7 @@ async fn assert_taken_back(house: &House, case: &Case, job: &Job, of: &str) {
             assert_eq!(image, None, "{of}");
             assert_eq!(volume(job.source_id.as_deref().unwrap()), Some(VolumeStatus::Available), "{of}");
         }
-        "import_image" if matches!(case.ask, Ask::CopyImage) => {
+        "import_image" if matches!(case.ask, Ask::CopyImage | Ask::CopyFromWeb) => {
             assert_eq!(image, Some(ImageStatus::Active), "{of}");
             assert_eq!(images[0].places().count(), 1, "{of}");
         }

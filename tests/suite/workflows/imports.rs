@@ -45,7 +45,14 @@ pub async fn serve(bytes: Vec<u8>) -> String {
 /// What an image has already is brought to another place too.
 pub fn copy_to_second() -> Import {
     let stores = vec![Some("second".to_owned())];
-    Import { source: ImportSource::Itself, stores, all_must_succeed: true, inject: false, signed_by: None }
+    Import {
+        source: ImportSource::Itself,
+        stores,
+        all_must_succeed: true,
+        inject: false,
+        signed_by: None,
+        asked_by: None,
+    }
 }
 
 async fn importing_house(store: StoreKind) -> House {
@@ -552,7 +559,32 @@ async fn assert_has_but_told(house: &House, id: &ImageId, bytes: &[u8]) {
     image.close().await.unwrap();
 }
 
+/// Each place counts.
+async fn a_projects_storage_is_not_exceeded(store: StoreKind) {
+    let mut config = importing();
+    config.images.user_storage_quota = serde_json::from_value("3MB".into()).unwrap();
+    let mut house = House::with(store, DatabaseKind::Sqlite, config, Arc::new(NoFaults)).await;
+    let bytes = pattern(1_000_000, 31);
+    let first = house.stage(bytes.clone()).await;
+    house.import(&first, ImportSource::Staged).await;
+    assert_has(&house, &first, &bytes).await;
+    house.import_to(&first, copy_to_second()).await;
+    house.settle().await;
+    let row = house.database.read().await.unwrap().image(&first).await.unwrap().unwrap();
+    assert_eq!(row.places().count(), 2);
+
+    let second = house.stage(pattern(1_200_000, 32)).await;
+    house.import(&second, ImportSource::Staged).await;
+    house.settle().await;
+    let error = house.last_job(&second).await.unwrap().error.unwrap();
+    assert_eq!(error, "The size of the data 1200000 will exceed the limit. 1145728 bytes remaining.");
+    assert_eq!(house.image_status(&second).await, Some(ImageStatus::Queued));
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 on_every_store!(
+    a_projects_storage_is_not_exceeded,
     an_image_is_in_several_stores,
     bytes_come_from_everywhere,
     an_image_comes_from_another_region,

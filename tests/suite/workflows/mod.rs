@@ -11,6 +11,7 @@ mod messages;
 mod moves;
 mod nova;
 mod refusals;
+mod remote;
 mod replication;
 mod seals;
 mod swaps;

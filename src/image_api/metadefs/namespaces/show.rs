@@ -46,12 +46,14 @@ pub async fn show(
     let mut held = async |kind| {
         repository.metadef_items(std::slice::from_ref(&namespace.id), kind, &items::oldest_first()).await
     };
-    let held = Held {
+    let mut held = Held {
         resource_types: held(MetadefKind::ResourceType).await?,
         objects: held(MetadefKind::Object).await?,
         tags: held(MetadefKind::Tag).await?,
         properties: held(MetadefKind::Property).await?,
     };
+    // Newest first, as Glance shows them here, too.
+    held.tags.reverse();
     let resource_type = query.last("resource_type").unwrap_or_default();
     Ok(Json(NamespaceView::whole(namespace, held, resource_type)))
 }

@@ -1,8 +1,8 @@
 //! What `openstack image` and `glance` do with the records of images.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{client, done, said, shown};
+use super::{done, shown};
 use crate::house::DatabaseKind;
 use crate::identity::shell::place;
 use crate::process::{Place, Server};
@@ -100,80 +100,5 @@ async fn images_are_shared_listed_and_put_aside() {
     let hidden = shown(&place, &server, &["image", "list", "--hidden"]).await;
     run(&["image", "delete", hidden[0]["ID"].as_str().unwrap()]).await;
     server.settle().await;
-    place.assert_empty(server).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn metadata_definitions() {
-    let place = place(DatabaseKind::Sqlite).await;
-    let server = log_in(&place).await;
-    let run = async |arguments: &[&str]| {
-        done(&place, &server, &[&["image", "metadef"], arguments].concat()).await;
-    };
-    let show =
-        async |arguments: &[&str]| shown(&place, &server, &[&["image", "metadef"], arguments].concat()).await;
-    run(&["namespace", "create", "--display-name", "First", "--private", "--protected", "n"]).await;
-    run(&["namespace", "set", "--public", "--unprotected", "--description", "what", "n"]).await;
-    let space = show(&["namespace", "show", "n"]).await;
-    assert_eq!((&space["visibility"], &space["description"]), (&json!("public"), &json!("what")));
-    run(&["object", "create", "--namespace", "n", "o"]).await;
-    run(&["object", "update", "--name", "p", "n", "o"]).await;
-    assert_eq!(show(&["object", "list", "n"]).await[0]["name"], "p");
-    let schema = r#"{"type": "integer", "minimum": 1, "title": "Count"}"#;
-    let create = ["property", "create", "--name", "count", "--title", "Count", "--type", "integer"];
-    run(&[&create[..], &["--schema", schema, "n"]].concat()).await;
-    run(&["property", "set", "--title", "Cores", "n", "count"]).await;
-    let property = show(&["property", "show", "n", "count"]).await;
-    assert_eq!((&property["title"], &property["type"]), (&json!("Cores"), &json!("integer")));
-    assert_eq!(show(&["property", "list", "n"]).await.as_array().unwrap().len(), 1);
-    run(&["resource", "type", "association", "create", "n", "OS::Glance::Image"]).await;
-    let associations = show(&["resource", "type", "association", "list", "n"]).await;
-    assert!(associations.to_string().contains("OS::Glance::Image"), "{associations}");
-    let types = show(&["resource", "type", "list"]).await;
-    assert!(types.to_string().contains("OS::Nova::Flavor"), "{types}");
-    let of_images = show(&["namespace", "list", "--resource-types", "OS::Glance::Image"]).await;
-    assert_eq!(of_images[0]["namespace"], "n");
-
-    // The older client, which reads the schemas first.
-    let glance = async |arguments: &[&str]| {
-        let mut command = client(&place, "glance");
-        command.args(arguments);
-        said(command, &server).await
-    };
-    let password: Value = {
-        let file = std::fs::read_to_string(place.folder.path().join("pumice-data/clouds.yaml")).unwrap();
-        let line = file.lines().find_map(|line| line.trim().strip_prefix("password: ")).unwrap();
-        Value::from(line.trim_matches('"'))
-    };
-    let account = [
-        "--os-auth-url",
-        &format!("{}/identity/v3", server.url),
-        "--os-username",
-        "admin",
-        "--os-password",
-        password.as_str().unwrap(),
-        "--os-project-name",
-        "admin",
-        "--os-user-domain-name",
-        "Default",
-        "--os-project-domain-name",
-        "Default",
-    ]
-    .map(str::to_owned);
-    let account: Vec<&str> = account.iter().map(String::as_str).collect();
-    let glance = async |arguments: &[&str]| glance(&[&account[..], arguments].concat()).await;
-    glance(&["md-tag-create-multiple", "n", "--names", "t2,t3"]).await;
-    glance(&["md-tag-create", "n", "--name", "t1"]).await;
-    let tags = glance(&["md-tag-list", "n"]).await;
-    assert!(["t1", "t2", "t3"].iter().all(|tag| tags.contains(tag)), "{tags}");
-    let whole = glance(&["md-namespace-show", "n"]).await;
-    assert!(whole.contains("[\"count\"]"), "{whole}");
-    glance(&["md-namespace-tags-delete", "n"]).await;
-
-    run(&["resource", "type", "association", "delete", "n", "OS::Glance::Image"]).await;
-    run(&["property", "delete", "n", "count"]).await;
-    run(&["object", "delete", "n", "p"]).await;
-    run(&["namespace", "delete", "n"]).await;
-    assert_eq!(show(&["namespace", "list"]).await, json!([]));
     place.assert_empty(server).await;
 }

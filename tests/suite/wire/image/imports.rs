@@ -1,6 +1,8 @@
 //! Staging and importing.
 
+use axum::body::Body;
 use axum::routing::get;
+use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -162,6 +164,30 @@ async fn what_an_import_refuses() {
         .await
         .fault(400, "Size mismatch: expected 3 bytes, got 1 bytes");
     assert_eq!(api.shown(&bare).await["status"], "queued");
+}
+
+/// It is not tried again: the next try would take as long.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_that_takes_too_long_is_given_up() {
+    let api = Api::with(&[
+        ("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_HOSTS", "[\"127.0.0.1\"]"),
+        ("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_PORTS", "[]"),
+        ("PUMICE_IMAGES__WEB_DOWNLOAD_TIMEOUT", "1"),
+    ])
+    .await;
+    let endless = || Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+    let routes = axum::Router::new().route("/x", get(async move || endless()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}/x", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let id = queued(&api).await;
+    api.import(&id, &json!({"method": {"name": "web-download", "uri": uri}})).await.is(202);
+    api.settle().await;
+    let shown = api.shown(&id).await;
+    assert_eq!((&shown["status"], &shown["os_glance_failed_import"]), (&json!("queued"), &json!("default")));
+    let jobs = super::ask(&api.routes, "GET", "/pumice/v1/jobs?kind=import_image", &[JSON], "".into()).await;
+    let job = &jobs.json()["jobs"][0];
+    assert_eq!(job["error"], "The download takes too long.", "{job}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,12 +19,15 @@ pub struct Arguments {
 /// File name and text of each document.
 pub fn documents() -> anyhow::Result<Vec<(&'static str, String)>> {
     let documents = [
-        ("image-v2.json", image_api::openapi()),
-        ("block-storage-v3.json", volume_api::openapi()),
-        ("identity.json", identity_api::openapi()),
-        ("pumice.json", pumice_api::openapi()),
+        ("image-v2.json", image_api::openapi()?),
+        ("block-storage-v3.json", volume_api::openapi()?),
+        ("identity.json", identity_api::openapi()?),
+        ("pumice.json", pumice_api::openapi()?),
     ];
-    documents.into_iter().map(|(name, document)| Ok((name, document.to_pretty_json()? + "\n"))).collect()
+    documents
+        .into_iter()
+        .map(|(name, document)| Ok((name, serde_json::to_string_pretty(&document)? + "\n")))
+        .collect()
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ mod app;
 mod authentication;
 pub mod conditions;
 mod context;
+pub mod description;
 mod gate;
 pub mod images;
 mod query;

@@ -7,6 +7,7 @@ mod assignments;
 mod auth;
 mod body;
 mod catalogue;
+mod description;
 mod domains;
 mod fault;
 mod front;
@@ -51,8 +52,8 @@ pub fn router(app: App, standalone: Standalone) -> Router {
         .with_state(Api { app, standalone })
 }
 
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    documented().split_for_parts().1
+pub fn openapi() -> serde_json::Result<serde_json::Value> {
+    description::complete(&documented().into_openapi())
 }
 
 fn documented() -> OpenApiRouter<Api> {

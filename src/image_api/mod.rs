@@ -4,6 +4,7 @@
 //! Glance never had.
 
 mod actions;
+mod description;
 mod door;
 mod fault;
 mod images;
@@ -25,7 +26,7 @@ mod versions;
 pub(crate) use images::{Dialect, parse_filter};
 
 use axum::{Extension, Router, middleware};
-use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::{InfoBuilder, OpenApiBuilder};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
@@ -48,8 +49,8 @@ pub fn router(app: App, prefix: &'static str) -> Router {
     Router::new().fallback(door::enter).with_state(routes)
 }
 
-pub fn openapi() -> OpenApi {
-    documented().split_for_parts().1
+pub fn openapi() -> serde_json::Result<serde_json::Value> {
+    description::complete(&documented().into_openapi(), &unauthenticated().into_openapi())
 }
 
 /// Methods in the order in which Glance's `Allow` names them.

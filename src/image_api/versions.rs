@@ -127,7 +127,7 @@ fn document(app: &App, base: &str) -> Json<Versions> {
 
 /// Which versions there are.
 #[utoipa::path(
-    get, path = "/versions", tag = "versions",
+    get, path = "/versions", tag = "versions", operation_id = "list_versions",
     responses((status = 200, description = "The versions", body = Versions))
 )]
 pub(super) async fn list(State(app): State<App>, base: Base) -> Json<Versions> {
@@ -136,7 +136,7 @@ pub(super) async fn list(State(app): State<App>, base: Base) -> Json<Versions> {
 
 /// Which versions there are. Any path whose first segment is no version is answered like this one.
 #[utoipa::path(
-    get, path = "/", tag = "versions",
+    get, path = "/", tag = "versions", operation_id = "choose_version",
     responses((status = 300, description = "The versions", body = Versions))
 )]
 pub(super) async fn choices(State(app): State<App>, base: Base) -> (StatusCode, Json<Versions>) {
@@ -154,8 +154,8 @@ pub(super) async fn health() -> ([(HeaderName, &'static str); 1], &'static str) 
 
 /// A version and nothing more; Glance sends the client to a path that is not there.
 #[utoipa::path(
-    get, path = "/v2", tag = "versions",
-    responses((status = 302, description = "To `/v2/`"))
+    get, path = "/v2", tag = "versions", operation_id = "find_version",
+    responses((status = 302, description = "To `/v2/`", headers(("Location" = String, description = "Its address"))))
 )]
 pub(super) async fn root(base: Base) -> (StatusCode, [(HeaderName, String); 1]) {
     (StatusCode::FOUND, [(header::LOCATION, format!("{}/v2/", base.0))])

@@ -208,37 +208,50 @@ pub struct Origin {
     pub request_id: Option<String>,
 }
 
-impl Task {
-    /// The name of the workflow, as `/pumice/v1/jobs` shows it.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Task::CreateVolume { .. } => "create_volume",
-            Task::DeleteVolume { .. } => "delete_volume",
-            Task::ExtendVolume { .. } => "extend_volume",
-            Task::TellNova { .. } => "tell_nova",
-            Task::Reimage { .. } => "reimage_volume",
-            Task::RevertVolume { .. } => "revert_volume",
-            Task::ManageVolume { .. } => "manage_volume",
-            Task::UnmanageVolume { .. } => "unmanage_volume",
-            Task::ManageSnapshot { .. } => "manage_snapshot",
-            Task::UnmanageSnapshot { .. } => "unmanage_snapshot",
-            Task::RetypeVolume { .. } => "retype_volume",
-            Task::MigrateVolume { .. } => "migrate_volume",
-            Task::CreateSnapshot { .. } => "create_snapshot",
-            Task::DeleteSnapshot { .. } => "delete_snapshot",
-            Task::UploadImage { .. } => "upload_image",
-            Task::UploadVolume { .. } => "upload_volume",
-            Task::DetachImage { .. } => "detach_image",
-            Task::StageImage { .. } => "stage_image",
-            Task::ImportImage { .. } => "import_image",
-            Task::ImportNewImage { .. } => "import_new_image",
-            Task::AddLocation { .. } => "add_location",
-            Task::SealImage { .. } => "seal_image",
-            Task::DeleteImage { .. } => "delete_image",
-            Task::DeleteFromStore { .. } => "delete_from_store",
-        }
-    }
+macro_rules! kinds {
+    ($($task:ident => $kind:literal,)*) => {
+        impl Task {
+            /// All names of workflows.
+            pub const KINDS: &[&'static str] = &[$($kind),*];
 
+            /// The name of the workflow, as `/pumice/v1/jobs` shows it.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Task::$task { .. } => $kind,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    CreateVolume => "create_volume",
+    DeleteVolume => "delete_volume",
+    ExtendVolume => "extend_volume",
+    TellNova => "tell_nova",
+    Reimage => "reimage_volume",
+    RevertVolume => "revert_volume",
+    ManageVolume => "manage_volume",
+    UnmanageVolume => "unmanage_volume",
+    ManageSnapshot => "manage_snapshot",
+    UnmanageSnapshot => "unmanage_snapshot",
+    RetypeVolume => "retype_volume",
+    MigrateVolume => "migrate_volume",
+    CreateSnapshot => "create_snapshot",
+    DeleteSnapshot => "delete_snapshot",
+    UploadImage => "upload_image",
+    UploadVolume => "upload_volume",
+    DetachImage => "detach_image",
+    StageImage => "stage_image",
+    ImportImage => "import_image",
+    ImportNewImage => "import_new_image",
+    AddLocation => "add_location",
+    SealImage => "seal_image",
+    DeleteImage => "delete_image",
+    DeleteFromStore => "delete_from_store",
+}
+
+impl Task {
     /// Whether somebody may ask such a job to stop: what it did until then is taken back, and what it is about is as it
     /// was, or can be deleted. Bytes that a reimage wrote stay, and the volume is in error, as when that fails; an
     /// image that is being detached stays a clone. What else overwrites, deletes or is over at once goes on to its end; an

@@ -1,5 +1,6 @@
 //! Our own extensions, under `/pumice/v1`: jobs and how far they are.
 
+mod description;
 mod fault;
 mod jobs;
 mod request;
@@ -32,6 +33,6 @@ pub fn router(app: App) -> Router {
     routes.route_layer(from_fn_with_state(app.clone(), authenticate)).with_state(app)
 }
 
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    documented().split_for_parts().1
+pub fn openapi() -> serde_json::Result<serde_json::Value> {
+    description::complete(&documented().into_openapi())
 }

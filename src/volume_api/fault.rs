@@ -123,7 +123,7 @@ impl Fault {
         Fault::Internal(source.into())
     }
 
-    fn status_and_name(&self) -> (StatusCode, &'static str) {
+    fn status(&self) -> StatusCode {
         use Fault::*;
         match self {
             Malformed
@@ -139,27 +139,37 @@ impl Fault {
             | InvalidQosSpecs(_)
             | InvalidAuthKey(_)
             | AttachMode { .. }
-            | AvailabilityZone(_) => (StatusCode::BAD_REQUEST, "badRequest"),
-            Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
-            NotFound | Missing(..) | NoSuch(_) | NoMetadata(..) | NoAttachment(_) => {
-                (StatusCode::NOT_FOUND, "itemNotFound")
-            }
-            UnsupportedVersion(_) => (StatusCode::NOT_ACCEPTABLE, "computeFault"),
-            Ambiguous(_) | Exists(_) | Conflict(_) | Stands(_) | InUseByServer(_) => {
-                (StatusCode::CONFLICT, "conflictingRequest")
-            }
+            | AvailabilityZone(_) => StatusCode::BAD_REQUEST,
+            Forbidden(_) => StatusCode::FORBIDDEN,
+            NotFound | Missing(..) | NoSuch(_) | NoMetadata(..) | NoAttachment(_) => StatusCode::NOT_FOUND,
+            UnsupportedVersion(_) => StatusCode::NOT_ACCEPTABLE,
+            Ambiguous(_) | Exists(_) | Conflict(_) | Stands(_) | InUseByServer(_) => StatusCode::CONFLICT,
             TooManyVolumes { .. }
             | TooManyGigabytes { .. }
             | TooManySnapshots(_)
             | TooMuchMetadata(_)
-            | TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "overLimit"),
-            TooManyJobs => (StatusCode::TOO_MANY_REQUESTS, "overLimit"),
-            Busy => (StatusCode::SERVICE_UNAVAILABLE, "serviceUnavailable"),
-            MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "badMediaType"),
-            NotImplemented(_) | NotAttachable => (StatusCode::NOT_IMPLEMENTED, "notImplemented"),
-            Unavailable(_) | StorageUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "serviceUnavailable"),
-            Internal(_) | Store(..) => (StatusCode::INTERNAL_SERVER_ERROR, "computeFault"),
+            | TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            TooManyJobs => StatusCode::TOO_MANY_REQUESTS,
+            MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            NotImplemented(_) | NotAttachable => StatusCode::NOT_IMPLEMENTED,
+            Busy | Unavailable(_) | StorageUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Internal(_) | Store(..) => StatusCode::INTERNAL_SERVER_ERROR,
         }
+    }
+}
+
+/// What a refusal with this status is called in its body.
+pub fn name(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "badRequest",
+        StatusCode::FORBIDDEN => "forbidden",
+        StatusCode::NOT_FOUND => "itemNotFound",
+        StatusCode::CONFLICT => "conflictingRequest",
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS => "overLimit",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "badMediaType",
+        StatusCode::NOT_IMPLEMENTED => "notImplemented",
+        StatusCode::SERVICE_UNAVAILABLE => "serviceUnavailable",
+        _ => "computeFault",
     }
 }
 
@@ -182,7 +192,8 @@ impl From<BlockError> for Fault {
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
-        let (status, name) = self.status_and_name();
+        let status = self.status();
+        let name = name(status);
         match &self {
             Fault::Internal(source) | Fault::Store(_, source) => {
                 tracing::error!(error = %chain(&**source), "a volume request failed")

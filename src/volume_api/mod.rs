@@ -9,6 +9,7 @@ mod capabilities;
 mod clusters;
 mod connection;
 mod default_types;
+mod description;
 mod extensions;
 mod fault;
 mod filters;
@@ -70,16 +71,17 @@ pub fn router(app: App, mount: &'static str) -> Router {
 }
 
 /// The description of the routes, made from the routes.
-pub fn openapi() -> utoipa::openapi::OpenApi {
+pub fn openapi() -> serde_json::Result<serde_json::Value> {
     let mut document = documented().into_openapi();
     document.info.title = "Block Storage API".to_owned();
     document.info.version = "3.71".to_owned();
     document.info.description = Some(
         "Every path below `/v3` exists as `/v3/{project_id}` as well. The header \
-         `OpenStack-API-Version: volume 3.x` chooses the microversion; without it, it is 3.0."
+         `OpenStack-API-Version: volume 3.x` chooses the microversion; without it, it is 3.0. What came with a later \
+         one is marked so: `x-openstack` has its `min-ver`, and its `max-ver` where it went again."
             .to_owned(),
     );
-    document
+    description::complete(&document, &unauthenticated().into_openapi())
 }
 
 fn documented() -> OpenApiRouter<App> {

@@ -21,8 +21,17 @@ pub fn also(
             [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten()
         {
             operation.operation_id = operation.operation_id.as_ref().map(|id| format!("{id}_by_old_name"));
+            operation.description = operation.description.as_deref().map(of_every_version);
         }
         paths.paths.insert(path, item);
     }
     (schemas, paths, router)
+}
+
+/// The older name did not come with a version.
+fn of_every_version(text: &str) -> String {
+    match text.split_once(". ") {
+        Some((since, rest)) if since.starts_with("Since ") => rest.to_owned(),
+        _ => text.to_owned(),
+    }
 }

@@ -63,7 +63,7 @@ pub async fn v3(Extension(links): Extension<Links>) -> Response {
 
 #[utoipa::path(
     get, path = "/v3", tag = "versions", operation_id = "find_version",
-    responses((status = 302, description = "To `/v3/`")),
+    responses((status = 302, description = "To `/v3/`", headers(("Location" = String, description = "Its address")))),
 )]
 pub async fn moved(Extension(links): Extension<Links>) -> Response {
     unversioned((StatusCode::FOUND, [(LOCATION, links.version())]).into_response())

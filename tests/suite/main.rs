@@ -32,6 +32,7 @@ mod support;
 mod tour;
 mod transfer;
 mod trouble;
+mod watch;
 mod web;
 mod wire;
 mod workflows;

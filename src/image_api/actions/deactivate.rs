@@ -9,7 +9,7 @@ use crate::model::ImageStatus;
 
 /// Withholds the image's bytes from all but administrators.
 #[utoipa::path(
-    post, path = "/v2/images/{image_id}/actions/deactivate", tag = "actions",
+    post, path = "/v2/images/{image_id}/actions/deactivate", tag = "actions", operation_id = "deactivate_image",
     params(("image_id" = String, Path, description = "UUID of the image")),
     responses(
         (status = 204, description = "The image is deactivated"),

@@ -9,7 +9,7 @@ use crate::model::ImageStatus;
 
 /// Gives the image's bytes free again.
 #[utoipa::path(
-    post, path = "/v2/images/{image_id}/actions/reactivate", tag = "actions",
+    post, path = "/v2/images/{image_id}/actions/reactivate", tag = "actions", operation_id = "reactivate_image",
     params(("image_id" = String, Path, description = "UUID of the image")),
     responses(
         (status = 204, description = "The image is active"),

@@ -16,7 +16,7 @@ use crate::model::{ImageId, ProjectId};
 
 /// Makes a record, without bytes as yet. All properties may be left out.
 #[utoipa::path(
-    post, path = "/v2/images", tag = "images",
+    post, path = "/v2/images", tag = "images", operation_id = "create_image",
     request_body(content = Object, description = "Base properties, and texts under other names"),
     responses(
         (status = 201, description = "The image, `queued`", body = ImageView,

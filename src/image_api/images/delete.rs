@@ -14,7 +14,7 @@ use crate::model::{Cause, ImageStatus, JobState};
 ///
 /// Bytes that take longer to remove than a request may last are still removed after the answer.
 #[utoipa::path(
-    delete, path = "/v2/images/{image_id}", tag = "images",
+    delete, path = "/v2/images/{image_id}", tag = "images", operation_id = "delete_image",
     params(("image_id" = String, Path, description = "UUID of the image")),
     responses(
         (status = 204, description = "It is deleted"),
@@ -22,6 +22,7 @@ use crate::model::{Cause, ImageStatus, JobState};
         (status = 403, description = "The image is protected", body = FaultBody),
         (status = 404, description = "There is no such image", body = FaultBody),
         (status = 409, description = "Copy-on-write volumes need the image's bytes", body = FaultBody),
+        (status = 429, description = "Too many jobs of the project are under way", body = FaultBody),
         (status = 503, description = "The storage failed; the image is as it was", body = FaultBody),
     )
 )]

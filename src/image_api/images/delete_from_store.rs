@@ -13,7 +13,7 @@ use crate::model::{Cause, ImageStatus, JobId, JobState};
 
 /// Removes an image's bytes in one store; others keep them.
 #[utoipa::path(
-    delete, path = "/v2/stores/{store_id}/{image_id}", tag = "images",
+    delete, path = "/v2/stores/{store_id}/{image_id}", tag = "images", operation_id = "delete_image_from_store",
     params(
         ("store_id" = String, Path, description = "Id of the store"),
         ("image_id" = String, Path, description = "UUID of the image"),
@@ -23,6 +23,7 @@ use crate::model::{Cause, ImageStatus, JobId, JobState};
         (status = 403, description = "The policy does not allow it, or no other store has them", body = FaultBody),
         (status = 404, description = "There is no such image, or not in this store", body = FaultBody),
         (status = 409, description = "No such store, or copy-on-write volumes need them", body = FaultBody),
+        (status = 429, description = "Too many jobs of the project are under way", body = FaultBody),
         (status = 503, description = "The storage failed; the image is as it was", body = FaultBody),
     )
 )]

@@ -25,7 +25,7 @@ use crate::workflows::names::parse_location;
 
 /// The image's bytes, or one stretch of them.
 #[utoipa::path(
-    get, path = "/v2/images/{image_id}/file", tag = "images",
+    get, path = "/v2/images/{image_id}/file", tag = "images", operation_id = "download_image",
     params(
         ("image_id" = String, Path, description = "UUID of the image"),
         ("prefer" = Option<String>, Query, description = "Ids of stores to read from, with commas between them"),

@@ -22,7 +22,7 @@ use crate::workflows::{FAILED, IMPORTING_TO};
 /// The image is `importing` until it is `active`, or `queued` again, as if nothing had arrived: then
 /// `os_glance_failed_import` says so, and `/pumice/v1/jobs` why. An image that is copied stays `active`.
 #[utoipa::path(
-    post, path = "/v2/images/{image_id}/import", tag = "images",
+    post, path = "/v2/images/{image_id}/import", tag = "images", operation_id = "import_image",
     params(
         ("image_id" = String, Path, description = "UUID of the image"),
         ("X-Image-Meta-Store" = Option<String>, Header,
@@ -40,6 +40,7 @@ use crate::workflows::{FAILED, IMPORTING_TO};
         (status = 409, description = "The image is in no status for it, its formats are not set, or no such store",
             body = FaultBody),
         (status = 413, description = "The project has too much already", body = FaultBody),
+        (status = 429, description = "Too many jobs of the project are under way", body = FaultBody),
     )
 )]
 pub async fn import(

@@ -28,7 +28,7 @@ pub struct ImageList {
 ///
 /// Any other key of the query asks for a custom property of that name and value.
 #[utoipa::path(
-    get, path = "/v2/images", tag = "images",
+    get, path = "/v2/images", tag = "images", operation_id = "list_images",
     params(
         ("limit" = Option<u32>, Query, description = "Images on the page"),
         ("marker" = Option<String>, Query, description = "The last image of the page before"),

@@ -10,7 +10,7 @@ use crate::image_api::request::{Call, InPath, NoBody};
 
 /// One image.
 #[utoipa::path(
-    get, path = "/v2/images/{image_id}", tag = "images",
+    get, path = "/v2/images/{image_id}", tag = "images", operation_id = "show_image",
     params(("image_id" = String, Path, description = "UUID of the image")),
     responses(
         (status = 200, description = "The image", body = ImageView),

@@ -13,7 +13,7 @@ use crate::workflows::{Arrival, upload_image};
 
 /// Keeps bytes for an import. The image is `uploading` until that; when it fails it is `queued` again.
 #[utoipa::path(
-    put, path = "/v2/images/{image_id}/stage", tag = "images",
+    put, path = "/v2/images/{image_id}/stage", tag = "images", operation_id = "stage_image",
     params(
         ("image_id" = String, Path, description = "UUID of the image"),
         ("x-openstack-image-size" = Option<u64>, Header,

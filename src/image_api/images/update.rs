@@ -15,7 +15,7 @@ use crate::image_api::request::{Call, InPath, JsonBody, content_type};
 /// Changes properties: all that the list names, or none. Where `show_multiple_locations` says so, also where the bytes
 /// are: `/locations/-`, `/locations/0` and so on, `/locations`.
 #[utoipa::path(
-    patch, path = "/v2/images/{image_id}", tag = "images",
+    patch, path = "/v2/images/{image_id}", tag = "images", operation_id = "update_image",
     params(("image_id" = String, Path, description = "UUID of the image")),
     request_body(
         description = "A list of changes: `op` (`add`, `remove` or `replace`), `path`, `value`",
@@ -34,6 +34,7 @@ use crate::image_api::request::{Call, InPath, JsonBody, content_type};
             in no status for it",
             body = FaultBody),
         (status = 413, description = "Too many properties, tags or locations, or too large a body", body = FaultBody),
+        (status = 429, description = "Too many jobs of the project are under way", body = FaultBody),
         (status = 415, description = "Neither of the two media types", body = FaultBody,
             headers(("Accept-Patch" = String, description = "The two media types"))),
     )

@@ -17,7 +17,7 @@ use crate::workflows::{Arrival, Intake, Upload, UploadError, upload_image};
 
 /// Stores the image's bytes, all of them. When that fails the image is `queued` again, and has none.
 #[utoipa::path(
-    put, path = "/v2/images/{image_id}/file", tag = "images",
+    put, path = "/v2/images/{image_id}/file", tag = "images", operation_id = "upload_image",
     params(
         ("image_id" = String, Path, description = "UUID of the image"),
         ("x-openstack-image-size" = Option<u64>, Header,

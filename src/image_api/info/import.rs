@@ -24,7 +24,7 @@ struct Methods {
 
 /// Which ways there are to import an image.
 #[utoipa::path(
-    get, path = "/v2/info/import", tag = "info",
+    get, path = "/v2/info/import", tag = "info", operation_id = "show_import_methods",
     responses((status = 200, description = "The ways", body = ImportView))
 )]
 pub async fn import(State(app): State<App>, _: NoBody) -> Json<ImportView> {

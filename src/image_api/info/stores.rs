@@ -56,7 +56,7 @@ impl StoreView {
 
 /// Where images can be.
 #[utoipa::path(
-    get, path = "/v2/info/stores", tag = "info",
+    get, path = "/v2/info/stores", tag = "info", operation_id = "list_stores",
     responses(
         (status = 200, description = "The stores", body = StoresView),
         (status = 404, description = "There is only one", body = FaultBody),
@@ -70,7 +70,7 @@ pub async fn stores(State(app): State<App>, _: NoBody) -> Result<Json<StoresView
 
 /// Where images can be, and how.
 #[utoipa::path(
-    get, path = "/v2/info/stores/detail", tag = "info",
+    get, path = "/v2/info/stores/detail", tag = "info", operation_id = "list_stores_in_detail",
     responses(
         (status = 200, description = "The stores", body = StoresView),
         (status = 403, description = "The policy does not allow it", body = FaultBody),

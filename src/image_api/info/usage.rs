@@ -32,7 +32,7 @@ struct Usage {
 
 /// How much of its limits the caller's project uses.
 #[utoipa::path(
-    get, path = "/v2/info/usage", tag = "info",
+    get, path = "/v2/info/usage", tag = "info", operation_id = "show_usage",
     responses((status = 200, description = "Each limit", body = UsageView))
 )]
 pub async fn usage(State(app): State<App>, call: Call) -> Result<Json<UsageView>> {

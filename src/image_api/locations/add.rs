@@ -18,7 +18,7 @@ use crate::model::ImageStatus;
 /// into a pool of images, under the image's own name and with its snapshot: that is the image's from then on, and goes
 /// with it.
 #[utoipa::path(
-    post, path = "/v2/images/{image_id}/locations", tag = "locations",
+    post, path = "/v2/images/{image_id}/locations", tag = "locations", operation_id = "add_location",
     params(("image_id" = String, Path, description = "UUID of the image")),
     request_body(content = Object,
         description = "`url`, and in `validation_data` the `os_hash_algo` and `os_hash_value` that the bytes have"),
@@ -30,6 +30,7 @@ use crate::model::ImageStatus;
             places one must be a service", body = FaultBody),
         (status = 404, description = "There is no such image", body = FaultBody),
         (status = 409, description = "The image is not queued", body = FaultBody),
+        (status = 429, description = "Too many jobs of the project are under way", body = FaultBody),
     )
 )]
 pub async fn add(

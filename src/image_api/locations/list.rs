@@ -74,7 +74,7 @@ async fn on_its_way(repository: &mut Repository, image: &Image) -> Result<Option
 
 /// Where the image's bytes are, for services that clone them.
 #[utoipa::path(
-    get, path = "/v2/images/{image_id}/locations", tag = "locations",
+    get, path = "/v2/images/{image_id}/locations", tag = "locations", operation_id = "list_locations",
     params(("image_id" = String, Path, description = "UUID of the image")),
     responses(
         (status = 200, description = "The locations", body = Vec<LocationView>),

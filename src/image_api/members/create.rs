@@ -14,7 +14,7 @@ use crate::model::{MemberStatus, ProjectId};
 
 /// Gives the image to a project. It sees the image at once, but in lists only when it has accepted it.
 #[utoipa::path(
-    post, path = "/v2/images/{image_id}/members", tag = "members",
+    post, path = "/v2/images/{image_id}/members", tag = "members", operation_id = "create_member",
     params(("image_id" = String, Path, description = "UUID of the image")),
     request_body(content = Object, description = "`member`: the project"),
     responses(

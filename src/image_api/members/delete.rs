@@ -8,7 +8,7 @@ use crate::image_api::request::{Call, InPath, NoBody};
 
 /// Takes the image from a project. Volumes made from it stay.
 #[utoipa::path(
-    delete, path = "/v2/images/{image_id}/members/{member_id}", tag = "members",
+    delete, path = "/v2/images/{image_id}/members/{member_id}", tag = "members", operation_id = "delete_member",
     params(
         ("image_id" = String, Path, description = "UUID of the image"),
         ("member_id" = String, Path, description = "The project"),

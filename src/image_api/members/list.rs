@@ -17,7 +17,7 @@ pub struct MemberList {
 
 /// The projects that the image was given to; one of them is told of itself alone.
 #[utoipa::path(
-    get, path = "/v2/images/{image_id}/members", tag = "members",
+    get, path = "/v2/images/{image_id}/members", tag = "members", operation_id = "list_members",
     params(("image_id" = String, Path, description = "UUID of the image")),
     responses(
         (status = 200, description = "The members", body = MemberList),

@@ -8,7 +8,7 @@ use crate::image_api::request::{Call, InPath, NoBody};
 
 /// One member. What is not allowed to be seen is not there.
 #[utoipa::path(
-    get, path = "/v2/images/{image_id}/members/{member_id}", tag = "members",
+    get, path = "/v2/images/{image_id}/members/{member_id}", tag = "members", operation_id = "show_member",
     params(
         ("image_id" = String, Path, description = "UUID of the image"),
         ("member_id" = String, Path, description = "The project"),

@@ -11,7 +11,7 @@ use crate::model::MemberStatus;
 
 /// A project says whether it wants the image in its lists. Its owner cannot say it for the project.
 #[utoipa::path(
-    put, path = "/v2/images/{image_id}/members/{member_id}", tag = "members",
+    put, path = "/v2/images/{image_id}/members/{member_id}", tag = "members", operation_id = "update_member",
     params(
         ("image_id" = String, Path, description = "UUID of the image"),
         ("member_id" = String, Path, description = "The project"),

@@ -6,7 +6,7 @@ macro_rules! update {
     ($kind:ident at $one:literal ($variable:literal), by $rule:ident, as $body:ident) => {
         /// Puts another one in its place.
         #[utoipa::path(
-            put, path = $one, tag = "metadefs",
+            put, path = $one, tag = "metadefs", operation_id = concat!("update_metadef_", $variable),
             params(
                 ("namespace" = String, Path, description = "Name of the namespace"),
                 ($variable = String, Path, description = "Its name until now"),
@@ -39,7 +39,7 @@ macro_rules! delete {
     ($kind:ident at $one:literal ($variable:literal), by $rule:ident) => {
         /// Deletes one.
         #[utoipa::path(
-            delete, path = $one, tag = "metadefs",
+            delete, path = $one, tag = "metadefs", operation_id = concat!("delete_metadef_", $variable),
             params(
                 ("namespace" = String, Path, description = "Name of the namespace"),
                 ($variable = String, Path, description = "Its name"),
@@ -67,10 +67,10 @@ macro_rules! delete {
 
 /// `delete_all`: all in a namespace.
 macro_rules! delete_all {
-    ($kind:ident at $all:literal) => {
+    ($kind:ident at $all:literal ($several:literal)) => {
         /// Deletes all of a namespace.
         #[utoipa::path(
-            delete, path = $all, tag = "metadefs",
+            delete, path = $all, tag = "metadefs", operation_id = concat!("delete_metadef_", $several),
             params(("namespace" = String, Path, description = "Name of the namespace")),
             responses(
                 (status = 204, description = "There are none any more"),

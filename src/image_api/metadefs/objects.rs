@@ -90,7 +90,7 @@ pub fn parse(body: Value) -> Result<Draft> {
 
 /// The objects of a namespace, in the order in which they were made.
 #[utoipa::path(
-    get, path = "/v2/metadefs/namespaces/{namespace}/objects", tag = "metadefs",
+    get, path = "/v2/metadefs/namespaces/{namespace}/objects", tag = "metadefs", operation_id = "list_metadef_objects",
     params(("namespace" = String, Path, description = "Name of the namespace")),
     responses(
         (status = 200, description = "The objects", body = ObjectList),
@@ -112,7 +112,7 @@ pub async fn list(
 
 /// Makes an object.
 #[utoipa::path(
-    post, path = "/v2/metadefs/namespaces/{namespace}/objects", tag = "metadefs",
+    post, path = "/v2/metadefs/namespaces/{namespace}/objects", tag = "metadefs", operation_id = "create_metadef_object",
     params(("namespace" = String, Path, description = "Name of the namespace")),
     request_body(content = Object, description = "See `/v2/schemas/metadefs/object`"),
     responses(
@@ -137,7 +137,7 @@ pub async fn create(
 
 /// One object.
 #[utoipa::path(
-    get, path = "/v2/metadefs/namespaces/{namespace}/objects/{object}", tag = "metadefs",
+    get, path = "/v2/metadefs/namespaces/{namespace}/objects/{object}", tag = "metadefs", operation_id = "show_metadef_object",
     params(
         ("namespace" = String, Path, description = "Name of the namespace"),
         ("object" = String, Path, description = "Name of the object"),
@@ -160,4 +160,4 @@ pub async fn show(
 
 endpoints::update!(KIND at "/v2/metadefs/namespaces/{namespace}/objects/{object}" ("object"), by MODIFY_METADEF_OBJECT, as ObjectView);
 endpoints::delete!(KIND at "/v2/metadefs/namespaces/{namespace}/objects/{object}" ("object"), by DELETE_METADEF_OBJECT);
-endpoints::delete_all!(KIND at "/v2/metadefs/namespaces/{namespace}/objects");
+endpoints::delete_all!(KIND at "/v2/metadefs/namespaces/{namespace}/objects" ("objects"));

@@ -130,7 +130,7 @@ pub fn named(name: String, mut property: Value) -> Result<Draft> {
 
 /// The properties of a namespace.
 #[utoipa::path(
-    get, path = "/v2/metadefs/namespaces/{namespace}/properties", tag = "metadefs",
+    get, path = "/v2/metadefs/namespaces/{namespace}/properties", tag = "metadefs", operation_id = "list_metadef_properties",
     params(("namespace" = String, Path, description = "Name of the namespace")),
     responses(
         (status = 200, description = "The properties", body = PropertyList),
@@ -151,7 +151,7 @@ pub async fn list(
 
 /// Makes a property.
 #[utoipa::path(
-    post, path = "/v2/metadefs/namespaces/{namespace}/properties", tag = "metadefs",
+    post, path = "/v2/metadefs/namespaces/{namespace}/properties", tag = "metadefs", operation_id = "create_metadef_property",
     params(("namespace" = String, Path, description = "Name of the namespace")),
     request_body(content = Object, description = "See `/v2/schemas/metadefs/property`"),
     responses(
@@ -176,7 +176,7 @@ pub async fn create(
 
 /// One property.
 #[utoipa::path(
-    get, path = "/v2/metadefs/namespaces/{namespace}/properties/{property}", tag = "metadefs",
+    get, path = "/v2/metadefs/namespaces/{namespace}/properties/{property}", tag = "metadefs", operation_id = "show_metadef_property",
     params(
         ("namespace" = String, Path, description = "Name of the namespace"),
         ("property" = String, Path, description = "Name of the property"),
@@ -235,4 +235,4 @@ async fn without_prefix(
 
 endpoints::update!(KIND at "/v2/metadefs/namespaces/{namespace}/properties/{property}" ("property"), by MODIFY_METADEF_PROPERTY, as Object);
 endpoints::delete!(KIND at "/v2/metadefs/namespaces/{namespace}/properties/{property}" ("property"), by REMOVE_METADEF_PROPERTY);
-endpoints::delete_all!(KIND at "/v2/metadefs/namespaces/{namespace}/properties");
+endpoints::delete_all!(KIND at "/v2/metadefs/namespaces/{namespace}/properties" ("properties"));

@@ -68,7 +68,7 @@ pub fn parse(body: Value) -> Result<Draft> {
 
 /// The tags of a namespace, newest first.
 #[utoipa::path(
-    get, path = "/v2/metadefs/namespaces/{namespace}/tags", tag = "metadefs",
+    get, path = "/v2/metadefs/namespaces/{namespace}/tags", tag = "metadefs", operation_id = "list_metadef_tags",
     params(
         ("namespace" = String, Path, description = "Name of the namespace"),
         ("limit" = Option<u32>, Query, description = "Tags on the page; all of them by default"),
@@ -105,7 +105,7 @@ pub async fn list(
 
 /// Makes several tags, in place of those that are there.
 #[utoipa::path(
-    post, path = "/v2/metadefs/namespaces/{namespace}/tags", tag = "metadefs",
+    post, path = "/v2/metadefs/namespaces/{namespace}/tags", tag = "metadefs", operation_id = "create_metadef_tags",
     params(
         ("namespace" = String, Path, description = "Name of the namespace"),
         ("X-Openstack-Append" = Option<bool>, Header, description = "Those that are there stay"),
@@ -150,7 +150,7 @@ pub async fn create_several(
 
 /// One tag.
 #[utoipa::path(
-    get, path = "/v2/metadefs/namespaces/{namespace}/tags/{tag}", tag = "metadefs",
+    get, path = "/v2/metadefs/namespaces/{namespace}/tags/{tag}", tag = "metadefs", operation_id = "show_metadef_tag",
     params(
         ("namespace" = String, Path, description = "Name of the namespace"),
         ("tag" = String, Path, description = "Name of the tag"),
@@ -173,7 +173,7 @@ pub async fn show(
 
 /// Makes a tag.
 #[utoipa::path(
-    post, path = "/v2/metadefs/namespaces/{namespace}/tags/{tag}", tag = "metadefs",
+    post, path = "/v2/metadefs/namespaces/{namespace}/tags/{tag}", tag = "metadefs", operation_id = "create_metadef_tag",
     params(
         ("namespace" = String, Path, description = "Name of the namespace"),
         ("tag" = String, Path, description = "Name of the tag"),
@@ -200,4 +200,4 @@ pub async fn create(
 
 endpoints::update!(KIND at "/v2/metadefs/namespaces/{namespace}/tags/{tag}" ("tag"), by MODIFY_METADEF_TAG, as TagView);
 endpoints::delete!(KIND at "/v2/metadefs/namespaces/{namespace}/tags/{tag}" ("tag"), by DELETE_METADEF_TAG);
-endpoints::delete_all!(KIND at "/v2/metadefs/namespaces/{namespace}/tags");
+endpoints::delete_all!(KIND at "/v2/metadefs/namespaces/{namespace}/tags" ("tags"));

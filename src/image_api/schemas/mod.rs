@@ -21,7 +21,7 @@ macro_rules! schemas {
         $(
             $(#[doc = $doc])+
             #[utoipa::path(
-                get, path = $path, tag = "schemas",
+                get, path = $path, tag = "schemas", operation_id = concat!("show_schema_of_", stringify!($name)),
                 responses(
                     (status = 200, description = "A JSON schema", body = Object),
                     (status = 400, description = "A body came with the request", body = FaultBody),

@@ -10,7 +10,7 @@ use crate::image_api::request::{Call, InPath, NoBody};
 
 /// Gives the image a tag; one that it has already stays.
 #[utoipa::path(
-    put, path = "/v2/images/{image_id}/tags/{tag}", tag = "tags",
+    put, path = "/v2/images/{image_id}/tags/{tag}", tag = "tags", operation_id = "add_tag",
     params(
         ("image_id" = String, Path, description = "UUID of the image"),
         ("tag" = String, Path, description = "At most 255 characters"),

@@ -9,7 +9,7 @@ use crate::image_api::request::{Call, InPath, NoBody};
 
 /// Takes a tag from the image.
 #[utoipa::path(
-    delete, path = "/v2/images/{image_id}/tags/{tag}", tag = "tags",
+    delete, path = "/v2/images/{image_id}/tags/{tag}", tag = "tags", operation_id = "remove_tag",
     params(
         ("image_id" = String, Path, description = "UUID of the image"),
         ("tag" = String, Path, description = "One that the image has"),

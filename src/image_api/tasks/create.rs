@@ -20,7 +20,7 @@ type Created = (StatusCode, [(HeaderName, String); 1], Json<TaskView>);
 /// Makes an image of what lies at an address: Glance's first way to import, which has given way to
 /// `/v2/images/{image_id}/import`. The image is `importing` until it is `active`; it goes when that fails.
 #[utoipa::path(
-    post, path = "/v2/tasks", tag = "tasks",
+    post, path = "/v2/tasks", tag = "tasks", operation_id = "create_task",
     request_body(content = Object,
         description = "`type`: `import`; `input`: `import_from`, an address, `import_from_format`, `image_properties`"),
     responses(
@@ -30,6 +30,7 @@ type Created = (StatusCode, [(HeaderName, String); 1], Json<TaskView>);
         (status = 403, description = "The policy does not allow it, or not such an image", body = FaultBody),
         (status = 409, description = "There is an image with this id", body = FaultBody),
         (status = 413, description = "The project has too much already", body = FaultBody),
+        (status = 429, description = "Too many jobs of the project are under way", body = FaultBody),
     )
 )]
 pub async fn create(

@@ -4,7 +4,7 @@ use crate::image_api::request::{Call, InPath};
 
 /// Is refused: tasks are forgotten by and by.
 #[utoipa::path(
-    delete, path = "/v2/tasks/{task_id}", tag = "tasks",
+    delete, path = "/v2/tasks/{task_id}", tag = "tasks", operation_id = "delete_task",
     params(("task_id" = String, Path, description = "UUID of the task")),
     responses(
         (status = 403, description = "The policy does not allow it", body = FaultBody),

@@ -36,7 +36,7 @@ pub struct TaskList {
 
 /// The tasks, newest first.
 #[utoipa::path(
-    get, path = "/v2/tasks", tag = "tasks",
+    get, path = "/v2/tasks", tag = "tasks", operation_id = "list_tasks",
     params(
         ("limit" = Option<u32>, Query, description = "Tasks on the page"),
         ("marker" = Option<String>, Query, description = "The last task of the page before"),

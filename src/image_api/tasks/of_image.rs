@@ -22,7 +22,7 @@ pub struct TasksOfImage {
 
 /// The tasks that are, or were, about an image.
 #[utoipa::path(
-    get, path = "/v2/images/{image_id}/tasks", tag = "tasks",
+    get, path = "/v2/images/{image_id}/tasks", tag = "tasks", operation_id = "list_tasks_of_image",
     params(("image_id" = String, Path, description = "UUID of the image")),
     responses(
         (status = 200, description = "The tasks", body = TasksOfImage),

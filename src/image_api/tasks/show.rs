@@ -10,7 +10,7 @@ use crate::model::JobId;
 
 /// One task.
 #[utoipa::path(
-    get, path = "/v2/tasks/{task_id}", tag = "tasks",
+    get, path = "/v2/tasks/{task_id}", tag = "tasks", operation_id = "show_task",
     params(("task_id" = String, Path, description = "UUID of the task")),
     responses(
         (status = 200, description = "The task", body = TaskView),

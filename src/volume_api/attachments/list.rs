@@ -20,10 +20,15 @@ use crate::identity::policy::volume as rules;
     description = "Since 3.27. Whoever may list volumes may list who uses them.",
     params(
         ("limit" = Option<i64>, Query), ("marker" = Option<String>, Query), ("offset" = Option<i64>, Query),
-        ("sort" = Option<String>, Query, description = "`key[:asc|:desc],...`"),
+        ("sort" = Option<String>, Query,
+            description = "`key[:asc|:desc],...`; keys: `id`, `volume_id`, `instance_uuid`, `attach_status`, `attach_time`, `created_at`"),
+        ("sort_key" = Option<String>, Query, description = "The old form of `sort`, with `sort_dir`"),
+        ("sort_dir" = Option<String>, Query, description = "`asc` or `desc`"),
         ("all_tenants" = Option<bool>, Query, description = "For administrators"),
         ("volume_id" = Option<String>, Query), ("instance_id" = Option<String>, Query),
-        ("status" = Option<String>, Query),
+        ("status" = Option<String>, Query, description = "One, or `['one', 'another']`"),
+        ("attach_status" = Option<String>, Query, description = "The same as `status`"),
+        ("id" = Option<String>, Query, description = "For administrators"),
     ),
     responses(
         (status = 200, body = Summaries),

@@ -37,6 +37,7 @@ use crate::workflows::{manageable, names};
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
         (status = 413, description = "There are too many snapshots"),
+        (status = 429, description = "Too many jobs of the project are under way"),
     ),
 )]
 pub async fn manage(

@@ -20,7 +20,11 @@ use crate::identity::policy::volume as rules;
     description = "Since 3.3; pages, order and filters since 3.5.",
     params(
         ("limit" = Option<i64>, Query), ("marker" = Option<String>, Query), ("offset" = Option<i64>, Query),
-        ("sort" = Option<String>, Query, description = "`key[:asc|:desc],...`"),
+        ("sort" = Option<String>, Query,
+            description = "`key[:asc|:desc],...`; keys: `id`, `project_id`, `request_id`, `resource_type`, `resource_uuid`, `event_id`, \
+                `message_level`, `created_at`"),
+        ("sort_key" = Option<String>, Query, description = "The old form of `sort`, with `sort_dir`"),
+        ("sort_dir" = Option<String>, Query, description = "`asc` or `desc`"),
         ("resource_uuid" = Option<String>, Query), ("resource_type" = Option<String>, Query),
         ("event_id" = Option<String>, Query), ("request_id" = Option<String>, Query),
         ("message_level" = Option<String>, Query),

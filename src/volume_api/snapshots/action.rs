@@ -20,6 +20,7 @@ use crate::http::App;
         (status = 400, description = "No such action, or the snapshot's status forbids it"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such snapshot"),
+        (status = 429, description = "Too many jobs of the project are under way"),
     ),
 )]
 pub async fn action(

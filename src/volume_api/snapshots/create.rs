@@ -32,6 +32,7 @@ use crate::model::{SnapshotId, SnapshotStatus, VolumeStatus};
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
         (status = 413, description = "There are too many snapshots"),
+        (status = 429, description = "Too many jobs of the project are under way"),
     ),
 )]
 pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Result<Response, Fault> {

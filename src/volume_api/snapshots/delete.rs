@@ -23,6 +23,7 @@ use crate::model::SnapshotStatus;
         (status = 400, description = "Its status forbids it"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such snapshot"),
+        (status = 429, description = "Too many jobs of the project are under way"),
     ),
 )]
 pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) -> Result<Response, Fault> {

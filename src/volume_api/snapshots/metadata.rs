@@ -85,6 +85,7 @@ async fn list(State(app): State<App>, call: Call, Path(id): Path<String>) -> Res
         (status = 200, body = All),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such snapshot"),
+        (status = 413, description = "There are too many items"),
     ),
 )]
 async fn merge(
@@ -104,6 +105,7 @@ async fn merge(
         (status = 200, body = All),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such snapshot"),
+        (status = 413, description = "There are too many items"),
     ),
 )]
 async fn replace(
@@ -142,6 +144,7 @@ async fn show(
         (status = 400, description = "The body is of another key"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such snapshot"),
+        (status = 413, description = "There are too many items"),
     ),
 )]
 async fn write(

@@ -23,9 +23,16 @@ use crate::model::VolumeTypeId;
     get, path = "/v3/types", tag = "types", operation_id = "list_types",
     params(
         ("limit" = Option<i64>, Query), ("marker" = Option<String>, Query), ("offset" = Option<i64>, Query),
-        ("sort" = Option<String>, Query, description = "`key[:asc|:desc],...`"),
+        ("sort" = Option<String>, Query,
+            description = "`key[:asc|:desc],...`; keys: `id`, `name`, `description`, `is_public`, `qos_specs_id`, `created_at`, \
+                `updated_at`"),
+        ("sort_key" = Option<String>, Query, description = "The old form of `sort`, with `sort_dir`"),
+        ("sort_dir" = Option<String>, Query, description = "`asc` or `desc`"),
         ("is_public" = Option<String>, Query, description = "`true`, `false` or `None`, for administrators"),
-        ("extra_specs" = Option<String>, Query, description = "`{'key': 'value'}`, since 3.52"),
+        ("extra_specs" = Option<String>, Query, description = "Since 3.52. `{'key': 'value'}`"),
+        ("id" = Option<String>, Query, description = "For administrators, like all that follow"),
+        ("name" = Option<String>, Query), ("description" = Option<String>, Query),
+        ("qos_specs_id" = Option<String>, Query),
     ),
     responses(
         (status = 200, body = Many),

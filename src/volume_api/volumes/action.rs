@@ -37,6 +37,8 @@ use crate::http::App;
         (status = 409, description = "A server uses the volume: only Nova may detach it; of `revert`: the status of the \
             volume or the snapshot forbids it"),
         (status = 501, description = "What this volume's store cannot do"),
+        (status = 413, description = "It would be too large, or there would be too many items of metadata"),
+        (status = 429, description = "Too many jobs of the project are under way"),
     ),
 )]
 pub async fn action(

@@ -30,6 +30,7 @@ use crate::model::{MigrationStatus, SnapshotStatus, VolumeStatus};
         (status = 400, description = "Its status forbids it, or it has snapshots"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
+        (status = 429, description = "Too many jobs of the project are under way"),
     ),
 )]
 pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) -> Result<Response, Fault> {

@@ -11,7 +11,7 @@ use super::super::request::Call;
 use super::attached::Attached;
 use super::view::{Details, Place, Summaries, Summary, View};
 use super::{filter, find};
-use crate::db::{Repository, Volume};
+use crate::db::{ATTACH_STATUS, Repository, Volume};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 
@@ -19,11 +19,31 @@ use crate::identity::policy::volume as rules;
     get, path = "/v3/volumes", tag = "volumes", operation_id = "list_volumes",
     params(
         ("limit" = Option<i64>, Query), ("marker" = Option<String>, Query), ("offset" = Option<i64>, Query),
-        ("sort" = Option<String>, Query, description = "`key[:asc|:desc],...`"),
+        ("sort" = Option<String>, Query,
+            description = "`key[:asc|:desc],...`; keys: `id`, `name`, `description`, `status`, `size`, `availability_zone`, `bootable`, \
+                `created_at`, `updated_at`, `user_id`, `project_id`, `volume_type_id`, `snapshot_id`, `source_volid`, \
+                `multiattach`; for administrators `host`"),
+        ("sort_key" = Option<String>, Query, description = "The old form of `sort`, with `sort_dir`"),
+        ("sort_dir" = Option<String>, Query, description = "`asc` or `desc`"),
         ("with_count" = Option<bool>, Query, description = "Since 3.45"),
         ("all_tenants" = Option<bool>, Query, description = "For administrators"),
-        ("name" = Option<String>, Query), ("status" = Option<String>, Query),
+        ("name" = Option<String>, Query), ("status" = Option<String>, Query, description = "One, or `['one', 'another']`"),
         ("metadata" = Option<String>, Query, description = "`{'key': 'value'}`"),
+        ("bootable" = Option<bool>, Query), ("availability_zone" = Option<String>, Query),
+        ("migration_status" = Option<String>, Query), ("size" = Option<i64>, Query, description = "In GiB"),
+        ("glance_metadata" = Option<String>, Query,
+            description = "Since 3.4, for administrators. `{'key': 'value'}`, of the image that it was made from"),
+        ("group_id" = Option<String>, Query, description = "Since 3.10. Nothing is in a group"),
+        ("created_at" = Option<String>, Query,
+            description = "Since 3.60. `operator:moment,...` with `gt`, `gte`, `eq`, `neq`, `lt`, `lte`"),
+        ("updated_at" = Option<String>, Query, description = "Since 3.60. Likewise"),
+        ("consumes_quota" = Option<bool>, Query, description = "Since 3.65"),
+        ("id" = Option<String>, Query, description = "For administrators, like all that follow"),
+        ("description" = Option<String>, Query), ("host" = Option<String>, Query),
+        ("project_id" = Option<String>, Query), ("user_id" = Option<String>, Query),
+        ("volume_type_id" = Option<String>, Query), ("snapshot_id" = Option<String>, Query),
+        ("source_volid" = Option<String>, Query), ("multiattach" = Option<bool>, Query),
+        ("no_migration_targets" = Option<bool>, Query),
     ),
     responses(
         (status = 200, body = Summaries),
@@ -98,6 +118,10 @@ fn column(key: &str, call: &Call) -> Option<&'static str> {
         "updated_at" => "updated_at",
         // In their order non-administrators would read what they are not shown.
         "host" if call.guard.is_admin() => "host",
+        "migration_status" if call.guard.is_admin() => "migration_status",
+        "previous_status" if call.guard.is_admin() => "previous_status",
+        "replication_status" => "replication_status",
+        "attach_status" => ATTACH_STATUS,
         "user_id" => "user_id",
         "project_id" => "project_id",
         "volume_type_id" => "volume_type_id",

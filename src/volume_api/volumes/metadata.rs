@@ -75,7 +75,8 @@ impl Holder for Volume {
     get, path = "/v3/volumes/{volume_id}/metadata", tag = "volumes", operation_id = "list_volume_metadata",
     params(("volume_id" = String, Path)),
     responses(
-        (status = 200, body = All, description = "With an ETag since 3.15"),
+        (status = 200, body = All,
+            headers(("ETag" = String, description = "Since 3.15: of the metadata as it is, for `If-Match`"))),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
     ),
@@ -91,6 +92,7 @@ async fn list(State(app): State<App>, call: Call, Path(id): Path<String>) -> Res
         (status = 200, body = All),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
+        (status = 413, description = "There are too many items"),
     ),
 )]
 async fn merge(
@@ -111,6 +113,7 @@ async fn merge(
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
         (status = 412, description = "It is not any more what the ETag was of"),
+        (status = 413, description = "There are too many items"),
     ),
 )]
 async fn replace(
@@ -154,6 +157,7 @@ async fn show(
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
         (status = 412, description = "The metadata is not any more what the ETag was of"),
+        (status = 413, description = "There are too many items"),
     ),
 )]
 async fn write(

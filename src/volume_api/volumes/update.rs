@@ -27,6 +27,7 @@ const FIELDS: [&str; 5] = ["name", "description", "display_name", "display_descr
         (status = 400, description = "The body is not usable"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
+        (status = 413, description = "There are too many items"),
     ),
 )]
 pub async fn update(

@@ -1,6 +1,7 @@
 //! Five tests for every workflow: run each step twice, fail at each step, crash before and after each step, run each
 //! undo twice, and cancel before and after each step, where that may be done. Afterwards everything is in a status that its user can act on, can be deleted, and is gone then.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -597,6 +598,17 @@ fn cases(store: StoreKind) -> impl Iterator<Item = &'static Case> {
         )
     };
     CASES.iter().filter(move |case| store != StoreKind::Apart || apart(case))
+}
+
+/// Those whose steps are a request's own, and what stands in for these tests there.
+const ELSEWHERE: [(&str, &str); 3] =
+    [("upload_image", "uploads.rs"), ("stage_image", "imports.rs"), ("tell_nova", "nova.rs")];
+
+#[test]
+fn every_kind_of_job_is_tried() {
+    let tried: BTreeSet<&str> =
+        CASES.iter().map(|case| case.kind).chain(ELSEWHERE.map(|(kind, _)| kind)).collect();
+    assert_eq!(tried, Task::KINDS.iter().copied().collect());
 }
 
 /// Each step that is reached, of each case.

@@ -14,7 +14,7 @@ use crate::model::{MetadefKind, MetadefNamespaceId, ProjectId};
 
 /// Makes a namespace, with all that the body says is in it, or nothing.
 #[utoipa::path(
-    post, path = "/v2/metadefs/namespaces", tag = "metadefs",
+    post, path = "/v2/metadefs/namespaces", tag = "metadefs", operation_id = "create_namespace",
     request_body(content = Object, description = "See `/v2/schemas/metadefs/namespace`"),
     responses(
         (status = 201, description = "The namespace", body = NamespaceView,

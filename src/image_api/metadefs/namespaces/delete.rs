@@ -10,7 +10,7 @@ use crate::image_api::request::{Call, InPath, NoBody};
 
 /// Deletes the namespace with all that is in it.
 #[utoipa::path(
-    delete, path = "/v2/metadefs/namespaces/{namespace}", tag = "metadefs",
+    delete, path = "/v2/metadefs/namespaces/{namespace}", tag = "metadefs", operation_id = "delete_namespace",
     params(("namespace" = String, Path, description = "Name of the namespace")),
     responses(
         (status = 204, description = "It is deleted"),

@@ -47,7 +47,7 @@ pub struct NamespaceList {
 
 /// The namespaces that the caller may see, newest first, with the resource types they are for.
 #[utoipa::path(
-    get, path = "/v2/metadefs/namespaces", tag = "metadefs",
+    get, path = "/v2/metadefs/namespaces", tag = "metadefs", operation_id = "list_namespaces",
     params(
         ("limit" = Option<u32>, Query, description = "Namespaces on the page"),
         ("marker" = Option<String>, Query, description = "The last namespace of the page before"),

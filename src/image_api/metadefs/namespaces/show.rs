@@ -11,7 +11,7 @@ use crate::model::MetadefKind;
 
 /// One namespace, with all that is in it.
 #[utoipa::path(
-    get, path = "/v2/metadefs/namespaces/{namespace}", tag = "metadefs",
+    get, path = "/v2/metadefs/namespaces/{namespace}", tag = "metadefs", operation_id = "show_namespace",
     params(
         ("namespace" = String, Path, description = "Name of the namespace"),
         ("resource_type" = Option<String>, Query,

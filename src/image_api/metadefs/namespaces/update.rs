@@ -13,7 +13,7 @@ use crate::model::ProjectId;
 /// Changes what is said of the namespace itself. What the body leaves out is as it would be in a new one; what is in
 /// the namespace stays.
 #[utoipa::path(
-    put, path = "/v2/metadefs/namespaces/{namespace}", tag = "metadefs",
+    put, path = "/v2/metadefs/namespaces/{namespace}", tag = "metadefs", operation_id = "update_namespace",
     params(("namespace" = String, Path, description = "Name of the namespace")),
     request_body(content = Object, description = "See `/v2/schemas/metadefs/namespace`"),
     responses(

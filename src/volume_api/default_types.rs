@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::fault::{Fault, answer, empty_json};
 use super::microversion::Microversion;
 use super::request::{Body, Call};
-use super::schema::only_object;
+use super::schema::object_of;
 use super::types;
 use crate::config::IdentityMode;
 use crate::db::{DefaultVolumeType, Repository};
@@ -104,7 +104,7 @@ async fn set(
     Body(body): Body,
 ) -> Result<Response, Fault> {
     call.since(Microversion::DEFAULT_TYPES)?;
-    let name = only_object(&body, "default_type", |wanted| {
+    let name = object_of(&body, "default_type", |wanted| {
         let name = wanted.name("volume_type")?;
         wanted.require("volume_type")?;
         wanted.only(&["volume_type"])?;

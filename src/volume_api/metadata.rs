@@ -30,6 +30,8 @@ pub struct Rules {
 pub trait Holder: Sized {
     const KIND: &'static str;
     const RULES: Rules;
+    /// Whether a body may hold something beside the metadata.
+    const TAKES_STRANGERS: bool;
 
     async fn find(repository: &mut Repository, call: &Call, id: &str) -> Result<Self, Fault>;
     /// Likewise, and nobody else changes it before the transaction ends.
@@ -117,7 +119,7 @@ pub async fn write<T: Holder>(
     let body = Object::body(body)?;
     let given = body.metadata("metadata", false, limits)?;
     body.require("metadata")?;
-    body.only(&["metadata"])?;
+    only::<T>(&body, "metadata")?;
     let Given::Value(given) = given else { return Err(Fault::Malformed) };
 
     let mut repository = app.database.begin().await?;
@@ -152,11 +154,11 @@ pub async fn write_item<T: Holder>(
         match meta.fields().len() {
             0 => return Err(meta.refuse("{} should be non-empty".to_owned())),
             1 => {}
-            _ => return Err(Fault::Invalid("Request body contains too many items".to_owned())),
+            _ => return Err(meta.refuse(format!("{} has too many properties", meta.repr()))),
         }
     }
     body.require("meta")?;
-    body.only(&["meta"])?;
+    only::<T>(&body, "meta")?;
     let Given::Value(given) = given else { return Err(Fault::Malformed) };
     let Some(value) = given.get(key).cloned() else {
         return Err(Fault::Invalid("Request body and URI mismatch".to_owned()));
@@ -185,6 +187,10 @@ pub async fn delete_item<T: Holder>(app: &App, call: &Call, id: &str, key: &str)
     }
     save(holder, repository, id, metadata, app.world.now()).await?;
     Ok(empty(StatusCode::OK))
+}
+
+fn only<T: Holder>(body: &Object<'_>, key: &str) -> Result<(), Fault> {
+    if T::TAKES_STRANGERS { Ok(()) } else { body.only(&[key]) }
 }
 
 fn merged<T: Holder>(

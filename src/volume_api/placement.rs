@@ -67,6 +67,7 @@ impl Hints {
         hints.uuid("local_to_instance")?;
         let different = hints.uuids("different_host")?;
         let same = hints.uuids("same_host")?;
+        hints.object_or("query", &["string", "object"])?;
         Ok(Self { same, different: different.unwrap_or_default() })
     }
 

@@ -80,10 +80,20 @@ pub fn only_object<'a, T>(
     key: &'a str,
     read: impl FnOnce(&Object<'a>) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
+    let read = object_of(body, key, read)?;
+    Object::body(body)?.only(&[key])?;
+    Ok(read)
+}
+
+/// Likewise, where the body may hold something else beside it.
+pub fn object_of<'a, T>(
+    body: &'a Value,
+    key: &'a str,
+    read: impl FnOnce(&Object<'a>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
     let body = Object::body(body)?;
     let read = body.object(key)?.map(|object| read(&object)).transpose()?;
     body.require(key)?;
-    body.only(&[key])?;
     read.ok_or(Fault::Malformed)
 }
 
@@ -282,6 +292,32 @@ impl<'a> Object<'a> {
                 Err(refused(Some(key), other, message))
             }
         }
+    }
+
+    /// Likewise, where the schema names the types beside the choices: another type is refused first.
+    pub fn one_text_of(&self, key: &str, types: &[&str], choices: &[&str]) -> Result<Option<&'a str>, Fault> {
+        self.text_or(key, types)?;
+        self.one_of(key, choices)
+    }
+
+    /// Refuses what is of none of the types, which are texts and others.
+    fn text_or(&self, key: &str, types: &[&str]) -> Result<(), Fault> {
+        match self.fields.get(key) {
+            None | Some(Value::String(_)) => Ok(()),
+            Some(Value::Null) if types.contains(&"null") => Ok(()),
+            Some(Value::Bool(_)) if types.contains(&"boolean") => Ok(()),
+            Some(other) => Err(refused(Some(key), other, not_of_type(other, types))),
+        }
+    }
+
+    /// Whether something is said: true, or a text that is not empty.
+    pub fn says(&self, key: &str) -> Result<bool, Fault> {
+        self.text_or(key, &["string", "null", "boolean"])?;
+        Ok(match self.fields.get(key) {
+            Some(Value::Bool(truth)) => *truth,
+            Some(Value::String(text)) => !text.is_empty(),
+            _ => false,
+        })
     }
 
     /// A list of different texts of 1 to 255 characters.

@@ -90,7 +90,9 @@ impl<'a> Wanted<'a> {
         let mut mode = None;
         if version >= Microversion::ATTACHMENT_MODE {
             known.push("mode");
-            mode = attachment.one_of("mode", &["rw", "ro"])?.and_then(|mode| mode.parse().ok());
+            mode = attachment
+                .one_text_of("mode", &["string"], &["rw", "ro"])?
+                .and_then(|mode| mode.parse().ok());
         }
         attachment.require("volume_uuid")?;
         attachment.only(&known)?;

@@ -38,12 +38,14 @@ pub async fn update(
 ) -> Result<Response, Fault> {
     call.since(Microversion::ATTACHMENTS)?;
     let connector = only_object(&body, "attachment", |attachment| {
-        let connector = attachment.object_or("connector", &["object"])?;
+        let connector = attachment.object("connector")?;
         attachment.require("connector")?;
         attachment.only(&["connector"])?;
         match connector {
-            Some(fields) if fields.is_empty() => Err(attachment.refuse("{} should be non-empty".to_owned())),
-            other => other.map(Connector::new).ok_or(Fault::Malformed)?,
+            Some(given) if given.fields().is_empty() => {
+                Err(given.refuse("{} should be non-empty".to_owned()))
+            }
+            other => other.map(|given| Connector::new(given.fields())).ok_or(Fault::Malformed)?,
         }
     })?;
     let volume = {

@@ -124,6 +124,7 @@ impl Wanted {
         let metadata = fields.metadata("metadata", true, limits)?.value().unwrap_or_default();
         let name = fields.text("name")?.value();
         let volume_id = fields.plain_uuid("volume_id")?;
+        fields.object_or("ref", &["object", "null", "string"])?;
         let reference = fields.fields().get("ref");
         fields.require("ref")?;
         fields.require("volume_id")?;

@@ -23,6 +23,7 @@ pub fn router() -> OpenApiRouter<App> {
 
 impl Holder for Snapshot {
     const KIND: &'static str = "Snapshot";
+    const TAKES_STRANGERS: bool = true;
     const RULES: Rules = Rules {
         get: rules::GET_SNAPSHOT_METADATA,
         merge: rules::UPDATE_SNAPSHOT_METADATA,

@@ -27,6 +27,8 @@ pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) 
     let mut repository = app.database.begin().await?;
     let transfer = find(&mut repository, &call, &id).await?;
     let volume = volumes::find_to_change(&mut repository, &call, transfer.volume_id.as_str()).await?;
+    // It may have ended while the volume was waited for.
+    find(&mut repository, &call, &id).await?;
     call.check(rules::DELETE_TRANSFER, &volumes::target(&volume))?;
     // Where an administrator reset its status meanwhile, it stays so.
     let (from, to) = (VolumeStatus::AwaitingTransfer, VolumeStatus::Available);

@@ -20,9 +20,7 @@ pub async fn extend_volume_completion(
     body: &Value,
 ) -> Result<Response, Fault> {
     only_object(body, "os-extend_volume_completion", |action| {
-        if !action.fields().get("error").is_some_and(Value::is_boolean) {
-            action.text("error")?;
-        }
+        action.says("error")?;
         action.only(&["error"])
     })?;
     let volume = find(&mut app.database.read().await?, call, id).await?;

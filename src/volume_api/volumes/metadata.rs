@@ -25,6 +25,7 @@ pub fn router() -> OpenApiRouter<App> {
 
 impl Holder for Volume {
     const KIND: &'static str = "Volume";
+    const TAKES_STRANGERS: bool = false;
     const RULES: Rules = Rules {
         get: rules::GET_METADATA,
         merge: rules::CREATE_METADATA,

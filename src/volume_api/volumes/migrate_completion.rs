@@ -18,7 +18,7 @@ pub async fn complete(app: &App, call: &Call, id: &str, body: &Value) -> Result<
     let body = Object::body(body)?;
     let action = body.object("os-migrate_volume_completion")?.ok_or(Fault::MalformedBody)?;
     let new_volume = action.plain_uuid("new_volume")?;
-    let error = action.boolean_or_null("error")?.unwrap_or(false);
+    let error = action.says("error")?;
     action.require("new_volume")?;
     action.only(&["new_volume", "error"])?;
     let now = app.world.now();

@@ -20,7 +20,7 @@ pub async fn reimage(app: &App, call: &Call, id: &str, body: &Value) -> Result<R
     call.since(Microversion::REIMAGE)?;
     let body = Object::body(body)?;
     let action = body.object("os-reimage")?.ok_or(Fault::MalformedBody)?;
-    let image_id = action.uuid("image_id")?.value();
+    let image_id = action.plain_uuid("image_id")?;
     let reserved_too = action.boolean("reimage_reserved")?.unwrap_or(false);
     action.require("image_id")?;
     action.only(&["image_id", "reimage_reserved"])?;

@@ -22,7 +22,7 @@ pub async fn retype(app: &App, call: &Call, id: &str, body: &Value) -> Result<Re
     let body = Object::body(body)?;
     let action = body.object("os-retype")?.ok_or(Fault::MalformedBody)?;
     let new_type = action.any_text("new_type")?;
-    let policy = action.one_of("migration_policy", &["on-demand", "never"])?;
+    let policy = action.one_text_of("migration_policy", &["string", "null"], &["on-demand", "never"])?;
     action.require("new_type")?;
     action.only(&["new_type", "migration_policy"])?;
     let new_type = new_type.ok_or(Fault::Malformed)?;

@@ -167,11 +167,11 @@ impl<'a> Wanted<'a> {
         let with_visibility = version >= Microversion::UPLOAD_IMAGE_PARAMS;
         let image_name = action.plain_text("image_name", 1)?;
         let force = action.boolean("force")?.unwrap_or(false);
-        let disk_format = action.one_of("disk_format", &DISK_FORMATS)?.unwrap_or("raw");
+        let disk_format = action.one_text_of("disk_format", &["string"], &DISK_FORMATS)?.unwrap_or("raw");
         let container_format = action.text("container_format")?.value().unwrap_or("bare");
         let (visibility, protected) = match with_visibility {
             true => {
-                let visibility = action.one_of("visibility", &VISIBILITIES)?;
+                let visibility = action.one_text_of("visibility", &["string"], &VISIBILITIES)?;
                 (Some(visibility.unwrap_or("private")), action.boolean("protected")?.unwrap_or(false))
             }
             false => (None, false),

@@ -1,7 +1,7 @@
 //! A service as different callers meet it: whatever token a request has, the test says who asks.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
@@ -65,6 +65,8 @@ pub enum Api {
 
 pub struct Stage {
     pub site: Site,
+    /// To make them takes longer than a request does.
+    made: Mutex<BTreeMap<String, Router>>,
 }
 
 impl Stage {
@@ -84,7 +86,7 @@ impl Stage {
         });
         let site = site.await;
         site.report().await;
-        Self { site }
+        Self { site, made: Mutex::default() }
     }
 
     pub fn app(&self) -> &App {
@@ -93,7 +95,8 @@ impl Stage {
 
     /// The routes as this player meets them.
     pub fn routes(&self, api: Api, player: Player) -> Router {
-        self.routes_through(api, player, &[])
+        let make = || self.routes_through(api, player, &[]);
+        self.made.lock().unwrap().entry(format!("{api:?} {player:?}")).or_insert_with(make).clone()
     }
 
     /// Likewise, when a service with these roles asks for the player.

@@ -110,9 +110,34 @@ async fn an_image_that_is_not_as_it_was_keeps_its_name(store: StoreKind) {
     house.stop().await;
 }
 
+/// Two want it at once: one gets it, and the other's end leaves it be.
+async fn an_image_becomes_one_volume_of_two(store: StoreKind) {
+    let mut house = house(store).await;
+    let disk = house.lay(1).await;
+    let image = house.stores.volumes.first().store.open(&disk, OpenMode::ReadWrite).await.unwrap();
+    image.write(0, pattern(9_000, 5).into()).await.unwrap();
+    image.close().await.unwrap();
+    drop(image);
+    let (one, other) = tokio::join!(house.manage_volume(&disk, 1), house.manage_volume(&disk, 1));
+    house.settle().await;
+    let (won, lost) = match house.volume_status(&one).await {
+        Some(VolumeStatus::Available) => (one, other),
+        _ => (other, one),
+    };
+    assert_eq!(house.volume_status(&won).await, Some(VolumeStatus::Available));
+    assert_eq!(house.volume_status(&lost).await, Some(VolumeStatus::ErrorManaging));
+    assert!(house.delete_volume(&lost).await);
+    house.settle().await;
+    assert_eq!(house.volume_status(&lost).await, None);
+    assert_eq!(house.read(&won, 0, 9_000).await, pattern(9_000, 5));
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 on_every_store!(
     a_reverted_volume_has_the_bytes_of_its_snapshot,
     a_volume_that_cannot_go_back_is_in_error,
     an_image_becomes_a_volume_and_an_image_again,
     an_image_that_is_not_as_it_was_keeps_its_name,
+    an_image_becomes_one_volume_of_two,
 );

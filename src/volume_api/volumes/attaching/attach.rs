@@ -82,7 +82,7 @@ impl Wanted {
         let instance_id = action.plain_uuid("instance_uuid")?;
         let mountpoint = action.plain_text("mountpoint", 1)?;
         let host = action.plain_text("host_name", 0)?;
-        let mode = action.one_of("mode", &["rw", "ro"])?;
+        let mode = action.one_text_of("mode", &["string"], &["rw", "ro"])?;
         action.require("mountpoint")?;
         action.only(&["instance_uuid", "mountpoint", "host_name", "mode"])?;
         if instance_id.is_none() && host.is_none() {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::super::super::attachments::Forgotten;
 use super::super::super::fault::{Fault, empty_json};
 use super::super::super::request::Call;
-use super::super::super::schema::only_object;
+use super::super::super::schema::{Object, only_object};
 use super::super::{find_to_change, target};
 use super::{check_detachable, check_no_maintenance, forgotten, take_away};
 use crate::db::{Repository, Volume};
@@ -15,6 +15,7 @@ use crate::http::App;
 use crate::identity::policy::volume as rules;
 
 pub async fn detach(app: &App, call: &Call, id: &str, body: &Value) -> Result<Response, Fault> {
+    Object::body(body)?.object_or("os-detach", &["object", "null"])?;
     let attachment_id = match body.get("os-detach") {
         Some(Value::Null) => None,
         _ => only_object(body, "os-detach", |action| {

@@ -150,6 +150,40 @@ const TABLE: &[Row] = &[
     Row { operation: "DELETE attachment", code: 200, refusal: 409, accepts: any, becomes: detached },
 ];
 
+/// Likewise, of a volume of a type that several servers may have at once.
+const SHARED: &[Row] = &[
+    Row { operation: "os-reserve", code: 202, refusal: 400, accepts: is_takeable, becomes: |_| Attaching },
+    Row {
+        operation: "os-attach",
+        code: 202,
+        refusal: 400,
+        accepts: |was| is_takeable(was) || was == Attaching,
+        becomes: |_| InUse,
+    },
+    Row {
+        operation: "POST attachment",
+        code: 200,
+        refusal: 400,
+        accepts: |was| is_takeable(was) || was == Downloading,
+        becomes: |was| if was == Downloading { Downloading } else { Reserved },
+    },
+    Row {
+        operation: "POST attachment with its host",
+        code: 200,
+        refusal: 400,
+        accepts: |was| is_takeable(was) || was == Downloading,
+        becomes: |was| if was == Downloading { Downloading } else { Attaching },
+    },
+    Row {
+        operation: "os-begin_detaching",
+        code: 202,
+        refusal: 400,
+        accepts: is_in_use,
+        becomes: |_| Detaching,
+    },
+    Row { operation: "DELETE attachment", code: 200, refusal: 409, accepts: any, becomes: detached },
+];
+
 fn any(_: VolumeStatus) -> bool {
     true
 }
@@ -160,6 +194,10 @@ fn same(was: VolumeStatus) -> VolumeStatus {
 
 fn is_available(was: VolumeStatus) -> bool {
     was == Available
+}
+
+fn is_takeable(was: VolumeStatus) -> bool {
+    matches!(was, Available | InUse)
 }
 
 fn is_in_use(was: VolumeStatus) -> bool {
@@ -180,7 +218,12 @@ fn detached(was: VolumeStatus) -> VolumeStatus {
 
 /// A volume in that status; what is attached to it, if anything is, says nothing of a host.
 async fn volume_in(site: &Site, status: VolumeStatus) -> (String, Option<AttachmentId>) {
-    let id = super::id_of(&site.new_volume(json!({"size": 1, "metadata": {"k": "v"}})).await);
+    volume_of(site, "__DEFAULT__", status).await
+}
+
+async fn volume_of(site: &Site, of_type: &str, status: VolumeStatus) -> (String, Option<AttachmentId>) {
+    let volume = json!({"size": 1, "metadata": {"k": "v"}, "volume_type": of_type});
+    let id = super::id_of(&site.new_volume(volume).await);
     site.reset_volume(&id, status).await;
     let attached = match status {
         InUse | Detaching => Some(AttachmentStatus::Attached),
@@ -262,17 +305,20 @@ async fn carry_out(site: &Site, operation: &str, volume: &str, attached: Option<
 #[tokio::test(flavor = "multi_thread")]
 async fn every_action_in_every_status_is_as_the_table_says() {
     let site = Site::on_ceph(|_| {}).await;
+    let shared = json!({"volume_type": {"name": "shared", "extra_specs": {"multiattach": "<is> True"}}});
+    site.post("/v3/types", shared).await.expect(200);
     let mut wrong = Vec::new();
-    for row in TABLE {
+    let of_one = TABLE.iter().map(|row| (row, "__DEFAULT__"));
+    for (row, of_type) in of_one.chain(SHARED.iter().map(|row| (row, "shared"))) {
         for &status in VolumeStatus::ALL {
-            let (volume, attached) = volume_in(&site, status).await;
+            let (volume, attached) = volume_of(&site, of_type, status).await;
             let answer = carry_out(&site, row.operation, &volume, attached).await;
             let (code, becomes) =
                 if (row.accepts)(status) { (row.code, (row.becomes)(status)) } else { (row.refusal, status) };
             let found = (answer.status.as_u16(), site.volume_row(&volume).await.status);
             if found != (code, becomes) {
                 wrong.push(format!(
-                    "{} of {status}: {found:?} instead of {:?}: {}",
+                    "{} of {status} ({of_type}): {found:?} instead of {:?}: {}",
                     row.operation,
                     (code, becomes),
                     answer.text()

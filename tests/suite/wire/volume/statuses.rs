@@ -37,9 +37,13 @@ const VOLUME_ACTION: &str = "/v3/volumes/{id}/action";
 const SNAPSHOT: &str = "/v3/snapshots/{id}";
 const SNAPSHOT_ACTION: &str = "/v3/snapshots/{id}/action";
 
+const CASCADE: Operation =
+    operation("DELETE ?cascade", "DELETE", "/v3/volumes/{id}?cascade=true", 71, |_| Value::Null);
+
 const ON_VOLUMES: &[Operation] = &[
     operation("DELETE", "DELETE", VOLUME, 71, |_| Value::Null),
     operation("DELETE ?force", "DELETE", "/v3/volumes/{id}?force=true", 71, |_| Value::Null),
+    CASCADE,
     operation("os-force_delete", "POST", VOLUME_ACTION, 71, |_| json!({"os-force_delete": {}})),
     operation("os-unmanage", "POST", VOLUME_ACTION, 71, |_| json!({"os-unmanage": {}})),
     operation(
@@ -57,6 +61,14 @@ const ON_VOLUMES: &[Operation] = &[
         VOLUME_ACTION,
         71,
         |_| json!({"os-set_image_metadata": {"metadata": {"k": "v"}}}),
+    ),
+    operation("PUT metadata", "PUT", "/v3/volumes/{id}/metadata", 71, |_| json!({"metadata": {"k": "v"}})),
+    operation(
+        "os-unset_image_metadata",
+        "POST",
+        VOLUME_ACTION,
+        71,
+        |_| json!({"os-unset_image_metadata": {"key": "k"}}),
     ),
     operation("os-extend 3.41", "POST", VOLUME_ACTION, 41, |_| json!({"os-extend": {"new_size": 2}})),
     operation("os-extend 3.42", "POST", VOLUME_ACTION, 42, |_| json!({"os-extend": {"new_size": 2}})),
@@ -152,6 +164,18 @@ const ON_BYTES: &[Operation] = &[
 /// Of a volume with one snapshot, in whose place there is its id.
 const REVERT: Operation =
     operation("revert", "POST", VOLUME_ACTION, 71, |snapshot| json!({"revert": {"snapshot_id": snapshot}}));
+
+/// Of a transfer whose volume is in the status; in the body there is its key.
+const ON_TRANSFERS: &[Operation] = &[
+    operation("DELETE transfer", "DELETE", "/v3/volume-transfers/{id}", 71, |_| Value::Null),
+    operation(
+        "POST transfer accept",
+        "POST",
+        "/v3/volume-transfers/{id}/accept",
+        71,
+        |key| json!({"accept": {"auth_key": key}}),
+    ),
+];
 
 const ON_SNAPSHOTS: &[Operation] = &[
     operation("DELETE", "DELETE", SNAPSHOT, 71, |_| Value::Null),
@@ -286,8 +310,7 @@ async fn reverted(site: &Site) -> String {
         let of_snapshot = site.snapshot_status(&snapshot).await;
         assert_eq!(of_snapshot == SnapshotStatus::Restoring, answer.status.is_success(), "{status}");
     }
-    accepted.sort_unstable();
-    accepted.join(" ")
+    listed(accepted)
 }
 
 /// In which statuses a snapshot is gone back to by its volume, which is available.
@@ -302,8 +325,55 @@ async fn reverted_to(site: &Site) -> String {
         let of_volume = site.volume_status(&volume).await;
         assert_eq!(of_volume == VolumeStatus::Reverting, answer.status.is_success(), "{status}");
     }
-    accepted.sort_unstable();
-    accepted.join(" ")
+    listed(accepted)
+}
+
+/// In which statuses a volume goes with its snapshot, and in which ones of the snapshot.
+async fn cascaded(site: &Site) -> (String, String) {
+    let (mut of_volumes, mut of_snapshots) = (Vec::new(), Vec::new());
+    let tried = VolumeStatus::ALL.iter().map(|&of_volume| (of_volume, SnapshotStatus::Available));
+    for (of_volume, of_snapshot) in
+        tried.chain(SnapshotStatus::ALL.iter().map(|&of_snapshot| (VolumeStatus::Available, of_snapshot)))
+    {
+        let (volume, snapshot) = with_snapshot(site).await;
+        site.reset_volume(&volume, of_volume).await;
+        site.reset_snapshot(&snapshot, of_snapshot).await;
+        let answer = CASCADE.call(site, &volume).send().await;
+        let (volume, snapshot) = (site.volume_status(&volume).await, site.snapshot_status(&snapshot).await);
+        of_volumes.extend(
+            outcome(&CASCADE, &answer, of_volume.as_str(), volume.as_str())
+                .filter(|_| of_snapshot == SnapshotStatus::Available),
+        );
+        of_snapshots.extend(
+            outcome(&CASCADE, &answer, of_snapshot.as_str(), snapshot.as_str())
+                .filter(|_| of_volume == VolumeStatus::Available),
+        );
+    }
+    (listed(of_volumes), listed(of_snapshots))
+}
+
+/// In which statuses of a volume its transfer ends this way.
+async fn transferred(site: &Site, operation: &Operation) -> String {
+    let mut accepted = Vec::new();
+    for &status in VolumeStatus::ALL {
+        let volume = site.available_volume(json!({"size": 1})).await;
+        let body = json!({"transfer": {"volume_id": volume}});
+        let transfer = site.post("/v3/volume-transfers", body).await.expect(202).json()["transfer"].clone();
+        site.reset_volume(&volume, status).await;
+        let (id, key) = (transfer["id"].as_str().unwrap(), transfer["auth_key"].as_str().unwrap());
+        let answer = operation.call_with(site, id, key).send().await;
+        let after = site.volume_status(&volume).await;
+        accepted.extend(outcome(operation, &answer, status.as_str(), after.as_str()));
+        let left = site.get(&format!("/v3/volume-transfers/{id}")).await.status.as_u16();
+        assert_eq!(left, if answer.status.is_success() { 404 } else { 200 }, "{status}");
+    }
+    listed(accepted)
+}
+
+fn listed(mut outcomes: Vec<String>) -> String {
+    outcomes.sort_unstable();
+    outcomes.dedup();
+    outcomes.join(" ")
 }
 
 /// `from`, or `from>to` where it changed; nothing when it was refused, but `from=501` when that is not served.
@@ -330,6 +400,7 @@ async fn each_status_allows_what_the_table_says() {
         let mut accepted = Vec::new();
         for &status in VolumeStatus::ALL {
             let id = site.available_volume(json!({"size": 1})).await;
+            site.act(&id, "os-set_image_metadata", json!({"metadata": {"k": "v"}})).await.expect(200);
             site.reset_volume(&id, status).await;
             // By the clock here the last time is long ago.
             site.report().await;
@@ -337,10 +408,15 @@ async fn each_status_allows_what_the_table_says() {
             let after = site.volume_status(&id).await;
             accepted.extend(outcome(operation, &answer, status.as_str(), after.as_str()));
         }
-        accepted.sort_unstable();
-        writeln!(found, "volume {}: {}", operation.name, accepted.join(" ")).unwrap();
+        writeln!(found, "volume {}: {}", operation.name, listed(accepted)).unwrap();
     }
     writeln!(found, "volume revert: {}", reverted(&site).await).unwrap();
+    for operation in ON_TRANSFERS {
+        writeln!(found, "volume {}: {}", operation.name, transferred(&site, operation).await).unwrap();
+    }
+    let (of_volumes, of_snapshots) = cascaded(&site).await;
+    writeln!(found, "volume DELETE ?cascade with a snapshot: {of_volumes}").unwrap();
+    writeln!(found, "snapshot DELETE ?cascade of its volume: {of_snapshots}").unwrap();
     for operation in ON_SNAPSHOTS {
         let mut accepted = Vec::new();
         for &status in SnapshotStatus::ALL {
@@ -351,8 +427,7 @@ async fn each_status_allows_what_the_table_says() {
             let after = site.snapshot_status(&id).await;
             accepted.extend(outcome(operation, &answer, status.as_str(), after.as_str()));
         }
-        accepted.sort_unstable();
-        writeln!(found, "snapshot {}: {}", operation.name, accepted.join(" ")).unwrap();
+        writeln!(found, "snapshot {}: {}", operation.name, listed(accepted)).unwrap();
     }
     writeln!(found, "snapshot revert: {}", reverted_to(&site).await).unwrap();
     let table = include_str!("statuses.txt");

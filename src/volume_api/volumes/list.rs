@@ -20,14 +20,15 @@ use crate::identity::policy::volume as rules;
     params(
         ("limit" = Option<i64>, Query), ("marker" = Option<String>, Query), ("offset" = Option<i64>, Query),
         ("sort" = Option<String>, Query,
-            description = "`key[:asc|:desc],...`; keys: `id`, `name`, `description`, `status`, `size`, `availability_zone`, `bootable`, \
-                `created_at`, `updated_at`, `user_id`, `project_id`, `volume_type_id`, `snapshot_id`, `source_volid`, \
-                `multiattach`; for administrators `host`"),
+            description = "`key[:asc|:desc],...`; keys: `id`, `name`, `description`, `status`, `size`, \
+                `availability_zone`, `bootable`, `created_at`, `updated_at`, `user_id`, `project_id`, \
+                `volume_type_id`, `snapshot_id`, `source_volid`, `multiattach`; for administrators `host`"),
         ("sort_key" = Option<String>, Query, description = "The old form of `sort`, with `sort_dir`"),
         ("sort_dir" = Option<String>, Query, description = "`asc` or `desc`"),
         ("with_count" = Option<bool>, Query, description = "Since 3.45"),
         ("all_tenants" = Option<bool>, Query, description = "For administrators"),
-        ("name" = Option<String>, Query), ("status" = Option<String>, Query, description = "One, or `['one', 'another']`"),
+        ("name" = Option<String>, Query),
+        ("status" = Option<String>, Query, description = "One, or `['one', 'another']`"),
         ("metadata" = Option<String>, Query, description = "`{'key': 'value'}`"),
         ("bootable" = Option<bool>, Query), ("availability_zone" = Option<String>, Query),
         ("migration_status" = Option<String>, Query), ("size" = Option<i64>, Query, description = "In GiB"),

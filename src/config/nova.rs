@@ -9,14 +9,16 @@ use super::volumes::check_text;
 
 section! {
     /// The service that runs the instances: it is told when a volume in use has grown (`volume-extended`), or a
-    /// reserved one has the bytes of another image (`volume-reimaged`), and asked to move what an instance has. Where
-    /// it is stands in the catalogue of its Keystone. Options of Cinder's `[nova]` have their names.
+    /// reserved one has the bytes of another image (`volume-reimaged`), and asked to move what an instance has, and
+    /// whether it knows anything of an attachment that somebody wants to take away. Where it is stands in the catalogue
+    /// of its Keystone. Options of Cinder's `[nova]` have their names.
     pub struct Nova = "nova" {
         /// Where Nova's Keystone is, for instance `http://127.0.0.1:5000`. Unset: Nova is not told, and volumes in use do not
         /// move.
         pub auth_url: Option<String> = None, "URL";
         /// The user who tells and asks; Nova's policy wants the role `admin` or `service` for that, and for moving volumes
-        /// the role `admin` in releases that know no `service` there.
+        /// the role `admin` in releases that know no `service` there. Whether it has forgotten an attachment
+        /// Nova can only tell an `admin`, whom it shows the servers of all projects.
         pub username: String = "pumice".into(), "none";
         /// That user's password. It is never printed or logged.
         pub password: Option<Secret> = None, "none";

@@ -17,6 +17,16 @@ pub struct Encryption {
     pub updated_at: Option<Timestamp>,
 }
 
+impl Encryption {
+    /// Whether it makes of the same bytes what the other one does.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.provider == other.provider
+            && self.control_location == other.control_location
+            && self.cipher == other.cipher
+            && self.key_size == other.key_size
+    }
+}
+
 impl Repository {
     /// [`super::DbError::Exists`]: the type has one.
     pub async fn add_encryption(&mut self, encryption: &Encryption) -> Result<()> {

@@ -103,12 +103,14 @@ impl Conditions {
         format!("{column} IN ({})", placeholders.join(", "))
     }
 
-    /// Key and text both equal, in a JSON column.
-    pub(super) fn json(&mut self, column: &str, pairs: &[(String, String)]) {
+    /// Key and text both equal, in one of these JSON columns.
+    pub(super) fn json(&mut self, columns: &[&str], pairs: &[(String, String)]) {
         for (key, value) in pairs {
             let key = self.bind(Value::Text(key.clone()));
             let value = self.bind(Value::Text(value.clone()));
-            self.push(format!("({column} ->> {key}) = {value}"));
+            let any: Vec<_> =
+                columns.iter().map(|column| format!("({column} ->> {key}) = {value}")).collect();
+            self.push(format!("({})", any.join(" OR ")));
         }
     }
 

@@ -215,7 +215,7 @@ impl ImageFilter {
         for (column, operator, number) in &self.numbers {
             conditions.compare(column.as_sql(), *operator, Value::Integer(*number));
         }
-        conditions.json("properties", &self.properties);
+        conditions.json(&["properties"], &self.properties);
         conditions
     }
 }

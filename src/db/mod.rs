@@ -53,7 +53,7 @@ pub use snapshots::{Snapshot, SnapshotFilter};
 pub use staged::Staged;
 pub use transfers::{Transfer, TransferFilter};
 pub use volume_types::{DefaultVolumeType, Specs, VolumeType};
-pub use volumes::{Volume, VolumeChange, VolumeFilter, VolumeMove, VolumeReset};
+pub use volumes::{ATTACH_STATUS, Volume, VolumeChange, VolumeFilter, VolumeMove, VolumeReset};
 
 /// Runs one expression on the repository's connection, whichever engine it speaks to.
 macro_rules! on {

@@ -67,7 +67,7 @@ impl SnapshotFilter {
         for (column, operator, number) in &self.numbers {
             conditions.compare(column, *operator, Value::Integer(*number));
         }
-        conditions.json("metadata", &self.metadata);
+        conditions.json(&["metadata"], &self.metadata);
         for (column, text) in &self.likes {
             conditions.like(column, text);
         }

@@ -58,6 +58,12 @@ const COLUMNS: &str = "id, project_id, user_id, name, description, size, status,
     multiattach, snapshot_id, source_volume_id, image_id, metadata, admin_metadata, image_metadata, \
     created_at, updated_at";
 
+/// How far its attachments are, as lists know it: a column that is not kept.
+pub const ATTACH_STATUS: &str = "CASE \
+    WHEN EXISTS (SELECT 1 FROM attachments a WHERE a.volume_id = volumes.id AND a.status = 'attached') THEN 'attached' \
+    WHEN EXISTS (SELECT 1 FROM attachments a WHERE a.volume_id = volumes.id AND a.status = 'attaching') THEN 'attaching' \
+    ELSE 'detached' END";
+
 /// What a change of status brings with it; `None` keeps what is there.
 #[derive(Clone, Debug, Default)]
 pub struct VolumeChange {
@@ -115,6 +121,7 @@ pub struct VolumeFilter {
     pub multiattach: Option<bool>,
     /// Column (`size`, `created_at`, `updated_at`), comparison, value.
     pub numbers: Vec<(&'static str, Operator, i64)>,
+    /// Of its own, or what the service keeps with it.
     pub metadata: Vec<(String, String)>,
     pub image_metadata: Vec<(String, String)>,
     pub host: Option<String>,
@@ -146,8 +153,8 @@ impl VolumeFilter {
         for (column, operator, number) in &self.numbers {
             conditions.compare(column, *operator, Value::Integer(*number));
         }
-        conditions.json("metadata", &self.metadata);
-        conditions.json("image_metadata", &self.image_metadata);
+        conditions.json(&["metadata", "admin_metadata"], &self.metadata);
+        conditions.json(&["image_metadata"], &self.image_metadata);
         if let Some(host) = &self.host {
             conditions.host("host", host);
         }

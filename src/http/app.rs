@@ -17,7 +17,7 @@ use crate::model::{JobId, World};
 use crate::scheduler::Place;
 use crate::signature::Certificates;
 use crate::telemetry::levels::Levels;
-use crate::web::{Barbican, Regions, Web};
+use crate::web::{Barbican, Nova, Regions, Web};
 
 /// Shared by all requests; cheap to clone.
 #[derive(Clone)]
@@ -39,6 +39,8 @@ pub struct App {
     pub certificates: Certificates,
     /// Of the keys of encrypted images.
     pub barbican: Option<Barbican>,
+    /// Knows what its servers have.
+    pub nova: Option<Arc<Nova>>,
     /// Keeps the leases of jobs that requests carry out themselves.
     pub keeper: Arc<Keeper>,
     pub gates: Gates,

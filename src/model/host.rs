@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+use openssl::sha::sha1;
+use uuid::{Uuid, uuid};
+
+/// Where the names of services are names.
+const SERVICES: Uuid = uuid!("b6a1d4b5-5f0f-4c55-9d0c-0c9d6a1f7f2e");
+
 /// `<host>@<backend>#<pool>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Host<'a> {
@@ -23,6 +29,15 @@ impl<'a> Host<'a> {
         let (place, pool) = text.split_once('#').unwrap_or((text, ""));
         let (host, backend) = place.split_once('@').unwrap_or((place, ""));
         Self { host, backend, pool }
+    }
+
+    /// Of the service that looks after it: made from its name, for that never changes, and kept nowhere.
+    pub fn service_id(&self) -> Uuid {
+        let name = Host { pool: "", ..*self }.to_string();
+        let digest = sha1(&[SERVICES.as_bytes(), name.as_bytes()].concat());
+        let mut bytes = uuid::Bytes::default();
+        bytes.copy_from_slice(&digest[..16]);
+        uuid::Builder::from_sha1_bytes(bytes).into_uuid()
     }
 }
 
@@ -54,5 +69,13 @@ mod tests {
             assert_eq!((host.host, host.backend, host.pool), parts);
             assert_eq!(host.to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_service_has_one_id_for_ever() {
+        let id = |host| Host::parse(host).service_id().to_string();
+        assert_eq!(id("pumice@rbd#volumes"), "14436dfe-2f76-5616-b84c-73b6fecc06b1");
+        assert_eq!(id("pumice@rbd#volumes"), id("pumice@rbd#other"));
+        assert_ne!(id("pumice@rbd"), id("pumice@fast"));
     }
 }

@@ -37,7 +37,8 @@ pub struct Pool {
 pub struct Request<'a> {
     /// GiB.
     pub size: i64,
-    pub zone: Option<&'a str>,
+    /// In one of these.
+    pub zones: &'a [&'a str],
     /// Of the volume's type.
     pub specs: Option<&'a Specs>,
     /// Where its source lies: it must lie there too.
@@ -67,7 +68,7 @@ pub fn choose<'a>(pools: &'a [Pool], request: &Request<'_>) -> Option<&'a Pool> 
 pub fn fits(pool: &Pool, request: &Request<'_>) -> bool {
     let host = pool.host.as_str();
     pool.is_enabled
-        && request.zone.is_none_or(|zone| zone == pool.zone)
+        && (request.zones.is_empty() || request.zones.contains(&pool.zone.as_str()))
         && request.beside.is_none_or(|beside| beside == host)
         && request.hints.same.as_ref().is_none_or(|same| same.contains(host))
         && !request.hints.different.contains(host)
@@ -131,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_is_disabled_or_elsewhere_or_full_is_left_out() {
-        let request = Request { size: 20, zone: Some("nova"), ..Request::default() };
+        let request = Request { size: 20, zones: &["mars", "nova"], ..Request::default() };
         let disabled = Pool { is_enabled: false, ..pool("disabled", 90.0) };
         let elsewhere = Pool { zone: "moon".to_owned(), ..pool("elsewhere", 90.0) };
         let pools = [disabled, elsewhere, pool("full", 19.0), pool("good", 20.0)];

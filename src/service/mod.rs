@@ -188,6 +188,7 @@ impl Service {
             regions,
             certificates,
             barbican,
+            nova: context.nova.clone(),
             keeper,
             gates,
             levels,

@@ -13,7 +13,8 @@ use super::microversion::Microversion;
 use super::request::{Body, Call};
 use super::schema::only_object;
 use super::types;
-use crate::db::DefaultVolumeType;
+use crate::config::IdentityMode;
+use crate::db::{DefaultVolumeType, Repository};
 use crate::http::App;
 use crate::identity::policy::{Rule, Target, volume as rules};
 use crate::model::ProjectId;
@@ -72,12 +73,14 @@ async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault> {
     responses(
         (status = 200, body = One),
         (status = 403, description = "The policy does not allow it"),
-        (status = 404, description = "The project has none of its own"),
+        (status = 404, description = "No such project, or it has none of its own"),
     ),
 )]
 async fn show(State(app): State<App>, call: Call, Path(project): Path<String>) -> Result<Response, Fault> {
     let project_id = permitted(&call, project, rules::DEFAULT_TYPE_GET)?;
-    let found = app.database.read().await?.default_volume_type(&project_id).await?;
+    let mut repository = app.database.read().await?;
+    check_known(&mut repository, &app, &project_id).await?;
+    let found = repository.default_volume_type(&project_id).await?;
     let volume_type_id =
         found.ok_or_else(|| Fault::NoSuch(format!("Default type for project {project_id} not found.")))?;
     let default = DefaultVolumeType { project_id, volume_type_id };
@@ -110,10 +113,8 @@ async fn set(
         Ok(name.unwrap_or_default())
     })?;
     let project_id = permitted(&call, project, rules::DEFAULT_TYPE_SET)?;
-    if project_id.as_str().chars().count() > LONGEST {
-        return Err(Fault::NoSuch(format!("Project with id {project_id} not found.")));
-    }
     let mut repository = app.database.begin().await?;
+    check_known(&mut repository, &app, &project_id).await?;
     let volume_type = match types::by_id_or_name(&mut repository, &call, name).await {
         // What the body names is not what the path names.
         Err(missing @ Fault::Missing(..)) => return Err(Fault::Invalid(missing.to_string())),
@@ -140,6 +141,15 @@ async fn unset(State(app): State<App>, call: Call, Path(project): Path<String>) 
     repository.unset_default_volume_type(&project_id).await?;
     repository.commit().await?;
     Ok(empty_json(StatusCode::NO_CONTENT))
+}
+
+/// Refuses a project that is not there, where it is ours to know.
+async fn check_known(repository: &mut Repository, app: &App, project: &ProjectId) -> Result<(), Fault> {
+    let is_known = match app.config.identity.mode {
+        IdentityMode::Standalone => repository.project(project).await?.is_some(),
+        IdentityMode::Keystone | IdentityMode::None => project.as_str().chars().count() <= LONGEST,
+    };
+    if is_known { Ok(()) } else { Err(Fault::NoSuch(format!("Project with id {project} not found."))) }
 }
 
 /// The rule is asked about the project in the path, whoever's it is.

@@ -17,7 +17,7 @@ pub const OF_EVERYBODY: [(&str, &[&str]); 6] = [
     ("snapshot", SNAPSHOT),
     ("attachment", ATTACHMENT),
     ("message", MESSAGE),
-    ("pool", &["name", "volume_type"]),
+    ("pool", POOL),
     ("volume_type", VOLUME_TYPE),
 ];
 
@@ -38,6 +38,7 @@ pub const SNAPSHOT: &[&str] =
     &["name", "status", "volume_id", "metadata", "availability_zone", "consumes_quota"];
 pub const ATTACHMENT: &[&str] = &["volume_id", "status", "instance_id", "attach_status"];
 pub const MESSAGE: &[&str] = &["resource_uuid", "resource_type", "event_id", "request_id", "message_level"];
+pub const POOL: &[&str] = &["name", "volume_type"];
 pub const VOLUME_TYPE: &[&str] = &["is_public", "extra_specs"];
 
 /// The filters of a request that its caller may use: what non-administrators may not is dropped below 3.31 and
@@ -62,10 +63,19 @@ pub fn allowed_from<'a>(
     if call.guard.is_admin() {
         return Ok(given.collect());
     }
+    known(given, everybodys, call.version >= strict)
+}
+
+/// Of what is given what is known; the rest is dropped or, where the list `is_strict`, refused.
+pub fn known<'a>(
+    given: impl Iterator<Item = (&'a str, &'a str)>,
+    everybodys: &[&str],
+    is_strict: bool,
+) -> Result<Vec<(&'a str, &'a str)>, Fault> {
     // The client library always sends it.
     let given = given.filter(|(key, _)| *key != "all_tenants");
     let (ours, strangers): (Vec<_>, Vec<_>) = given.partition(|(key, _)| everybodys.contains(key));
-    if call.version >= strict && !strangers.is_empty() {
+    if is_strict && !strangers.is_empty() {
         let names: Vec<&str> = strangers.into_iter().map(|(key, _)| key).collect();
         return Err(Fault::Invalid(format!(
             "Invalid filters {} are found in query options.",

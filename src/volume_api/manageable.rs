@@ -99,6 +99,7 @@ pub fn place<'a>(
 /// Where volumes lie.
 pub struct Place<'a> {
     pub host: String,
+    pub zone: &'a str,
     pub store: &'a Arc<dyn BlockStore>,
 }
 
@@ -107,8 +108,9 @@ impl<'a> Place<'a> {
     fn find(app: &'a App, host: &str) -> Option<Self> {
         let Host { host, backend, pool } = Host::parse(host);
         let Backend { name, store } = app.stores.volumes.named(backend).filter(|_| host == Host::OURS)?;
+        let zone = &app.places.iter().find(|place| *place.backend == **name)?.zone;
         let is_there = pool.is_empty() || pool == store.pool();
-        is_there.then(|| Self { host: Host::ours(name, store.pool()).to_string(), store })
+        is_there.then(|| Self { host: Host::ours(name, store.pool()).to_string(), zone, store })
     }
 }
 

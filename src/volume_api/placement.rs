@@ -18,13 +18,13 @@ pub async fn pools(repository: &mut Repository, app: &App) -> Result<Vec<Pool>, 
     Ok(app.places.iter().map(|place| place.pool(service_of(&place.service()))).collect())
 }
 
-/// The host of the place for a volume, if any will do.
+/// The place for a volume, if any will do.
 pub async fn choose(
     repository: &mut Repository,
     app: &App,
     request: &Request<'_>,
-) -> Result<Option<String>, Fault> {
-    Ok(scheduler::choose(&pools(repository, app).await?, request).map(|pool| pool.host.clone()))
+) -> Result<Option<Pool>, Fault> {
+    Ok(scheduler::choose(&pools(repository, app).await?, request).cloned())
 }
 
 /// The place in which a volume with this host lies, under its name of today.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::fault::{Fault, answer};
-use super::filters::allowed_from;
+use super::filters;
 use super::microversion::Microversion;
 use super::paging::flag;
 use super::placement;
@@ -40,7 +40,7 @@ struct Many<'a> {
     description = "The places for volumes, as they last told of themselves.",
     params(
         ("detail" = Option<bool>, Query, description = "With what they have and how much room there is"),
-        ("name" = Option<String>, Query, description = "Since 3.28; other capabilities likewise"),
+        ("name" = Option<String>, Query, description = "Since 3.28; until 3.30 other capabilities likewise"),
         ("volume_type" = Option<String>, Query, description = "Since 3.35: where volumes of this type can be"),
     ),
     responses((status = 200, body = Many), (status = 403, description = "The policy does not allow it")),
@@ -50,7 +50,7 @@ pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault>
     let detail = flag(&call.query, "detail")?;
     let mut repository = app.database.read().await?;
     let mut pools = placement::pools(&mut repository, &app).await?;
-    for (key, text) in filters(&call)? {
+    for (key, text) in asked(&call)? {
         if key == "volume_type" {
             let volume_type = types::by_id_or_name(&mut repository, &call, text).await?;
             let request = Request { specs: Some(&volume_type.extra_specs), ..Request::default() };
@@ -66,14 +66,20 @@ pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault>
     Ok(answer(StatusCode::OK, &Many { pools: pools.collect() }))
 }
 
-fn filters(call: &Call) -> Result<Vec<(&str, &str)>, Fault> {
+fn asked(call: &Call) -> Result<Vec<(&str, &str)>, Fault> {
     if call.version < Microversion::POOL_FILTERS {
         return Ok(Vec::new());
     }
-    let mut filters = allowed_from(call, &["name", "volume_type"], Microversion::STRICT_FILTERS)?;
-    filters.retain(|(key, _)| {
-        *key != "detail" && (*key != "volume_type" || call.version >= Microversion::POOL_TYPE_FILTER)
-    });
+    let given = call.query.0.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let given = given.filter(|(key, _)| *key != "detail");
+    // Of this list alone administrators are not told more either.
+    let mut filters: Vec<_> = match call.version >= Microversion::STRICT_FILTERS {
+        true => filters::known(given, filters::POOL, true)?,
+        false => given.collect(),
+    };
+    if call.version < Microversion::POOL_TYPE_FILTER {
+        filters.retain(|(key, _)| *key != "volume_type");
+    }
     Ok(filters)
 }
 

@@ -1,16 +1,25 @@
 //! The Nova that runs the instances: told what they should know of their volumes, and asked to move what they have.
 
+use std::time::Duration;
+
 use anyhow::{Context, anyhow};
 use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::service_user::{OwnToken, ServiceUser};
 use crate::config;
-use crate::model::{VolumeId, VolumeNews, World};
+use crate::model::{AttachmentId, VolumeId, VolumeNews, World};
 
 /// The first version: since 2.85 the same request may mean something else.
 const TO_SWAP: &str = "2.1";
+
+/// The first version that names attachments.
+const WITH_ATTACHMENTS: &str = "2.89";
+
+/// Who is shown the servers of all projects; for anybody else a server of another one is not there.
+const SEES_ALL: &str = "admin";
 
 /// No answer to a few events is longer.
 const LONGEST: usize = 1 << 20;
@@ -20,6 +29,7 @@ pub struct Nova {
     interface: &'static str,
     region: Option<String>,
     patience: i64,
+    timeout: Duration,
 }
 
 /// Nova did not take what it was told or asked for.
@@ -43,6 +53,19 @@ struct Answer {
     code: u16,
 }
 
+/// What a server has.
+#[derive(Deserialize)]
+struct Known {
+    #[serde(rename = "volumeAttachment")]
+    attachment: KnownAttachment,
+}
+
+#[derive(Deserialize)]
+struct KnownAttachment {
+    #[serde(rename = "attachment_id")]
+    id: String,
+}
+
 impl Nova {
     /// `None`: it is not configured.
     pub fn new(options: &config::Nova, world: World) -> anyhow::Result<Option<Self>> {
@@ -52,6 +75,7 @@ impl Nova {
             interface: options.interface.as_str(),
             region: options.region_name.clone(),
             patience: i64::try_from(options.migration_timeout.0).unwrap_or(i64::MAX),
+            timeout: options.timeout.into(),
         }))
     }
 
@@ -87,6 +111,42 @@ impl Nova {
         if answer.status() == StatusCode::ACCEPTED { Ok(()) } else { Err(refused(answer.status())) }
     }
 
+    /// Whether it has no such server, or the server not this volume, or the volume by another attachment. Somebody waits
+    /// for the answer meanwhile.
+    pub async fn has_forgotten(
+        &self,
+        server: &str,
+        volume: &VolumeId,
+        attachment: &AttachmentId,
+    ) -> Result<bool, NovaError> {
+        let asked = self.knows_otherwise(server, volume, attachment);
+        let answer = tokio::time::timeout(self.timeout, asked).await;
+        answer.unwrap_or_else(|_| Err(NovaError::Silent(anyhow!("Nova does not answer in time"))))
+    }
+
+    async fn knows_otherwise(
+        &self,
+        server: &str,
+        volume: &VolumeId,
+        attachment: &AttachmentId,
+    ) -> Result<bool, NovaError> {
+        let own = self.user.token(None).await.map_err(NovaError::Silent)?;
+        if !own.has_role(SEES_ALL) {
+            return Err(NovaError::Refused(anyhow!("the user of [nova] has not the role {SEES_ALL}")));
+        }
+        let path = format!("/servers/{server}/os-volume_attachments/{volume}");
+        let answer = self.ask(Method::GET, &path, WITH_ATTACHMENTS, &Value::Null).await?;
+        match answer.status() {
+            StatusCode::OK => {
+                let known: Known = read(answer, "of the volume").await?;
+                Ok(known.attachment.id != attachment.as_str())
+            }
+            // Any other web server says so too.
+            StatusCode::NOT_FOUND if speaks(&answer, WITH_ATTACHMENTS) => Ok(true),
+            other => Err(refused(other)),
+        }
+    }
+
     async fn ask(
         &self,
         method: Method,
@@ -119,8 +179,8 @@ impl Nova {
         let request = request
             .header("x-auth-token", &own.token)
             .header("openstack-api-version", format!("compute {version}"))
-            .header("x-openstack-nova-api-version", version)
-            .json(body);
+            .header("x-openstack-nova-api-version", version);
+        let request = if body.is_null() { request } else { request.json(body) };
         let answer = request.send().await.map_err(reqwest::Error::without_url);
         answer.context("Nova does not answer").map_err(NovaError::Silent)
     }
@@ -131,18 +191,15 @@ fn refused(status: StatusCode) -> NovaError {
     if status.is_server_error() { NovaError::Silent(answer) } else { NovaError::Refused(answer) }
 }
 
+/// Whether it is Nova that answers, in this version.
+fn speaks(answer: &Response, version: &str) -> bool {
+    let said = answer.headers().get("openstack-api-version").and_then(|said| said.to_str().ok());
+    said.is_some_and(|said| said == format!("compute {version}"))
+}
+
 /// Of some servers it may know nothing, or they may be where they cannot be told.
-async fn heard(mut answer: Response) -> Result<(), NovaError> {
-    let mut bytes = Vec::new();
-    while let Some(piece) = answer.chunk().await.context("Nova broke off").map_err(NovaError::Silent)? {
-        if bytes.len() + piece.len() > LONGEST {
-            return Err(NovaError::Refused(anyhow!("Nova answers more than {LONGEST} bytes")));
-        }
-        bytes.extend_from_slice(&piece);
-    }
-    let answers: Answers = serde_json::from_slice(&bytes)
-        .context("Nova answers what says nothing of the events")
-        .map_err(NovaError::Refused)?;
+async fn heard(answer: Response) -> Result<(), NovaError> {
+    let answers: Answers = read(answer, "of the events").await?;
     for answer in answers.events.iter().filter(|answer| answer.code != 200) {
         tracing::warn!(
             server.id = answer.server_uuid,
@@ -151,4 +208,16 @@ async fn heard(mut answer: Response) -> Result<(), NovaError> {
         );
     }
     Ok(())
+}
+
+async fn read<T: DeserializeOwned>(mut answer: Response, what: &str) -> Result<T, NovaError> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = answer.chunk().await.context("Nova broke off").map_err(NovaError::Silent)? {
+        if bytes.len() + piece.len() > LONGEST {
+            return Err(NovaError::Refused(anyhow!("Nova answers more than {LONGEST} bytes")));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    let read = serde_json::from_slice(&bytes);
+    read.with_context(|| format!("Nova answers what says nothing {what}")).map_err(NovaError::Refused)
 }

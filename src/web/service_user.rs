@@ -33,6 +33,7 @@ pub struct OwnToken {
     pub token: HeaderValue,
     expires_at: Timestamp,
     catalog: Arc<Catalogue>,
+    roles: Arc<[Role]>,
 }
 
 #[derive(Deserialize)]
@@ -45,6 +46,13 @@ struct Token {
     expires_at: String,
     #[serde(default)]
     catalog: Catalogue,
+    #[serde(default)]
+    roles: Vec<Role>,
+}
+
+#[derive(Deserialize)]
+struct Role {
+    name: String,
 }
 
 impl ServiceUser {
@@ -95,7 +103,8 @@ impl ServiceUser {
         token.set_sensitive(true);
         let body: Body = answer.json().await.map_err(silent)?;
         let expires_at = Timestamp::parse(&body.token.expires_at).context(STRANGE)?;
-        Ok(own.insert(OwnToken { token, expires_at, catalog: body.token.catalog.into() }).clone())
+        let (catalog, roles) = (body.token.catalog.into(), body.token.roles.into());
+        Ok(own.insert(OwnToken { token, expires_at, catalog, roles }).clone())
     }
 }
 
@@ -105,6 +114,10 @@ impl OwnToken {
     /// Where a service is, without a slash at its end.
     pub fn endpoint(&self, kind: &str, interface: &str, region: Option<&str>) -> Option<&str> {
         self.catalog.endpoint(kind, interface, region)
+    }
+
+    pub fn has_role(&self, name: &str) -> bool {
+        self.roles.iter().any(|role| role.name.eq_ignore_ascii_case(name))
     }
 }
 

@@ -152,18 +152,24 @@ impl Target {
         Ok(grown.and(limited)?)
     }
 
-    /// Has it mirrored where its type says so. The last step of all: until then nobody else needs its bytes.
-    async fn replicate(&self, run: &Run) -> Step {
+    /// Has it mirrored where its type says so; a clone of a volume that is mirrored comes with that one's journal. The last
+    /// step of all: until then nobody else needs its bytes.
+    async fn replicate(&self, source: Option<&VolumeId>, run: &Run) -> Step {
         let row = self.row(run).await?;
         let mut repository = run.database.read().await?;
         let of = repository.volume_type(row.volume_type_id.as_str()).await?;
         let of = of.ok_or_else(|| StepError::gone("volume type"))?;
         let host = row.host.as_deref().unwrap_or_default();
         let status = replication::status(&mut repository, &of, host).await?;
+        let source = match source {
+            Some(id) => repository.volume(id).await?,
+            None => None,
+        };
         drop(repository);
-        if replication::is_wanted(&of)? {
+        let is_wanted = replication::is_wanted(&of)?;
+        if is_wanted || source.is_some_and(|source| source.is_replicated()) {
             let store = self.store(run).await?;
-            replication::apply(&self.context, store, &self.name(), true, &run.progress).await?;
+            replication::apply(&self.context, store, &self.name(), is_wanted, &run.progress).await?;
         }
         // An earlier run of this step said the same.
         self.replication.set(status).ok();
@@ -283,7 +289,7 @@ impl Workflow for Empty {
                 self.target.create(run).await?;
                 self.target.limit(run).await
             }
-            "replicate" => self.target.replicate(run).await,
+            "replicate" => self.target.replicate(None, run).await,
             other => Err(unknown_step(other)),
         }
     }
@@ -364,7 +370,7 @@ impl Workflow for FromSnapshot {
                 Ok(lineage::flatten(&target.context, store, &target.name(), &run.progress).await?)
             }
             "flatten" => Ok(()),
-            "replicate" => target.replicate(run).await,
+            "replicate" => target.replicate(Some(&self.of), run).await,
             other => Err(unknown_step(other)),
         }
     }
@@ -457,7 +463,7 @@ impl Workflow for FromVolume {
             // A clone hangs on its snapshot.
             "drop_snapshot" if source.is_copied => give_back_snapshot(source).await,
             "copy" | "drop_snapshot" => Ok(()),
-            "replicate" => target.replicate(run).await,
+            "replicate" => target.replicate(Some(&self.of), run).await,
             other => Err(unknown_step(other)),
         }
     }
@@ -519,7 +525,7 @@ impl Workflow for FromImage {
                 "clone" => Ok(()),
                 "download" => self.target.take_in(&remote, run).await,
                 "resize" => self.target.grow(run).await,
-                "replicate" => self.target.replicate(run).await,
+                "replicate" => self.target.replicate(None, run).await,
                 other => Err(unknown_step(other)),
             };
         }
@@ -541,7 +547,7 @@ impl Workflow for FromImage {
                 _ => self.target.grow(run).await,
             },
             "resize" => self.target.limit(run).await,
-            "replicate" => self.target.replicate(run).await,
+            "replicate" => self.target.replicate(None, run).await,
             other => Err(unknown_step(other)),
         }
     }

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use pumice::db::{
-    Attachment, AttachmentFilter, CachedImage, Database, DbError, DefaultVolumeType, Direction, Encryption,
-    Heartbeat, Image, ImageChange, JobOutcome, Message, MessageFilter, Operator, Options, Page, QosSpecs,
-    QosSpecsFilter, Repository, Service, ServiceFilter, Share, Snapshot, SnapshotFilter, SortKey, Staged,
-    Transfer, TransferFilter, Volume, VolumeChange, VolumeFilter, VolumeMove, VolumeReset, VolumeType,
+    ATTACH_STATUS, Attachment, AttachmentFilter, CachedImage, Database, DbError, DefaultVolumeType,
+    Direction, Encryption, Heartbeat, Image, ImageChange, JobOutcome, Message, MessageFilter, Operator,
+    Options, Page, QosSpecs, QosSpecsFilter, Repository, Service, ServiceFilter, Share, Snapshot,
+    SnapshotFilter, SortKey, Staged, Transfer, TransferFilter, Volume, VolumeChange, VolumeFilter,
+    VolumeMove, VolumeReset, VolumeType,
 };
 use pumice::jobs::{self, Origin, Task, VolumeSource};
 use pumice::model::{
@@ -298,11 +299,29 @@ async fn lists_filter_sort_and_page(database: Database) {
             row.name = (number % 3 != 0).then(|| format!("name-{}", number % 3));
             row.size = Gib::new(number as i64).unwrap();
             row.metadata = Json(BTreeMap::from([("parity".into(), (number % 2).to_string())]));
+            row.admin_metadata = Json(BTreeMap::from([("readonly".into(), (number == 5).to_string())]));
             row
         })
         .collect();
     add(&database, &volumes).await;
+    let mut repository = database.begin().await.unwrap();
+    let statuses = [AttachmentStatus::Attached, AttachmentStatus::Attaching, AttachmentStatus::Reserved];
+    for (row, status) in volumes.iter().zip(statuses) {
+        let number = u128::try_from(row.size.get()).unwrap();
+        let attachment = Attachment { status, ..attachment(number, row, "s") };
+        repository.add_attachment(&attachment).await.unwrap();
+    }
+    repository.commit().await.unwrap();
     let mut repository = database.read().await.unwrap();
+    for (status, found) in [("attached", 1), ("attaching", 1), ("detached", 7), ("reserved", 0)] {
+        let filter = VolumeFilter { texts: vec![(ATTACH_STATUS, status.into())], ..VolumeFilter::default() };
+        assert_eq!(repository.count_volumes(&filter).await.unwrap(), found, "{status}");
+    }
+    for (readonly, parity, found) in [("true", "1", 1), ("true", "0", 0), ("false", "0", 4)] {
+        let metadata = vec![("readonly".into(), readonly.into()), ("parity".into(), parity.into())];
+        let filter = VolumeFilter { metadata, ..VolumeFilter::default() };
+        assert_eq!(repository.count_volumes(&filter).await.unwrap(), found, "{readonly} {parity}");
+    }
     let odd = VolumeFilter { metadata: vec![("parity".into(), "1".into())], ..VolumeFilter::default() };
     assert_eq!(repository.count_volumes(&odd).await.unwrap(), 5);
     let large =
@@ -311,7 +330,7 @@ async fn lists_filter_sort_and_page(database: Database) {
     let none = VolumeFilter { id: Some(Vec::new()), ..VolumeFilter::default() };
     assert!(repository.volumes(&none, &Page::default()).await.unwrap().is_empty());
     // Every order gives every row exactly once, page by page, also past rows without a name.
-    for column in ["name", "size", "created_at", "id", "description"] {
+    for column in ["name", "size", "created_at", "id", "description", "replication_status", ATTACH_STATUS] {
         for direction in [Direction::Ascending, Direction::Descending] {
             let sort = vec![SortKey { column, direction }];
             let all = Page { sort: sort.clone(), ..Page::default() };

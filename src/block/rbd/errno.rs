@@ -11,7 +11,8 @@ fn kind(errno: Errno) -> ErrorKind {
     match errno {
         Errno::ENOENT => ErrorKind::NotFound,
         Errno::EEXIST => ErrorKind::Exists,
-        Errno::EBUSY => ErrorKind::Busy,
+        // ESTALE: another client removes or changes the very same at this moment.
+        Errno::EBUSY | Errno::ESTALE => ErrorKind::Busy,
         Errno::ENOTEMPTY => ErrorKind::HasSnapshots,
         Errno::ENOSPC | Errno::EDQUOT => ErrorKind::NoSpace,
         Errno::EROFS => ErrorKind::ReadOnly,
@@ -80,6 +81,7 @@ mod tests {
             (libc::ENOENT, ErrorKind::NotFound),
             (libc::EEXIST, ErrorKind::Exists),
             (libc::EBUSY, ErrorKind::Busy),
+            (libc::ESTALE, ErrorKind::Busy),
             (libc::ENOTEMPTY, ErrorKind::HasSnapshots),
             (libc::ENOSPC, ErrorKind::NoSpace),
             (libc::EDQUOT, ErrorKind::NoSpace),

@@ -3,6 +3,7 @@
 mod complete;
 mod create;
 mod delete;
+mod forgotten;
 mod list;
 mod show;
 mod update;
@@ -11,6 +12,8 @@ mod view;
 use sqlx::types::Json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+pub use forgotten::Forgotten;
 
 use super::connection::{Cluster, Connector};
 use super::fault::Fault;
@@ -72,19 +75,27 @@ async fn find_to_change(
     Ok((attachment, volume))
 }
 
-/// Refuses to take away what a server uses, unless a service asks for it (CVE-2023-2088): the host would go on with
-/// a device that belongs to somebody else by then. `None`: nobody knows whose it is.
-pub fn check_deletable(app: &App, call: &Call, attachment: Option<&Attachment>) -> Result<(), Fault> {
+/// Whether the token of a service came with that of the caller.
+fn is_asked_by_service(app: &App, call: &Call) -> bool {
     let needed = &app.config.keystone_authtoken.service_token_roles;
-    if call.context.caller.service_roles.iter().any(|role| role.eq_ignore_ascii_case(needed)) {
+    call.context.caller.service_roles.iter().any(|role| role.eq_ignore_ascii_case(needed))
+}
+
+/// Refuses to take away what a server uses, unless a service asks for it or Nova has forgotten it (CVE-2023-2088): the
+/// host would go on with a device that belongs to somebody else by then. `None`: nobody knows whose it is.
+pub fn check_deletable(
+    app: &App,
+    call: &Call,
+    attachment: Option<&Attachment>,
+    forgotten: &Forgotten,
+) -> Result<(), Fault> {
+    if is_asked_by_service(app, call) {
         return Ok(());
     }
-    match attachment {
-        Some(Attachment { instance_id: Some(server), access: Some(_), .. }) => {
-            Err(Fault::InUseByServer(server.clone()))
-        }
-        Some(_) => Ok(()),
-        None => Err(Fault::InUseByServer(String::new())),
+    let Some(attachment) = attachment else { return Err(Fault::InUseByServer(String::new())) };
+    match forgotten::server(attachment) {
+        Some(server) if !forgotten.is(attachment) => Err(Fault::InUseByServer(server.to_owned())),
+        _ => Ok(()),
     }
 }
 

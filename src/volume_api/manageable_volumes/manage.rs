@@ -67,10 +67,6 @@ pub async fn manage(
     if repository.encryption(&volume_type.id).await?.is_some() {
         return Err(Fault::Invalid("Managing to an encrypted volume type is not supported.".to_owned()));
     }
-    let zone = &app.config.volumes.storage_availability_zone;
-    if let Some(asked) = wanted.availability_zone.filter(|asked| asked != zone) {
-        return Err(Fault::AvailabilityZone(asked));
-    }
     reserve::volume(&mut repository, &app.config, project, &volume_type.name, size).await?;
     let volume = Volume {
         id: VolumeId::from(app.world.ids.random()),
@@ -81,7 +77,8 @@ pub async fn manage(
         size,
         status: VolumeStatus::Managing,
         previous_status: None,
-        availability_zone: zone.clone(),
+        // Any that is asked for, as the real service has it.
+        availability_zone: wanted.availability_zone.unwrap_or_else(|| place.zone.to_owned()),
         host: Some(place.host),
         multiattach: volume_type.is_multiattach(),
         volume_type_id: volume_type.id,
@@ -198,7 +195,7 @@ impl Wanted {
             description: description.value().filter(given).map(trimmed),
             volume_type: volume_type.value().filter(given).map(str::to_owned),
             metadata: metadata.value().unwrap_or_default(),
-            availability_zone: availability_zone.value().map(str::to_owned),
+            availability_zone: availability_zone.value().filter(given).map(str::to_owned),
             bootable: bootable.unwrap_or(false),
             host: host.map(str::to_owned),
             cluster: cluster.map(str::to_owned),

@@ -119,17 +119,46 @@ pub fn zones(volume_type: &VolumeType) -> Option<Vec<&str>> {
     Some(list.split(',').filter(|zone| !zone.is_empty()).map(str::trim).collect())
 }
 
-/// A type may be for some availability zones only.
-pub fn check_zone(volume_type: &VolumeType, zone: &str) -> Result<(), Fault> {
-    let Some(zones) = zones(volume_type) else { return Ok(()) };
-    if zones.contains(&zone) {
-        return Ok(());
+/// Likewise, those of them that exist: there must be one.
+pub fn zones_that(
+    volume_type: &VolumeType,
+    exists: impl Fn(&str) -> bool,
+) -> Result<Option<Vec<&str>>, Fault> {
+    let Some(named) = zones(volume_type) else { return Ok(None) };
+    let found: Vec<&str> = named.iter().copied().filter(|zone| exists(zone)).collect();
+    if !found.is_empty() {
+        return Ok(Some(found));
     }
-    let shown: Vec<String> = zones.into_iter().map(python::repr_text).collect();
+    let shown: Vec<String> = named.into_iter().map(python::repr_text).collect();
     Err(Fault::Invalid(format!(
         "Volume type is only supported in these availability zones: [{}]",
         shown.join(", ")
     )))
+}
+
+/// Whether a volume of the new type may have the bytes of one of the old type: encrypted alike, and in a backend that is
+/// for both of them.
+pub async fn can_follow(
+    repository: &mut Repository,
+    app: &App,
+    old_type: &VolumeTypeId,
+    new_type: &VolumeType,
+) -> Result<bool, Fault> {
+    if *old_type == new_type.id {
+        return Ok(true);
+    }
+    let encryptions = (repository.encryption(old_type).await?, repository.encryption(&new_type.id).await?);
+    let is_alike = match encryptions {
+        (Some(old), Some(new)) => old.is_like(&new),
+        (old, new) => old.is_none() && new.is_none(),
+    };
+    if !is_alike || app.places.len() == 1 {
+        return Ok(is_alike);
+    }
+    let old_type = repository.volume_type(old_type.as_str()).await?;
+    let backend = |of: &VolumeType| of.spec("volume_backend_name").map(str::to_owned);
+    let named = old_type.as_ref().and_then(backend).filter(|name| !name.is_empty());
+    Ok(named.is_some() && named == backend(new_type))
 }
 
 /// A type may say how small and how large its volumes can be.

@@ -19,12 +19,12 @@ use super::super::types;
 use super::attached::Attached;
 use super::view::{One, Place, View};
 use crate::config::Limits;
-use crate::db::Volume;
+use crate::db::{Volume, VolumeType};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};
 use crate::model::{Gib, VolumeId, VolumeStatus};
-use crate::scheduler::Request;
+use crate::scheduler::{Pool, Request};
 use std::collections::BTreeMap;
 
 use source::Source;
@@ -68,7 +68,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
     }
     call.check_own(if source.image_id().is_some() { rules::CREATE_FROM_IMAGE } else { rules::CREATE })?;
     if let Some(asked) = &asked_type {
-        source.check_type(asked)?;
+        source.check_type(&mut repository, &app, asked).await?;
     }
     source.check_status()?;
     let size = source.size(wanted.size)?;
@@ -80,8 +80,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
             None => types::default(&mut repository, &call, &app.config).await?,
         },
     };
-    let zone = zone(&app, &source, wanted.availability_zone)?;
-    types::check_zone(&volume_type, &zone)?;
+    let zones = zones(&app, &source, &volume_type, wanted.availability_zone.as_deref())?;
     let multiattach = volume_type.is_multiattach();
     if multiattach {
         call.check_own(rules::MULTIATTACH)?;
@@ -96,14 +95,18 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
     let beside = source.host().map(|host| placement::place_of(&app, host).unwrap_or_default());
     let request = Request {
         size: size.get(),
-        zone: Some(&zone),
+        zones: &zones,
         specs: Some(&volume_type.extra_specs),
         beside: beside.as_deref(),
         lies_in: None,
         hints: hints.borrowed(),
     };
     // Nowhere: it will be in error, as the real service has it.
-    let host = placement::choose(&mut repository, &app, &request).await?;
+    let place = placement::choose(&mut repository, &app, &request).await?;
+    let (host, zone) = match place {
+        Some(Pool { host, zone, .. }) => (Some(host), zone),
+        None => (None, zones.first().copied().unwrap_or_default().to_owned()),
+    };
     let project = &call.context.project_id;
     reserve::volume(&mut repository, &app.config, project, &volume_type.name, size).await?;
 
@@ -143,19 +146,33 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
     Ok(answer(StatusCode::ACCEPTED, &One { volume }))
 }
 
-/// The zone asked for, or that of the source, or everybody's.
-fn zone(app: &App, source: &Source, asked: Option<String>) -> Result<String, Fault> {
+/// Where it may be: in the zone asked for, or that of its source, or those that its type names, or everybody's.
+fn zones<'a>(
+    app: &'a App,
+    source: &'a Source,
+    volume_type: &'a VolumeType,
+    asked: Option<&'a str>,
+) -> Result<Vec<&'a str>, Fault> {
+    let exists = |zone: &str| app.places.iter().any(|place| place.zone == zone);
+    let of_type = types::zones_that(volume_type, exists)?;
     let of_source = source.zone();
-    let usual = || app.config.volumes.storage_availability_zone.clone();
-    let zone = asked.or_else(|| of_source.map(|(zone, _)| zone.to_owned())).unwrap_or_else(usual);
-    if app.places.iter().all(|place| place.zone != zone) {
-        return Err(Fault::AvailabilityZone(zone));
+    let usual = || vec![app.config.volumes.storage_availability_zone.as_str()];
+    let zones = match asked.or(of_source.map(|(zone, _)| zone)) {
+        Some(zone) => vec![zone],
+        None => of_type.clone().unwrap_or_else(usual),
+    };
+    let is_allowed = |zone: &str| match &of_type {
+        Some(of_type) => of_type.contains(&zone),
+        None => exists(zone),
+    };
+    if let Some(zone) = zones.iter().find(|zone| !is_allowed(zone)) {
+        return Err(Fault::AvailabilityZone((*zone).to_owned()));
     }
     match of_source {
-        Some((other, what)) if other != zone => {
+        Some((other, what)) if zones != [other] => {
             Err(Fault::InvalidInput(format!("Volume must be in the same availability zone as the {what}")))
         }
-        _ => Ok(zone),
+        _ => Ok(zones),
     }
 }
 

@@ -6,20 +6,23 @@ use super::super::microversion::Microversion;
 use super::super::paging::flag;
 use super::super::python;
 use super::super::request::Call;
-use crate::db::{Operator, VolumeFilter};
+use crate::db::{ATTACH_STATUS, Operator, VolumeFilter};
 use crate::model::MigrationStatus;
 
 /// How `migration_status` begins of what a volume is on the way to; then comes its id.
 pub const TARGET_OF: &str = "target:";
 
-/// The filter that the request's query asks for.
-pub fn of(call: &Call) -> Result<VolumeFilter, Fault> {
+/// The volumes of the caller's project, or everybody's where an administrator asks for them.
+pub fn of_project(call: &Call) -> Result<VolumeFilter, Fault> {
     let without_targets = !call.guard.is_admin();
-    let mut filter = VolumeFilter { without_targets, ..VolumeFilter::default() };
     let everywhere = call.guard.is_admin() && flag(&call.query, "all_tenants")?;
-    if !everywhere {
-        filter.project_id = Some(call.context.project_id.to_string());
-    }
+    let project_id = (!everywhere).then(|| call.context.project_id.to_string());
+    Ok(VolumeFilter { project_id, without_targets, ..VolumeFilter::default() })
+}
+
+/// Those of them that the request's query asks for.
+pub fn of(call: &Call) -> Result<VolumeFilter, Fault> {
+    let mut filter = of_project(call)?;
     for (key, value) in allowed(call, filters::VOLUME)? {
         if call.version < since(key) {
             continue;
@@ -52,6 +55,9 @@ fn text_column(key: &str) -> Option<&'static str> {
         "status" => "status",
         "availability_zone" => "availability_zone",
         "migration_status" => "migration_status",
+        "replication_status" => "replication_status",
+        "previous_status" => "previous_status",
+        "attach_status" => ATTACH_STATUS,
         "project_id" => "project_id",
         "user_id" => "user_id",
         "host" => "host",
@@ -95,8 +101,10 @@ fn add(filter: &mut VolumeFilter, call: &Call, key: &str, value: &str) -> Result
         },
         "host" => filter.host = Some(value.to_owned()),
         "no_migration_targets" => filter.without_targets |= flag(&call.query, key)?,
-        // None is in a group.
-        "group_id" => match_all_or_nothing(filter, is_null(value)),
+        // None is in a group, and so on.
+        "group_id" | "consistencygroup_id" | "cluster_name" | "provider_id" | "encryption_key_id" => {
+            match_all_or_nothing(filter, is_null(value))
+        }
         "consumes_quota" | "use_quota" => filter.stands_in = Some(!flag(&call.query, key)?),
         "migration_status" if value.starts_with(TARGET_OF) => {
             filter.texts.push(("migration_status", MigrationStatus::Target.to_string()));

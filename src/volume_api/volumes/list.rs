@@ -11,7 +11,7 @@ use super::super::request::Call;
 use super::attached::Attached;
 use super::view::{Details, Place, Summaries, Summary, View};
 use super::{filter, find};
-use crate::db::{Repository, Volume};
+use crate::db::{ATTACH_STATUS, Repository, Volume};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 
@@ -119,6 +119,10 @@ fn column(key: &str, call: &Call) -> Option<&'static str> {
         "updated_at" => "updated_at",
         // In their order non-administrators would read what they are not shown.
         "host" if call.guard.is_admin() => "host",
+        "migration_status" if call.guard.is_admin() => "migration_status",
+        "previous_status" if call.guard.is_admin() => "previous_status",
+        "replication_status" => "replication_status",
+        "attach_status" => ATTACH_STATUS,
         "user_id" => "user_id",
         "project_id" => "project_id",
         "volume_type_id" => "volume_type_id",

@@ -36,7 +36,7 @@ pub struct One<'a> {
 
 #[utoipa::path(
     get, path = "/v3/volumes/summary", tag = "volumes", operation_id = "summarize_volumes",
-    description = "Since 3.12. Takes the filters of the list.",
+    description = "Since 3.12. Takes no filter but `all_tenants`, for administrators.",
     responses(
         (status = 200, body = One),
         (status = 403, description = "The policy does not allow it"),
@@ -44,7 +44,7 @@ pub struct One<'a> {
 )]
 pub async fn summary(State(app): State<App>, call: Call) -> Result<Response, Fault> {
     call.since(Microversion::SUMMARY)?;
-    let filter = filter::of(&call)?;
+    let filter = filter::of_project(&call)?;
     call.check_own(rules::GET_ALL)?;
     let volumes = app.database.read().await?.volumes(&filter, &Page::default()).await?;
     let metadata = (call.version >= Microversion::SUMMARY_METADATA).then(|| {

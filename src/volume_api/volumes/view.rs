@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::super::links::{Link, NextLink};
 use super::super::microversion::Microversion;
@@ -13,7 +14,7 @@ use super::attached::Attached;
 use super::filter::TARGET_OF;
 use crate::db;
 use crate::identity::policy::volume as rules;
-use crate::model::{MigrationStatus, ReplicationStatus, VolumeId, VolumeStatus};
+use crate::model::{Host, MigrationStatus, ReplicationStatus, VolumeId, VolumeStatus};
 
 /// Where a view stands: in a list's detail and a show there is more than in the answers to writes.
 #[derive(Clone, Copy)]
@@ -90,10 +91,10 @@ pub struct View<'a> {
     /// Since 3.48.
     #[serde(skip_serializing_if = "Option::is_none")]
     shared_targets: Option<bool>,
-    /// Since 3.48.
+    /// Since 3.48, of a volume that is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    service_uuid: Option<Option<&'a str>>,
+    service_uuid: Option<Option<Uuid>>,
     /// Since 3.61, for administrators.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -169,6 +170,13 @@ pub fn migration_status(volume: &db::Volume) -> Option<Cow<'static, str>> {
     }
 }
 
+/// Whoever makes a volume says so when it is done.
+fn service_uuid(volume: &db::Volume) -> Option<Uuid> {
+    let is_made = !matches!(volume.status, VolumeStatus::Creating | VolumeStatus::Downloading);
+    let host = volume.host.as_deref().filter(|_| is_made)?;
+    Some(Host::parse(host).service_id())
+}
+
 impl<'a> View<'a> {
     pub fn new(volume: &'a db::Volume, attached: &'a Attached, call: &'a Call, place: Place) -> Self {
         let since = |version| call.version >= version;
@@ -204,7 +212,7 @@ impl<'a> View<'a> {
             group_id: since(Microversion::GROUPS).then_some(None),
             provider_id: (is_admin && since(Microversion::PROVIDER_ID)).then_some(None),
             shared_targets: since(Microversion::SHARED_TARGETS).then_some(false),
-            service_uuid: since(Microversion::SHARED_TARGETS).then_some(None),
+            service_uuid: since(Microversion::SHARED_TARGETS).then(|| service_uuid(volume)),
             cluster_name: (is_admin && since(Microversion::CLUSTER_NAME)).then_some(None),
             volume_type_id: since(Microversion::TYPE_ID).then_some(volume.volume_type_id.as_str()),
             consumes_quota: since(Microversion::CONSUMES_QUOTA).then_some(volume.name_id.is_none()),

@@ -159,7 +159,7 @@ impl Workflow for FromConverted {
             "tidy" => self.tidy(run).await,
             "resize" if self.is_whole.load(Ordering::Relaxed) => self.target.limit(run).await,
             "resize" => self.target.grow(run).await,
-            "replicate" => self.target.replicate(run).await,
+            "replicate" => self.target.replicate(None, run).await,
             other => Err(unknown_step(other)),
         }
     }

@@ -67,6 +67,42 @@ async fn stores_with_the_same_options_share_a_connection() {
     assert_eq!(first.instance().await.unwrap(), second.instance().await.unwrap());
 }
 
+/// Processes that delete two clones of one image both find it to be the next, and whoever comes second is told nothing
+/// worse than that somebody else is at it.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_clients_remove_an_image_at_once() {
+    let apart = |seconds| {
+        let options = RbdOptions { timeout: Duration::from_secs(seconds), ..options("volumes") };
+        rbd::open(options, BlockingPool::default()).unwrap()
+    };
+    let clients = [apart(298), apart(299)];
+    assert_ne!(clients[0].instance().await.unwrap(), clients[1].instance().await.unwrap());
+    for round in 0..20 {
+        let name = format!("t{}.both.{round}", std::process::id());
+        clients[0].create(&name, 32 << 20, 4 << 20).await.unwrap();
+        let image = clients[0].open(&name, OpenMode::ReadWrite).await.unwrap();
+        image.write(0, vec![1; 32 << 20].into()).await.unwrap();
+        image.close().await.unwrap();
+        let remove = |client: usize| {
+            let (client, name) = (&clients[client], &name);
+            async move { client.remove(name, &Progress::new()).await }
+        };
+        let (one, other) = tokio::join!(remove(0), remove(1));
+        for failure in [one, other].into_iter().filter_map(Result::err) {
+            assert!(matches!(failure.kind, ErrorKind::NotFound | ErrorKind::Busy), "{round}: {failure}");
+        }
+        let mut tries = 0;
+        while let Err(failure) = remove(0).await {
+            if failure.kind == ErrorKind::NotFound {
+                break;
+            }
+            tries += 1;
+            assert!(tries < 600, "{failure}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_that_is_not_there_is_not_found() {
     let store = rbd::open(options("no-such-pool"), BlockingPool::default()).unwrap();

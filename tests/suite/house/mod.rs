@@ -22,9 +22,12 @@ use pumice::model::{
 };
 use pumice::service::Service;
 use pumice::workflows::{self, Arrival, Intake, Sweeper, Upload, UploadError};
+use serde_json::{Value, json};
 use sqlx::types::Json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::support::Call;
 
 pub use database::DatabaseKind;
 pub use store::{StoreKind, ceph_and_directory};
@@ -432,6 +435,15 @@ impl House {
             "{:?}",
             self.last_job(&id).await
         );
+        id
+    }
+
+    /// Asks this process's own API for it.
+    pub async fn post_volume(&self, volume: Value) -> VolumeId {
+        let call = Call::to(self.service().routes(None), "POST", "/volume/v3/volumes");
+        let made = call.json(&json!({ "volume": volume })).send().await.expect(202).json();
+        let id = VolumeId::parse(made["volume"]["id"].as_str().unwrap()).unwrap();
+        self.note(&id);
         id
     }
 

@@ -10,6 +10,7 @@ on_both! {
     others_see_what_is_their_own
     roles_are_given_and_taken
     a_domain_goes_with_what_is_in_it
+    only_a_project_that_is_there_has_a_default_type
 }
 
 async fn an_administrator_makes_and_changes_them(kind: DatabaseKind) {
@@ -227,4 +228,33 @@ async fn a_domain_goes_with_what_is_in_it(kind: DatabaseKind) {
         send("GET", &gone, None).await.expect(404);
     }
     assert!(cloud.is_good(&admin).await);
+}
+
+async fn only_a_project_that_is_there_has_a_default_type(kind: DatabaseKind) {
+    let cloud = Cloud::new(kind).await;
+    let admin = cloud.admin().await;
+    let person = cloud.person("alice", "member").await;
+    let member = cloud.token_of(&person).await;
+    let body = json!({ "default_type": { "volume_type": "__DEFAULT__" } });
+    let call = async |token: &str, method: &str, project: &str| {
+        let path = format!("/volume/v3/default-types/{project}");
+        let call = cloud.call(method, &path).header("x-auth-token", token).version(62);
+        if method == "PUT" { call.json(&body).send().await } else { call.send().await }
+    };
+    let stranger = "00000000000000000000000000000bad";
+    for method in ["GET", "PUT"] {
+        let answer = call(&admin, method, stranger).await.expect(404).json();
+        let message = format!("Project with id {stranger} not found.");
+        assert_eq!(answer["itemNotFound"]["message"], message);
+        call(&member, method, stranger).await.expect(403);
+    }
+    call(&admin, "PUT", &person.project).await.expect(200);
+    let shown = call(&admin, "GET", &person.project).await.expect(200).json();
+    assert_eq!(shown["default_type"]["project_id"], person.project);
+    // What was said of a project that is gone can be taken back.
+    cloud.identity(&admin, "DELETE", &format!("/projects/{}", person.project), None).await.expect(204);
+    call(&admin, "GET", &person.project).await.expect(404);
+    for project in [&person.project, stranger] {
+        call(&admin, "DELETE", project).await.expect(204);
+    }
 }

@@ -136,8 +136,17 @@ async fn lists_of_volumes_hold_the_own_project_and_all_for_administrators() {
         let found = listed(&stage, Api::Pumice, player, "/pumice/v1/jobs", "jobs").await;
         assert_eq!(found.len(), count, "{player:?}");
     }
-    let totals = stage.call(Api::Volume, OTHER, "GET", "/v3/volumes/summary").version(71).send().await;
-    assert_eq!(totals.expect(200).json()["volume-summary"]["total_count"], 1);
+    for (player, query, count) in [
+        (OTHER, "", 1),
+        (OTHER, "?all_tenants=1&colour=red", 1),
+        (ADMIN, "", 0),
+        (ADMIN, "?all_tenants=1", 2),
+    ] {
+        let path = format!("/v3/volumes/summary{query}");
+        let totals =
+            stage.call(Api::Volume, player, "GET", &path).version(71).send().await.expect(200).json();
+        assert_eq!(totals["volume-summary"]["total_count"], count, "{query} as {player:?}");
+    }
 }
 
 #[tokio::test]

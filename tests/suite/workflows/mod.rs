@@ -9,7 +9,7 @@ mod imports;
 mod manage;
 mod messages;
 mod moves;
-mod nova;
+pub mod nova;
 mod refusals;
 mod remote;
 mod replication;

@@ -9,6 +9,7 @@ use pumice::db::{QosSpecs, VolumeType};
 use pumice::jobs::{self, Destination, NoFaults, Origin, Task, VolumeSource};
 use pumice::model::{MigrationStatus, QosSpecsId, VolumeId, VolumeStatus, VolumeTypeId};
 use pumice::workflows::names;
+use serde_json::json;
 use sqlx::types::Json;
 
 use super::{house, on_every_store, pattern};
@@ -211,6 +212,29 @@ async fn a_retype_in_place_changes_the_limits_and_an_extend_keeps_them(store: St
     house.stop().await;
 }
 
+async fn a_copy_of_another_type_has_the_limits_of_its_own(store: StoreKind) {
+    let mut house = house(store).await;
+    let source = house.volume(VolumeSource::Empty, 1).await;
+    let bytes = pattern(50_000, 10);
+    house.write(&source, 8_192, &bytes).await;
+    let first = house.limited_type(&[("total_iops_sec", "100"), ("read_bytes_sec_max", "7")]).await;
+    let second = house.limited_type(&[("total_iops_sec", "200")]).await;
+    house.retype(&source, &first, house.here()).await;
+    house.settle().await;
+    let snapshot = house.snapshot(&source).await;
+    for mut wanted in [json!({"source_volid": source}), json!({"snapshot_id": snapshot})] {
+        wanted["volume_type"] = json!(second);
+        let copy = house.post_volume(wanted).await;
+        house.settle().await;
+        house.assert_lies_in(FIRST, &copy, 8_192, &bytes).await;
+        let row = house.row(&copy).await;
+        assert_eq!((row.status, &row.volume_type_id), (VolumeStatus::Available, &second));
+        assert_eq!(house.limits(&copy).await, [("conf_rbd_qos_iops_limit".into(), "200".into())]);
+    }
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 async fn a_retype_to_nowhere_leaves_it_as_it_was(store: StoreKind) {
     let mut house = house(store).await;
     let volume = house.volume(VolumeSource::Empty, 1).await;
@@ -231,6 +255,7 @@ on_every_store!(
     what_clones_read_from_stays_until_they_go,
     leaves_a_place_twice,
     a_retype_in_place_changes_the_limits_and_an_extend_keeps_them,
+    a_copy_of_another_type_has_the_limits_of_its_own,
     a_retype_to_nowhere_leaves_it_as_it_was,
 );
 

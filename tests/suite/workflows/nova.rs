@@ -1,10 +1,10 @@
 //! What Nova is told of volumes: a Nova that the test plays, behind a Keystone that it plays too, or a real one.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{post, put};
@@ -33,6 +33,53 @@ pub struct Played {
     address: Mutex<String>,
     /// How it moves volumes.
     pub swaps: Mutex<swaps::Played>,
+    /// What it says of any attachment, and what it was asked about: headers, server and volume.
+    pub knows: Mutex<Knows>,
+    pub asked: Mutex<Vec<(HeaderMap, String, String)>>,
+    /// The one who asks is nobody in particular.
+    pub is_blind: AtomicBool,
+}
+
+/// What it knows of what a server has.
+#[derive(Clone, Debug, Default)]
+pub enum Knows {
+    #[default]
+    Nothing,
+    /// By this attachment.
+    It(String),
+    /// It is another web server.
+    AnotherPath,
+    /// It is older than the question.
+    OldWords,
+    /// It speaks of something else.
+    Nonsense,
+    IsDown,
+    Hangs,
+}
+
+async fn show(
+    State(played): State<Arc<Played>>,
+    Path((server, volume)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    let version = [("openstack-api-version", "compute 2.89")];
+    let missing = json!({"itemNotFound": {"code": 404, "message": "It could not be found."}});
+    let other = json!({"volumeAttachment": {"volumeId": volume, "serverId": server}});
+    played.asked.lock().unwrap().push((headers, server, volume));
+    let knows = played.knows.lock().unwrap().clone();
+    match knows {
+        Knows::Nothing => (StatusCode::NOT_FOUND, version, Json(missing)).into_response(),
+        Knows::It(id) => {
+            let mut known = other;
+            known["volumeAttachment"]["attachment_id"] = json!(id);
+            (version, Json(known)).into_response()
+        }
+        Knows::AnotherPath => (StatusCode::NOT_FOUND, Json(missing)).into_response(),
+        Knows::OldWords => (StatusCode::NOT_ACCEPTABLE, version).into_response(),
+        Knows::Nonsense => (version, Json(other)).into_response(),
+        Knows::IsDown => (StatusCode::SERVICE_UNAVAILABLE, version).into_response(),
+        Knows::Hangs => std::future::pending().await,
+    }
 }
 
 async fn log_in(State(played): State<Arc<Played>>, Json(body): Json<Value>) -> Response {
@@ -54,6 +101,10 @@ async fn log_in(State(played): State<Arc<Played>>, Json(body): Json<Value>) -> R
             {"type": "compute", "endpoints": endpoints},
         ],
     }});
+    let mut body = body;
+    if !played.is_blind.load(Ordering::SeqCst) {
+        body["token"]["roles"] = json!([{"id": "r", "name": "admin"}]);
+    }
     let token = format!("token-{}", played.log_ins.fetch_add(1, Ordering::SeqCst));
     (StatusCode::CREATED, [("x-subject-token", token)], Json(body)).into_response()
 }
@@ -75,7 +126,7 @@ pub async fn play(answers: &[StatusCode]) -> Arc<Played> {
     let routes = Router::new()
         .route("/identity/v3/auth/tokens", post(log_in))
         .route("/compute/v2.1/os-server-external-events", post(hear))
-        .route("/compute/v2.1/servers/{server}/os-volume_attachments/{volume}", put(swaps::swap));
+        .route("/compute/v2.1/servers/{server}/os-volume_attachments/{volume}", put(swaps::swap).get(show));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     *played.address.lock().unwrap() = format!("http://{}", listener.local_addr().unwrap());
     let routes = routes.with_state(played.clone());

@@ -10,7 +10,7 @@ use pumice::db::{Service, VolumeType};
 use pumice::jobs::{NoFaults, VolumeSource};
 use pumice::model::{ReplicationStatus, VolumeId, VolumeStatus, VolumeTypeId};
 use pumice::workflows::names;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::types::Json;
 
 use super::{house, on_every_store, pattern};
@@ -150,6 +150,32 @@ async fn a_retype_starts_and_ends_the_mirroring() {
     assert_eq!((row.status, &row.volume_type_id), (VolumeStatus::Available, &replicated));
     assert_eq!(row.replication_status, Some(ReplicationStatus::Enabled));
     assert_eq!(seen(&pools.volumes, &name), (true, true));
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_another_type_is_mirrored_as_its_own_type_says() {
+    let (mut house, pools) = mirroring_house().await;
+    let replicated = house.type_with(&[("replication_enabled", "<is> True")]).await;
+    let plain = house.type_with(&[]).await;
+    let bytes = pattern(300_000, 4);
+    let first = house.volume(VolumeSource::Empty, 1).await;
+    house.write(&first, 0, &bytes).await;
+    let mut source = first;
+    for (of, is_mirrored) in [(&replicated, true), (&plain, false), (&replicated, true)] {
+        let snapshot = house.snapshot(&source).await;
+        let wanted = json!({"snapshot_id": snapshot, "volume_type": of});
+        let from_snapshot = house.post_volume(wanted).await;
+        let clone = house.post_volume(json!({"source_volid": source, "volume_type": of})).await;
+        house.settle().await;
+        for copy in [&from_snapshot, &clone] {
+            let name = names::volume(copy);
+            assert_eq!(seen(&pools.volumes, &name), (is_mirrored, is_mirrored), "{copy} of {source}");
+            assert_eq!(house.read(copy, 0, 300_000).await, bytes);
+        }
+        source = clone;
+    }
     house.assert_nothing_is_left().await;
     house.stop().await;
 }

@@ -4,11 +4,12 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
 
+use super::super::super::attachments::Forgotten;
 use super::super::super::fault::{Fault, empty_json};
 use super::super::super::request::Call;
 use super::super::super::schema::only_object;
 use super::super::{find_to_change, target};
-use super::{check_detachable, check_no_maintenance, take_away};
+use super::{check_detachable, check_no_maintenance, forgotten, take_away};
 use crate::db::{Repository, Volume};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
@@ -22,9 +23,10 @@ pub async fn detach(app: &App, call: &Call, id: &str, body: &Value) -> Result<Re
             Ok(id)
         })?,
     };
+    let forgotten = forgotten(app, call, id, attachment_id, rules::DETACH).await?;
     let mut repository = app.database.begin().await?;
     let volume = find_to_change(&mut repository, call, id).await?;
-    end(&mut repository, app, call, &volume, attachment_id, "detaching").await?;
+    end(&mut repository, app, call, &volume, attachment_id, &forgotten, "detaching").await?;
     repository.commit().await?;
     Ok(empty_json(StatusCode::ACCEPTED))
 }
@@ -35,10 +37,11 @@ pub(super) async fn end(
     call: &Call,
     volume: &Volume,
     attachment_id: Option<&str>,
+    forgotten: &Forgotten,
     doing: &str,
 ) -> Result<(), Fault> {
     call.check(rules::DETACH, &target(volume))?;
-    check_detachable(repository, app, call, volume, attachment_id).await?;
+    check_detachable(repository, app, call, volume, attachment_id, forgotten).await?;
     check_no_maintenance(volume, "cannot be detached")?;
     take_away(repository, app, volume, attachment_id, doing).await
 }

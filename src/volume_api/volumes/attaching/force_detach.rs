@@ -8,7 +8,7 @@ use super::super::super::fault::{Fault, empty_json};
 use super::super::super::request::Call;
 use super::super::super::schema::only_object;
 use super::super::{find_to_change, target};
-use super::{detach, terminate_connection};
+use super::{detach, forgotten, terminate_connection};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 
@@ -19,11 +19,12 @@ pub async fn force_detach(app: &App, call: &Call, id: &str, body: &Value) -> Res
         action.only(&["connector", "attachment_id"])?;
         Ok(id)
     })?;
+    let forgotten = forgotten(app, call, id, attachment_id, rules::FORCE_DETACH).await?;
     let mut repository = app.database.begin().await?;
     let volume = find_to_change(&mut repository, call, id).await?;
     call.check(rules::FORCE_DETACH, &target(&volume))?;
-    terminate_connection::end(&mut repository, app, call, &volume).await?;
-    detach::end(&mut repository, app, call, &volume, attachment_id, "force detaching").await?;
+    terminate_connection::end(&mut repository, app, call, &volume, &forgotten).await?;
+    detach::end(&mut repository, app, call, &volume, attachment_id, &forgotten, "force detaching").await?;
     repository.commit().await?;
     Ok(empty_json(StatusCode::ACCEPTED))
 }

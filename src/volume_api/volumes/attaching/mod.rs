@@ -20,11 +20,13 @@ pub use roll_detaching::roll_detaching;
 pub use terminate_connection::terminate_connection;
 pub use unreserve::unreserve;
 
-use super::super::attachments;
+use super::super::attachments::{self, Forgotten};
 use super::super::fault::Fault;
 use super::super::request::Call;
+use super::{find, target};
 use crate::db::{Attachment, Repository, Volume};
 use crate::http::App;
+use crate::identity::policy::Rule;
 use crate::model::{AttachmentId, VolumeStatus};
 
 /// Refuses while an administrator works on the volume: it cannot be what `what` says.
@@ -37,6 +39,30 @@ fn check_no_maintenance(volume: &Volume, what: &str) -> Result<(), Fault> {
     }
 }
 
+/// Asks Nova of the attachment of this id or, without one, of the only one there is; by the rule that stands before it.
+async fn forgotten(
+    app: &App,
+    call: &Call,
+    volume: &str,
+    id: Option<&str>,
+    rule: Rule,
+) -> Result<Forgotten, Fault> {
+    if !Forgotten::matters(app, call) {
+        return Ok(Forgotten::default());
+    }
+    let mut repository = app.database.read().await?;
+    let volume = find(&mut repository, call, volume).await?;
+    let all = repository.attachments_of(&volume.id).await?;
+    drop(repository);
+    call.check(rule, &target(&volume))?;
+    let one = match (id, all.as_slice()) {
+        (Some(id), all) => named(all, id),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    };
+    Ok(Forgotten::ask(app, &volume, one).await)
+}
+
 /// Refuses to take away what a server uses: the attachment of this id or, without one, the only one there is.
 async fn check_detachable(
     repository: &mut Repository,
@@ -44,18 +70,19 @@ async fn check_detachable(
     call: &Call,
     volume: &Volume,
     id: Option<&str>,
+    forgotten: &Forgotten,
 ) -> Result<(), Fault> {
     let all = repository.attachments_of(&volume.id).await?;
     match (id, all.as_slice()) {
         (None, []) => Ok(()),
-        (None, [only]) => attachments::check_deletable(app, call, Some(only)),
-        (None, _) => attachments::check_deletable(app, call, None),
+        (None, [only]) => attachments::check_deletable(app, call, Some(only), forgotten),
+        (None, _) => attachments::check_deletable(app, call, None, forgotten),
         (Some(id), all) => {
             let named = named(all, id);
             if named.is_none() && attachments::look_up(repository, call, id).await?.is_some() {
                 return Err(Fault::InvalidInput("Mismatched volume and attachment".to_owned()));
             }
-            attachments::check_deletable(app, call, named)
+            attachments::check_deletable(app, call, named, forgotten)
         }
     }
 }

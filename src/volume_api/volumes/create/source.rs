@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::super::super::fault::Fault;
 use super::super::super::request::Call;
 use super::super::super::snapshots;
+use super::super::super::types;
 use super::super::{find, find_to_change};
 use super::{Wanted, image};
 use crate::db::{Image, Repository, Snapshot, Volume, VolumeType};
@@ -62,16 +63,20 @@ impl Source {
         Ok(sources.pop().unwrap_or(Source::Nothing))
     }
 
-    /// A volume keeps the type of what it is made from.
-    pub fn check_type(&self, asked: &VolumeType) -> Result<(), Fault> {
+    /// A volume has the type of what it is made from, or one that its bytes can have where they lie.
+    pub async fn check_type(
+        &self,
+        repository: &mut Repository,
+        app: &App,
+        asked: &VolumeType,
+    ) -> Result<(), Fault> {
+        let Some(origin) = self.origin() else { return Ok(()) };
+        if types::can_follow(repository, app, &origin.volume_type_id, asked).await? {
+            return Ok(());
+        }
         let advice = match self {
-            Source::Snapshot(source) if source.1.volume_type_id != asked.id => {
-                "recommend omitting the type argument"
-            }
-            Source::Volume(volume) if volume.volume_type_id != asked.id => {
-                "either match source volume, or omit type argument"
-            }
-            _ => return Ok(()),
+            Source::Snapshot(_) => "recommend omitting the type argument",
+            _ => "either match source volume, or omit type argument",
         };
         Err(Fault::InvalidInput(format!(
             "Invalid volume_type provided: {} (requested type is not compatible; {advice}).",

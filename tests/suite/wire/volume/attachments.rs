@@ -1,14 +1,18 @@
 //! Attachments of volumes: what they look like, and who may take them away.
 
+use std::sync::atomic::Ordering;
+
 use pumice::block::OpenMode;
+use pumice::config::Seconds;
 use pumice::db::Attachment;
-use pumice::model::AttachmentId;
 use pumice::model::VolumeStatus::{self, Available, Downloading, InUse};
+use pumice::model::{AttachmentId, MigrationStatus, VolumeId};
 use serde_json::{Value, json};
 
 use super::{assert_refused, fault, id_of};
-use crate::policy::stage::{ADMIN, Api, MEMBER, OURS, Stage};
+use crate::policy::stage::{ADMIN, Api, MEMBER, OURS, READER, Stage};
 use crate::support::{Answer, Call, Site};
+use crate::workflows::nova::{self, Knows};
 
 const SERVER: &str = "83ec2e3b-4321-422b-8706-a84185f52a0a";
 const ANOTHER: &str = "9c2a5d1e-5a5b-4f0e-9f0c-4a6f3f0f7a11";
@@ -435,6 +439,105 @@ async fn only_a_service_takes_a_volume_from_a_server() {
     let volume = stage.volume(OURS).await;
     let id = stage.attach(&volume, None).await;
     call(MEMBER, &[], "DELETE", &format!("/v3/attachments/{id}")).send().await.expect(200);
+}
+
+async fn attached_to(stage: &Stage, id: &AttachmentId) -> VolumeId {
+    stage.app().database.read().await.unwrap().attachment(id).await.unwrap().unwrap().volume_id
+}
+
+/// What Nova knows nothing of any more would otherwise be in use for ever.
+#[tokio::test]
+async fn what_nova_has_forgotten_its_owner_takes_away() {
+    let nova = nova::play(&[]).await;
+    let stage = Stage::with(|config| config.nova = nova.options()).await;
+    let call = |player, method: &str, path: &str| stage.call(Api::Volume, player, method, path).version(71);
+    let know = |what: Knows| *nova.knows.lock().unwrap() = what;
+
+    let kept = stage.attachment(OURS).await;
+    let volume = attached_to(&stage, &kept).await;
+    let path = format!("/v3/attachments/{kept}");
+    let action = format!("/v3/volumes/{volume}/action");
+    let force = json!({"os-force_detach": {"attachment_id": kept.as_str()}});
+    for knows in
+        [Knows::It(kept.to_string()), Knows::AnotherPath, Knows::OldWords, Knows::Nonsense, Knows::IsDown]
+    {
+        know(knows.clone());
+        let answer = call(MEMBER, "DELETE", &path).send().await.expect(409);
+        let message = format!("Detach volume from instance {ANOTHER} using the Compute API");
+        assert_eq!(answer.text(), fault("conflictingRequest", 409, &message), "{knows:?}");
+        for body in [json!({"os-detach": null}), json!({"os-terminate_connection": {"connector": {}}})] {
+            call(MEMBER, "POST", &action).json(&body).send().await.expect(409);
+        }
+        call(ADMIN, "POST", &action).json(&force).send().await.expect(409);
+    }
+    let asked = nova.asked.lock().unwrap().pop().unwrap();
+    assert_eq!((asked.1.as_str(), asked.2.as_str()), (ANOTHER, volume.as_str()));
+    assert_eq!(asked.0["openstack-api-version"], "compute 2.89");
+    assert!(asked.0["x-auth-token"].to_str().unwrap().starts_with("token-"));
+
+    // What is moving it may know by another name; and who may not take it away has nothing to ask.
+    know(Knows::Nothing);
+    let before = nova.asked.lock().unwrap().len();
+    let migrates = async |status: Option<MigrationStatus>| {
+        let mut repository = stage.app().database.begin().await.unwrap();
+        repository.set_migration_status(&volume, status).await.unwrap();
+        repository.commit().await.unwrap();
+    };
+    migrates(Some(MigrationStatus::Migrating)).await;
+    call(ADMIN, "DELETE", &path).send().await.expect(409);
+    migrates(None).await;
+    call(READER, "DELETE", &path).send().await.expect(403);
+    call(MEMBER, "POST", &action).json(&force).send().await.expect(403);
+    let as_service = stage.routes_through(Api::Volume, MEMBER, &["service"]);
+    let freed = stage.attachment(OURS).await;
+    let freed = format!("/v3/attachments/{freed}");
+    Call::to(as_service, "DELETE", &freed).version(71).send().await.expect(200);
+    assert_eq!(nova.asked.lock().unwrap().len(), before);
+
+    for knows in [Knows::Nothing, Knows::It(SERVER.to_owned())] {
+        know(knows.clone());
+        for (player, body) in [
+            (MEMBER, None),
+            (ADMIN, None),
+            (MEMBER, Some(json!({"os-detach": {}}))),
+            (ADMIN, Some(json!({"os-force_detach": {}}))),
+        ] {
+            let id = stage.attachment(OURS).await;
+            let volume = attached_to(&stage, &id).await;
+            match &body {
+                None => {
+                    drop(call(player, "DELETE", &format!("/v3/attachments/{id}")).send().await.expect(200))
+                }
+                Some(body) => {
+                    let path = format!("/v3/volumes/{volume}/action");
+                    call(player, "POST", &path).json(body).send().await.expect(202);
+                }
+            }
+            let mut repository = stage.app().database.read().await.unwrap();
+            let row = repository.volume(&volume).await.unwrap().unwrap();
+            assert_eq!(row.status, Available, "{knows:?} {body:?}");
+            assert_eq!(repository.attachments_of(&volume).await.unwrap(), []);
+        }
+    }
+}
+
+/// For one who is not shown all servers none is there; and nobody waits for ever.
+#[tokio::test]
+async fn a_nova_that_cannot_say_frees_nothing() {
+    for (is_blind, knows) in [(true, Knows::Nothing), (false, Knows::Hangs)] {
+        let nova = nova::play(&[]).await;
+        nova.is_blind.store(is_blind, Ordering::SeqCst);
+        *nova.knows.lock().unwrap() = knows;
+        let stage = Stage::with(|config| {
+            config.api.request_timeout = Seconds(600);
+            config.nova = nova.options();
+            config.nova.timeout = Seconds(1);
+        })
+        .await;
+        let path = format!("/v3/attachments/{}", stage.attachment(OURS).await);
+        stage.call(Api::Volume, MEMBER, "DELETE", &path).version(71).send().await.expect(409);
+        assert!(!is_blind || nova.asked.lock().unwrap().is_empty());
+    }
 }
 
 /// The name of the host is not for everybody.

@@ -39,6 +39,11 @@ impl Site {
         self.volume_row(&id_of(volume)).await.host
     }
 
+    async fn type_id(&self, name: &str) -> String {
+        let found = self.get(&format!("/v3/types?name={name}")).await.expect(200).json();
+        id_of(&found["volume_types"][0])
+    }
+
     async fn type_with(&self, name: &str, extra_specs: Value) {
         let body = json!({"volume_type": {"name": name, "extra_specs": extra_specs}});
         self.post("/v3/types", body).await.expect(200);
@@ -119,6 +124,102 @@ async fn a_clone_lies_where_its_source_does() {
     let body = json!({"volume": {"source_volid": id_of(&source), "availability_zone": "moon"}});
     let message = "Invalid input received: Volume must be in the same availability zone as the source volume";
     refused(site.post("/v3/volumes", body).await, 400, message);
+}
+
+#[tokio::test]
+async fn a_volume_names_the_service_that_made_it() {
+    let site = site().await;
+    let uuid_of = async |id: &str| {
+        site.get(&format!("/v3/volumes/{id}")).await.expect(200).json()["volume"]["service_uuid"].clone()
+    };
+    let mut seen = Vec::new();
+    for zone in ["nova", "moon"] {
+        let made = site.new_volume(json!({"size": 1, "availability_zone": zone})).await;
+        assert_eq!(uuid_of(&id_of(&made)).await, Value::Null);
+        site.move_volume(&id_of(&made), &[VolumeStatus::Available]).await;
+        seen.push(uuid_of(&id_of(&made)).await);
+        let another = site.available_volume(json!({"source_volid": id_of(&made)})).await;
+        assert_eq!(uuid_of(&another).await, seen[seen.len() - 1]);
+    }
+    assert_ne!(seen[0], seen[1]);
+    assert!(seen.iter().all(Value::is_string), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_copy_may_be_of_another_type_for_the_same_backend() {
+    let site = site().await;
+    for name in ["fast", "fast-too"] {
+        site.type_with(name, json!({"volume_backend_name": "fast-label"})).await;
+    }
+    site.type_with("far", json!({"volume_backend_name": "far-label"})).await;
+    site.type_with("anywhere", json!({})).await;
+    let source = site.available_volume(json!({"size": 1, "volume_type": "fast"})).await;
+    let snapshot = site.available_snapshot(&source).await;
+    for (mut wanted, advice) in [
+        (json!({"source_volid": source}), "either match source volume, or omit type argument"),
+        (json!({"snapshot_id": snapshot}), "recommend omitting the type argument"),
+    ] {
+        wanted["volume_type"] = json!("fast-too");
+        let copy = site.new_volume(wanted.clone()).await;
+        assert_eq!(copy["volume_type"], "fast-too");
+        assert_eq!(site.host_of(&copy).await.as_deref(), Some(FAST));
+        for name in ["far", "anywhere"] {
+            let of = site.type_id(name).await;
+            let message = format!(
+                "Invalid input received: Invalid volume_type provided: {of} (requested type is not compatible; \
+                 {advice})."
+            );
+            wanted["volume_type"] = json!(name);
+            refused(site.post("/v3/volumes", json!({ "volume": wanted })).await, 400, &message);
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_there_is_one_backend_a_copy_is_of_any_type_that_encrypts_alike() {
+    let site = Site::new().await;
+    for name in ["plain", "sealed"] {
+        site.type_with(name, json!({"multiattach": "<is> True"})).await;
+    }
+    let sealed = site.type_id("sealed").await;
+    let body = json!({"encryption": {"provider": "luks", "control_location": "front-end"}});
+    site.post(&format!("/v3/types/{sealed}/encryption"), body).await.expect(200);
+    let source = site.available_volume(json!({"size": 1})).await;
+    let copy = site.new_volume(json!({"source_volid": source, "volume_type": "plain"})).await;
+    assert_eq!((&copy["volume_type"], &copy["multiattach"]), (&json!("plain"), &json!(true)));
+    let body = json!({"volume": {"source_volid": source, "volume_type": "sealed"}});
+    let message = format!(
+        "Invalid input received: Invalid volume_type provided: {sealed} (requested type is not compatible; either \
+         match source volume, or omit type argument)."
+    );
+    refused(site.post("/v3/volumes", body).await, 400, &message);
+}
+
+#[tokio::test]
+async fn a_type_with_zones_needs_no_zone_in_the_request() {
+    let site = site().await;
+    site.type_with("far", json!({"RESKEY:availability_zones": "mars, moon"})).await;
+    site.type_with("any", json!({"RESKEY:availability_zones": "moon,nova"})).await;
+    let far = site.new_volume(json!({"size": 1, "volume_type": "far"})).await;
+    assert_eq!((&far["availability_zone"], site.host_of(&far).await.as_deref()), (&json!("moon"), Some(FAR)));
+    // The place says which of several it is.
+    let any = site.new_volume(json!({"size": 1, "volume_type": "any"})).await;
+    let place = site.host_of(&any).await.unwrap();
+    assert_eq!(any["availability_zone"], if place == FAR { "moon" } else { "nova" }, "{place}");
+    let near = site.new_volume(json!({"size": 1, "volume_type": "any", "availability_zone": "nova"})).await;
+    assert_ne!(site.host_of(&near).await.as_deref(), Some(FAR));
+    for zone in ["nova", "mars"] {
+        let body = json!({"volume": {"size": 1, "volume_type": "far", "availability_zone": zone}});
+        refused(
+            site.post("/v3/volumes", body).await,
+            400,
+            &format!("Availability zone '{zone}' is invalid."),
+        );
+    }
+    // A copy stays in the zone of its source, which its type must be for.
+    site.move_volume(&id_of(&near), &[VolumeStatus::Available]).await;
+    let copy = site.new_volume(json!({"source_volid": id_of(&near)})).await;
+    assert_eq!(copy["availability_zone"], "nova");
 }
 
 #[tokio::test]
@@ -367,7 +468,12 @@ async fn pools_tell_of_their_room() {
     assert_eq!(names("?name=pumice@fast%23fast-pool", 28).await, [FAST]);
     // Before 3.28 there are no filters.
     assert_eq!(names("?name=pumice@fast%23fast-pool", 27).await, [DIRECTORY, FAR, FAST]);
-    assert_eq!(names("?volume_backend_name=far-label&multiattach=true", 71).await, [FAR]);
+    let query = "?volume_backend_name=far-label&multiattach=true";
+    assert_eq!(names(query, 30).await, [FAR]);
+    let path = format!("/v3/scheduler-stats/get_pools{query}");
+    let message = "Invalid filters volume_backend_name,multiattach are found in query options.";
+    refused(site.volume("GET", &path).version(31).send().await, 400, message);
+    assert_eq!(names("?name=pumice@fast%23fast-pool&all_tenants=1", 71).await, [FAST]);
     site.type_with("fast", json!({"volume_backend_name": "fast-label"})).await;
     assert_eq!(names("?volume_type=fast", 35).await, [FAST]);
     let detail = site.get("/v3/scheduler-stats/get_pools?detail=true").await.expect(200).json();

@@ -52,6 +52,8 @@ async fn pages_follow_each_other_in_every_order() {
             "&sort=status,availability_zone:asc",
             "&sort=bootable:asc",
             "&sort=updated_at",
+            "&sort=attach_status,migration_status:asc",
+            "&sort=replication_status,previous_status:asc",
             "&sort=display_name:asc",
             "&sort_key=name&sort_dir=asc",
             "&sort_key=size",
@@ -187,6 +189,8 @@ async fn volumes_are_filtered() {
     let b = id_of(&site.new_volume(json!({"size": 2, "name": "it's", "metadata": {"k": "v"}})).await);
     let c = id_of(&site.new_volume(json!({"size": 2, "imageRef": image})).await);
     site.move_volume(&c, &[VolumeStatus::Available]).await;
+    let readonly = json!({"os-update_readonly_flag": {"readonly": true}});
+    site.post(&format!("/v3/volumes/{c}/action"), readonly).await.expect(202);
     let made = site.get(&format!("/v3/volumes/{b}")).await.json()["volume"]["created_at"].clone();
     let made = made.as_str().unwrap();
     for (filter, expected) in [
@@ -219,6 +223,16 @@ async fn volumes_are_filtered() {
         ("host=pumice".to_owned(), vec![&c, &b, &a]),
         ("host=pum".to_owned(), vec![]),
         ("group_id=None".to_owned(), vec![&c, &b, &a]),
+        ("cluster_name=c".to_owned(), vec![]),
+        ("consistencygroup_id=None".to_owned(), vec![&c, &b, &a]),
+        ("attach_status=detached".to_owned(), vec![&c, &b, &a]),
+        ("attach_status=attached".to_owned(), vec![]),
+        ("replication_status=None".to_owned(), vec![&c, &b, &a]),
+        ("replication_status=enabled".to_owned(), vec![]),
+        ("previous_status=creating".to_owned(), vec![&c]),
+        ("migration_status=None".to_owned(), vec![&c, &b, &a]),
+        ("metadata={'readonly': 'True'}".to_owned(), vec![&c]),
+        ("metadata={'readonly': 'True', 'k': 'v'}".to_owned(), vec![]),
         ("snapshot_id=None".to_owned(), vec![&c, &b, &a]),
         ("name~=T'".to_owned(), vec![&b]),
         ("host~=direct".to_owned(), vec![&c, &b, &a]),

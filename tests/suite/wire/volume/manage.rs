@@ -160,6 +160,21 @@ async fn an_image_becomes_a_volume() {
 }
 
 #[tokio::test]
+async fn a_managed_volume_is_in_the_zone_of_its_backend_unless_another_is_asked_for() {
+    let site = Site::with(|config| config.volumes.backend_availability_zone = Some("moon".to_owned())).await;
+    site.lay("disk", GIB).await;
+    for (asked, zone) in [
+        (json!({}), "moon"),
+        (json!({"availability_zone": null}), "moon"),
+        (json!({"availability_zone": "moon"}), "moon"),
+        (json!({"availability_zone": "mars"}), "mars"),
+    ] {
+        let made = site.manage(asked).await.expect(202).json()["volume"].clone();
+        assert_eq!(made["availability_zone"], zone);
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_managed() {
     let site = Site::new().await;
     let managed = site.available_volume(json!({"size": 1})).await;
@@ -193,7 +208,6 @@ async fn what_cannot_be_managed() {
             json!({"volume_type": "no"}),
             "Invalid volume type: Cannot find requested 'no' volume type".to_owned(),
         ),
-        (json!({"availability_zone": "mars"}), "Availability zone 'mars' is invalid.".to_owned()),
         (json!({"host": "elsewhere"}), "Host 'elsewhere' not found".to_owned()),
         (
             json!({"host": "a b"}),

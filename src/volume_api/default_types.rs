@@ -53,6 +53,7 @@ struct Many<'a> {
 
 #[utoipa::path(
     get, path = "/v3/default-types", tag = "default-types", operation_id = "list_default_types",
+    description = "Since 3.62.",
     responses(
         (status = 200, body = Many),
         (status = 403, description = "The policy does not allow it"),
@@ -67,6 +68,7 @@ async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault> {
 
 #[utoipa::path(
     get, path = "/v3/default-types/{project_id}", tag = "default-types", operation_id = "show_default_type",
+    description = "Since 3.62.",
     params(("project_id" = String, Path)),
     responses(
         (status = 200, body = One),
@@ -87,7 +89,7 @@ async fn show(State(app): State<App>, call: Call, Path(project): Path<String>) -
 
 #[utoipa::path(
     put, path = "/v3/default-types/{project_id}", tag = "default-types", operation_id = "set_default_type",
-    description = "`volume_type` is an id or a name.",
+    description = "Since 3.62. `volume_type` is an id or a name.",
     params(("project_id" = String, Path)),
     request_body = Object,
     responses(
@@ -125,7 +127,7 @@ async fn set(
 }
 
 #[utoipa::path(
-    delete, path = "/v3/default-types/{project_id}", tag = "default-types",
+    delete, path = "/v3/default-types/{project_id}", tag = "default-types", description = "Since 3.62.",
     operation_id = "unset_default_type",
     params(("project_id" = String, Path)),
     responses(

@@ -43,7 +43,6 @@ fn repeat_parameters(description: &mut Description) {
         operations.map(|operation| (operation.id().to_owned(), operation.parameters().to_vec())).collect();
     for mut operation in description.operations() {
         let (list, has_pages) = match operation.id() {
-            "summarize_volumes" => ("list_volumes".to_owned(), false),
             "list_transfers_by_old_name" | "list_transfers_in_detail_by_old_name" => {
                 ("list_transfers".to_owned(), false)
             }

@@ -214,3 +214,28 @@ async fn refusals_are_as_they_are_described() {
         }
     }
 }
+
+#[tokio::test]
+async fn every_filter_of_a_list_is_described() {
+    let stage = Stage::new().await;
+    let volume = document(Api::Volume);
+    let answer = stage.call(Api::Volume, MEMBER, "GET", "/v3/resource_filters").version(71).send().await;
+    for of_resource in answer.expect(200).json()["resource_filters"].as_array().unwrap() {
+        let paths: &[&str] = match of_resource["resource"].as_str().unwrap() {
+            "volume" => &["/v3/volumes", "/v3/volumes/detail"],
+            "snapshot" => &["/v3/snapshots", "/v3/snapshots/detail"],
+            "attachment" => &["/v3/attachments", "/v3/attachments/detail"],
+            "message" => &["/v3/messages"],
+            "pool" => &["/v3/scheduler-stats/get_pools"],
+            "volume_type" => &["/v3/types"],
+            other => panic!("nothing lists a {other}"),
+        };
+        for path in paths {
+            let parameters = operation(&volume, "GET", path)["parameters"].as_array().unwrap();
+            let names: Vec<&Value> = parameters.iter().map(|parameter| &parameter["name"]).collect();
+            for filter in of_resource["filters"].as_array().unwrap() {
+                assert!(names.contains(&filter), "{path} does not describe {filter}");
+            }
+        }
+    }
+}

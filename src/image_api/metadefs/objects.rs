@@ -90,7 +90,8 @@ pub fn parse(body: Value) -> Result<Draft> {
 
 /// The objects of a namespace, in the order in which they were made.
 #[utoipa::path(
-    get, path = "/v2/metadefs/namespaces/{namespace}/objects", tag = "metadefs", operation_id = "list_metadef_objects",
+    get, path = "/v2/metadefs/namespaces/{namespace}/objects", tag = "metadefs",
+    operation_id = "list_metadef_objects",
     params(("namespace" = String, Path, description = "Name of the namespace")),
     responses(
         (status = 200, description = "The objects", body = ObjectList),
@@ -112,7 +113,8 @@ pub async fn list(
 
 /// Makes an object.
 #[utoipa::path(
-    post, path = "/v2/metadefs/namespaces/{namespace}/objects", tag = "metadefs", operation_id = "create_metadef_object",
+    post, path = "/v2/metadefs/namespaces/{namespace}/objects", tag = "metadefs",
+    operation_id = "create_metadef_object",
     params(("namespace" = String, Path, description = "Name of the namespace")),
     request_body(content = Object, description = "See `/v2/schemas/metadefs/object`"),
     responses(
@@ -137,7 +139,8 @@ pub async fn create(
 
 /// One object.
 #[utoipa::path(
-    get, path = "/v2/metadefs/namespaces/{namespace}/objects/{object}", tag = "metadefs", operation_id = "show_metadef_object",
+    get, path = "/v2/metadefs/namespaces/{namespace}/objects/{object}", tag = "metadefs",
+    operation_id = "show_metadef_object",
     params(
         ("namespace" = String, Path, description = "Name of the namespace"),
         ("object" = String, Path, description = "Name of the object"),

@@ -130,7 +130,8 @@ pub fn named(name: String, mut property: Value) -> Result<Draft> {
 
 /// The properties of a namespace.
 #[utoipa::path(
-    get, path = "/v2/metadefs/namespaces/{namespace}/properties", tag = "metadefs", operation_id = "list_metadef_properties",
+    get, path = "/v2/metadefs/namespaces/{namespace}/properties", tag = "metadefs",
+    operation_id = "list_metadef_properties",
     params(("namespace" = String, Path, description = "Name of the namespace")),
     responses(
         (status = 200, description = "The properties", body = PropertyList),
@@ -151,7 +152,8 @@ pub async fn list(
 
 /// Makes a property.
 #[utoipa::path(
-    post, path = "/v2/metadefs/namespaces/{namespace}/properties", tag = "metadefs", operation_id = "create_metadef_property",
+    post, path = "/v2/metadefs/namespaces/{namespace}/properties", tag = "metadefs",
+    operation_id = "create_metadef_property",
     params(("namespace" = String, Path, description = "Name of the namespace")),
     request_body(content = Object, description = "See `/v2/schemas/metadefs/property`"),
     responses(
@@ -176,7 +178,8 @@ pub async fn create(
 
 /// One property.
 #[utoipa::path(
-    get, path = "/v2/metadefs/namespaces/{namespace}/properties/{property}", tag = "metadefs", operation_id = "show_metadef_property",
+    get, path = "/v2/metadefs/namespaces/{namespace}/properties/{property}", tag = "metadefs",
+    operation_id = "show_metadef_property",
     params(
         ("namespace" = String, Path, description = "Name of the namespace"),
         ("property" = String, Path, description = "Name of the property"),

@@ -94,7 +94,8 @@ pub async fn all(State(app): State<App>, call: Call, _: NoBody) -> Result<Json<R
 
 /// The resource types that a namespace is for.
 #[utoipa::path(
-    get, path = "/v2/metadefs/namespaces/{namespace}/resource_types", tag = "metadefs", operation_id = "list_metadef_resource_types",
+    get, path = "/v2/metadefs/namespaces/{namespace}/resource_types", tag = "metadefs",
+    operation_id = "list_metadef_resource_types",
     params(("namespace" = String, Path, description = "Name of the namespace")),
     responses(
         (status = 200, description = "The resource types", body = AssociationList),
@@ -115,7 +116,8 @@ pub async fn list(
 
 /// Says that the namespace is for a resource type, one that there is already or a new one.
 #[utoipa::path(
-    post, path = "/v2/metadefs/namespaces/{namespace}/resource_types", tag = "metadefs", operation_id = "create_metadef_resource_type",
+    post, path = "/v2/metadefs/namespaces/{namespace}/resource_types", tag = "metadefs",
+    operation_id = "create_metadef_resource_type",
     params(("namespace" = String, Path, description = "Name of the namespace")),
     request_body(content = Object, description = "See `/v2/schemas/metadefs/resource_type`"),
     responses(

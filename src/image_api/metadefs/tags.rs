@@ -68,7 +68,8 @@ pub fn parse(body: Value) -> Result<Draft> {
 
 /// The tags of a namespace, newest first.
 #[utoipa::path(
-    get, path = "/v2/metadefs/namespaces/{namespace}/tags", tag = "metadefs", operation_id = "list_metadef_tags",
+    get, path = "/v2/metadefs/namespaces/{namespace}/tags", tag = "metadefs",
+    operation_id = "list_metadef_tags",
     params(
         ("namespace" = String, Path, description = "Name of the namespace"),
         ("limit" = Option<u32>, Query, description = "Tags on the page; all of them by default"),
@@ -105,7 +106,8 @@ pub async fn list(
 
 /// Makes several tags, in place of those that are there.
 #[utoipa::path(
-    post, path = "/v2/metadefs/namespaces/{namespace}/tags", tag = "metadefs", operation_id = "create_metadef_tags",
+    post, path = "/v2/metadefs/namespaces/{namespace}/tags", tag = "metadefs",
+    operation_id = "create_metadef_tags",
     params(
         ("namespace" = String, Path, description = "Name of the namespace"),
         ("X-Openstack-Append" = Option<bool>, Header, description = "Those that are there stay"),
@@ -150,7 +152,8 @@ pub async fn create_several(
 
 /// One tag.
 #[utoipa::path(
-    get, path = "/v2/metadefs/namespaces/{namespace}/tags/{tag}", tag = "metadefs", operation_id = "show_metadef_tag",
+    get, path = "/v2/metadefs/namespaces/{namespace}/tags/{tag}", tag = "metadefs",
+    operation_id = "show_metadef_tag",
     params(
         ("namespace" = String, Path, description = "Name of the namespace"),
         ("tag" = String, Path, description = "Name of the tag"),
@@ -173,7 +176,8 @@ pub async fn show(
 
 /// Makes a tag.
 #[utoipa::path(
-    post, path = "/v2/metadefs/namespaces/{namespace}/tags/{tag}", tag = "metadefs", operation_id = "create_metadef_tag",
+    post, path = "/v2/metadefs/namespaces/{namespace}/tags/{tag}", tag = "metadefs",
+    operation_id = "create_metadef_tag",
     params(
         ("namespace" = String, Path, description = "Name of the namespace"),
         ("tag" = String, Path, description = "Name of the tag"),

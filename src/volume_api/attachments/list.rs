@@ -21,7 +21,8 @@ use crate::identity::policy::volume as rules;
     params(
         ("limit" = Option<i64>, Query), ("marker" = Option<String>, Query), ("offset" = Option<i64>, Query),
         ("sort" = Option<String>, Query,
-            description = "`key[:asc|:desc],...`; keys: `id`, `volume_id`, `instance_uuid`, `attach_status`, `attach_time`, `created_at`"),
+            description = "`key[:asc|:desc],...`; keys: `id`, `volume_id`, `instance_uuid`, `attach_status`, \
+                `attach_time`, `created_at`"),
         ("sort_key" = Option<String>, Query, description = "The old form of `sort`, with `sort_dir`"),
         ("sort_dir" = Option<String>, Query, description = "`asc` or `desc`"),
         ("all_tenants" = Option<bool>, Query, description = "For administrators"),

@@ -19,15 +19,19 @@ use crate::identity::policy::volume as rules;
     get, path = "/v3/messages", tag = "messages", operation_id = "list_messages",
     description = "Since 3.3; pages, order and filters since 3.5.",
     params(
-        ("limit" = Option<i64>, Query), ("marker" = Option<String>, Query), ("offset" = Option<i64>, Query),
+        ("limit" = Option<i64>, Query, description = "Since 3.5"),
+        ("marker" = Option<String>, Query, description = "Since 3.5"),
+        ("offset" = Option<i64>, Query, description = "Since 3.5"),
         ("sort" = Option<String>, Query,
-            description = "`key[:asc|:desc],...`; keys: `id`, `project_id`, `request_id`, `resource_type`, `resource_uuid`, `event_id`, \
-                `message_level`, `created_at`"),
-        ("sort_key" = Option<String>, Query, description = "The old form of `sort`, with `sort_dir`"),
-        ("sort_dir" = Option<String>, Query, description = "`asc` or `desc`"),
-        ("resource_uuid" = Option<String>, Query), ("resource_type" = Option<String>, Query),
-        ("event_id" = Option<String>, Query), ("request_id" = Option<String>, Query),
-        ("message_level" = Option<String>, Query),
+            description = "Since 3.5. `key[:asc|:desc],...`; keys: `id`, `project_id`, `request_id`, \
+                `resource_type`, `resource_uuid`, `event_id`, `message_level`, `created_at`"),
+        ("sort_key" = Option<String>, Query, description = "Since 3.5. The old form of `sort`, with `sort_dir`"),
+        ("sort_dir" = Option<String>, Query, description = "Since 3.5. `asc` or `desc`"),
+        ("resource_uuid" = Option<String>, Query, description = "Since 3.5"),
+        ("resource_type" = Option<String>, Query, description = "Since 3.5"),
+        ("event_id" = Option<String>, Query, description = "Since 3.5"),
+        ("request_id" = Option<String>, Query, description = "Since 3.5"),
+        ("message_level" = Option<String>, Query, description = "Since 3.5"),
     ),
     responses(
         (status = 200, body = Many),

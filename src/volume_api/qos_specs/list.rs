@@ -19,7 +19,8 @@ use crate::identity::policy::volume as rules;
     params(
         ("limit" = Option<i64>, Query), ("marker" = Option<String>, Query), ("offset" = Option<i64>, Query),
         ("sort" = Option<String>, Query,
-            description = "`key[:asc|:desc],...`; keys: `id`, `name`, `consumer`, `created_at`, `updated_at`"),
+            description = "`key[:asc|:desc],...`; keys: `id`, `name`, `consumer`, `created_at`, \
+                `updated_at`"),
         ("sort_key" = Option<String>, Query, description = "The old form of `sort`, with `sort_dir`"),
         ("sort_dir" = Option<String>, Query, description = "`asc` or `desc`"),
         ("id" = Option<String>, Query), ("name" = Option<String>, Query),

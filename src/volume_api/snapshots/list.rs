@@ -20,13 +20,15 @@ use crate::identity::policy::volume as rules;
     params(
         ("limit" = Option<i64>, Query), ("marker" = Option<String>, Query), ("offset" = Option<i64>, Query),
         ("sort" = Option<String>, Query,
-            description = "`key[:asc|:desc],...`; keys: `id`, `name` (since 3.30), `display_name`, `display_description`, `status`, \
-                `volume_id`, `volume_size`, `created_at`, `updated_at`, `user_id`, `project_id`"),
+            description = "`key[:asc|:desc],...`; keys: `id`, `name` (since 3.30), `display_name`, \
+                `display_description`, `status`, `volume_id`, `volume_size`, `created_at`, `updated_at`, \
+                `user_id`, `project_id`"),
         ("sort_key" = Option<String>, Query, description = "The old form of `sort`, with `sort_dir`"),
         ("sort_dir" = Option<String>, Query, description = "`asc` or `desc`"),
         ("with_count" = Option<bool>, Query, description = "Since 3.45"),
         ("all_tenants" = Option<bool>, Query, description = "For administrators"),
-        ("name" = Option<String>, Query), ("status" = Option<String>, Query, description = "One, or `['one', 'another']`"),
+        ("name" = Option<String>, Query),
+        ("status" = Option<String>, Query, description = "One, or `['one', 'another']`"),
         ("volume_id" = Option<String>, Query), ("availability_zone" = Option<String>, Query),
         ("metadata" = Option<String>, Query, description = "Since 3.22. `{'key': 'value'}`"),
         ("consumes_quota" = Option<bool>, Query, description = "Since 3.65"),

@@ -19,12 +19,14 @@ use crate::identity::policy::volume as rules;
 #[utoipa::path(
     get, path = "/v3/volume-transfers", tag = "transfers", operation_id = "list_transfers",
     params(
-        ("limit" = Option<i64>, Query, description = "Since 3.59, like the other three"),
-        ("marker" = Option<String>, Query), ("offset" = Option<i64>, Query),
+        ("limit" = Option<i64>, Query, description = "Since 3.59"),
+        ("marker" = Option<String>, Query, description = "Since 3.59"),
+        ("offset" = Option<i64>, Query, description = "Since 3.59"),
         ("sort" = Option<String>, Query,
-            description = "`key[:asc|:desc],...`; keys: `id`, `name`, `volume_id`, `created_at`"),
-        ("sort_key" = Option<String>, Query, description = "The old form of `sort`, with `sort_dir`"),
-        ("sort_dir" = Option<String>, Query, description = "`asc` or `desc`"),
+            description = "Since 3.59. `key[:asc|:desc],...`; keys: `id`, `name`, `volume_id`, \
+                `created_at`"),
+        ("sort_key" = Option<String>, Query, description = "Since 3.59. The old form of `sort`, with `sort_dir`"),
+        ("sort_dir" = Option<String>, Query, description = "Since 3.59. `asc` or `desc`"),
         ("all_tenants" = Option<bool>, Query, description = "For administrators"),
         ("name" = Option<String>, Query), ("volume_id" = Option<String>, Query), ("id" = Option<String>, Query),
         ("source_project_id" = Option<String>, Query), ("no_snapshots" = Option<bool>, Query),

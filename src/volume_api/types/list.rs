@@ -24,8 +24,8 @@ use crate::model::VolumeTypeId;
     params(
         ("limit" = Option<i64>, Query), ("marker" = Option<String>, Query), ("offset" = Option<i64>, Query),
         ("sort" = Option<String>, Query,
-            description = "`key[:asc|:desc],...`; keys: `id`, `name`, `description`, `is_public`, `qos_specs_id`, `created_at`, \
-                `updated_at`"),
+            description = "`key[:asc|:desc],...`; keys: `id`, `name`, `description`, `is_public`, \
+                `qos_specs_id`, `created_at`, `updated_at`"),
         ("sort_key" = Option<String>, Query, description = "The old form of `sort`, with `sort_dir`"),
         ("sort_dir" = Option<String>, Query, description = "`asc` or `desc`"),
         ("is_public" = Option<String>, Query, description = "`true`, `false` or `None`, for administrators"),

@@ -20,14 +20,16 @@ use crate::identity::policy::volume as rules;
     params(
         ("limit" = Option<i64>, Query), ("marker" = Option<String>, Query), ("offset" = Option<i64>, Query),
         ("sort" = Option<String>, Query,
-            description = "`key[:asc|:desc],...`; keys: `id`, `name`, `description`, `status`, `size`, `availability_zone`, `bootable`, \
-                `created_at`, `updated_at`, `user_id`, `project_id`, `volume_type_id`, `snapshot_id`, `source_volid`, \
-                `multiattach`; for administrators `host`"),
+            description = "`key[:asc|:desc],...`; keys: `id`, `name`, `description`, `status`, `size`, \
+                `availability_zone`, `bootable`, `created_at`, `updated_at`, `user_id`, `project_id`, \
+                `volume_type_id`, `snapshot_id`, `source_volid`, `multiattach`, `replication_status`, \
+                `attach_status`; for administrators `host`, `migration_status`, `previous_status`"),
         ("sort_key" = Option<String>, Query, description = "The old form of `sort`, with `sort_dir`"),
         ("sort_dir" = Option<String>, Query, description = "`asc` or `desc`"),
         ("with_count" = Option<bool>, Query, description = "Since 3.45"),
         ("all_tenants" = Option<bool>, Query, description = "For administrators"),
-        ("name" = Option<String>, Query), ("status" = Option<String>, Query, description = "One, or `['one', 'another']`"),
+        ("name" = Option<String>, Query),
+        ("status" = Option<String>, Query, description = "One, or `['one', 'another']`"),
         ("metadata" = Option<String>, Query, description = "`{'key': 'value'}`"),
         ("bootable" = Option<bool>, Query), ("availability_zone" = Option<String>, Query),
         ("migration_status" = Option<String>, Query), ("size" = Option<i64>, Query, description = "In GiB"),
@@ -43,7 +45,8 @@ use crate::identity::policy::volume as rules;
         ("project_id" = Option<String>, Query), ("user_id" = Option<String>, Query),
         ("volume_type_id" = Option<String>, Query), ("snapshot_id" = Option<String>, Query),
         ("source_volid" = Option<String>, Query), ("multiattach" = Option<bool>, Query),
-        ("no_migration_targets" = Option<bool>, Query),
+        ("replication_status" = Option<String>, Query), ("previous_status" = Option<String>, Query),
+        ("attach_status" = Option<String>, Query), ("no_migration_targets" = Option<bool>, Query),
     ),
     responses(
         (status = 200, body = Summaries),

@@ -37,6 +37,7 @@ pub struct One<'a> {
 #[utoipa::path(
     get, path = "/v3/volumes/summary", tag = "volumes", operation_id = "summarize_volumes",
     description = "Since 3.12. Takes no filter but `all_tenants`, for administrators.",
+    params(("all_tenants" = Option<bool>, Query, description = "For administrators")),
     responses(
         (status = 200, body = One),
         (status = 403, description = "The policy does not allow it"),

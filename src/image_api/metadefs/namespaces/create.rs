@@ -21,6 +21,7 @@ use crate::model::{MetadefKind, MetadefNamespaceId, ProjectId};
             headers(("Location" = String, description = "Address of the namespace"))),
         (status = 400, description = "The body does not fit the schema", body = FaultBody),
         (status = 403, description = "The policy does not allow it", body = FaultBody),
+        (status = 404, description = "The policy does not even let the namespaces be looked at", body = FaultBody),
         (status = 409, description = "The name, or one in it, is taken", body = FaultBody),
     )
 )]

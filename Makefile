@@ -3,7 +3,7 @@
 # A warning about a dependency's future, which nobody who reads it here can do anything about.
 export CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY := never
 
-.PHONY: help run test conformance bench faults fuzz lint deny openapi docs clean chroot-check
+.PHONY: help run test conformance bench faults fuzz lint deny openapi docs clean chroot-check upgrade-check
 
 help:
 	@echo 'make run           build and start the service; CONFIG=file names a configuration'
@@ -16,6 +16,7 @@ help:
 	@echo 'make deny          licences, sources and known vulnerabilities of what we build from'
 	@echo 'make openapi docs  make the generated files in openapi/ and docs/ anew'
 	@echo 'make chroot-check  the steps of the Dockerfile, without a container engine'
+	@echo 'make upgrade-check  an older version (OLD=revision) and this one, side by side on one database'
 	@echo 'make clean         stop what scripts started here, and remove what was built; pumice-data stays'
 
 run:
@@ -72,6 +73,12 @@ chroot-check:
 	@scripts/need chroot
 	cargo build --release
 	@scripts/chroot-check
+
+upgrade-check:
+	@scripts/need test
+	cargo build
+	cargo build --example read_image
+	@READ_IMAGE='$(CURDIR)/target/debug/examples/read_image' scripts/with-services scripts/upgrade-check '$(OLD)'
 
 clean:
 	@scripts/ceph-dev down

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use pumice::transfer::{Algorithm, Digests};
 
 use crate::Bench;
+use crate::client;
 use crate::numbers::{median, mib_s, rate};
 use crate::server::Server;
 use crate::table::{Row, Table};
@@ -31,6 +32,7 @@ struct Rates {
     without_sealed: Vec<f64>,
     with: Vec<f64>,
     sparse_without: Vec<f64>,
+    passing_by: Vec<f64>,
     sparse_with: Vec<f64>,
     download: Vec<f64>,
     in_parts: Vec<f64>,
@@ -94,6 +96,9 @@ pub async fn measure(bench: &Bench, table: &mut Table) -> anyhow::Result<()> {
             list.push(rate(GIB, time));
             client.delete_image(&image).await?;
         }
+        let file = sparse.clone();
+        let passed = tokio::task::spawn_blocking(move || client::pass_by(&file)).await??;
+        rates.passing_by.push(rate(GIB, passed));
         pause().await;
     }
     show(rates, table);
@@ -129,6 +134,14 @@ fn show(rates: Rates, table: &mut Table) {
     let dense = format!("dense {}", mib_s(median(without.clone())));
     let sparse = &rates.sparse_without;
     table.add(row("upload of 1 GiB, mostly holes, digests off", sparse, &dense, without, SPARSE));
+    let upload = format!("the upload {}", mib_s(median(sparse.clone())));
+    table.add(
+        Row::shown(
+            "the same file over loopback, received and dropped",
+            mib_s(median(rates.passing_by.clone())),
+        )
+        .beside(upload, ratio(&rates.passing_by, sparse)),
+    );
     let dense = format!("dense {}", mib_s(median(with.clone())));
     let sparse = &rates.sparse_with;
     table.add(

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -237,6 +237,29 @@ fn send(address: SocketAddr, image: &str, file: &Path, times: u64) -> anyhow::Re
     let time = started.elapsed();
     anyhow::ensure!(answer.starts_with("HTTP/1.1 204"), "PUT file: {answer}");
     Ok(time)
+}
+
+/// How long the file takes to somebody on this machine who receives it and does nothing else.
+pub fn pass_by(file: &Path) -> anyhow::Result<Duration> {
+    const BUFFER: usize = 512 << 10;
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let address = listener.local_addr()?;
+    let receiver = std::thread::spawn(move || -> std::io::Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        let mut buffer = vec![0; BUFFER];
+        while stream.read(&mut buffer)? > 0 {}
+        Ok(())
+    });
+    let mut file = File::open(file)?;
+    let started = Instant::now();
+    let mut stream = TcpStream::connect(address)?;
+    std::io::copy(&mut file, &mut stream)?;
+    drop(stream);
+    match receiver.join() {
+        Ok(received) => received?,
+        Err(_) => anyhow::bail!("the receiver panicked"),
+    }
+    Ok(started.elapsed())
 }
 
 /// Writes all of an image, or a range of it, to where the file stands.

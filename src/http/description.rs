@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use axum::http::StatusCode;
 use regex::Regex;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -98,9 +99,16 @@ impl Description {
 
     /// The document.
     pub fn finish(mut self) -> Value {
-        for operation in self.operations() {
+        for mut operation in self.operations() {
             if let Some(responses) = operation.value["responses"].as_object_mut() {
                 responses.sort_keys();
+            }
+            // Each must have a text.
+            for (status, response) in operation.own_answers() {
+                if response["description"].as_str().is_none_or(str::is_empty) {
+                    let status = StatusCode::from_u16(status).ok();
+                    response["description"] = status.and_then(|status| status.canonical_reason()).into();
+                }
             }
         }
         mark_versions(&mut self.0);

@@ -70,6 +70,19 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
 }
 
 #[test]
+fn every_answer_has_a_text() {
+    for (name, document) in parsed() {
+        for (method, path, operation) in operations(&document) {
+            for status in operation["responses"].as_object().unwrap().keys() {
+                let said = response(&document, operation, status.parse().unwrap()).unwrap();
+                let text = said["description"].as_str().unwrap_or_default();
+                assert!(!text.is_empty(), "{name}: {method} {path}: {status}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_referred_to_is_there_and_what_requests_bring_is_referred_to() {
     for (name, document) in parsed() {
         let mut found = BTreeSet::new();

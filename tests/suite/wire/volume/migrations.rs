@@ -256,7 +256,7 @@ async fn only_what_belongs_together_is_completed() {
     for (body, status) in [
         (json!({"new_volume": "x"}), 400),
         (json!({"error": true}), 400),
-        (json!({"new_volume": next, "error": "perhaps"}), 400),
+        (json!({"new_volume": next, "error": 1}), 400),
         (json!({"new_volume": next, "more": 1}), 400),
         (json!({"new_volume": "00000000-0000-0000-0000-00000000dead"}), 404),
     ] {

@@ -178,8 +178,9 @@ impl MoveVolume {
         if let Some(way) = way {
             repository.add_leftover(&self.old_copy(way.from), run.now()).await?;
         }
-        repository.commit().await?;
-        Ok(())
+        // Nobody has to wait for the old copy to go: what is asked of the volume in a job comes after this one.
+        self.end(&mut repository, run, true).await?;
+        Ok(repository.commit().await?)
     }
 
     fn old_copy(&self, store: &Arc<dyn BlockStore>) -> Leftover {

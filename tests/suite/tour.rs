@@ -13,7 +13,8 @@ async fn tour(store: StoreKind, database: DatabaseKind) {
 
 async fn tour_of(place: Place) {
     let store = place.store;
-    let server = place.start();
+    // As it is unless told: whoever follows the README has no other.
+    let server = place.start_with(&[("PUMICE_QUOTAS__QUOTA_VOLUMES", "10")]);
     let mut script = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/tour"));
     script.args(["--small", "--url", &server.url]);
     script.args(["--images-pool", &place.pools.images, "--volumes-pool", &place.pools.volumes]);

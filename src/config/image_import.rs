@@ -10,7 +10,8 @@ section! {
     /// What an import does beside bringing bytes in.
     pub struct ImageImport = "image_import_opts" {
         /// `image_decompression`: what is packed with gzip, xz, zstd or zip (one file) is unpacked, unless its
-        /// `container_format` is `compressed`. `image_conversion`: what is not raw is made raw, see `image_conversion`; unpacked first, whatever the order.
+        /// `container_format` is `compressed`. `image_conversion`: what is not raw is made raw, see `image_conversion`;
+        /// unpacked first, whatever the order.
         /// `inject_image_metadata`: see `inject_metadata_properties`. `no_op`: nothing.
         pub image_import_plugins: Vec<String> = vec!["no_op".to_owned()], "none";
     }

@@ -211,6 +211,13 @@ impl Operation<'_> {
         }
     }
 
+    /// What any request to any API may come to, before a handler has it or after. The API says what is in it.
+    pub fn may_fail(&mut self) {
+        for (status, response) in [(431, "HeadersTooLarge"), (500, "Failed"), (503, "Unavailable")] {
+            self.may_answer(status, response);
+        }
+    }
+
     /// The answers that the operation itself describes.
     pub fn own_answers(&mut self) -> impl Iterator<Item = (u16, &mut Value)> {
         let responses = self.value["responses"].as_object_mut().into_iter().flatten();

@@ -18,8 +18,8 @@ pub struct RequestId(pub String);
 /// The outermost layer: gives the request its id and the answer its header, and puts both into a span.
 pub async fn assign_request_id(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = format!("req-{}", app.world.ids.random());
-    let span = tracing::info_span!("request", request.id = %id, request.given_id = field::Empty, http.method = %request.method(),
-        http.path = %request.uri().path());
+    let span = tracing::info_span!("request", request.id = %id, request.given_id = field::Empty,
+        http.method = %request.method(), http.path = %request.uri().path());
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).instrument(span).await;
     if let Ok(value) = HeaderValue::from_str(&id) {

@@ -24,9 +24,7 @@ pub fn complete(document: &OpenApi) -> serde_json::Result<Value> {
         if operation.has_body() {
             operation.may_answer(413, "TooLarge");
         }
-        operation.may_answer(431, "HeadersTooLarge");
-        operation.may_answer(500, "Failed");
-        operation.may_answer(503, "Unavailable");
+        operation.may_fail();
         for (status, answer) in operation.own_answers() {
             say_headers(answer, &USUAL);
             match status {

@@ -53,8 +53,7 @@ pub(super) async fn storage(
     told: &str,
 ) -> Result<Option<u64>> {
     let Some(quota) = options.user_storage_quota.bytes() else { return Ok(None) };
-    let used = repository.stored_bytes(project.as_str(), image).await?;
-    let remaining = i128::from(quota) - i128::from(used);
+    let remaining = repository.storage_left(quota, project, image).await?;
     if size.map_or(remaining <= 0, |size| i128::from(size) > remaining) {
         return Err(storage_full(told, size, remaining));
     }

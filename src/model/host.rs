@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use openssl::sha::sha1;
 use uuid::{Uuid, uuid};
 
 /// Where the names of services are names.
@@ -34,10 +33,7 @@ impl<'a> Host<'a> {
     /// Of the service that looks after it: made from its name, for that never changes, and kept nowhere.
     pub fn service_id(&self) -> Uuid {
         let name = Host { pool: "", ..*self }.to_string();
-        let digest = sha1(&[SERVICES.as_bytes(), name.as_bytes()].concat());
-        let mut bytes = uuid::Bytes::default();
-        bytes.copy_from_slice(&digest[..16]);
-        uuid::Builder::from_sha1_bytes(bytes).into_uuid()
+        Uuid::new_v5(&SERVICES, name.as_bytes())
     }
 }
 

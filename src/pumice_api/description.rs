@@ -26,9 +26,7 @@ pub fn complete(document: &OpenApi) -> serde_json::Result<Value> {
     description.define_refusal("Unavailable", busy, &[REQUEST_ID, "Retry-After"], content);
     for mut operation in description.operations() {
         operation.may_answer(401, "Unauthorized");
-        operation.may_answer(431, "HeadersTooLarge");
-        operation.may_answer(500, "Failed");
-        operation.may_answer(503, "Unavailable");
+        operation.may_fail();
         for (status, answer) in operation.own_answers() {
             say_headers(answer, &[REQUEST_ID]);
             if status == 503 {

@@ -21,9 +21,7 @@ pub fn complete(document: &OpenApi, open: &OpenApi) -> serde_json::Result<Value>
     description.define_bodies(include_str!("bodies.json"))?;
     repeat_parameters(&mut description);
     for mut operation in description.operations() {
-        operation.may_answer(431, "HeadersTooLarge");
-        operation.may_answer(500, "Failed");
-        operation.may_answer(503, "Unavailable");
+        operation.may_fail();
         if open.paths.paths.contains_key(operation.path) {
             operation.open();
             for (_, answer) in operation.own_answers() {

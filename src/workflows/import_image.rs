@@ -242,8 +242,7 @@ impl ImportImage {
         let (Some(size), Some(project)) = (staged.or(row.size), &row.project_id) else { return Ok(()) };
         let places: BTreeSet<_> = row.places().map(|place| &place.store).chain(&self.import.stores).collect();
         let size = i128::from(size) * places.len() as i128;
-        let remaining =
-            i128::from(quota) - i128::from(repository.stored_bytes(project.as_str(), &self.id).await?);
+        let remaining = repository.storage_left(quota, project, &self.id).await?;
         if size <= remaining {
             return Ok(());
         }

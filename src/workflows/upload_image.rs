@@ -181,8 +181,7 @@ impl Upload {
         let Some(quota) = self.storage else { return Ok(()) };
         let project = &self.at_once.0;
         repository.take_quota_turn(project).await?;
-        let used = repository.stored_bytes(project.as_str(), id).await?;
-        match i128::from(quota) - i128::from(used) {
+        match repository.storage_left(quota, project, id).await? {
             remaining if i128::from(size) > remaining => Err(UploadError::OverQuota { size, remaining }),
             _ => Ok(()),
         }

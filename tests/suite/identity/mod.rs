@@ -34,7 +34,7 @@ pub struct Person {
 
 impl Cloud {
     pub async fn new(kind: DatabaseKind) -> Self {
-        let (url, keep) = kind.url().await;
+        let (url, keep) = kind.migrated_url().await;
         let site = Site::with(|config| {
             config.identity.mode = IdentityMode::Standalone;
             config.database.url = DatabaseUrl::parse(&url).unwrap();

@@ -47,7 +47,7 @@ on_both!(
 );
 
 async fn stage(kind: DatabaseKind, change: impl FnOnce(&mut Config)) -> (Stage, Keep) {
-    let (url, keep) = kind.url().await;
+    let (url, keep) = kind.migrated_url().await;
     let stage = Stage::with(|config| {
         config.database.url = DatabaseUrl::parse(&url).unwrap();
         config.quotas = Default::default();

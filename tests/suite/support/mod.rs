@@ -25,7 +25,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use crate::house::StoreKind;
+use crate::house::{DatabaseKind, StoreKind, database::Keep};
 
 /// 2026-11-22T11:47:26.970525, and each look a second later.
 struct StepClock(AtomicI64);
@@ -60,7 +60,7 @@ pub struct Site {
     clock: Arc<StepClock>,
     pub service: Service,
     pub routes: Router,
-    _folder: TempDir,
+    _folders: (TempDir, Keep),
 }
 
 impl Site {
@@ -88,7 +88,8 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.identity.mode = IdentityMode::None;
-        config.database.url = DatabaseUrl::file(folder.path().join("pumice.db").to_str().unwrap());
+        let (url, database_folder) = DatabaseKind::Sqlite.migrated_url().await;
+        config.database.url = DatabaseUrl::parse(&url).unwrap();
         // More than any test makes, unless it says so.
         config.quotas.quota_volumes = 10_000;
         config.quotas.quota_snapshots = 10_000;
@@ -113,7 +114,7 @@ impl Site {
         let world = World { clock: clock.clone(), ids: Arc::new(CountedIds(AtomicU64::new(1))) };
         let service = Service::assemble(config, database, stores, world, Arc::new(NoFaults)).await.unwrap();
         let routes = service.routes(None);
-        Self { clock, service, routes, _folder: folder }
+        Self { clock, service, routes, _folders: (folder, database_folder) }
     }
 
     /// The process says that it is alive.

@@ -76,7 +76,7 @@ staged_on_both!(only_one_accepts, a_volume_is_handed_over_or_kept, only_one_take
 const PLACE: &str = "pumice@far#far-pool";
 
 async fn site(kind: DatabaseKind) -> (Site, Keep) {
-    let (url, keep) = kind.url().await;
+    let (url, keep) = kind.migrated_url().await;
     let site = Site::with(|config| {
         config.database.url = DatabaseUrl::parse(&url).unwrap();
         config
@@ -88,7 +88,7 @@ async fn site(kind: DatabaseKind) -> (Site, Keep) {
 }
 
 async fn stage(kind: DatabaseKind) -> (Stage, Keep) {
-    let (url, keep) = kind.url().await;
+    let (url, keep) = kind.migrated_url().await;
     (Stage::with(|config| config.database.url = DatabaseUrl::parse(&url).unwrap()).await, keep)
 }
 

@@ -107,13 +107,18 @@ impl Stage {
     }
 
     fn post(&self, path: &str, body: &Value) -> (StatusCode, HeaderMap, Value) {
-        let request = Request::post(path)
-            .header(header::CONTENT_TYPE, "application/json")
-            .header("openstack-api-version", "volume latest")
-            .header("x-auth-token", &self.token);
-        let answer = self.send(request.body(Body::from(body.to_string())).unwrap());
-        assert!(answer.0.is_success(), "{path} {body}: {answer:?}");
-        answer
+        loop {
+            let request = Request::post(path)
+                .header(header::CONTENT_TYPE, "application/json")
+                .header("openstack-api-version", "volume latest")
+                .header("x-auth-token", &self.token);
+            let answer = self.send(request.body(Body::from(body.to_string())).unwrap());
+            if answer.0.is_success() {
+                return answer;
+            }
+            // The machine has much to do: a request has a second.
+            assert_eq!(answer.0, StatusCode::SERVICE_UNAVAILABLE, "{path} {body}: {answer:?}");
+        }
     }
 
     /// A line, headers, an empty line, and the body, each line ending in `\n`. Without a token it is the administrator

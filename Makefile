@@ -41,7 +41,7 @@ bench:
 	@scripts/with-services cargo bench --quiet --bench figures -- $(if $(WRITE),--write) $(FIGURES)
 
 fuzz:
-	@scripts/need build
+	@scripts/need fuzz
 	@scripts/fuzz $(or $(FOR),60) $(TARGETS)
 
 conformance:

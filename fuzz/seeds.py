@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes seeds/images anew: small images by qemu-img, as the targets read them (see targets.rs)."""
+"""Makes seeds/images anew: small images by qemu-img, as the targets read them (see targets/mod.rs)."""
 
 import pathlib
 import struct

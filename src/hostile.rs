@@ -1,7 +1,8 @@
-//! What strangers send, handed straight to what reads it: the way in for `fuzz/`, which has neither requests nor rows.
+//! What strangers send, handed straight to what reads it: the way in for `fuzz/`, where whole requests are slow.
 //! What is not here has a door of its own: [`crate::formats`], [`crate::transfer`], [`crate::http::range`],
-//! [`crate::http::conditions`], [`crate::workflows::names`].
+//! [`crate::http::conditions`], [`crate::signature`], [`crate::web`], [`crate::workflows::names`], and the routes.
 
+use axum::http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
 use crate::config;
@@ -11,6 +12,7 @@ use crate::identity::policy::{self, Check};
 use crate::identity::standalone::{Claims, Signer};
 use crate::image_api::{Dialect, parse_filter};
 use crate::model::{ProjectId, Timestamp};
+use crate::volume_api::microversion::{self, Requested};
 use crate::volume_api::{comparisons, literal, repr, texts};
 
 /// How many changes of an image a PATCH asks for; `None`: it is refused.
@@ -32,6 +34,11 @@ pub fn volume_filter(text: &str) -> Option<(Value, String)> {
     let value = literal(text)?;
     let shown = repr(&value);
     Some((value, shown))
+}
+
+/// The version of the Block Storage API that a header asks for, as the answer's header says it; `None`: it says none.
+pub fn version(asked: &HeaderValue) -> Option<String> {
+    Requested::from_headers(&HeaderMap::from_iter([(microversion::HEADER, asked.clone())])).echo()
 }
 
 /// The rules of a policy file; `None`: it is refused.

@@ -14,6 +14,15 @@ use crate::web::Barbican;
 /// No certificate is longer.
 const LONGEST: u64 = 256 << 10;
 
+/// In either form.
+///
+/// # Errors
+/// When it is none.
+pub fn read_certificate(bytes: &[u8]) -> Result<X509, SignatureError> {
+    let read = X509::from_pem(bytes).or_else(|_| X509::from_der(bytes));
+    read.map_err(|_| unusable("Invalid certificate format: it is no X.509"))
+}
+
 /// Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Certificates {
@@ -34,9 +43,7 @@ impl Certificates {
             Err(_) => Ok(None),
         };
         match found {
-            Ok(Some(bytes)) => X509::from_pem(&bytes)
-                .or_else(|_| X509::from_der(&bytes))
-                .map_err(|_| unusable("Invalid certificate format: it is no X.509")),
+            Ok(Some(bytes)) => read_certificate(&bytes),
             Ok(None) => Err(unusable(format!("Certificate not found with ID: {name}"))),
             Err(error) => {
                 tracing::error!(certificate.id = %name, error = format!("{error:#}"),

@@ -19,7 +19,7 @@ use openssl::x509::X509;
 
 use crate::transfer::Algorithm;
 
-pub use certificates::Certificates;
+pub use certificates::{Certificates, read_certificate};
 
 const SIGNATURE: &str = "img_signature";
 const HASH_METHOD: &str = "img_signature_hash_method";

@@ -22,7 +22,7 @@ mod manageable_snapshots;
 mod manageable_volumes;
 mod messages;
 mod metadata;
-mod microversion;
+pub(crate) mod microversion;
 mod paging;
 mod placement;
 mod pools;

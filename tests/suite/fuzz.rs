@@ -1,7 +1,7 @@
 //! The fuzz targets for a moment: every seed, and some thousand damaged ones, always the same. `make fuzz` looks for
 //! longer, and knows which way the code went.
 
-#[path = "../../fuzz/targets.rs"]
+#[path = "../../fuzz/targets/mod.rs"]
 mod targets;
 
 use std::fs;
@@ -94,5 +94,15 @@ fn seeds_are_what_they_are_called() {
         let expected = if name == "raw" { "gpt" } else { name };
         let one = found.iter().find(|one| one.format.name() == expected);
         assert!(one.is_some_and(|one| one.disk.is_ok() == (name != "qed")), "{path}: {found:?}");
+    }
+}
+
+#[test]
+fn requests_are_understood() {
+    for (path, seed) in seeds("request") {
+        let status = targets::request::answer(&seed);
+        let is_lost = status.is_none_or(|status| matches!(status.as_u16(), 400 | 404 | 405 | 406 | 415));
+        // What it wants to have is on no pool.
+        assert!(!is_lost || path.ends_with("/manage"), "{path}: {status:?}");
     }
 }

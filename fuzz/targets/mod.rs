@@ -1,20 +1,27 @@
-//! What each parser of strangers' bytes is fed with, and what must hold whatever they are. `fuzz_targets/` hands these
-//! to libFuzzer, and the tests to a seeded run.
+//! What each parser of strangers' bytes is fed with, and what must hold whatever they are. libFuzzer calls these, and
+//! the tests do with what is always the same.
 
+pub mod request;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::Range;
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Request, header};
 use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
+use pumice::config::Config;
 use pumice::formats::{self, Disk, Ends, Format, Inspector, Next, Place};
 use pumice::hostile;
 use pumice::http::{conditions, range};
 use pumice::identity::standalone::Claims;
+use pumice::signature::{Signature, read_certificate};
 use pumice::transfer::{Unpacking, unpack};
+use pumice::web::Filter;
 use pumice::workflows::names;
 
 /// Takes what a stranger may send.
-type Target = fn(&[u8]);
+pub type Target = fn(&[u8]);
 
 /// By name.
 pub const ALL: &[(&str, Target)] = &[
@@ -28,6 +35,9 @@ pub const ALL: &[(&str, Target)] = &[
     ("location", location),
     ("policy_file", policy_file),
     ("token", token),
+    ("signature", signature),
+    ("address", address),
+    ("request", request::request),
 ];
 
 /// A file that is mostly zeros, in few bytes: its length, then stretches of it. All numbers are little-endian.
@@ -200,7 +210,8 @@ pub fn volume_filter(bytes: &[u8]) {
     }
 }
 
-/// A range is within the bytes there are. The first eight bytes say how many.
+/// A range is within the bytes there are, of which the first eight bytes say how many; a version is told as one that is
+/// read the same; and what is no host is in no link.
 pub fn headers(bytes: &[u8]) {
     let Some((size, text)) = bytes.split_first_chunk::<8>() else { return };
     let size = u64::from_le_bytes(*size);
@@ -218,6 +229,13 @@ pub fn headers(bytes: &[u8]) {
     );
     let wants = conditions::wants_range(&of(header::IF_RANGE), Some("\"tag\""));
     assert!(!wants || text.trim_ascii() == b"\"tag\"");
+    if let Some(told) = hostile::version(&value) {
+        let told = HeaderValue::from_str(&told).unwrap();
+        assert_eq!(hostile::version(&told).as_ref().map(String::as_bytes), Some(told.as_bytes()));
+    }
+    let request = Request::get("/").header("x-forwarded-host", value).body(()).unwrap();
+    let host = pumice::http::host(&Config::default(), &request.into_parts().0);
+    assert!(!host.contains(['@', '/', '"', '<', ' ']), "{host}");
 }
 
 /// A location that is read is written the same.
@@ -248,4 +266,45 @@ pub fn token(bytes: &[u8]) {
     let token = hostile::sign(&claims).unwrap();
     // Longer ones than this are not looked at.
     assert!(token.len() > 2048 || hostile::token(&token).unwrap() == Some(claims));
+}
+
+/// Whatever properties and certificate say, nobody has signed these bytes. The properties are lines with `=` between name
+/// and value, the certificate is what stands behind an empty line.
+pub fn signature(bytes: &[u8]) {
+    let end = bytes.windows(2).position(|ends| ends == b"\n\n").unwrap_or(bytes.len());
+    let Ok(lines) = std::str::from_utf8(&bytes[..end]) else { return };
+    let certificate = bytes.get(end + 2..).unwrap_or_default();
+    let properties = lines.lines().filter_map(|line| line.split_once('='));
+    let properties: BTreeMap<_, _> =
+        properties.map(|(name, value)| (format!("img_signature{name}"), value.to_owned())).collect();
+    let Ok(Some(signature)) = Signature::of(&properties) else { return };
+    let Ok(certificate) = read_certificate(certificate) else { return };
+    let Ok(signed) = signature.clone().by(&certificate) else { return };
+    let bits: usize = signed.algorithm().name().trim_start_matches("sha").parse().unwrap();
+    let digest = "5a".repeat(bits / 8);
+    assert!(signed.check(&digest).is_err(), "{signed:?}");
+    // It is written down, and read again by whoever checks the bytes.
+    assert!(signature.by_key(&signed.key().unwrap()).unwrap().check(&digest).is_err());
+}
+
+/// No address of our own networks is asked, however it is written.
+pub fn address(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(url) = url::Url::parse(text) else { return };
+    let at: IpAddr = match url.host() {
+        Some(url::Host::Ipv4(address)) => address.into(),
+        Some(url::Host::Ipv6(address)) => address.into(),
+        // Nothing here looks up names.
+        Some(url::Host::Domain(_)) | None => return,
+    };
+    let filter = Filter::default();
+    if filter.check(text).now_or_never() == Some(Ok(())) {
+        let at = at.to_canonical();
+        assert!(!at.is_loopback() && !at.is_unspecified() && !at.is_multicast(), "{text}");
+        if let IpAddr::V4(at) = at {
+            assert!(!at.is_private() && !at.is_link_local() && !at.is_broadcast(), "{text}");
+        }
+        assert!(url.username().is_empty() && url.password().is_none(), "{text}");
+        assert!(matches!(url.scheme(), "http" | "https"), "{text}");
+    }
 }

@@ -1,7 +1,0 @@
-#![no_main]
-
-#[allow(dead_code, reason = "one of them is used here")]
-#[path = "../targets.rs"]
-mod targets;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::image_patch(bytes));

@@ -10,14 +10,15 @@ use crate::db::SigningKey;
 use crate::http::Query;
 use crate::identity::policy::{self, Check};
 use crate::identity::standalone::{Claims, Signer};
-use crate::image_api::{Dialect, parse_filter};
+use crate::image_api::{Dialect, image_schema, parse_filter};
 use crate::model::{ProjectId, Timestamp};
 use crate::volume_api::microversion::{self, Requested};
 use crate::volume_api::{comparisons, literal, repr, texts};
 
 /// How many changes of an image a PATCH asks for; `None`: it is refused.
 pub fn image_patch(media_type: &str, body: Value) -> Option<usize> {
-    let changes = Dialect::of(media_type)?.parse(body, &config::Images::default()).ok()?;
+    let images = image_schema(&config::Images::default()).ok()?;
+    let changes = Dialect::of(media_type)?.parse(body, &images).ok()?;
     Some(changes.len())
 }
 

@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::config::{Config, reference};
 use crate::identity::policy::{Api, Policies};
+use crate::image_api::image_schema;
 
 /// Print the options in force, without passwords; or all there are; or all rules; or check a file
 #[derive(Debug, Args)]
@@ -19,7 +20,7 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["check", "reference"])]
     policies: bool,
 
-    /// Say what is wrong with a file (and the environment, and its policy files), and fail if anything is
+    /// Say what is wrong with a file (and the environment, and the files that it names), and fail if anything is
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
 }
@@ -32,6 +33,7 @@ pub fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<()> {
     } else if let Some(file) = arguments.check {
         let config = Config::load(Some(&file))?;
         Policies::load(&config.policy)?;
+        image_schema(&config.images)?;
         format!("{}: no fault found\n", file.display())
     } else {
         toml::to_string(&Config::load(file)?)?

@@ -56,8 +56,12 @@ section! {
         pub compute_digests: bool = true, "none";
         /// Writes to the store under way at once for each upload.
         pub writes_in_flight: u32 = 4, "writes";
-        /// How long an upload may send nothing before it is given up.
+        /// How long an upload, or the web server of an import, may send nothing before it is given up.
         pub upload_idle_timeout: Seconds = Seconds(60), "seconds";
+        /// Fewer bytes a second than these, on average over `upload_idle_timeout`, are as good as nothing: whoever sends a
+        /// byte now and then does not hold a place and a part of the store for ever. The time that the store takes does
+        /// not count. `0`: a single byte is enough.
+        pub upload_min_rate: u32 = 1024, "bytes/second";
         /// Ways to import an image: `glance-direct` (of what was staged before), `web-download`, `copy-image` (to other
         /// stores), `glance-download` (from another region, with a Keystone).
         pub enabled_import_methods: Vec<String> = IMPORT_METHODS.map(str::to_owned).into(), "none";
@@ -78,6 +82,11 @@ section! {
         /// How the disk in an image may be written (`disk_format`). What is not known here by its name is kept as it
         /// comes, and a volume gets the bytes themselves.
         pub disk_formats: Vec<String> = DISK_FORMATS.map(str::to_owned).into(), "none";
+        /// Custom properties that have a form, as JSON schemas by name, in either form of Glance's `schema-image.json`: a
+        /// value that does not fit is refused, and a new image must have what is `required`. It is read at the start.
+        /// Unset: the properties that Glance comes with (`kernel_id`, `ramdisk_id`, `architecture`, `os_distro` ...). With
+        /// `{}` in it none has a form.
+        pub schema_file: Option<PathBuf> = None, "path";
         /// Properties of an image beside the base ones. Negative: no limit.
         pub image_property_quota: i64 = 128, "properties";
         /// Tags of an image. Negative: no limit.
@@ -145,6 +154,8 @@ impl Images {
         faults.require(!empty, "images.rbd_store_ceph_conf", "must be a path or left out", "empty");
         let empty = self.certificates_directory.as_ref().is_some_and(|path| path.as_os_str().is_empty());
         faults.require(!empty, "images.certificates_directory", "must be a path or left out", "empty");
+        let empty = self.schema_file.as_ref().is_some_and(|path| path.as_os_str().is_empty());
+        faults.require(!empty, "images.schema_file", "must be a path or left out", "empty");
         check_chunk_size(faults, "images.rbd_store_chunk_size", self.rbd_store_chunk_size);
         faults.require(self.operation_timeout.0 > 0, "images.operation_timeout", "must be at least 1", 0);
         let writes = self.writes_in_flight;

@@ -340,6 +340,31 @@ impl Repository {
         Ok(rows == 1)
     }
 
+    /// An image whose bytes are on the way is going to have so many.
+    pub async fn expect_image_size(&mut self, id: &ImageId, size: i64) -> Result<()> {
+        let sql = "UPDATE images SET size = $2 WHERE id = $1 AND status IN ('saving', 'importing')";
+        on!(self, c => sqlx::query(sql).bind(id).bind(size).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Writes down what came to light of bytes that an image has, as far as its row does not say it yet.
+    pub async fn learn_image(&mut self, id: &ImageId, found: &ImageChange, now: Timestamp) -> Result<()> {
+        let sql = "UPDATE images SET updated_at = $2, size = COALESCE(size, $3), \
+            virtual_size = COALESCE(virtual_size, $4), checksum = COALESCE(checksum, $5), \
+            os_hash_algo = CASE WHEN os_hash_value IS NULL THEN $6 ELSE os_hash_algo END, \
+            os_hash_value = COALESCE(os_hash_value, $7) WHERE id = $1";
+        on!(self, c => sqlx::query(sql)
+            .bind(id)
+            .bind(now)
+            .bind(found.size)
+            .bind(found.virtual_size)
+            .bind(&found.checksum)
+            .bind(&found.os_hash_algo)
+            .bind(&found.os_hash_value)
+            .execute(c).await.map(drop))?;
+        Ok(())
+    }
+
     /// What an image that is being deleted becomes again when that fails. `None`: it cannot.
     pub async fn set_image_past(&mut self, id: &ImageId, past: Option<ImageStatus>) -> Result<()> {
         let sql = "UPDATE images SET previous_status = $2 WHERE id = $1 AND status = $3";

@@ -61,12 +61,13 @@ impl Repository {
         Ok(on!(self, c => sqlx::query_as(sql).bind(project).fetch_one(c).await)?)
     }
 
-    /// What is left of so many bytes for one of its images, when all others count as often as they are somewhere. Below 0:
-    /// it has more already.
+    /// What is left of so many bytes for one of its images, when all others count as often as they are somewhere, or are to
+    /// be. Below 0: it has more already.
     pub async fn storage_left(&mut self, quota: u64, project: &ProjectId, image: &ImageId) -> Result<i128> {
         let sql = "SELECT COALESCE(CAST(SUM(i.size) AS BIGINT), 0) FROM images i \
-            JOIN image_locations l ON l.image_id = i.id \
-            WHERE i.project_id = $1 AND i.id <> $2 AND i.status <> 'deleted'";
+            LEFT JOIN image_locations l ON l.image_id = i.id \
+            WHERE i.project_id = $1 AND i.id <> $2 AND i.status <> 'deleted' \
+            AND (l.image_id IS NOT NULL OR i.status = 'saving')";
         let used: i64 = on!(self, c => sqlx::query_scalar(sql).bind(project).bind(image).fetch_one(c).await)?;
         Ok(i128::from(quota) - i128::from(used))
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::request::Parts;
 use tokio_util::sync::CancellationToken;
 
-use super::{Gates, host};
+use super::{Gates, ImageSchema, host};
 use crate::block::Stores;
 use crate::config::{Config, IdentityMode};
 use crate::db::{Database, DbError};
@@ -31,6 +31,8 @@ pub struct App {
     /// Says who asks.
     pub authority: Authority,
     pub policies: Arc<Policies>,
+    /// What images may say of themselves.
+    pub image_schema: Arc<ImageSchema>,
     /// Other people's web servers.
     pub web: Web,
     /// Image services of the cloud's other regions.

@@ -280,8 +280,11 @@ enum Kind {
     Json,
 }
 
-/// Plain text for who accepts neither of the two, or says nothing. HTML wins a draw, and so `*/*`.
+/// Plain text for who accepts neither of the two, or says nothing. HTML wins a draw, and so `*/*`. An empty header is what
+/// openstacksdk uploads with, which reads the reason of a refusal from HTML and JSON alone: Glance's, which is plain text
+/// then, its users never see.
 fn accepted(accept: Option<&str>) -> Option<Kind> {
+    let accept = accept.map(str::trim).map(|accept| if accept.is_empty() { "*/*" } else { accept });
     let accept = accept?.to_ascii_lowercase();
     let quality = |kind: &str| {
         let (family, _) = kind.split_once('/').unwrap_or((kind, ""));
@@ -326,7 +329,8 @@ mod tests {
         let json = Some(Kind::Json);
         for (accept, kind) in [
             (None, None),
-            (Some(""), None),
+            (Some(""), html),
+            (Some(" "), html),
             (Some("*/*"), html),
             (Some("image/png"), None),
             (Some("application/json"), json),

@@ -23,6 +23,7 @@ mod tags;
 mod tasks;
 mod versions;
 
+pub use images::image_schema;
 pub(crate) use images::{Dialect, parse_filter};
 
 use axum::{Extension, Router, middleware};

@@ -62,11 +62,7 @@ pub(super) async fn storage(
 
 /// `None`: more than that, and nobody knows how many.
 pub(super) fn storage_full(told: &str, size: Option<u64>, remaining: i128) -> Fault {
-    let size = size.map_or_else(|| "None".to_owned(), |size| size.to_string());
-    Fault::TooLarge(format!(
-        "{told}: The size of the data {size} will exceed the limit. {remaining} bytes \
-         remaining."
-    ))
+    Fault::TooLarge(images::over_storage(told, size, remaining))
 }
 
 /// Bytes to be staged: so many, or nobody knows.

@@ -4,13 +4,17 @@
 
 use std::borrow::Cow;
 
+use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, Result};
 
-/// The one pattern that schemas use.
+/// The pattern that schemas of ours use.
 pub const UUID_PATTERN: &str =
     "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$";
+
+/// Memory for one compiled expression, in bytes.
+const LARGEST_EXPRESSION: usize = 1 << 20;
 
 /// What is wrong with a value, and where in it.
 struct Flaw {
@@ -36,6 +40,12 @@ pub fn check_within(name: &str, schema: &Value, value: &Value, place: &str) -> R
         ))),
         None => no_nul_in(value),
     }
+}
+
+/// What a body is told that has no such property.
+pub fn lacks(name: &str, property: &str) -> Fault {
+    let reason = format!("'{property}' is a required property");
+    Fault::BadRequest(format!("Provided object does not match schema '{name}': {reason}\n\nOn instance"))
 }
 
 /// Glance takes NUL where MySQL does; PostgreSQL has no way to keep it.
@@ -127,15 +137,12 @@ impl Check<'_> {
 }
 
 /// What one keyword says against a value without looking into it.
-fn refused(keyword: &str, rule: &Value, value: &Value) -> Option<String> {
+pub fn refused(keyword: &str, rule: &Value, value: &Value) -> Option<String> {
     let reason = |is_fine: bool, reason: String| (!is_fine).then(|| format!("{} {reason}", shown(value)));
     let most = || rule.as_u64().and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
     match (keyword, value) {
         ("type", _) => {
-            let types: Vec<&str> = match rule {
-                Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
-                one => one.as_str().into_iter().collect(),
-            };
+            let types = types(rule);
             let is_one = types.iter().any(|kind| is_of(value, kind));
             reason(is_one, format!("is not of type '{}'", types.join("', '")))
         }
@@ -146,6 +153,11 @@ fn refused(keyword: &str, rule: &Value, value: &Value) -> Option<String> {
         }
         ("pattern", Value::String(text)) if rule == UUID_PATTERN => {
             reason(is_uuid(text), format!("does not match '{UUID_PATTERN}'"))
+        }
+        ("pattern", Value::String(text)) => {
+            let pattern = rule.as_str()?;
+            let fits = expression(pattern).is_ok_and(|expression| expression.is_match(text));
+            reason(fits, format!("does not match '{}'", pattern.replace('\\', "\\\\")))
         }
         ("maxLength", Value::String(text)) => {
             reason(text.chars().count() <= most(), "is too long".to_owned())
@@ -158,6 +170,11 @@ fn refused(keyword: &str, rule: &Value, value: &Value) -> Option<String> {
             let least = rule.as_f64()?;
             reason(number.as_f64()? >= least, format!("is less than the minimum of {rule}"))
         }
+        ("maximum", Value::Number(number)) => {
+            let greatest = rule.as_f64()?;
+            reason(number.as_f64()? <= greatest, format!("is greater than the maximum of {rule}"))
+        }
+        ("maxItems", Value::Array(items)) => reason(items.len() <= most(), "is too long".to_owned()),
         ("minItems", Value::Array(items)) => {
             let least = rule.as_u64()?;
             reason(items.len() as u64 >= least, "is too short".to_owned())
@@ -172,6 +189,73 @@ fn refused(keyword: &str, rule: &Value, value: &Value) -> Option<String> {
             missing.map(|name| format!("{} is a required property", shown(name)))
         }
         _ => None,
+    }
+}
+
+const TYPES: [&str; 7] = ["null", "boolean", "string", "array", "object", "number", "integer"];
+
+/// Refuses a schema that says what is not understood here, or nothing that makes sense.
+pub fn check_language(schema: &Value) -> Result<(), String> {
+    let Value::Object(keywords) = schema else { return Err("a schema must be an object".to_owned()) };
+    keywords.iter().try_for_each(|(keyword, rule)| check_keyword(keyword, rule))
+}
+
+fn check_keyword(keyword: &str, rule: &Value) -> Result<(), String> {
+    let must_be = |is_fine: bool, what: &str| match is_fine {
+        true => Ok(()),
+        false => Err(format!("{keyword} must be {what}")),
+    };
+    let texts = |rule: &Value| rule.as_array().is_some_and(|items| items.iter().all(Value::is_string));
+    let has_any = |rule: &Value| rule.as_array().is_some_and(|items| !items.is_empty());
+    match keyword {
+        "title" | "description" | "$comment" | "format" => must_be(rule.is_string(), "a text"),
+        "default" | "examples" => Ok(()),
+        "readOnly" | "writeOnly" | "is_base" | "uniqueItems" => must_be(rule.is_boolean(), "true or false"),
+        "type" => {
+            must_be(rule.is_string() || texts(rule) && has_any(rule), "a text, or a list of texts")?;
+            match types(rule).into_iter().find(|kind| !TYPES.contains(kind)) {
+                Some(kind) => Err(format!("there is no type {kind:?}")),
+                None => Ok(()),
+            }
+        }
+        "enum" => must_be(has_any(rule), "a list of values"),
+        "pattern" => {
+            let pattern = rule.as_str().unwrap_or_default();
+            must_be(rule.is_string(), "a text")?;
+            expression(pattern).map(drop).map_err(|error| {
+                let error = error.to_string().replace('\n', " ");
+                format!("{pattern:?} is no regular expression that is known here: {error}")
+            })
+        }
+        "maxLength" | "minLength" | "maxItems" | "minItems" => {
+            must_be(rule.is_u64(), "a whole number, 0 or more")
+        }
+        "minimum" | "maximum" => must_be(rule.is_number(), "a number"),
+        "required" => must_be(texts(rule), "a list of texts"),
+        "items" => check_language(rule),
+        "additionalProperties" if rule.is_boolean() => Ok(()),
+        "additionalProperties" => check_language(rule),
+        "allOf" => {
+            must_be(has_any(rule), "a list of schemas")?;
+            rule.as_array().into_iter().flatten().try_for_each(check_language)
+        }
+        "properties" => {
+            must_be(rule.is_object(), "an object")?;
+            rule.as_object().into_iter().flatten().try_for_each(|(_, rule)| check_language(rule))
+        }
+        other => Err(format!("the keyword {other:?} is not known here")),
+    }
+}
+
+/// In a time that grows with the text alone, and in little memory, whoever wrote it.
+fn expression(pattern: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern).size_limit(LARGEST_EXPRESSION).build()
+}
+
+fn types(rule: &Value) -> Vec<&str> {
+    match rule {
+        Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
+        one => one.as_str().into_iter().collect(),
     }
 }
 

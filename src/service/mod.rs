@@ -28,6 +28,7 @@ use crate::identity::keystone::Keystone;
 use crate::identity::policy::Policies;
 use crate::identity::standalone::{Standalone, first_start};
 use crate::identity::{Authority, Caller};
+use crate::image_api;
 use crate::jobs::{Faults, Keeper, Options, Worker};
 use crate::model::{ProjectId, UserId, VolumeTypeId, World};
 use crate::signature::Certificates;
@@ -108,6 +109,7 @@ impl Service {
         faults: Arc<dyn Faults>,
     ) -> anyhow::Result<Self> {
         let policies = Arc::new(Policies::load(&config.policy)?);
+        let image_schema = Arc::new(image_api::image_schema(&config.images)?);
         let database = database.bounded(db::QueueBounds {
             in_all: config.jobs.max_open.into(),
             of_project: config.jobs.max_open_per_project.into(),
@@ -184,6 +186,7 @@ impl Service {
             places,
             authority,
             policies,
+            image_schema,
             web,
             regions,
             certificates,

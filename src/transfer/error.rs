@@ -21,7 +21,7 @@ pub enum TransferError {
     TargetTooSmall { needed: u64, actual: u64 },
     #[error("the sender broke off")]
     Source(#[source] Box<dyn Error + Send + Sync>),
-    #[error("nothing arrived for {} seconds", .0.as_secs_f32())]
+    #[error("too little arrived for {} seconds", .0.as_secs_f32())]
     Stalled(Duration),
     #[error("the storage failed")]
     Storage(#[from] BlockError),

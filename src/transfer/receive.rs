@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::block::{self, BlockImage, Progress};
 
@@ -41,6 +41,8 @@ pub struct ReceiveOptions {
     pub digests: Vec<Algorithm>,
     /// How long the sender may be silent. The time the storage takes does not count.
     pub idle_timeout: Duration,
+    /// Bytes a second that are as good as silence when it is fewer, over `idle_timeout`.
+    pub min_rate: u64,
 }
 
 impl Default for ReceiveOptions {
@@ -53,6 +55,7 @@ impl Default for ReceiveOptions {
             chunk: DEFAULT_CHUNK,
             digests: Vec::new(),
             idle_timeout: Duration::from_secs(60),
+            min_rate: 0,
         }
     }
 }
@@ -118,12 +121,13 @@ where
     let digests = Digests::start(&options.digests)?;
     let mut room = Room::new(target, options.size).await?;
     let mut gather = Gather::new(options.chunk, options.size);
+    let mut pace = Pace::new(options.idle_timeout, options.min_rate);
     let (mut size, mut offset) = (0, 0);
     if !progress.report(0, options.size.unwrap_or(0)) {
         return Err(TransferError::Cancelled);
     }
     loop {
-        let frame = next_frame(&mut body, options.idle_timeout, progress, writes).await?;
+        let frame = next_frame(&mut body, &mut pace, progress, writes).await?;
         if progress.is_cancelled() {
             return Err(TransferError::Cancelled);
         }
@@ -153,7 +157,7 @@ where
 /// The next bytes, or `None` at the end. Fails early when a write has failed meanwhile.
 async fn next_frame<S, E>(
     body: &mut Pin<&mut S>,
-    idle_timeout: Duration,
+    pace: &mut Pace,
     progress: &Progress,
     writes: &mut InFlight,
 ) -> Result<Option<Bytes>, TransferError>
@@ -161,18 +165,50 @@ where
     S: Stream<Item = Result<Bytes, E>>,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    let mut idle = pin!(sleep(idle_timeout));
+    let since = Instant::now();
+    let mut too_long = pin!(sleep(pace.left()));
     loop {
         tokio::select! {
             biased;
             frame = body.next() => {
-                return frame.transpose().map_err(|cause| TransferError::Source(cause.into()));
+                let frame = frame.transpose().map_err(|cause| TransferError::Source(cause.into()))?;
+                pace.count(frame.as_ref().map_or(0, Bytes::len), since.elapsed());
+                return Ok(frame);
             }
             written = writes.next(), if !writes.is_empty() => written?,
-            () = &mut idle => return Err(TransferError::Stalled(idle_timeout)),
+            () = &mut too_long => return Err(TransferError::Stalled(pace.patience)),
             () = sleep(LOOK_UP) => if progress.is_cancelled() {
                 return Err(TransferError::Cancelled);
             },
+        }
+    }
+}
+
+/// Whether a sender is fast enough to be waited for. One that sends a byte now and then is not.
+struct Pace {
+    patience: Duration,
+    /// Bytes that begin the time anew.
+    enough: u64,
+    arrived: u64,
+    waited: Duration,
+}
+
+impl Pace {
+    fn new(patience: Duration, min_rate: u64) -> Self {
+        let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        let enough = (min_rate.saturating_mul(millis) / 1000).max(1);
+        Self { patience, enough, arrived: 0, waited: Duration::ZERO }
+    }
+
+    fn left(&self) -> Duration {
+        self.patience.saturating_sub(self.waited)
+    }
+
+    fn count(&mut self, bytes: usize, waited: Duration) {
+        self.arrived = self.arrived.saturating_add(bytes as u64);
+        self.waited += waited;
+        if self.arrived >= self.enough {
+            (self.arrived, self.waited) = (0, Duration::ZERO);
         }
     }
 }
@@ -337,6 +373,26 @@ mod tests {
     fn bytes(frames: &[&'static [u8]], size: u64) -> Vec<Vec<u8>> {
         let frames: Vec<_> = frames.iter().map(|frame| Bytes::from_static(frame)).collect();
         chunks(&frames, size).iter().map(|chunk| chunk.parts().concat()).collect()
+    }
+
+    #[test]
+    fn only_enough_bytes_begin_the_time_anew() {
+        let second = Duration::from_secs(1);
+        let mut pace = Pace::new(10 * second, 100);
+        pace.count(999, 4 * second);
+        assert_eq!(pace.left(), 6 * second);
+        pace.count(0, 5 * second);
+        assert_eq!(pace.left(), second);
+        pace.count(1, second);
+        assert_eq!(pace.left(), 10 * second);
+        // Without a rate a single byte does, and an empty frame is none.
+        let mut pace = Pace::new(10 * second, 0);
+        pace.count(0, 7 * second);
+        assert_eq!(pace.left(), 3 * second);
+        pace.count(1, second);
+        assert_eq!(pace.left(), 10 * second);
+        pace.count(0, 11 * second);
+        assert_eq!(pace.left(), Duration::ZERO);
     }
 
     #[test]

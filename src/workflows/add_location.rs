@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 
 use super::import_image::read;
-use super::{Context, names};
+use super::{Context, names, storage};
 use crate::block::{BlockImage, OpenMode, Progress};
 use crate::db::{self, ImageChange, Repository};
 use crate::jobs::{Cause, NewLocation, Run, StepError, Workflow};
@@ -44,6 +44,7 @@ impl AddLocation {
     /// request names is believed.
     async fn hash(&self, run: &Run) -> Result<(), StepError> {
         let facts = if self.is_in_store() { self.in_store(run).await? } else { self.on_the_web(run).await? };
+        storage::reserve(&self.context, &self.id, facts.size, run).await?;
         *self.facts.lock().unwrap_or_else(PoisonError::into_inner) = facts;
         Ok(())
     }

@@ -195,7 +195,8 @@ impl Target {
         let (store, name) = (self.store(run).await?, self.name());
         let object_size = self.making(run).await?.object_size;
         let room = self.row(run).await?.size.bytes();
-        let target = remote::Target { store, name: &name, object_size, room, another: None };
+        let signed = remote.signed(&self.context).await?;
+        let target = remote::Target { store, name: &name, object_size, room, signed, digests: None };
         remote.take_in(&self.context, &target, run).await.map(drop)
     }
 

@@ -16,13 +16,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::remote::{self, Remote};
-use super::{Context, delete_image, lineage, names, seal_image};
+use super::{Context, delete_image, lineage, names, seal_image, storage};
 use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode};
 use crate::config::Config;
 use crate::db::{self, Image, ImageChange, Location, Repository, Staged};
 use crate::jobs::{Cause, Import, ImportSource, Run, StepError, Workflow, chain};
 use crate::model::{ImageId, ImageStatus};
-use crate::signature::Signed;
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{CopyOptions, Received, SendOptions, TransferError, Unpacking, copy, send, unpack};
 use crate::web::WebError;
@@ -194,7 +193,6 @@ impl ImportImage {
 
     /// Brings the bytes to each store. The one they are staged in comes last: there they are only renamed.
     async fn store(&self, run: &Run) -> Result<(), StepError> {
-        self.check_storage(run).await?;
         self.claim(run).await?;
         let (first, others): (Vec<_>, Vec<_>) = self.import.stores.iter().partition(|store| store.is_none());
         let mut failure = None;
@@ -233,26 +231,22 @@ impl ImportImage {
         Ok(())
     }
 
-    /// Whether the project may have the bytes in all places where they are to be.
-    async fn check_storage(&self, run: &Run) -> Result<(), StepError> {
-        let Some(quota) = self.context.options.imports.storage else { return Ok(()) };
-        let mut repository = run.database.read().await?;
-        let Some(row) = repository.image(&self.id).await? else { return Ok(()) };
+    /// Whether the project may have the bytes in all places where they are to be. Answers how many it may have in each.
+    async fn check_storage(&self, repository: &mut Repository) -> Result<u64, StepError> {
+        let row = repository.image_to_change(&self.id).await?;
+        let row = row.ok_or_else(|| StepError::fatal("The image was deleted."))?;
         let staged = repository.staged(&self.id).await?.map(|staged| staged.size);
-        let (Some(size), Some(project)) = (staged.or(row.size), &row.project_id) else { return Ok(()) };
-        let places: BTreeSet<_> = row.places().map(|place| &place.store).chain(&self.import.stores).collect();
-        let size = i128::from(size) * places.len() as i128;
-        let remaining = repository.storage_left(quota, project, &self.id).await?;
-        if size <= remaining {
-            return Ok(());
-        }
-        Err(StepError::fatal(format!(
-            "The size of the data {size} will exceed the limit. {remaining} bytes remaining."
-        )))
+        let is_new = |store: &&Option<String>| row.places().all(|place| place.store != **store);
+        let places = row.places().count() + self.import.stores.iter().filter(is_new).count();
+        let places = places.max(1);
+        let bytes = staged.or(row.size).map(|size| i128::from(size) * places as i128);
+        let room = storage::check(repository, &self.context, &row, bytes).await?;
+        Ok(room / places as u64)
     }
 
-    /// From now on, what has the image's name in these stores is ours to remove.
+    /// From now on, what has the image's name in these stores is ours to remove, and takes its part of the quota.
     async fn claim(&self, run: &Run) -> Result<(), StepError> {
+        let mut claimed = Vec::new();
         let row = run.database.read().await?.image(&self.id).await?;
         let row = row.ok_or_else(|| StepError::fatal("The image was deleted."))?;
         for store in self.import.stores.iter().map(Option::as_deref) {
@@ -269,11 +263,14 @@ impl ImportImage {
                 self.do_without(store, &error, run).await?;
                 continue;
             }
-            let mut repository = run.transaction().await?;
-            repository.add_location(&Location::new(&self.id, store, None).awaited()).await?;
-            repository.commit().await?;
+            claimed.push(Location::new(&self.id, store, None).awaited());
         }
-        Ok(())
+        let mut repository = run.transaction().await?;
+        self.check_storage(&mut repository).await?;
+        for location in claimed {
+            repository.add_location(&location).await?;
+        }
+        Ok(repository.commit().await?)
     }
 
     async fn bring(&self, store: Option<&str>, run: &Run) -> Result<(), StepError> {
@@ -308,22 +305,34 @@ impl ImportImage {
         Ok(row.and_then(Remote::of))
     }
 
-    /// A signed one is held against its signature here: nobody has read it before.
+    /// With them comes to light how many there are, and what the image's row did not know of them.
     async fn bring_from_the_web(
         &self,
         store: &Arc<dyn BlockStore>,
         remote: &Remote,
         run: &Run,
     ) -> Result<(), StepError> {
-        let signed = self.signed(remote.properties()).await?;
-        let another = signed.as_ref().map(Signed::algorithm);
-        let object_size = self.context.options.intake.object_size;
-        let target = remote::Target { store, name: self.id.as_str(), object_size, room: u64::MAX, another };
-        let received = remote.take_in(&self.context, &target, run).await?;
-        match &signed {
-            Some(signed) => signed::check(signed, received.digest(signed.algorithm()).unwrap_or_default()),
-            None => Ok(()),
-        }
+        let intake = &self.context.options.intake;
+        let target = remote::Target {
+            store,
+            name: self.id.as_str(),
+            object_size: intake.object_size,
+            room: self.room(run).await?,
+            signed: self.signed(remote.properties()).await?,
+            digests: intake.digests,
+        };
+        let found = remote.take_in(&self.context, &target, run).await?;
+        let mut repository = run.transaction().await?;
+        repository.learn_image(&self.id, &found, run.now()).await?;
+        self.check_storage(&mut repository).await?;
+        Ok(repository.commit().await?)
+    }
+
+    /// For bytes in one place.
+    async fn room(&self, run: &Run) -> Result<u64, StepError> {
+        let mut repository = run.transaction().await?;
+        let room = self.check_storage(&mut repository).await?;
+        Ok(room)
     }
 
     /// The bytes of an image that has them.

@@ -25,6 +25,8 @@ pub struct Intake {
     pub sparse: bool,
     pub in_flight: usize,
     pub idle_timeout: Duration,
+    /// `upload_min_rate`, in bytes a second.
+    pub min_rate: u64,
     pub formats: formats::Rules,
     /// For `checksum` and `os_hash_value`; `None` leaves both empty.
     pub digests: Option<Algorithm>,
@@ -45,6 +47,7 @@ impl From<&config::Images> for Intake {
             sparse: options.rbd_thin_provisioning,
             in_flight: options.writes_in_flight as usize,
             idle_timeout: options.upload_idle_timeout.into(),
+            min_rate: options.upload_min_rate.into(),
             formats: options.format_rules(),
             digests: options.compute_digests.then_some(algorithm),
             others: Vec::new(),
@@ -87,6 +90,7 @@ impl Intake {
             chunk: self.object_size,
             digests,
             idle_timeout: self.idle_timeout,
+            min_rate: self.min_rate,
         };
         let received = receive(body, image.clone(), options, progress).await;
         image.close().await?;

@@ -30,6 +30,7 @@ mod replication;
 mod reporter;
 mod revert_volume;
 mod seal_image;
+mod storage;
 mod sweeper;
 mod tell_nova;
 mod unmanage_snapshot;

@@ -116,7 +116,9 @@ impl Origin {
             self.tidy(store, run).await?;
         }
         let object_size = context.options.intake.object_size;
-        let target = remote::Target { store, name: &path.image, object_size, room: u64::MAX, another: None };
+        let signed = remote.signed(context).await?;
+        let (name, room) = (path.image.as_str(), u64::MAX);
+        let target = remote::Target { store, name, object_size, room, signed, digests: None };
         remote.take_in(context, &target, run).await?;
         lineage::take_snapshot(store, &path.image, &path.snapshot).await?;
         Ok(path)

@@ -9,11 +9,12 @@ use futures::TryStreamExt;
 use super::import_image::refused;
 use super::{Context, Intake, lineage};
 use crate::block::BlockStore;
-use crate::db::Image;
+use crate::db::{Image, ImageChange};
 use crate::formats::Inspector;
 use crate::jobs::{Cause, Run, StepError};
+use crate::signature::{Signature, Signed};
 use crate::telemetry::metrics::{self, Direction};
-use crate::transfer::{Algorithm, Received, TransferError};
+use crate::transfer::{Algorithm, TransferError};
 use crate::web::{Download, WebError};
 
 pub(super) struct Remote {
@@ -29,8 +30,10 @@ pub(super) struct Target<'a> {
     pub object_size: u64,
     /// The bytes that there is room for.
     pub room: u64,
-    /// One more digest, which is of use to the caller alone.
-    pub another: Option<Algorithm>,
+    /// What the bytes must be, when the image is signed.
+    pub signed: Option<Signed>,
+    /// For `checksum` and `os_hash_value`, where they are of use.
+    pub digests: Option<Algorithm>,
 }
 
 impl Remote {
@@ -43,14 +46,22 @@ impl Remote {
         (!urls.is_empty()).then_some(Self { image, urls })
     }
 
-    /// Makes an image of this name of them. Where it fails one may be left, with a part of them or with others.
+    /// What its bytes must be, when it is signed, as far as that can be told without anybody's token.
+    pub(super) async fn signed(&self, context: &Context) -> Result<Option<Signed>, StepError> {
+        let Some(signature) = Signature::of(&self.image.properties.0)? else { return Ok(None) };
+        let certificate = context.certificates.find(signature.certificate(), None).await?;
+        Ok(Some(signature.by(&certificate)?))
+    }
+
+    /// Makes an image of this name of them, and answers what they are. Where it fails one may be left, with a part of
+    /// them or with others. A signed image is held against its signature here: nobody has read it before.
     pub(super) async fn take_in(
         &self,
         context: &Context,
         target: &Target<'_>,
         run: &Run,
-    ) -> Result<Received, StepError> {
-        let Target { store, name, object_size, room, another } = *target;
+    ) -> Result<ImageChange, StepError> {
+        let Target { store, name, object_size, room, ref signed, digests } = *target;
         // What an earlier try left.
         lineage::take_away(store, name, run).await?;
         let download = self.begin(context).await?;
@@ -63,8 +74,9 @@ impl Remote {
         run.check_allowed()?;
         let recorded = self.digest();
         let limit = context.options.intake.limit.min(room);
+        let another = signed.as_ref().map(Signed::algorithm);
         let others = recorded.map(|(algorithm, _)| algorithm).into_iter().chain(another).collect();
-        let intake = Intake { object_size, limit, digests: None, others, ..context.options.intake.clone() };
+        let intake = Intake { object_size, limit, digests, others, ..context.options.intake.clone() };
         // What they are is found out while they pass, before anybody reads them as that.
         let mut inspector = Inspector::default();
         let body = download.body.inspect_ok(|bytes| inspector.feed(bytes));
@@ -80,9 +92,12 @@ impl Remote {
         {
             return Err(changed());
         }
+        if let Some(signed) = signed {
+            signed.check(received.digest(signed.algorithm()).unwrap_or_default())?;
+        }
         let judged = intake.virtual_size(&self.image, &inspector.finish());
-        judged.map_err(|refusal| StepError::fatal(refusal.to_string()))?;
-        Ok(received)
+        let virtual_size = judged.map_err(|refusal| StepError::fatal(refusal.to_string()))?;
+        Ok(ImageChange { virtual_size, ..intake.facts(&received) })
     }
 
     /// From the first server that has them.

@@ -96,7 +96,7 @@ pub enum UploadError {
     NoSpace,
     #[error("the client broke off: {0}")]
     ClientGone(String),
-    #[error("the client sent nothing for too long")]
+    #[error("the client sent too little for too long")]
     Stalled,
     /// The image was deleted meanwhile.
     #[error("the image was deleted while its bytes arrived")]

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use uuid::Uuid;
 
-use super::{Context, in_one_cluster, lineage, names, replication, seal_image};
+use super::{Context, in_one_cluster, lineage, names, replication, seal_image, storage};
 use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
 use crate::db::{self, ImageChange, Location, Repository, VolumeChange};
 use crate::formats::{self, Encoded, Format};
@@ -54,6 +54,11 @@ impl UploadVolume {
         // What an earlier run of this step left: nobody uses it yet.
         self.discard(run).await?;
         let format = self.format(run).await?;
+        if format.is_none() {
+            let volume = run.database.read().await?.volume(&self.volume_id).await?;
+            let volume = volume.ok_or_else(|| StepError::gone("volume"))?;
+            self.reserve(volume.size.bytes(), run).await?;
+        }
         let is_clone = format.is_none() && self.try_clone(run).await?;
         self.is_clone.store(is_clone, Ordering::Relaxed);
         if is_clone { Ok(()) } else { self.copy(format, run).await }
@@ -121,6 +126,7 @@ impl UploadVolume {
             None => (size, send(from.clone(), 0..size, reading).boxed()),
             Some(format) => {
                 let file = self.file(from, size, format).await?;
+                self.reserve(file.length, run).await?;
                 (file.length, send_encoded(from.clone(), file.segments, reading).boxed())
             }
         };
@@ -129,6 +135,11 @@ impl UploadVolume {
         let received = intake.take_in(images, name, Some(length), body, &run.progress).await?;
         metrics::transferred(Direction::Copy, received.size);
         Ok(ImageChange { virtual_size: i64::try_from(size).ok(), ..intake.facts(&received) })
+    }
+
+    /// The image counts from now on.
+    async fn reserve(&self, size: u64, run: &Run) -> Result<(), StepError> {
+        storage::reserve(&self.context, &self.image_id, i64::try_from(size).ok(), run).await
     }
 
     async fn file(

@@ -539,6 +539,20 @@ mod receiving {
     }
 
     #[tokio::test]
+    async fn a_sender_of_single_bytes_is_given_up() {
+        let target = Fake::new(9 * CHUNK);
+        let body = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            Some((Ok(Bytes::from_static(b"a")), ()))
+        });
+        let idle_timeout = Duration::from_millis(50);
+        let options = ReceiveOptions { idle_timeout, min_rate: 1_000_000, ..promised(9 * CHUNK) };
+        let outcome = soon(take(body, &target, options)).await;
+        assert!(matches!(outcome, Err(TransferError::Stalled(time)) if time == idle_timeout));
+        assert!(target.is_quiet());
+    }
+
+    #[tokio::test]
     async fn a_slow_storage_is_not_a_silent_sender() {
         let target = Fake::new(2 * CHUNK);
         target.state().delay = Duration::from_millis(15);

@@ -11,7 +11,7 @@ use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
 use crate::image_api::request::{Call, JsonBody};
 use crate::image_api::versions::Base;
-use crate::image_api::{quota, stores};
+use crate::image_api::{quota, schema, stores};
 use crate::model::{ImageId, ProjectId};
 
 /// Makes a record, without bytes as yet. All properties may be left out.
@@ -60,7 +60,7 @@ pub async fn create(
             headers.insert(name, value);
         }
     }
-    let view = ImageView::new(image, &call.guard, &app.config);
+    let view = ImageView::new(image, &call.guard, &app);
     Ok((StatusCode::CREATED, headers, Json(view)))
 }
 
@@ -81,7 +81,10 @@ pub fn drafted(wanted: Map<String, Value>, app: &App, call: &Call) -> Result<Ima
             return Err(read_only(name));
         }
     }
-    wanted.iter().try_for_each(|(name, value)| property::check(name, value, &app.config.images))?;
+    if let Some(name) = app.image_schema.required().iter().find(|name| !wanted.contains_key(*name)) {
+        return Err(schema::lacks("image", name));
+    }
+    wanted.iter().try_for_each(|(name, value)| property::check(name, value, &app.image_schema))?;
     for name in wanted.keys() {
         if property::is_reserved(name) {
             return Err(Fault::ForbiddenDetail(format!("Attribute '{name}' is reserved.")));

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::property;
+use super::{custom, property};
 use crate::config;
 use crate::db::Image;
 use crate::identity::policy::{Access, Guard};
@@ -60,10 +60,10 @@ impl Draft {
                 let Value::Array(tags) = value else { return Ok(()) };
                 image.tags.0 = tags.into_iter().filter_map(text).map(|tag| (tag, true)).collect();
             }
-            custom => {
-                property::check_custom_name(custom)?;
-                check_access(&self.guard, access, custom)?;
-                image.properties.0.insert(custom.to_owned(), text(value).unwrap_or_default());
+            name => {
+                property::check_custom_name(name)?;
+                check_access(&self.guard, access, name)?;
+                image.properties.0.insert(name.to_owned(), custom::kept(value));
             }
         }
         Ok(())

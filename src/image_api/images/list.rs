@@ -94,7 +94,7 @@ pub async fn list(State(app): State<App>, call: Call, RawQuery(raw): RawQuery) -
 
     let next =
         images.last().filter(|_| is_full).map(|last| paging::link(PATH, &query, Some(last.id.as_str())));
-    let show = |image| ImageView::new(image, &call.guard, &app.config);
+    let show = |image| ImageView::new(image, &call.guard, &app);
     Ok(Json(ImageList {
         first: paging::link(PATH, &query, None),
         schema: "/v2/schemas/images",

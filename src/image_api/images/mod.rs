@@ -1,6 +1,7 @@
 //! Images.
 
 pub(super) mod create;
+mod custom;
 pub(super) mod delete;
 pub(super) mod delete_from_store;
 pub(super) mod download;
@@ -17,6 +18,7 @@ pub(super) mod update;
 pub(super) mod upload;
 mod view;
 
+pub use custom::image_schema;
 pub(super) use draft::Draft;
 pub(crate) use filter::parse as parse_filter;
 pub(crate) use patch::Dialect;

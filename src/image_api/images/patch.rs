@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::draft::Draft;
 use super::property;
-use crate::config;
+use crate::http::ImageSchema;
 use crate::image_api::fault::{Fault, Result};
 use crate::image_api::locations::patch as locations;
 
@@ -59,20 +59,20 @@ impl Dialect {
     }
 
     /// All that can be said against a patch without knowing the image.
-    pub fn parse(self, body: Value, options: &config::Images) -> Result<Vec<Change>> {
+    pub fn parse(self, body: Value, images: &ImageSchema) -> Result<Vec<Change>> {
         let Value::Array(changes) = body else {
             return refuse("Request body must be a JSON array of operation objects.");
         };
         changes
             .into_iter()
             .map(|change| match change {
-                Value::Object(change) => self.change(change, options),
+                Value::Object(change) => self.change(change, images),
                 _ => refuse("Operations must be JSON objects."),
             })
             .collect()
     }
 
-    fn change(self, mut change: Map<String, Value>, options: &config::Images) -> Result<Change> {
+    fn change(self, mut change: Map<String, Value>, images: &ImageSchema) -> Result<Change> {
         let (name, operation, pointer) = match self {
             Dialect::Draft4 => draft_4(&change)?,
             Dialect::Draft10 => draft_10(&change)?,
@@ -96,12 +96,12 @@ impl Dialect {
         };
         if property == "locations" {
             return Ok(Change::Locations(match operation {
-                Operation::Add => locations::Change::add(&position, &value, options)?,
+                Operation::Add => locations::Change::add(&position, &value, images)?,
                 Operation::Remove => locations::Change::Remove { position },
-                Operation::Replace => locations::Change::replace(&value, options)?,
+                Operation::Replace => locations::Change::replace(&value, images)?,
             }));
         }
-        check(operation, &property, &value, options)?;
+        check(operation, &property, &value, images)?;
         Ok(Change::Property(PropertyChange { dialect: self, operation, property, value }))
     }
 }
@@ -169,7 +169,7 @@ fn decode(pointer: &str) -> Result<Vec<String>> {
     Ok(pointer.trim_start_matches('/').split('/').map(decoded).collect())
 }
 
-fn check(operation: Operation, property: &str, value: &Value, options: &config::Images) -> Result<()> {
+fn check(operation: Operation, property: &str, value: &Value, images: &ImageSchema) -> Result<()> {
     if property::is_read_only(property) || property == "id" {
         return Err(Fault::Forbidden(format!("Attribute '{property}' is read-only.")));
     }
@@ -182,7 +182,7 @@ fn check(operation: Operation, property: &str, value: &Value, options: &config::
     if !property::is_base(property) {
         property::check_custom_name(property)?;
     }
-    property::check(property, value, options)
+    property::check(property, value, images)
 }
 
 fn refuse<T>(reason: impl Into<String>) -> Result<T> {

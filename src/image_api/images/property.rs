@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::config;
+use crate::http::ImageSchema;
 use crate::image_api::fault::{Fault, Result};
 use crate::image_api::schema::{self, UUID_PATTERN, integral, no_nul};
 
@@ -117,9 +118,12 @@ pub fn check_custom_name(name: &str) -> Result<()> {
 }
 
 /// Refuses a value that the schema does not allow, or no column takes.
-pub fn check(name: &str, value: &Value, options: &config::Images) -> Result<()> {
-    let holds = base(name).map_or(Holds::Text, |property| property.holds);
-    schema::check_within("image", &holds.schema(options), value, &format!("['{name}']"))
+pub fn check(name: &str, value: &Value, images: &ImageSchema) -> Result<()> {
+    let place = format!("['{name}']");
+    match images.form_of(name) {
+        Some(form) => schema::check_within("image", form, value, &place),
+        None => schema::check_within("image", &json!({"type": "string"}), value, &place),
+    }
 }
 
 /// `min_ram` or `min_disk`, in their bounds.

@@ -32,5 +32,5 @@ pub async fn show(
         find(&mut app.database.read().await?, &call, &id).await?
     };
     call.check_image(rules::GET_IMAGE, &image)?;
-    Ok(Json(ImageView::new(image, &call.guard, &app.config)))
+    Ok(Json(ImageView::new(image, &call.guard, &app)))
 }

@@ -25,7 +25,7 @@ use crate::workflows::{Arrival, upload_image};
         (status = 400, description = "More or fewer bytes came than were promised", body = FaultBody),
         (status = 403, description = "The policy does not allow it", body = FaultBody),
         (status = 404, description = "There is no such image, or no import with glance-direct", body = FaultBody),
-        (status = 408, description = "Nothing came for too long", body = FaultBody),
+        (status = 408, description = "Too little came for too long", body = FaultBody),
         (status = 409, description = "The image is not queued", body = FaultBody),
         (status = 410, description = "The image was deleted meanwhile", body = FaultBody),
         (status = 413, description = "Too many bytes, or no space for them", body = FaultBody),

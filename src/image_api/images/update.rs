@@ -54,7 +54,7 @@ pub async fn update(
         });
     };
     let JsonBody(body) = JsonBody::from_request(request, &app).await?;
-    let changes = dialect.parse(body, &app.config.images)?;
+    let changes = dialect.parse(body, &app.image_schema)?;
     let known = locations::look(&app, &call, &id, changes.iter().filter_map(Change::of_locations)).await?;
 
     let mut repository = app.database.begin().await?;
@@ -78,19 +78,22 @@ pub async fn update(
         image = draft.finished(&app.config.images, app.world.now())?;
         repository.update_image(&image).await?;
         if image.locations != before.locations {
+            removals = locations::keep(&mut repository, &app, &call, &before, &image).await?;
             if image.locations.len() > before.locations.len() {
                 let size = image.size.and_then(|size| u64::try_from(size).ok());
                 let size = size.map(|size| size.saturating_mul(image.locations.len() as u64));
                 let (options, project) = (&app.config.images, call.project_id());
+                if options.user_storage_quota.bytes().is_some() {
+                    repository.take_quota_turn(project).await?;
+                }
                 let told = quota::IN_PATCH;
                 quota::storage(&mut repository, options, project, &image.id, size, told).await?;
             }
-            removals = locations::keep(&mut repository, &app, &call, &before, &image).await?;
         }
     }
     repository.commit().await?;
     for job in removals {
         delete_from_store::ended(&app, &id, &job).await?;
     }
-    Ok(Json(ImageView::new(image, &call.guard, &app.config)))
+    Ok(Json(ImageView::new(image, &call.guard, &app)))
 }

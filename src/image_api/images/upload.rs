@@ -33,7 +33,7 @@ use crate::workflows::{Arrival, Intake, Upload, UploadError, upload_image};
             body = FaultBody),
         (status = 403, description = "The policy does not allow it", body = FaultBody),
         (status = 404, description = "There is no such image", body = FaultBody),
-        (status = 408, description = "Nothing came for too long", body = FaultBody),
+        (status = 408, description = "Too little came for too long", body = FaultBody),
         (status = 409, description = "The image is not queued", body = FaultBody),
         (status = 410, description = "The image was deleted meanwhile", body = FaultBody),
         (status = 413, description = "Too many bytes, or no space for them", body = FaultBody),
@@ -215,7 +215,7 @@ pub(super) fn told(id: &str, project: &ProjectId, arrival: &Arrival, error: Uplo
         }
         // Nobody reads it.
         UploadError::ClientGone(_) => Fault::BadRequest("The request body ended too early.".to_owned()),
-        UploadError::Stalled => Fault::Timeout("No image data arrived for too long.".to_owned()),
+        UploadError::Stalled => Fault::Timeout("Too little image data arrived for too long.".to_owned()),
         UploadError::Deleted => Fault::Gone(format!(
             "Image {id} could not be found after upload. The image may have been deleted during the upload, \
              cleaning up the chunks uploaded."

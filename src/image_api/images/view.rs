@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::config::Config;
+use super::custom;
 use crate::db::{Image, Repository};
-use crate::http::images;
+use crate::http::{App, images};
 use crate::identity::policy::{Access, Guard};
 use crate::image_api::fault::{Fault, Result};
 use crate::image_api::locations::list::{self as locations, LocationView};
@@ -20,7 +21,7 @@ use crate::model::{ImageId, ImageStatus};
 #[schema(title = "Image")]
 pub struct ImageView {
     #[serde(flatten)]
-    properties: BTreeMap<String, String>,
+    properties: BTreeMap<String, Value>,
     name: Option<String>,
     disk_format: Option<String>,
     container_format: Option<String>,
@@ -63,8 +64,15 @@ pub struct ImageView {
 
 impl ImageView {
     /// With the custom properties that the guard's caller may see.
-    pub fn new(mut image: Image, guard: &Guard, config: &Config) -> Self {
-        image.properties.0.retain(|name, _| guard.allows_property(Access::Read, name));
+    pub fn new(mut image: Image, guard: &Guard, app: &App) -> Self {
+        let config = &*app.config;
+        let properties = std::mem::take(&mut image.properties.0).into_iter();
+        let properties = properties.filter(|(name, _)| guard.allows_property(Access::Read, name));
+        let shown = |(name, text): (String, String)| {
+            let value = custom::shown(app.image_schema.form_of(&name), text);
+            (name, value)
+        };
+        let properties = properties.map(shown).collect();
         let places = stores::places(config, &image);
         // Glance leaves a location whose bytes were refused with the image.
         let left = image.locations.iter().filter(|_| image.status == ImageStatus::Queued);
@@ -76,7 +84,7 @@ impl ImageView {
         let locations = config.images.show_multiple_locations.then(|| locations::views(config, &image));
         let itself = format!("/v2/images/{}", image.id);
         Self {
-            properties: image.properties.0,
+            properties,
             name: image.name,
             disk_format: image.disk_format,
             container_format: image.container_format,

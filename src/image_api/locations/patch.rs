@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 
 use super::found::{Found, find_in_store};
 use super::list::shown;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::db::{Image, ImageChange, Location, Repository};
-use crate::http::App;
+use crate::http::{App, ImageSchema};
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, Result};
 use crate::image_api::images::{find, property};
@@ -43,16 +43,16 @@ pub struct Given {
 pub struct Known(BTreeMap<String, Found>);
 
 impl Change {
-    pub fn add(position: &str, value: &Value, options: &config::Images) -> Result<Self> {
-        let mut given = all_given(&Value::Array(vec![value.clone()]), options)?;
+    pub fn add(position: &str, value: &Value, images: &ImageSchema) -> Result<Self> {
+        let mut given = all_given(&Value::Array(vec![value.clone()]), images)?;
         match given.pop() {
             Some(location) => Ok(Change::Add { position: position.to_owned(), location }),
             None => Err(invalid()),
         }
     }
 
-    pub fn replace(value: &Value, options: &config::Images) -> Result<Self> {
-        Ok(Change::Replace { locations: all_given(value, options)? })
+    pub fn replace(value: &Value, images: &ImageSchema) -> Result<Self> {
+        Ok(Change::Replace { locations: all_given(value, images)? })
     }
 
     fn given(&self) -> &[Given] {
@@ -135,8 +135,8 @@ pub(in crate::image_api) async fn keep(
     Ok(jobs)
 }
 
-fn all_given(value: &Value, options: &config::Images) -> Result<Vec<Given>> {
-    property::check("locations", value, options)?;
+fn all_given(value: &Value, images: &ImageSchema) -> Result<Vec<Given>> {
+    property::check("locations", value, images)?;
     let given = |value: &Value| {
         let object = |name: &str| value.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
         let text = |value: Value| value.as_str().map(str::to_owned);

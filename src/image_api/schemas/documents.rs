@@ -2,21 +2,24 @@
 
 use serde_json::{Value, json};
 
-use crate::config;
-use crate::image_api::images::property;
+use crate::http::ImageSchema;
 use crate::image_api::schema::UUID_PATTERN;
 
-pub fn image(options: &config::Images) -> Value {
-    json!({
+pub fn image(images: &ImageSchema) -> Value {
+    let mut image = json!({
         "name": "image",
-        "properties": property::schemas(options),
+        "properties": images.properties(),
         "additionalProperties": {"type": "string"},
-        "links": [
-            {"rel": "self", "href": "{self}"},
-            {"rel": "enclosure", "href": "{file}"},
-            {"rel": "describedby", "href": "{schema}"},
-        ],
-    })
+    });
+    if !images.required().is_empty() {
+        image["required"] = json!(images.required());
+    }
+    image["links"] = json!([
+        {"rel": "self", "href": "{self}"},
+        {"rel": "enclosure", "href": "{file}"},
+        {"rel": "describedby", "href": "{schema}"},
+    ]);
+    image
 }
 
 pub fn member() -> Value {

@@ -12,8 +12,7 @@ use utoipa_axum::routes;
 
 use super::fault::{FaultBody, Result};
 use super::request::NoBody;
-use crate::config;
-use crate::http::App;
+use crate::http::{App, ImageSchema};
 
 /// An endpoint each; all that they have to say is their document.
 macro_rules! schemas {
@@ -28,8 +27,8 @@ macro_rules! schemas {
                 )
             )]
             async fn $name(State(app): State<App>, _: NoBody) -> Result<Json<Value>> {
-                let document: fn(&config::Images) -> Value = $document;
-                Ok(Json(document(&app.config.images)))
+                let document: fn(&ImageSchema) -> Value = $document;
+                Ok(Json(document(&app.image_schema)))
             }
         )+
 
@@ -43,7 +42,7 @@ schemas! {
     /// The schema of an image.
     image: "/v2/schemas/image" = documents::image;
     /// The schema of a list of images.
-    images: "/v2/schemas/images" = |options| documents::paged("images", documents::image(options));
+    images: "/v2/schemas/images" = |images| documents::paged("images", documents::image(images));
     /// The schema of a member of an image.
     member: "/v2/schemas/member" = |_| documents::member();
     /// The schema of a list of members.

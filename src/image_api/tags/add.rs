@@ -29,7 +29,7 @@ pub async fn add(
     InPath((id, tag)): InPath<(String, String)>,
     _: NoBody,
 ) -> Result<StatusCode> {
-    property::check("tags", &json!([tag]), &app.config.images)?;
+    property::check("tags", &json!([tag]), &app.image_schema)?;
     let mut repository = app.database.begin().await?;
     let found = find_to_change(&mut repository, &call, &id).await;
     let mut image = found.map_err(|fault| super::not_found(&id, fault))?;

@@ -20,7 +20,7 @@ impl ImportImage {
             return Ok(());
         }
         let digest = self.digest(&row, &signed, run).await?;
-        check(&signed, &digest)
+        Ok(signed.check(&digest)?)
     }
 
     /// What the bytes of an image with these properties must be. `None`: it is not signed.
@@ -28,7 +28,7 @@ impl ImportImage {
         &self,
         properties: &BTreeMap<String, String>,
     ) -> Result<Option<Signed>, StepError> {
-        let Some(signature) = Signature::of(properties).map_err(refused)? else { return Ok(None) };
+        let Some(signature) = Signature::of(properties)? else { return Ok(None) };
         let signed = if let ImportSource::Region(from) = &self.import.source {
             let (_, token) = self.opened(from)?;
             let found = self.context.certificates.find(signature.certificate(), Some(&token)).await;
@@ -38,7 +38,7 @@ impl ImportImage {
             let late = || StepError::fatal("The image was signed after its import began.");
             signature.by_key(key.ok_or_else(late)?)
         };
-        signed.map(Some).map_err(refused)
+        Ok(Some(signed?))
     }
 
     async fn digest(&self, row: &Image, signed: &Signed, run: &Run) -> Result<String, StepError> {
@@ -54,10 +54,8 @@ impl ImportImage {
     }
 }
 
-pub(super) fn check(signed: &Signed, digest: &str) -> Result<(), StepError> {
-    signed.check(digest).map_err(refused)
-}
-
-fn refused(error: SignatureError) -> StepError {
-    StepError::fatal(format!("{}.", error.to_string().trim_end_matches('.')))
+impl From<SignatureError> for StepError {
+    fn from(error: SignatureError) -> Self {
+        StepError::fatal(format!("{}.", error.to_string().trim_end_matches('.')))
+    }
 }

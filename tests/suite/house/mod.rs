@@ -224,6 +224,7 @@ impl House {
             intake: Intake {
                 object_size: 1 << 20,
                 idle_timeout: Duration::from_secs(5),
+                min_rate: 0,
                 ..Intake::from(&self.config.images)
             },
             signed: None,

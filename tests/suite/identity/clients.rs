@@ -60,6 +60,15 @@ async fn disks_and_images_with_the_openstack_command() {
     let folder = place.folder.path();
     std::fs::write(folder.join("raw"), vec![7; 3_000_320]).unwrap();
     qemu_img(folder, &["convert", "-c", "-f", "raw", "-O", "qcow2", "raw", "packed"]);
+    // What is wrong with bytes that are refused is told.
+    let mut wrong = client(&place, "openstack");
+    wrong.args(["image", "create", "--file", "packed", "--disk-format", "vmdk", "wrong"]);
+    let output = tokio::task::spawn_blocking(move || wrong.output().unwrap()).await.unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && words.contains("disk_format vmdk does not match stream data"),
+        "{words}"
+    );
     let create = ["image", "create", "--file", "packed", "--disk-format", "qcow2", "packed"];
     done(&place, &server, &create).await;
     done(&place, &server, &["volume", "create", "--size", "1", "--image", "packed", "first"]).await;

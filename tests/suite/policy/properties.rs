@@ -145,3 +145,20 @@ async fn policies_decide_and_both_files_are_read_again() {
     stage.app().policies.reload();
     assert_eq!(open(READER).await, json!("o"));
 }
+
+#[tokio::test]
+async fn an_image_of_a_volume_has_what_every_new_one_must_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("schema-image.json");
+    for (required, status) in [("k", 202), ("os_distro", 400)] {
+        let text = json!({"properties": {required: {"type": "string"}}, "required": [required, "name"]});
+        std::fs::write(&file, text.to_string()).unwrap();
+        let stage = Stage::with(|config| config.images.schema_file = Some(file.clone())).await;
+        // What its image had it has, too: `k`.
+        let path = format!("/v3/volumes/{}/action", stage.volume(OURS).await);
+        let action = json!({"os-volume_upload_image": {"image_name": "of a volume"}});
+        let answer = stage.call(Api::Volume, MEMBER, "POST", &path).json(&action).send().await.expect(status);
+        let said = "Provided object does not match schema 'image': 'os_distro' is a required property";
+        assert_eq!(answer.text().contains(said), status == 400, "{}", answer.text());
+    }
+}

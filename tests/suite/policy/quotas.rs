@@ -1,16 +1,24 @@
 //! How much a project may have, on both databases.
 
+use std::sync::Arc;
+
 use futures::future::join_all;
 use pumice::config::{Config, DatabaseUrl};
-use pumice::model::{ImageStatus, VolumeStatus};
+use pumice::jobs::{ImportSource, NoFaults, Origin, VolumeSource};
+use pumice::model::{ImageId, ImageStatus, VolumeStatus};
+use pumice::workflows::{Arrival, upload_image};
 use serde_json::{Value, json};
 
 use super::stage::{ADMIN, Api, MEMBER, NOBODY, OTHER, OURS, Player, READER, Stage, THEIRS};
-use crate::house::DatabaseKind;
 use crate::house::database::Keep;
+use crate::house::{DatabaseKind, House, StoreKind};
 use crate::support::Answer;
+use crate::workflows::imports::serve;
 
 const AT_ONCE: usize = 16;
+
+const ADMIN_OF_OURS: Player =
+    Player { name: "our admin", roles: &["admin", "member", "reader"], project: OURS };
 
 macro_rules! on_both {
     ($($case:ident),* $(,)?) => {
@@ -36,6 +44,10 @@ on_both!(
     images_at_once_stop_at_the_limit,
     uploads_at_once_stop_at_the_limit,
     stored_bytes_stop_at_the_limit,
+    every_door_to_the_storage_has_the_limit,
+    imports_at_once_stop_at_the_limit,
+    locations_of_a_patch_stop_at_the_limit,
+    an_image_of_a_volume_stops_at_the_limit,
     what_is_gone_makes_room,
     a_type_has_limits_of_its_own,
     snapshots_need_not_count_as_gigabytes,
@@ -210,6 +222,160 @@ async fn stored_bytes_stop_at_the_limit(kind: DatabaseKind) {
     // What is gone counts no more.
     stage.call(Api::Image, MEMBER, "DELETE", &format!("/v2/images/{id}")).send().await.expect(204);
     unsized_upload(&new_image().await, vec![1]).await.expect(204);
+}
+
+fn storage(quota: &str, config: &mut Config) {
+    config.images.user_storage_quota = serde_json::from_value(json!(quota)).unwrap();
+    config.import_filtering_opts.allowed_hosts = vec!["127.0.0.1".to_owned()];
+    config.import_filtering_opts.allowed_ports.clear();
+}
+
+async fn house(kind: DatabaseKind, quota: &str) -> House {
+    let mut config = Config::default();
+    storage(quota, &mut config);
+    House::with(StoreKind::Directory, kind, config, Arc::new(NoFaults)).await
+}
+
+/// Where it is refused as a job.
+async fn assert_refused(house: &House, resource: &impl ToString, size: u64, remaining: u64) {
+    house.settle().await;
+    let said = format!("The size of the data {size} will exceed the limit. {remaining} bytes remaining.");
+    assert_eq!(house.last_job(resource).await.unwrap().error, Some(said));
+}
+
+/// Bytes on a web server, and those of volumes: no request counts them.
+async fn every_door_to_the_storage_has_the_limit(kind: DatabaseKind) {
+    let mut house = house(kind, "3MB").await;
+    let web = async |length: usize| {
+        let image = house.queued_image().await;
+        house.add_location(&image, serve(vec![1; length]).await).await;
+        house.settle().await;
+        image
+    };
+    let refused = web(4_000_000).await;
+    assert_refused(&house, &refused, 4_000_000, 3 << 20).await;
+    assert_eq!(house.image_status(&refused).await, Some(ImageStatus::Queued));
+    let first = web(2_000_000).await;
+    assert_eq!(house.image_status(&first).await, Some(ImageStatus::Active));
+    let left = (3 << 20) - 2_000_000;
+    assert_refused(&house, &web(2_000_000).await, 2_000_000, left).await;
+
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let image = house.upload_volume(&volume).await;
+    assert_refused(&house, &image, 1 << 30, left).await;
+    assert_eq!(house.image_status(&image).await, None);
+    assert_eq!(house.volume_status(&volume).await, Some(VolumeStatus::Available));
+    // Its file is small.
+    let image = house.upload_volume_as(&volume, "qcow2").await;
+    house.settle().await;
+    assert_eq!(house.image_status(&image).await, Some(ImageStatus::Active));
+    let size = |id: &ImageId| {
+        let id = id.clone();
+        let database = house.database.clone();
+        async move { database.read().await.unwrap().image(&id).await.unwrap().unwrap().size.unwrap() as u64 }
+    };
+    let left = left - size(&image).await;
+    let staged = house.stage(vec![1; 1_100_000]).await;
+    house.import(&staged, ImportSource::Staged).await;
+    assert_refused(&house, &staged, 1_100_000, left).await;
+    // What is deleted makes room.
+    assert!(house.delete_image(&first).await);
+    house.settle().await;
+    house.import(&staged_again(&house, &staged).await, ImportSource::Staged).await;
+    house.settle().await;
+    assert_eq!(house.image_status(&staged).await, Some(ImageStatus::Active));
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+async fn staged_again(house: &House, image: &ImageId) -> ImageId {
+    let body = futures::stream::iter([Ok::<_, std::io::Error>(vec![1; 1_100_000].into())]);
+    let upload = house.uploader_of(Arrival::Stage);
+    upload_image(upload, image.clone(), None, body, Origin::default()).await.unwrap();
+    image.clone()
+}
+
+/// Each alone would fit.
+async fn imports_at_once_stop_at_the_limit(kind: DatabaseKind) {
+    let mut house = house(kind, "3MB").await;
+    let mut images = Vec::new();
+    for _ in 0..5 {
+        images.push(house.stage(vec![1; 1_500_000]).await);
+    }
+    for image in &images {
+        house.import(image, ImportSource::Staged).await;
+    }
+    house.settle().await;
+    let mut statuses = Vec::new();
+    for image in &images {
+        statuses.push(house.image_status(image).await.unwrap());
+    }
+    let active = statuses.iter().filter(|status| **status == ImageStatus::Active).count();
+    let queued = statuses.iter().filter(|status| **status == ImageStatus::Queued).count();
+    assert_eq!((active, queued), (2, 3));
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+async fn locations_of_a_patch_stop_at_the_limit(kind: DatabaseKind) {
+    let (stage, _keep) = stage(kind, |config| {
+        storage("15B", config);
+        config.images.show_multiple_locations = true;
+    })
+    .await;
+    let path = async || {
+        let id = stage.image(OURS, "private", ImageStatus::Queued).await;
+        format!("/v2/images/{id}")
+    };
+    let urls = [serve(vec![1; 10]).await, serve(vec![1; 10]).await];
+    let patch = async |path: &str, url: &str| {
+        let call = stage.call(Api::Image, ADMIN_OF_OURS, "PATCH", path);
+        let change = json!([{"op": "add", "path": "/locations/-", "value": {"url": url, "metadata": {}}}]);
+        let call = call.body(change.to_string());
+        call.header("content-type", "application/openstack-images-v2.1-json-patch").send().await
+    };
+    let full = |size: u32, remaining: u32| {
+        format!(
+            "Denying attempt to upload image because it exceeds the quota: The size of the data {size} will exceed the \
+             limit. {remaining} bytes remaining."
+        )
+    };
+    let first = path().await;
+    patch(&first, &urls[0]).await.expect(200);
+    // Each place counts, of one image and of several.
+    let refused = patch(&first, &urls[1]).await.expect(413);
+    assert!(refused.text().contains(&full(20, 15)), "{}", refused.text());
+    let second = path().await;
+    let refused = patch(&second, &urls[0]).await.expect(413);
+    assert!(refused.text().contains(&full(10, 5)), "{}", refused.text());
+    for (path, status, places) in [(&first, "active", 1), (&second, "queued", 0)] {
+        let image = stage.call(Api::Image, ADMIN_OF_OURS, "GET", path).send().await.expect(200).json();
+        let locations = image["locations"].as_array().unwrap().len();
+        assert_eq!((image["status"].as_str(), locations), (Some(status), places));
+    }
+}
+
+async fn an_image_of_a_volume_stops_at_the_limit(kind: DatabaseKind) {
+    let (stage, _keep) = stage(kind, |config| storage("1GB", config)).await;
+    let upload = async |format: &str| {
+        let path = format!("volumes/{}/action", stage.volume(OURS).await);
+        let action = json!({"image_name": "of a volume", "disk_format": format});
+        post(&stage, &path, json!({ "os-volume_upload_image": action })).await
+    };
+    upload("raw").await.expect(202);
+    // Nobody has counted that one yet: its job does.
+    let id = stage.image(OURS, "private", ImageStatus::Saving).await;
+    let mut repository = stage.app().database.begin().await.unwrap();
+    repository.expect_image_size(&id, 1).await.unwrap();
+    repository.commit().await.unwrap();
+    let refused = upload("raw").await.expect(400);
+    let said = format!(
+        "Image exceeds the storage quota: The size of the data {} will exceed the limit. {} bytes remaining.",
+        1 << 30,
+        (1 << 30) - 1
+    );
+    assert!(refused.text().contains(&said), "{}", refused.text());
+    upload("qcow2").await.expect(202);
 }
 
 async fn image_sizes_add_up(kind: DatabaseKind) {

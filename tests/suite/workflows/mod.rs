@@ -5,7 +5,7 @@ mod bytes;
 mod cancels;
 mod deletes;
 mod generic;
-mod imports;
+pub mod imports;
 mod manage;
 mod messages;
 mod moves;

@@ -6,16 +6,20 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::routing::get;
 use bytes::Bytes;
+use openssl::hash::MessageDigest;
 use pumice::block::OpenMode;
 use pumice::config::Config;
-use pumice::jobs::{NoFaults, VolumeSource};
+use pumice::db::Image;
+use pumice::jobs::{Import, NoFaults, VolumeSource};
 use pumice::model::{ImageId, ImageStatus, VolumeId, VolumeStatus};
+use pumice::signature::{Certificates, Signature};
 use pumice::workflows::names;
 use tokio::net::TcpListener;
 
 use super::imports::{copy_to_second, serve};
 use super::{disk_image, on_every_store, pattern};
 use crate::house::{DatabaseKind, House, StoreKind};
+use crate::support::signer::{self, ID, certify};
 
 const LENGTH: usize = 5_000_192;
 
@@ -173,7 +177,130 @@ async fn they_are_copied_to_a_store(store: StoreKind) {
     house.stop().await;
 }
 
+/// A web server that does not say how many bytes it has.
+async fn reticent(bytes: Vec<u8>) -> String {
+    let pieces = move || {
+        let pieces: Vec<_> =
+            bytes.chunks(1 << 20).map(Bytes::copy_from_slice).map(Ok::<_, std::io::Error>).collect();
+        axum::body::Body::from_stream(futures::stream::iter(pieces))
+    };
+    let routes = Router::new().route("/disk.img", get(async move || pieces()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    format!("http://{address}/disk.img")
+}
+
+async fn row(house: &House, image: &ImageId) -> Image {
+    house.database.read().await.unwrap().image(image).await.unwrap().unwrap()
+}
+
+async fn a_copy_brings_to_light_what_they_are(store: StoreKind) {
+    let mut house = web_house(store, |config| config.images.do_secure_hash = false).await;
+    let bytes = pattern(LENGTH, 11);
+    let packed = disk_image(&bytes, "qcow2", &[]);
+    for (bytes, format, virtual_size) in [(bytes, "raw", LENGTH), (packed, "qcow2", LENGTH)] {
+        let image = house.at(reticent(bytes.clone()).await, format).await;
+        let before = row(&house, &image).await;
+        assert_eq!((before.size, before.virtual_size, &before.checksum), (None, None, &None));
+        house.import_to(&image, copy_to_second()).await;
+        house.settle().await;
+        let row = row(&house, &image).await;
+        assert_eq!(row.places().count(), 2, "{:?}", house.last_job(&image).await);
+        assert_eq!((row.size, row.virtual_size), (Some(bytes.len() as i64), Some(virtual_size as i64)));
+        let hex = |method: MessageDigest| {
+            let digest = openssl::hash::hash(method, &bytes).unwrap();
+            digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        };
+        assert_eq!(row.checksum, Some(hex(MessageDigest::md5())));
+        assert_eq!(row.os_hash_algo.as_deref(), Some("sha512"));
+        assert_eq!(row.os_hash_value, Some(hex(MessageDigest::sha512())));
+    }
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+async fn a_copy_of_nobody_knows_how_many_is_held_against_the_quota(store: StoreKind) {
+    let mut house = web_house(store, |config| {
+        config.images.do_secure_hash = false;
+        config.images.user_storage_quota = serde_json::from_value("6MB".into()).unwrap();
+    })
+    .await;
+    let image = house.at(reticent(pattern(LENGTH, 12)).await, "raw").await;
+    house.import_to(&image, copy_to_second()).await;
+    house.settle().await;
+    let error = house.last_job(&image).await.unwrap().error.unwrap();
+    // It would count where it is and where it goes.
+    assert_eq!(error, format!("The image has more than the {} bytes there is room for.", 3 << 20));
+    let row = row(&house, &image).await;
+    assert_eq!((row.status, row.places().count(), row.size), (ImageStatus::Active, 1, None));
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+async fn a_signed_one_is_held_against_its_signature(store: StoreKind) {
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path(), "RSA-PSS");
+    let certificates = Certificates::new(Some(folder.path().to_owned()), None);
+    let own = folder.path().to_owned();
+    let mut house = web_house(store, |config| config.images.certificates_directory = Some(own)).await;
+    let bytes = pattern(LENGTH, 9);
+    let packed = disk_image(&bytes, "qcow2", &[]);
+    let others = pattern(LENGTH, 10);
+    for (content, format, signed) in [
+        (&bytes, "raw", &bytes),
+        (&packed, "qcow2", &packed),
+        (&bytes, "raw", &others),
+        (&packed, "qcow2", &others),
+    ] {
+        let image = house.on_the_web(content.clone(), format).await;
+        let mut signed_row = row(&house, &image).await;
+        let properties = signer::properties(folder.path(), signed);
+        signed_row.properties.0.extend(properties.clone());
+        let mut repository = house.database.begin().await.unwrap();
+        repository.update_image(&signed_row).await.unwrap();
+        repository.commit().await.unwrap();
+        let source = match format {
+            "raw" => VolumeSource::Image { image_id: image.clone() },
+            _ => VolumeSource::Disk { image_id: image.clone() },
+        };
+        let signature = Signature::of(&properties).unwrap().unwrap();
+        let key = signature.by(&certificates.find(ID, None).await.unwrap()).unwrap().key().unwrap();
+        let copy = Import { signed_by: Some(key), ..copy_to_second() };
+        if content == signed {
+            let volume = house.volume(source, 1).await;
+            assert!(house.read(&volume, 0, bytes.len() as u64).await == bytes, "{format}");
+        } else {
+            let refusal = "Signature verification failed.";
+            let volume = house.create_volume(source, 1).await;
+            house.assert_refuses(&volume, refusal).await;
+            let volume = house.volume(VolumeSource::Empty, 1).await;
+            house.reimage(&volume, &image).await;
+            house.assert_refuses(&volume, refusal).await;
+        }
+        house.import_to(&image, copy).await;
+        house.settle().await;
+        let places = if content == signed { 2 } else { 1 };
+        assert_eq!(row(&house, &image).await.places().count(), places, "{format}");
+    }
+    // Nobody knows whose it is.
+    std::fs::remove_file(folder.path().join(format!("{ID}.pem"))).unwrap();
+    let image = house.on_the_web(bytes.clone(), "raw").await;
+    let mut signed_row = row(&house, &image).await;
+    signed_row.properties.0.extend(signer::properties(folder.path(), &bytes));
+    let mut repository = house.database.begin().await.unwrap();
+    repository.update_image(&signed_row).await.unwrap();
+    repository.commit().await.unwrap();
+    let volume = house.create_volume(VolumeSource::Image { image_id: image }, 1).await;
+    house.assert_refuses(&volume, "Certificate not found").await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 on_every_store!(
+    a_copy_brings_to_light_what_they_are,
+    a_copy_of_nobody_knows_how_many_is_held_against_the_quota,
+    a_signed_one_is_held_against_its_signature,
     they_become_volumes,
     they_are_cached,
     bytes_that_changed_become_nothing,

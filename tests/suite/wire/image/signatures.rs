@@ -311,7 +311,7 @@ async fn the_key_of_an_encrypted_image_goes_with_it_when_it_says_so() {
     let (address, deleted) = barbican(Vec::new(), "the-token").await;
     let api = Api::with(&[("PUMICE_BARBICAN__BARBICAN_ENDPOINT", &address)]).await;
     let policy = "cinder_encryption_key_deletion_policy";
-    for (key, says) in [("no-uuid", "on_image_deletion"), (ID, "never"), (ID, "on_image_deletion")] {
+    for (key, says) in [("no-uuid", "on_image_deletion"), (ID, "do_not_delete"), (ID, "on_image_deletion")] {
         let id = api.image(json!({"cinder_encryption_key_id": key, policy: says})).await;
         assert!(deleted.lock().unwrap().is_empty());
         let headers = [JSON, ("x-auth-token", "the-token")];

@@ -22,6 +22,10 @@ pub enum Kind {
     StraySnapshot,
     /// Open for writing though it is attached nowhere.
     StaleWatcher,
+    /// The client that locked it does not have it open any more.
+    StaleLock,
+    /// A name that a pool keeps, and no image that has it.
+    StrayName,
     /// A volume's status and its attachments contradict each other.
     LeakedAttachment,
     /// A status that only a job could end, and no job.
@@ -29,13 +33,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Orphan,
         Kind::Zombie,
         Kind::Missing,
         Kind::WrongSize,
         Kind::StraySnapshot,
         Kind::StaleWatcher,
+        Kind::StaleLock,
+        Kind::StrayName,
         Kind::LeakedAttachment,
         Kind::Stranded,
     ];
@@ -48,6 +54,8 @@ impl Kind {
             Kind::WrongSize => "wrong-size",
             Kind::StraySnapshot => "stray-snapshot",
             Kind::StaleWatcher => "stale-watcher",
+            Kind::StaleLock => "stale-lock",
+            Kind::StrayName => "stray-name",
             Kind::LeakedAttachment => "leaked-attachment",
             Kind::Stranded => "stranded",
         }
@@ -92,6 +100,10 @@ impl Report {
     /// The images that the findings are about.
     pub(super) fn suspects(&self) -> HashSet<String> {
         self.findings.iter().map(|finding| finding.image.clone()).collect()
+    }
+
+    pub(super) fn has_strays(&self) -> bool {
+        self.findings.iter().any(|finding| finding.kind == Kind::StrayName)
     }
 
     /// What a second look at the suspects says as well.

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::repair::Mend;
 use super::seen::{Named, Pool, Seen};
-use super::{Finding, Kind, Known, Place};
-use crate::block::Backends;
+use super::{Clients, Finding, Kind, Known, Place, explain};
+use crate::block::{Backends, Leads, LockKind, StrayName};
 use crate::db::{KnownCopy, KnownImage, KnownVolume};
 use crate::model::{AttachmentStatus, Gib, ImageStatus, SnapshotStatus, Timestamp, VolumeId, VolumeStatus};
 use crate::workflows::names;
@@ -14,10 +14,11 @@ pub(super) fn judge(
     backends: &Backends,
     seen: &[(Place, Pool)],
     known: &Known,
+    alive: &Clients,
     only: Option<&HashSet<String>>,
     unseen: &mut Vec<String>,
 ) -> Vec<Finding> {
-    let mut judge = Judge { backends, seen, known, only, findings: Vec::new() };
+    let mut judge = Judge { backends, seen, known, alive, only, findings: Vec::new() };
     for (place, pool) in seen {
         judge.pool(place, pool);
     }
@@ -32,6 +33,7 @@ struct Judge<'a> {
     backends: &'a Backends,
     seen: &'a [(Place, Pool)],
     known: &'a Known,
+    alive: &'a Clients,
     only: Option<&'a HashSet<String>>,
     findings: Vec<Finding>,
 }
@@ -43,6 +45,7 @@ impl<'a> Judge<'a> {
             if self.is_at_work(named.id()) {
                 continue;
             }
+            self.locks(place, name, named, seen);
             match named {
                 Named::Volume(id) => self.volume_on_pool(place, name, id, seen),
                 Named::Deleted(_) => self.deleted_on_pool(place, name, seen),
@@ -65,6 +68,37 @@ impl<'a> Judge<'a> {
         for entry in &pool.trash {
             self.in_trash(place, &entry.name);
         }
+        for stray in &pool.strays {
+            self.stray_name(place, stray);
+        }
+    }
+
+    /// A lock is broken where nobody has the image open, nor ever will have again without taking it anew: an instance
+    /// whose hypervisor was only cut off comes back. An advisory lock may be meant to stay: by a client that is busy
+    /// elsewhere, and that must not be shut out.
+    fn locks(&mut self, place: &Place, name: &str, named: Named<'_>, seen: &Seen) {
+        let row = match named {
+            Named::Volume(id) => self.known.volumes.get(id),
+            _ => None,
+        };
+        let is_attached = row.is_some_and(|row| self.known.attachments.contains_key(&row.id));
+        for lock in seen.stale_locks() {
+            let is_meant = lock.kind == LockKind::Advisory
+                && self.alive.contains(&(place.fsid.clone(), lock.owner.clone()));
+            let is_safe = !seen.is_open() && !is_attached && !is_meant;
+            let mend = is_safe.then(|| Mend::BreakLock(lock.clone()));
+            self.add(place, Kind::StaleLock, name, Some(seen.size), explain::stale_lock(lock), mend);
+        }
+    }
+
+    fn stray_name(&mut self, place: &Place, stray: &StrayName) {
+        let Some(named) = Named::parse(&stray.name) else { return };
+        let written_at = Timestamp(stray.written_at.saturating_mul(1_000_000));
+        if !place.may_hold(named) || self.is_at_work(named.id()) || !self.is_old(written_at) {
+            return;
+        }
+        let mend = (stray.leads != Leads::Astray).then(|| Mend::DropName(stray.clone()));
+        self.add(place, Kind::StrayName, &stray.name, None, explain::stray_name(stray), mend);
     }
 
     fn volume_on_pool(&mut self, place: &'a Place, name: &str, id: &str, seen: &Seen) {
@@ -99,14 +133,14 @@ impl<'a> Judge<'a> {
                 Some(held) if held > row.size => {
                     Some(Mend::AdoptSize { volume: row.id.clone(), from: row.size, to: held })
                 }
-                Some(_) if row.status == VolumeStatus::Available && !seen.is_open => {
+                Some(_) if row.status == VolumeStatus::Available && !seen.is_open() => {
                     Some(Mend::Grow { volume: row.id.clone(), to: row.size })
                 }
                 _ => None,
             };
             self.add(place, Kind::WrongSize, name, Some(seen.size), why, mend);
         }
-        if seen.is_open
+        if seen.is_open()
             && row.status == VolumeStatus::Available
             && !self.known.attachments.contains_key(&row.id)
         {
@@ -267,7 +301,7 @@ impl<'a> Judge<'a> {
             _ => return,
         };
         // Whoever has it open is not told by anybody else.
-        let is_open = pool.images.get(name).is_none_or(|seen| seen.is_open);
+        let is_open = pool.images.get(name).is_none_or(Seen::is_open);
         let mend = Mend::FollowAttachments(row.id.clone());
         self.add(place, Kind::LeakedAttachment, name, None, why, (!is_open).then_some(mend));
     }
@@ -400,7 +434,7 @@ impl<'a> Judge<'a> {
     ) {
         if !self.is_noted(place, name) {
             // Whoever has it open may know better.
-            let mend = (!seen.is_open || mend == Mend::Note).then_some(mend);
+            let mend = (!seen.is_open() || mend == Mend::Note).then_some(mend);
             self.add(place, kind, name, Some(seen.size), why, mend);
         }
     }

@@ -4,8 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::seen::{self, Named, Pool, Seen};
-use super::{Finding, Kind, Looked, Place, Report};
+use super::seen::{self, Glance, Named, Pool, Seen};
+use super::{Finding, Kind, Looked, Place, Report, explain};
 use crate::block::{BlockStore, Missing, OpenMode, Stores};
 use crate::workflows::names;
 
@@ -34,17 +34,18 @@ type Key<'a> = (&'a str, &'a str, &'a str);
 impl Leaks {
     /// Looks at everything, and once more at what seems wrong.
     pub async fn look(&self) -> Report {
-        let first = self.look_once(None).await;
+        let first = self.look_once(None, true).await;
         if first.findings.is_empty() {
             return first;
         }
-        let second = self.look_once(Some(&first.suspects())).await;
+        let second = self.look_once(Some(&first.suspects()), first.has_strays()).await;
         first.confirmed_by(second)
     }
 
-    async fn look_once(&self, only: Option<&HashSet<String>>) -> Report {
+    async fn look_once(&self, only: Option<&HashSet<String>>, at_objects: bool) -> Report {
         let mut unseen = Vec::new();
-        let seen = seen::look(&self.stores, only, self.at_once, &mut unseen).await;
+        let how = Glance { only, at_once: self.at_once, at_objects };
+        let seen = seen::look(&self.stores, how, &mut unseen).await;
         let unread = self.unread(&seen, only, &mut unseen).await;
         let backups = self.backups(&mut unseen).await;
         let mut judge = Judge {
@@ -167,7 +168,17 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn pool(&mut self, place: &Place, pool: &Pool) {
+        for stray in &pool.strays {
+            if Named::parse(&stray.name).is_some_and(|named| place.may_hold(named)) {
+                let why = explain::stray_name(stray);
+                self.add(place, Kind::StrayName, &stray.name, stray.name.clone(), None, &why);
+            }
+        }
         for (name, seen) in &pool.images {
+            for lock in seen.stale_locks() {
+                let why = explain::stale_lock(lock);
+                self.add(place, Kind::StaleLock, name, name.clone(), Some(seen.size), &why);
+            }
             match Named::parse(name) {
                 Some(Named::Volume(id)) => self.volume(place, name, id, seen),
                 Some(Named::Deleted(_)) if self.unneeded.contains(&place.key(name)) => {
@@ -207,7 +218,7 @@ impl Judge<'_> {
         if self.is_unknown(id) {
             let why = "Its id is none of those that are known.";
             self.add(place, Kind::Orphan, name, name.to_owned(), Some(seen.size), why);
-        } else if seen::is_bare_image(name, &seen.snapshots) && !seen.is_open && !seen.has_children() {
+        } else if seen::is_bare_image(name, &seen.snapshots) && !seen.is_open() && !seen.has_children() {
             let why =
                 "Its upload or its deletion broke off: it has no snapshot `snap`, and nobody writes to it.";
             self.add(place, Kind::Zombie, name, name.to_owned(), Some(seen.size), why);

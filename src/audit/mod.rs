@@ -4,6 +4,7 @@
 //! looked at a second time, so that whatever came or went between two glances is none either. Pools that Glance and
 //! Cinder filled are read like our own, for the names are the same; [`Leaks`] judges them without any rows.
 
+mod explain;
 mod finding;
 mod judge;
 mod leaks;
@@ -33,11 +34,13 @@ pub struct Options {
     pub older_than: Duration,
     /// Images that are open at once: few, so that nobody else waits.
     pub at_once: usize,
+    /// Whether to walk over all objects of the pools, for names that lead nowhere.
+    pub walks: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { older_than: Duration::from_secs(300), at_once: 8 }
+        Self { older_than: Duration::from_secs(300), at_once: 8, walks: true }
     }
 }
 
@@ -80,6 +83,9 @@ struct Known {
     settled_before: Timestamp,
 }
 
+/// Who has any image open for writing: the cluster, and what it calls the client.
+type Clients = HashSet<(String, String)>;
+
 impl Audit {
     pub fn new(stores: Stores, database: Database, world: World, options: Options) -> Self {
         Self { stores, database, world, options }
@@ -87,20 +93,30 @@ impl Audit {
 
     /// Looks at everything, and once more at what seems wrong.
     pub async fn look(&self) -> db::Result<Report> {
-        let first = self.look_once(None).await?;
+        let mut alive = Clients::default();
+        let walks = self.options.walks;
+        let first = self.look_once(None, walks, &mut alive).await?;
         if first.findings.is_empty() {
             return Ok(first);
         }
-        let second = self.look_once(Some(&first.suspects())).await?;
+        let walks = walks && first.has_strays();
+        let second = self.look_once(Some(&first.suspects()), walks, &mut alive).await?;
         Ok(first.confirmed_by(second))
     }
 
     /// The pools are read before the rows: what has no row then had none, or lost it to a job that is remembered.
-    async fn look_once(&self, only: Option<&HashSet<String>>) -> db::Result<Report> {
+    async fn look_once(
+        &self,
+        only: Option<&HashSet<String>>,
+        walks: bool,
+        alive: &mut Clients,
+    ) -> db::Result<Report> {
         let mut unseen = Vec::new();
-        let seen = seen::look(&self.stores, only, self.options.at_once, &mut unseen).await;
+        let how = seen::Glance { only, at_once: self.options.at_once, at_objects: walks };
+        let seen = seen::look(&self.stores, how, &mut unseen).await;
+        alive.extend(seen::clients(&seen));
         let known = self.known().await?;
-        let findings = judge::judge(&self.stores.volumes, &seen, &known, only, &mut unseen);
+        let findings = judge::judge(&self.stores.volumes, &seen, &known, alive, only, &mut unseen);
         Ok(Report::new(findings, unseen))
     }
 

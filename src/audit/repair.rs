@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::seen::Named;
 use super::{Audit, Finding};
-use crate::block::{BlockError, BlockStore, ErrorKind, Missing, OpenMode};
+use crate::block::{BlockError, BlockStore, ErrorKind, Lock, Missing, OpenMode, StrayName};
 use crate::db::{DbError, ImageChange, Leftover, Repository, Snapshot, VolumeReset};
 use crate::jobs::{self, Origin, Task};
 use crate::model::{
@@ -53,6 +53,8 @@ pub(super) enum Mend {
         from: ImageStatus,
     },
     ForgetCached,
+    BreakLock(Lock),
+    DropName(StrayName),
 }
 
 impl Mend {
@@ -76,6 +78,10 @@ impl Mend {
             Mend::SettleImage { from: ImageStatus::Deleted, .. } => "deletes it anew",
             Mend::SettleImage { .. } => "makes it queued, for another upload",
             Mend::ForgetCached => "forgets the copy; the next volume of the image makes another",
+            Mend::BreakLock(_) => {
+                "shuts the client out of the cluster, as the next one who writes would, and breaks the lock"
+            }
+            Mend::DropName(_) => "removes the name, and nothing that it leads to",
         }
     }
 }
@@ -114,6 +120,8 @@ impl Audit {
             Mend::SettleSnapshot { snapshot, from } => self.settle_snapshot(snapshot, *from).await,
             Mend::SettleImage { image, from } => self.settle_image(image, *from).await,
             Mend::ForgetCached => self.forget_cached(&finding.image).await,
+            Mend::BreakLock(lock) => self.break_lock(finding, lock).await,
+            Mend::DropName(stray) => self.drop_name(finding, stray).await,
         }?;
         Ok(if done { Outcome::Mended } else { Outcome::LeftAlone })
     }
@@ -316,6 +324,42 @@ impl Audit {
         }
         repository.commit().await?;
         Ok(true)
+    }
+
+    async fn break_lock(&self, finding: &Finding, lock: &Lock) -> Result<bool> {
+        let Some(store) = self.store(&finding.backend) else { return Ok(false) };
+        if self.is_at_work(&finding.image).await? {
+            return Ok(false);
+        }
+        let opened = store.open(&finding.image, OpenMode::ReadWrite).await.or_missing()?;
+        let Some(image) = opened else { return Ok(false) };
+        let broken = async {
+            let is_there = image.locks().await?.contains(lock);
+            if !is_there || image.is_open_elsewhere().await? {
+                return Ok(false);
+            }
+            match image.break_lock(lock).await {
+                Err(error) if error.kind == ErrorKind::Busy => Ok(false),
+                broken => broken,
+            }
+        }
+        .await;
+        image.close().await?;
+        Ok(broken?)
+    }
+
+    async fn drop_name(&self, finding: &Finding, stray: &StrayName) -> Result<bool> {
+        let Some(store) = self.store(&finding.backend) else { return Ok(false) };
+        if self.is_at_work(&finding.image).await? {
+            return Ok(false);
+        }
+        Ok(store.remove_stray_name(stray).await?)
+    }
+
+    /// Whether a job may be at what has this name.
+    async fn is_at_work(&self, name: &str) -> Result<bool> {
+        let Some(named) = Named::parse(name) else { return Ok(true) };
+        Ok(self.database.read().await?.is_at_work(named.id()).await?)
     }
 
     async fn forget_cached(&self, name: &str) -> Result<bool> {

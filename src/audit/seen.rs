@@ -6,7 +6,9 @@ use std::sync::Arc;
 use futures::StreamExt;
 
 use super::{Looked, Place};
-use crate::block::{BlockImage, BlockStore, Child, ErrorKind, Missing, OpenMode, Stores, TrashEntry};
+use crate::block::{
+    BlockImage, BlockStore, Child, ErrorKind, Lock, Missing, OpenMode, Stores, StrayName, TrashEntry,
+};
 use crate::model::ImageId;
 use crate::workflows::names;
 
@@ -14,6 +16,8 @@ use crate::workflows::names;
 pub(super) struct Pool {
     pub(super) names: HashSet<String>,
     pub(super) trash: Vec<TrashEntry>,
+    /// Empty where nobody looked for them.
+    pub(super) strays: Vec<StrayName>,
     pub(super) images: BTreeMap<String, Seen>,
 }
 
@@ -22,7 +26,9 @@ pub(super) struct Seen {
     pub(super) snapshots: Vec<String>,
     /// Looked for where something may have been kept for them; `None`: there are some that may not be named.
     pub(super) children: Option<Vec<Child>>,
-    pub(super) is_open: bool,
+    /// The clients that have it open for writing.
+    pub(super) writers: Vec<String>,
+    pub(super) locks: Vec<Lock>,
 }
 
 impl Pool {
@@ -32,6 +38,15 @@ impl Pool {
 }
 
 impl Seen {
+    pub(super) fn is_open(&self) -> bool {
+        !self.writers.is_empty()
+    }
+
+    /// The locks whose owners do not have it open any more.
+    pub(super) fn stale_locks(&self) -> impl Iterator<Item = &Lock> {
+        self.locks.iter().filter(|lock| !self.writers.contains(&lock.owner))
+    }
+
     pub(super) fn has_children(&self) -> bool {
         self.children.as_ref().is_none_or(|children| !children.is_empty())
     }
@@ -86,16 +101,22 @@ impl<'a> Named<'a> {
     }
 }
 
-/// At all pools. With `only`, images of other names are listed and not opened.
-pub(super) async fn look(
-    stores: &Stores,
-    only: Option<&HashSet<String>>,
-    at_once: usize,
-    unseen: &mut Vec<String>,
-) -> Vec<(Place, Pool)> {
+/// How to look.
+#[derive(Clone, Copy)]
+pub(super) struct Glance<'a> {
+    /// Images of other names are listed and not opened.
+    pub(super) only: Option<&'a HashSet<String>>,
+    /// Images that are open at once.
+    pub(super) at_once: usize,
+    /// Also for stray names, past all objects of the pools.
+    pub(super) at_objects: bool,
+}
+
+/// At all pools.
+pub(super) async fn look(stores: &Stores, how: Glance<'_>, unseen: &mut Vec<String>) -> Vec<(Place, Pool)> {
     let mut seen = Vec::new();
     for place in Place::all(stores, unseen).await {
-        match pool(&place, only, at_once, unseen).await {
+        match pool(&place, how, unseen).await {
             Ok(pool) => seen.push((place, pool)),
             Err(error) => unseen.push(format!("{}: {error}", place.label)),
         }
@@ -103,16 +124,20 @@ pub(super) async fn look(
     seen
 }
 
-async fn pool(
-    place: &Place,
-    only: Option<&HashSet<String>>,
-    at_once: usize,
-    unseen: &mut Vec<String>,
-) -> Looked<Pool> {
+/// All who have an image open for writing, as far as images were opened.
+pub(super) fn clients(seen: &[(Place, Pool)]) -> impl Iterator<Item = (String, String)> {
+    let images = seen.iter().flat_map(|(place, pool)| pool.images.values().map(move |image| (place, image)));
+    images.flat_map(|(place, image)| {
+        image.writers.iter().map(move |writer| (place.fsid.clone(), writer.clone()))
+    })
+}
+
+async fn pool(place: &Place, how: Glance<'_>, unseen: &mut Vec<String>) -> Looked<Pool> {
     let names = place.store.list().await?;
     let trash = place.store.trash_list().await?;
+    let strays = if how.at_objects { place.store.stray_names().await? } else { Vec::new() };
     let is_wanted =
-        |name: &&String| Named::parse(name).is_some() && only.is_none_or(|only| only.contains(*name));
+        |name: &&String| Named::parse(name).is_some() && how.only.is_none_or(|only| only.contains(*name));
     let wanted: Vec<String> = names.iter().filter(is_wanted).cloned().collect();
     let look_at = |name: String| {
         let store = place.store.clone();
@@ -121,7 +146,7 @@ async fn pool(
             (name, looked)
         }
     };
-    let mut looks = futures::stream::iter(wanted).map(look_at).buffered(at_once);
+    let mut looks = futures::stream::iter(wanted).map(look_at).buffered(how.at_once);
     let mut images = BTreeMap::new();
     while let Some((name, looked)) = looks.next().await {
         match looked {
@@ -131,7 +156,7 @@ async fn pool(
             Err(error) => unseen.push(format!("{}/{name}: {error}", place.label)),
         }
     }
-    Ok(Pool { names: names.into_iter().collect(), trash, images })
+    Ok(Pool { names: names.into_iter().collect(), trash, strays, images })
 }
 
 async fn image(store: &Arc<dyn BlockStore>, name: &str) -> Looked<Option<Seen>> {
@@ -149,7 +174,9 @@ async fn look_at(image: &dyn BlockImage, name: &str) -> Looked<Seen> {
         || snapshots.iter().any(|name| names::is_clone_snapshot(name))
         || is_bare_image(name, &snapshots);
     let children = if is_kept { children(image).await? } else { Some(Vec::new()) };
-    Ok(Seen { size, snapshots, children, is_open: image.is_open_elsewhere().await? })
+    // The locks first: who takes one has it open by then.
+    let locks = image.locks().await?;
+    Ok(Seen { size, snapshots, children, locks, writers: image.writers().await? })
 }
 
 /// An image that volumes are not cloned from yet, or not any more.

@@ -86,6 +86,44 @@ pub struct TrashEntry {
     pub name: String,
 }
 
+/// A name that a pool keeps beside its directory, and that leads to no image of that name. A rename leaves one that broke
+/// off, or a removal: no other image can be given the name then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StrayName {
+    pub name: String,
+    pub leads: Leads,
+    /// Seconds since 1970.
+    pub written_at: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leads {
+    /// To an image that has this name.
+    To(String),
+    Nowhere,
+    /// To an image that is listed nowhere, or the directory knows another one by the name.
+    Astray,
+}
+
+/// A lock on an image. Nobody but a lock's owner takes it back, so one stays when its owner dies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// The client, as it stands in [`BlockImage::writers`].
+    pub owner: String,
+    pub address: String,
+    /// Tells locks of one client apart.
+    pub cookie: String,
+    pub kind: LockKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockKind {
+    /// Whoever writes has it, and hands it over when another one wants to write. Of a dead owner the next one takes it.
+    Exclusive,
+    /// Somebody's own agreement, by `rbd lock add` for one. Nobody takes it over: it is in the way until it is broken.
+    Advisory,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolStatistics {
     pub used_bytes: u64,
@@ -149,6 +187,17 @@ pub trait BlockStore: Send + Sync + 'static {
     /// or [`ErrorKind::HasSnapshots`] while clones need it, [`ErrorKind::Busy`] while it is open for writing: nothing is
     /// changed then.
     async fn trash_remove(&self, id: &str, progress: &Progress) -> Result<()>;
+
+    /// Walks over all objects of the pool. None, where an image's name is kept in one place only.
+    async fn stray_names(&self) -> Result<Vec<StrayName>> {
+        Ok(Vec::new())
+    }
+
+    /// Removes the name, if it still is as it was found, and nothing that it leads to. Answers whether it was. One that
+    /// leads [astray](Leads::Astray) stays.
+    async fn remove_stray_name(&self, _: &StrayName) -> Result<bool> {
+        Ok(false)
+    }
 
     async fn statistics(&self) -> Result<PoolStatistics>;
 
@@ -255,8 +304,25 @@ pub trait BlockImage: Send + Sync + 'static {
     /// opened anew (librbd does not refresh parents): that must stay as long.
     async fn flatten(&self, progress: &Progress) -> Result<()>;
 
+    /// Who has it open for writing, as often as they do, this handle aside: by what the cluster calls its clients.
+    async fn writers(&self) -> Result<Vec<String>>;
+
     /// Whether somebody has it open for writing, this handle aside.
-    async fn is_open_elsewhere(&self) -> Result<bool>;
+    async fn is_open_elsewhere(&self) -> Result<bool> {
+        Ok(!self.writers().await?.is_empty())
+    }
+
+    /// The locks on it, as they were when it was opened. None, where an image is one process's alone.
+    async fn locks(&self) -> Result<Vec<Lock>> {
+        Ok(Vec::new())
+    }
+
+    /// Takes a lock away from an owner who does not have the image open any more, as the next one who writes would: the
+    /// client is shut out of the cluster first, so that nothing comes of it later. Answers whether the lock was there
+    /// still. [`ErrorKind::Busy`] when its owner has the image open.
+    async fn break_lock(&self, _: &Lock) -> Result<bool> {
+        Ok(false)
+    }
 
     /// Text kept with the image.
     async fn metadata(&self) -> Result<BTreeMap<String, String>>;

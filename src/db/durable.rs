@@ -8,8 +8,9 @@
 //! A reader may see a commit a moment before it is safe. What a worker does outside of the database it does after a
 //! claim, which waits for all commits before it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,9 +34,17 @@ struct Inner {
     committed: AtomicU64,
     /// Up to here every commit is on the disk.
     safe: AtomicU64,
-    /// Held during a sync. Inside: why one failed. It may have dropped what it should have written, and the next
-    /// one would not notice: nothing is safe any more.
-    turn: Mutex<Option<io::ErrorKind>>,
+    /// Held during a sync.
+    turn: Mutex<Turn>,
+}
+
+#[derive(Default)]
+struct Turn {
+    /// Why a sync failed. It may have dropped what it should have written, and the next one would not notice: nothing is
+    /// safe any more.
+    failed: Option<io::ErrorKind>,
+    /// What was synced last. While it is open no other file gets its number.
+    log: Option<File>,
 }
 
 impl Durable {
@@ -48,7 +57,7 @@ impl Durable {
             given: AtomicU64::new(0),
             committed: AtomicU64::new(0),
             safe: AtomicU64::new(0),
-            turn: Mutex::new(None),
+            turn: Mutex::default(),
         }))
     }
 
@@ -69,28 +78,45 @@ impl Durable {
         if safe.load(Ordering::SeqCst) >= place.0 {
             return Ok(());
         }
-        let mut failed = turn.lock().await;
+        let mut turn = turn.lock().await;
         if safe.load(Ordering::SeqCst) >= place.0 {
             return Ok(());
         }
-        if let Some(kind) = *failed {
+        if let Some(kind) = turn.failed {
             return Err(sqlx::Error::Io(kind.into()).into());
         }
         let covered = committed.load(Ordering::SeqCst);
-        // Opened each time: the log is another file after all connections were closed once.
-        let log = log.clone();
-        let synced = tokio::task::spawn_blocking(move || File::open(log)?.sync_data()).await;
+        let (path, last) = (log.clone(), turn.log.take());
+        let synced = tokio::task::spawn_blocking(move || sync(&path, last)).await;
         match synced.unwrap_or_else(|stopped| Err(io::Error::other(stopped))) {
-            Ok(()) => {
+            Ok(log) => {
+                turn.log = Some(log);
                 safe.fetch_max(covered, Ordering::SeqCst);
                 Ok(())
             }
             Err(error) => {
-                *failed = Some(error.kind());
+                turn.failed = Some(error.kind());
                 Err(sqlx::Error::Io(error).into())
             }
         }
     }
+}
+
+/// The log is another file after all connections were closed once. A new file is as lasting as its entry in the folder,
+/// which SQLite would sync no earlier than at a checkpoint.
+fn sync(path: &Path, last: Option<File>) -> io::Result<File> {
+    let number = fs::metadata(path)?.ino();
+    if let Some(log) = last
+        && log.metadata()?.ino() == number
+    {
+        log.sync_data()?;
+        return Ok(log);
+    }
+    let log = File::open(path)?;
+    log.sync_data()?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    Ok(log)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub fn host(config: &Config, parts: &Parts) -> String {
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let forwarded = header("x-forwarded-host").and_then(|hosts| hosts.rsplit(',').next()).map(str::trim);
     let absolute = parts.uri.authority().map(Authority::as_str);
-    [forwarded, header(HOST.as_str()), absolute]
+    [forwarded, absolute, header(HOST.as_str())]
         .into_iter()
         .flatten()
         .find(|host| is_host(host))
@@ -33,13 +33,16 @@ mod tests {
     #[test]
     fn only_what_is_a_host_is_taken_for_one() {
         let config = Config::default();
-        let host_of = |headers: &[(&str, &str)]| {
-            let mut request = Request::get("/");
+        let host_in = |uri: &str, headers: &[(&str, &str)]| {
+            let mut request = Request::get(uri);
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }
             host(&config, &request.body(()).unwrap().into_parts().0)
         };
+        let host_of = |headers: &[(&str, &str)]| host_in("/", headers);
+        // As the standard has it for a request line with a whole URL.
+        assert_eq!(host_in("http://one.example/", &[("host", "another.example")]), "one.example");
         assert_eq!(host_of(&[("host", "cloud.example:8080")]), "cloud.example:8080");
         let behind_proxies = [("host", "inner"), ("x-forwarded-host", "far.example, near.example")];
         assert_eq!(host_of(&behind_proxies), "near.example");

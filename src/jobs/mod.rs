@@ -3,6 +3,7 @@
 //! A job is enqueued in the transaction that changes the row it will finish ([`enqueue`]), claimed under a lease
 //! and a fence, and ends in the transaction that brings the row to its final status.
 
+mod backlog;
 mod faults;
 mod keeper;
 mod run;
@@ -11,6 +12,7 @@ mod worker;
 mod workflow;
 
 pub use crate::model::Cause;
+pub use backlog::Backlog;
 pub use faults::{Fault, Faults, Moment, NoFaults, faults_of_a_service};
 pub use keeper::{Keeper, KeptLease};
 pub use run::Run;

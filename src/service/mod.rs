@@ -29,7 +29,7 @@ use crate::identity::policy::Policies;
 use crate::identity::standalone::{Standalone, first_start};
 use crate::identity::{Authority, Caller};
 use crate::image_api;
-use crate::jobs::{Faults, Keeper, Options, Worker};
+use crate::jobs::{Backlog, Faults, Keeper, Options, Worker};
 use crate::model::{ProjectId, UserId, VolumeTypeId, World};
 use crate::signature::Certificates;
 use crate::telemetry::levels::Levels;
@@ -214,10 +214,10 @@ impl Service {
         Sweeper::new(self.context.clone(), self.app.database.clone(), self.app.world.clone(), keep)
     }
 
-    /// Which has few images open at once, so that nobody waits for it.
+    /// Which has few images open at once and does not walk over all objects, so that nobody waits for it.
     pub fn audit(&self) -> Audit {
         let App { stores, database, world, .. } = &self.app;
-        let options = audit::Options { at_once: 2, ..audit::Options::default() };
+        let options = audit::Options { at_once: 2, walks: false, ..audit::Options::default() };
         Audit::new(stores.clone(), database.clone(), world.clone(), options)
     }
 
@@ -251,6 +251,7 @@ impl Service {
         if works {
             tasks.spawn(self.sweeper().run(SWEEP, stop.clone()));
             tasks.spawn(self.reporter().run(REPORT, stop.clone()));
+            tasks.spawn(Backlog::new(self.app.database.clone()).run(REPORT, stop.clone()));
             let interval = self.app.config.jobs.audit_interval;
             if interval.0 > 0 {
                 tasks.spawn(audit::Watch::new(self.audit()).run(interval.into(), stop.clone()));

@@ -5,7 +5,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::{MatchedPath, Path, Request, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, HOST};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -76,6 +76,7 @@ fn layered(routes: Router, app: &App) -> Router {
         .layer(CatchPanicLayer::custom(|_| internal_error()))
         .layer(from_fn_with_state(app.clone(), bound_in_time))
         .layer(from_fn_with_state(app.clone(), bound_headers))
+        .layer(from_fn(to_one_host))
         .layer(from_fn_with_state(app.clone(), pass_gate))
         .layer(from_fn(say_when))
         .layer(from_fn(count))
@@ -117,6 +118,14 @@ async fn bound_headers(State(app): State<App>, request: Request, next: Next) -> 
         request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if line + headers > app.config.api.max_header_bytes as usize {
         return StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response();
+    }
+    next.run(request).await
+}
+
+/// Whoever forwarded it may have gone by the other one.
+async fn to_one_host(request: Request, next: Next) -> Response {
+    if request.headers().get_all(HOST).iter().nth(1).is_some() {
+        return (StatusCode::BAD_REQUEST, "The request names two hosts.\n").into_response();
     }
     next.run(request).await
 }

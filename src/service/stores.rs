@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
-use crate::block::directory::Directory;
+use crate::block::directory::{Directory, make_folder};
 use crate::block::rbd::{self, RbdOptions};
 use crate::block::{Backends, BlockStore, BlockingPool, Stores};
 use crate::config::{self, Backend, Config, DatabaseKind, ImageStore, ImageStoreKind, StoreKind};
@@ -20,8 +20,10 @@ pub(super) fn make_folders(config: &Config) -> anyhow::Result<()> {
     if config.database.url.kind() == DatabaseKind::Sqlite {
         let path = config.database.url.expose().trim_start_matches("sqlite:").trim_start_matches("//");
         let file = Path::new(path.split('?').next().unwrap_or_default());
-        if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        // The file's own entry is synced with that of its log.
+        if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty() && !file.exists())
+        {
+            make_folder(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
         }
         // It holds what tokens are signed with: for nobody else to read. SQLite gives its other files the same mode.
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {

@@ -18,6 +18,8 @@ pub const JOBS: &str = "pumice_jobs_total";
 pub const JOB_DURATION: &str = "pumice_job_duration_seconds";
 /// Jobs being worked on by this process; label `kind`.
 pub const JOBS_RUNNING: &str = "pumice_jobs_running";
+/// Jobs of the whole queue that are not over; labels `kind` and `state`.
+pub const JOBS_OPEN: &str = "pumice_jobs_open";
 /// Bytes of images and volumes; label `direction`: `upload`, `download` or `copy`.
 pub const BYTES: &str = "pumice_transferred_bytes_total";
 /// What the last audit found; label `kind`.
@@ -117,6 +119,11 @@ impl Drop for Running {
     }
 }
 
+/// Says how many jobs of a kind wait or run, whoever works on them.
+pub fn open_jobs(kind: &str, state: &'static str, count: i64) {
+    gauge!(JOBS_OPEN, "kind" => kind.to_owned(), "state" => state).set(count as f64);
+}
+
 /// Counts bytes that have gone their way.
 pub fn transferred(direction: Direction, bytes: u64) {
     counter!(BYTES, "direction" => direction.as_str()).increment(bytes);
@@ -146,6 +153,7 @@ fn describe() {
     describe_counter!(JOBS, "Attempts of jobs that came to an end");
     describe_histogram!(JOB_DURATION, Unit::Seconds, "Time of an attempt of a job");
     describe_gauge!(JOBS_RUNNING, "Jobs being worked on");
+    describe_gauge!(JOBS_OPEN, "Jobs of the whole queue that wait or run");
     describe_counter!(BYTES, Unit::Bytes, "Bytes of images and volumes uploaded, downloaded and copied");
     describe_gauge!(AUDIT_FINDINGS, "What the last audit found");
     describe_gauge!(AUDIT_UNSEEN, "What the last audit could not look at");
@@ -168,6 +176,7 @@ mod tests {
             job("create_volume", "done", Duration::from_secs(2));
             transferred(Direction::Upload, 42);
             let _running = running("flatten");
+            open_jobs("create_volume", "queued", 3);
             let text = handle.render();
             for line in [
                 r#"pumice_http_requests_total{method="GET",route="/image/v2/images/{id}",status="200"} 1"#,
@@ -175,6 +184,7 @@ mod tests {
                 r#"pumice_jobs_total{kind="create_volume",outcome="done"} 1"#,
                 r#"pumice_job_duration_seconds_bucket{kind="create_volume",outcome="done",le="1"} 0"#,
                 r#"pumice_jobs_running{kind="flatten"} 1"#,
+                r#"pumice_jobs_open{kind="create_volume",state="queued"} 3"#,
                 r#"pumice_transferred_bytes_total{direction="upload"} 42"#,
                 r#"pumice_build_info{version="0.1.0"} 1"#,
                 "# HELP pumice_jobs_total Attempts of jobs that came to an end",

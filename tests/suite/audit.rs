@@ -5,7 +5,7 @@ use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pumice::audit::{Audit, Finding, Kind, Options, Outcome};
+use pumice::audit::{Audit, Finding, Kind, Leaks, Options, Outcome};
 use pumice::block::rbd::CloneFormat;
 use pumice::block::{BlockStore, OpenMode, Progress, Stores};
 use pumice::config::Config;
@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::house::store::ceph_pool;
 use crate::house::{DatabaseKind, House, StoreKind};
-use crate::process::pools::Pools;
+use crate::process::pools::{self, Pools};
 use crate::process::{PATIENCE, Place, Server};
 
 const MIB: u64 = 1 << 20;
@@ -39,7 +39,7 @@ async fn house(store: StoreKind) -> (House, Pools) {
 }
 
 fn audit(house: &House, older_than: u64) -> Audit {
-    let options = Options { older_than: Duration::from_secs(older_than), at_once: 4 };
+    let options = Options { older_than: Duration::from_secs(older_than), at_once: 4, walks: true };
     Audit::new(house.stores.clone(), house.database.clone(), house.world.clone(), options)
 }
 
@@ -335,6 +335,137 @@ async fn a_busy_service(store: StoreKind) {
         () = looks => {}
     }
     assert_eq!(found(&house).await, []);
+    house.stop().await;
+}
+
+const POOL: &str = "PUMICE_TEST_LOCK_POOL";
+const IMAGES: &str = "PUMICE_TEST_LOCK_IMAGES";
+
+/// Has these images open until it is killed, and has written to all of them.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by a_lock_whose_owner_died, in a process of its own"]
+async fn holder() {
+    let store = ceph_pool(&std::env::var(POOL).unwrap(), CloneFormat::V2);
+    let names = std::env::var(IMAGES).unwrap();
+    let mut open = Vec::new();
+    for name in names.split(' ') {
+        let image = store.open(name, OpenMode::ReadWrite).await.unwrap();
+        image.write(0, vec![1; 4096].into()).await.unwrap();
+        open.push(image);
+    }
+    std::future::pending::<()>().await;
+}
+
+/// Waits until an audit finds this.
+async fn until_found(house: &House, expected: &BTreeSet<(Kind, String)>) -> Vec<Finding> {
+    let mut last = Vec::new();
+    let waited = tokio::time::timeout(PATIENCE, async {
+        loop {
+            last = found(house).await;
+            if kinds(&last) == *expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    });
+    let is_found = waited.await.is_ok();
+    assert!(is_found, "{last:#?}");
+    last
+}
+
+/// A client that is killed while it writes leaves its lock; one that locks by hand leaves it without being killed. The
+/// cluster believes the one alive for half a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_whose_owner_died_is_broken() {
+    let (mut house, own) = house(StoreKind::RbdV2).await;
+    let volumes = house.stores.volumes.first().store.clone();
+    let mut made = Vec::new();
+    for servers in [&[][..], &["a server"], &[]] {
+        made.push(house.create_volume_for(VolumeSource::Empty, 1, servers).await);
+    }
+    house.settle().await;
+    let [written, attached, by_hand] = [0, 1, 2].map(|i| names::volume(&made[i]));
+    assert_eq!(found(&house).await, []);
+
+    let mut holder = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["audit::holder", "--exact", "--ignored", "--test-threads=1"])
+        .env(POOL, &own.volumes)
+        .env(IMAGES, format!("{written} {attached}"))
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    pools::run("rbd", &["lock", "add", &format!("{}/{by_hand}", own.volumes), "mine"]);
+    let locked = BTreeSet::from([(Kind::StaleLock, by_hand.clone()), (Kind::StaleWatcher, written.clone())]);
+    until_found(&house, &locked).await;
+    // It has the locks by the time that it has written to both.
+    let owners = async |name: &str| {
+        let image = volumes.open(name, OpenMode::ReadOnly).await.unwrap();
+        let locks = image.locks().await.unwrap();
+        image.close().await.unwrap();
+        locks.into_iter().map(|lock| lock.owner).collect::<Vec<_>>()
+    };
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while owners(&attached).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    waited.await.expect("the holder does not write");
+    let dead = owners(&written).await;
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+
+    let stale = [&written, &attached, &by_hand].map(|name| (Kind::StaleLock, name.clone())).into();
+    let findings = until_found(&house, &stale).await;
+    let of = |name: &str| findings.iter().find(|finding| finding.name == name).unwrap();
+    assert!(of(&written).explanation.contains(&dead[0]), "{findings:#?}");
+    assert!(of(&by_hand).explanation.contains("\"mine\""), "{findings:#?}");
+    // An instance may come back to it.
+    assert_eq!(of(&attached).repair, None);
+    assert_eq!(mend_all(&house).await, [(Kind::StaleLock, attached.clone())].into());
+    for name in [&written, &by_hand] {
+        let image = volumes.open(name, OpenMode::ReadWrite).await.unwrap();
+        image.write(0, vec![2; 4096].into()).await.unwrap();
+        image.close().await.unwrap();
+    }
+    house.detach_all().await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// What librbd keeps of names beside the directory of a pool.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_without_an_image_goes() {
+    let (mut house, own) = house(StoreKind::RbdV2).await;
+    let volumes = house.stores.volumes.first().store.clone();
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let (living, aside) = (names::volume(&volume), names::deleted(&names::volume(&volume)));
+    let (gone, foreign) = (format!("volume-{}", new_id()), "by-hand".to_owned());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().display().to_string();
+    let rados = |verb: &str, name: &str| {
+        pools::run("rados", &["-p", &own.volumes, verb, &format!("rbd_id.{name}"), &path])
+    };
+    for name in [&gone, &foreign] {
+        make(&volumes, name).await;
+        rados("get", name);
+        volumes.remove(name, &Progress::new()).await.unwrap();
+        rados("put", name);
+    }
+    rados("get", &living);
+    rados("put", &aside);
+    let expected = BTreeSet::from([(Kind::StrayName, gone.clone()), (Kind::StrayName, aside.clone())]);
+    let findings = found(&house).await;
+    assert_eq!(kinds(&findings), expected);
+    let of = |name: &str| findings.iter().find(|finding| finding.name == name).unwrap();
+    assert!(of(&aside).explanation.contains(&format!("leads to {living}:")), "{findings:#?}");
+    assert!(of(&gone).explanation.contains("leads to no image"), "{findings:#?}");
+    assert_eq!(audit(&house, 600).look().await.unwrap().findings, [], "they are young");
+    let leaked = Leaks { stores: house.stores.clone(), backups: None, ids: None, at_once: 4 }.look().await;
+    assert_eq!(kinds(&leaked.findings), expected);
+    assert_eq!(mend_all(&house).await, BTreeSet::new());
+    assert_eq!(volumes.list().await.unwrap(), [living.clone()]);
+    let image = volumes.open(&living, OpenMode::ReadOnly).await.unwrap();
+    image.close().await.unwrap();
     house.stop().await;
 }
 

@@ -48,8 +48,10 @@ fn statuses(server: &Server, bytes: &[u8]) -> Vec<u16> {
     let mut stream = connect(server);
     stream.write_all(bytes).unwrap();
     let text = all(stream);
-    let answers = text.match_indices("HTTP/1.1 ");
-    answers.map(|(at, start)| text[at + start.len()..][..3].parse().unwrap()).collect()
+    // HTTP/1.0 is answered in kind; and what goes on is no answer yet.
+    let answers = text.match_indices("HTTP/1.");
+    let answers = answers.map(|(at, start)| text[at + start.len() + 2..][..3].parse().unwrap());
+    answers.filter(|status| *status >= 200).collect()
 }
 
 /// A request that is no use to anyone but whom it was smuggled past.
@@ -88,11 +90,25 @@ async fn where_a_request_ends_is_never_in_doubt() {
         let sent = format!("{get}{headers}\r\n\r\n0\r\n\r\n{SECOND}");
         assert_eq!(statuses(&server, sent.as_bytes()), [400], "{headers:?}");
     }
+    for headers in ["Content-Length: 0\r\nContent-Length: 0", "Content-Length: 0, 0"] {
+        let found = statuses(&server, format!("{get}{headers}\r\n\r\n{SECOND}").as_bytes());
+        assert!(matches!(found[..], [200, 200] | [400]), "{headers:?}: {found:?}");
+    }
+    let two_hosts = format!("{get}Host: y\r\n\r\n{SECOND}");
+    assert_eq!(statuses(&server, two_hosts.as_bytes()), [400, 200]);
     let old = format!("GET /healthz HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{SECOND}");
     assert_eq!(statuses(&server, old.as_bytes()), [400]);
-    for line in
-        ["GET /a b HTTP/1.1", "GET  /healthz HTTP/1.1", "GET /healthz HTTP/3.1", "G\0T / HTTP/1.1", "GET"]
-    {
+    for line in [
+        "GET /a b HTTP/1.1",
+        "GET /a\0b HTTP/1.1",
+        "GET /a\u{7f}b HTTP/1.1",
+        "GET /healthz\tHTTP/1.1",
+        "GET  /healthz HTTP/1.1",
+        "GET http:///healthz HTTP/1.1",
+        "GET /healthz HTTP/3.1",
+        "G\0T / HTTP/1.1",
+        "GET",
+    ] {
         let found = statuses(&server, format!("{line}\r\nHost: x\r\n\r\n{SECOND}").as_bytes());
         assert_eq!(found, [400], "{line:?}");
     }
@@ -101,11 +117,104 @@ async fn where_a_request_ends_is_never_in_doubt() {
     server.stop();
 }
 
+/// What is sent as a body is never a request, whether somebody wanted it or not, and whatever the client expects.
+#[tokio::test]
+async fn a_body_that_nobody_reads_is_no_request() {
+    let (_place, server) = server().await;
+    let length = format!("Content-Length: {}", SECOND.len());
+    let chunked = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{SECOND}\r\n0\r\n", SECOND.len());
+    for line in
+        ["GET /healthz", "GET /nothing", "POST /healthz", "PUT /image/v2/images/x/file", "HEAD /healthz"]
+    {
+        for expect in [
+            "",
+            "Expect: 100-continue\r\n",
+            "Expect: 100-continue\r\nExpect: 100-continue\r\n",
+            "Expect: 200-ok\r\n",
+            "Expect: 100-continue, 200-ok\r\n",
+            "Expect:\r\n",
+        ] {
+            for version in ["1.0", "1.1"] {
+                let head = format!("{line} HTTP/{version}\r\nHost: x\r\n{expect}");
+                let mut requests = vec![format!("{head}{length}\r\n\r\n{SECOND}{SECOND}")];
+                if version == "1.1" {
+                    requests.push(format!("{head}{chunked}\r\n{SECOND}"));
+                }
+                for request in requests {
+                    let found = statuses(&server, request.as_bytes());
+                    let rest = found.get(1..).unwrap_or_default();
+                    // The rest was read as what it is, or not at all.
+                    assert!(matches!(rest, [] | [200]) && !found.is_empty(), "{request}: {found:?}");
+                }
+            }
+        }
+    }
+    server.stop();
+}
+
+/// A client of HTTP/1.0 must ask for the connection to stay, and knows of nothing else.
+#[tokio::test]
+async fn old_clients_get_what_they_know() {
+    let (_place, server) = server().await;
+    for (headers, expected) in [
+        ("", &[200][..]),
+        ("Connection: keep-alive\r\n", &[200, 200]),
+        ("Connection: keep-alive\r\nConnection: close\r\n", &[200]),
+        ("Connection: close\r\nConnection: keep-alive\r\n", &[200]),
+        ("Connection: keep-alive, close\r\n", &[200]),
+    ] {
+        let sent = format!("GET /healthz HTTP/1.0\r\n{headers}\r\n{SECOND}");
+        assert_eq!(statuses(&server, sent.as_bytes()), expected, "{headers:?}");
+    }
+    let mut stream = connect(&server);
+    stream
+        .write_all(
+            b"POST /volume/v3/volumes HTTP/1.0\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n\
+            Content-Length: 2\r\n\r\n{}",
+        )
+        .unwrap();
+    let answer = all(stream);
+    assert!(answer.starts_with("HTTP/1.0 400") && !answer.contains("chunked"), "{answer}");
+    server.stop();
+}
+
+/// What comes behind the last chunk is no header of anything.
+#[tokio::test]
+async fn trailers_change_nothing() {
+    let (_place, server) = server().await;
+    let post = "POST /volume/v3/volumes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    for trailers in [
+        "",
+        "X: y\r\n",
+        "Host: y\r\nContent-Length: 100\r\nTransfer-Encoding: chunked\r\n",
+        "Connection: close\r\n",
+        "OpenStack-API-Version: volume 9.9\r\n",
+    ] {
+        let sent =
+            format!("{post}Transfer-Encoding: chunked\r\n\r\n2;a=b\r\n{{}}\r\n0\r\n{trailers}\r\n{SECOND}");
+        assert_eq!(statuses(&server, sent.as_bytes()), [400, 200], "{trailers:?}");
+    }
+    server.stop();
+}
+
 #[tokio::test]
 async fn chunks_that_are_none_end_the_connection() {
     let (_place, server) = server().await;
     let post = "POST /volume/v3/volumes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
-    for chunks in ["fffffffffffffffff\r\n{}", "-1\r\n{}", "2;\n{}\r\n0\r\n\r\n", "2\r\n{}xx0\r\n\r\n"] {
+    let long = "x".repeat(20_000);
+    for chunks in [
+        "fffffffffffffffff\r\n{}",
+        "-1\r\n{}",
+        "+2\r\n{}\r\n0\r\n\r\n",
+        "0x2\r\n{}\r\n0\r\n\r\n",
+        "2\n{}\r\n0\r\n\r\n",
+        "2;\n{}\r\n0\r\n\r\n",
+        "2\r\n{}xx0\r\n\r\n",
+        // Extensions and trailers have bounds.
+        &format!("2;{long}\r\n{{}}\r\n0\r\n\r\n"),
+        &format!("2\r\n{{}}\r\n0\r\nX: {long}\r\n\r\n"),
+        &format!("2\r\n{{}}\r\n0\r\n{}\r\n", "X: y\r\n".repeat(200)),
+    ] {
         let sent = format!("{post}Transfer-Encoding: chunked\r\n\r\n{chunks}{SECOND}");
         let found = statuses(&server, sent.as_bytes());
         assert!(found.len() <= 1 && found.iter().all(|status| *status == 400), "{chunks:?}: {found:?}");
@@ -139,6 +248,17 @@ async fn paths_are_not_resolved() {
         "/healthz%00".to_owned(),
         "/healthz/".to_owned(),
         "/HEALTHZ".to_owned(),
+        "/healthz;x=1".to_owned(),
+        "/;/healthz".to_owned(),
+        "/volume/v3/volumes;/../../healthz".to_owned(),
+        "/image/v2/images/..;/..;/healthz".to_owned(),
+        "/image/..%5c..%5chealthz".to_owned(),
+        "http://x/image/../healthz".to_owned(),
+        "http://x//healthz".to_owned(),
+        "http://x/%68ealthz".to_owned(),
+        "http://x".to_owned(),
+        "healthz".to_owned(),
+        "*".to_owned(),
     ] {
         let found = statuses(
             &server,
@@ -146,6 +266,22 @@ async fn paths_are_not_resolved() {
         );
         // 300: the Image API lists its versions to those who ask for none of them.
         assert!(matches!(found[..], [300 | 400 | 404]), "{path}: {found:?}");
+    }
+    server.stop();
+}
+
+/// As a proxy is asked: it is the path that counts, and not who is meant.
+#[tokio::test]
+async fn a_whole_url_is_a_path_with_a_host() {
+    let (_place, server) = server().await;
+    for url in ["http://x/healthz", "https://other.example:1/healthz?a=b", "HTTP://X/healthz"] {
+        let sent = format!("GET {url} HTTP/1.1\r\nHost: y\r\nConnection: close\r\n\r\n");
+        assert_eq!(statuses(&server, sent.as_bytes()), [200], "{url}");
+    }
+    for line in ["CONNECT x:80", "CONNECT /healthz", "OPTIONS *"] {
+        let sent = format!("{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let found = statuses(&server, sent.as_bytes());
+        assert!(matches!(found[..], [400 | 404 | 405]), "{line}: {found:?}");
     }
     server.stop();
 }

@@ -14,6 +14,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pumice::block::directory::Directory;
 use pumice::block::{BlockStore, BlockingPool, OpenMode, Progress, SnapshotPath};
+use pumice::config::{Config, DatabaseUrl, IdentityMode};
+use pumice::db::Leftover;
+use pumice::http::App;
+use pumice::service::{Service, open_database};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
@@ -114,8 +118,9 @@ async fn state(store: &Arc<dyn BlockStore>) -> State {
     State { images, trash }
 }
 
+/// In a folder that is not there at first, nor what it lies in.
 fn open(folder: &Path) -> Arc<dyn BlockStore> {
-    Directory::open(folder, BlockingPool::new(1, 1, 1, 1)).unwrap().pool("p").unwrap()
+    Directory::open(folder.join("of/the/store"), BlockingPool::new(1, 1, 1, 1)).unwrap().pool("p").unwrap()
 }
 
 #[tokio::test]
@@ -178,7 +183,7 @@ enum Event {
     Acknowledged(usize),
 }
 
-/// Files and folders by number; 0 is the store's folder.
+/// Files and folders by number; 0 is what the store's folder lies in.
 #[derive(Default)]
 struct Disk {
     folders: HashMap<Id, BTreeMap<String, Id>>,
@@ -472,10 +477,9 @@ fn quick_folder() -> TempDir {
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_outlives_a_power_cut() {
-    let folder = quick_folder();
-    let (traced, trace) = (folder.path().join("traced"), folder.path().join("trace"));
+/// What the kernel was asked for while this test ran, in `traced` below the folder.
+fn trace(actor: &str, folder: &Path) -> Reader {
+    let (traced, trace) = (folder.join("traced"), folder.join("trace"));
     std::fs::create_dir(&traced).unwrap();
     let calls = "trace=open,openat,close,write,pwrite64,ftruncate,fallocate,fsync,fdatasync,syncfs,sync,rename,renameat,\
         renameat2,unlink,unlinkat,rmdir,mkdir";
@@ -483,13 +487,25 @@ async fn what_was_acknowledged_outlives_a_power_cut() {
         .args(["-f", "-q", "-xx", "-s", "1000000", "-e", calls, "-e", "signal=none", "-o"])
         .arg(&trace)
         .arg(std::env::current_exe().unwrap())
-        .args(["power::actor", "--exact", "--ignored", "--test-threads=1"])
+        .args([actor, "--exact", "--ignored", "--test-threads=1"])
         .env(FOLDER, &traced)
         .output()
         .expect("strace is missing: scripts/need test");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     let mut reader = Reader::new(&traced);
     read_trace(&std::fs::read_to_string(&trace).unwrap(), &mut reader);
+    reader
+}
+
+fn random() -> (u64, StdRng) {
+    let seed = std::env::var("PUMICE_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    (seed, StdRng::seed_from_u64(seed))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_outlives_a_power_cut() {
+    let folder = quick_folder();
+    let reader = trace("power::actor", folder.path());
     let Reader { disk, is_folder, events, .. } = reader;
     let marks = events.iter().filter(|event| matches!(event, Event::Acknowledged(_))).count();
     assert_eq!(marks, STEPS);
@@ -508,8 +524,7 @@ async fn what_was_acknowledged_outlives_a_power_cut() {
     disk.lay_out(0, &whole, &is_folder);
     assert_eq!(state(&open(&whole)).await, states[STEPS]);
 
-    let seed = std::env::var("PUMICE_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
-    let mut random = StdRng::seed_from_u64(seed);
+    let (seed, mut random) = random();
     let mut cuts = 0;
     for moment in 0..=events.len() {
         for _ in 0..4 {
@@ -523,4 +538,71 @@ async fn what_was_acknowledged_outlives_a_power_cut() {
         }
     }
     println!("{cuts} power cuts at {} moments", events.len());
+}
+
+/// A service of which nothing is there yet, not even the folders.
+fn config_in(folder: &Path) -> Config {
+    let path = |name: &str| folder.join("of/the").join(name);
+    let mut config = Config::default();
+    config.identity.mode = IdentityMode::None;
+    config.database.url = DatabaseUrl::file(path("base/pumice.db").to_str().unwrap());
+    config.images.directory = path("store");
+    config.volumes.directory = path("store");
+    config
+}
+
+const COMMITS: usize = 12;
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a process of its own, which the test below starts"]
+async fn committer() {
+    let folder = std::env::var_os(FOLDER).expect("the test below starts this");
+    let service = Service::open(config_in(Path::new(&folder))).await.unwrap();
+    let App { database, world, .. } = &service.app;
+    for number in 0..COMMITS {
+        let mut repository = database.begin().await.unwrap();
+        let leftover = Leftover { pool: "p".to_owned(), name: format!("{number:02}") };
+        repository.keep_leftover(&leftover, world.now()).await.unwrap();
+        repository.commit().await.unwrap();
+        let _ = std::fs::remove_file(format!("{MARK}{number}"));
+    }
+}
+
+/// How many commits there are, in their order and without a gap.
+async fn commits_in(folder: &Path, what: &str) -> usize {
+    let database =
+        open_database(&config_in(folder)).await.unwrap_or_else(|error| panic!("{what}: {error:#}"));
+    let found = database.read().await.unwrap().all_leftovers().await;
+    database.close().await;
+    let mut names: Vec<String> =
+        found.unwrap_or_else(|error| panic!("{what}: {error}")).into_iter().map(|row| row.name).collect();
+    names.sort();
+    assert_eq!(names, (0..names.len()).map(|number| format!("{number:02}")).collect::<Vec<_>>(), "{what}");
+    names.len()
+}
+
+/// The same of SQLite, from the very first start on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_committed_outlives_a_power_cut() {
+    let folder = quick_folder();
+    let Reader { disk, is_folder, events, .. } = trace("power::committer", folder.path());
+    let whole = folder.path().join("whole");
+    disk.lay_out(0, &whole, &is_folder);
+    assert_eq!(commits_in(&whole, "all of it").await, COMMITS);
+    let (seed, mut random) = random();
+    let first = events.iter().position(|event| matches!(event, Event::Acknowledged(0))).unwrap() + 1;
+    let mut cuts = 0;
+    for moment in first..=events.len() {
+        for _ in 0..2 {
+            let (disk, acknowledged) = after_a_cut(&events, moment, &mut random);
+            let cut = quick_folder();
+            disk.lay_out(0, cut.path(), &is_folder);
+            let what = format!("seed {seed}, event {moment} of {}, commit {acknowledged}", events.len());
+            let found = commits_in(cut.path(), &what).await;
+            assert!((acknowledged..=acknowledged + 1).contains(&found), "{what}: {found}");
+            cuts += 1;
+        }
+    }
+    assert!(cuts > COMMITS, "{cuts}");
+    println!("{cuts} power cuts");
 }

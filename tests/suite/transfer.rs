@@ -310,7 +310,7 @@ impl BlockImage for Fake {
         unused()
     }
 
-    async fn is_open_elsewhere(&self) -> Result<bool> {
+    async fn writers(&self) -> Result<Vec<String>> {
         unused()
     }
 

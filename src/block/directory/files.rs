@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -18,6 +18,24 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
         Some(folder) => folder.sync_all(),
         None => Ok(()),
     }
+}
+
+/// Makes a folder and those it lies in, durably. Those on another file system were there before.
+pub fn make_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let folder = fs::canonicalize(folder)?;
+    let device = fs::metadata(&folder)?.dev();
+    for folder in folder.ancestors() {
+        if fs::metadata(folder)?.dev() != device {
+            break;
+        }
+        match sync_folder(folder) {
+            // Nor could anything be made there.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
 }
 
 /// Makes everything durable that lies on the same file system.

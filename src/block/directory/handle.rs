@@ -262,10 +262,12 @@ impl BlockImage for Handle {
         self.heavy("flatten", progress, move |image, progress| image.flatten(progress)).await
     }
 
-    async fn is_open_elsewhere(&self) -> Result<bool> {
+    /// All of them are this process: nobody else opens the directory.
+    async fn writers(&self) -> Result<Vec<String>> {
         let own = usize::from(self.writable);
-        let is_open = move |image: &Arc<Image>| Ok(image.writers.load(Ordering::SeqCst) > own);
-        self.run(Class::Control, "count writers", is_open).await
+        let others = move |image: &Arc<Image>| Ok(image.writers.load(Ordering::SeqCst).saturating_sub(own));
+        let count = self.run(Class::Control, "count writers", others).await?;
+        Ok(vec![format!("process.{}", std::process::id()); count])
     }
 
     async fn metadata(&self) -> Result<BTreeMap<String, String>> {

@@ -40,6 +40,8 @@ use std::sync::{Arc, Mutex};
 
 use serde::Deserialize;
 
+pub use self::files::make_folder;
+
 use self::fault::{Fault, Outcome, lock};
 use self::shelf::Shelf;
 use super::{BlockStore, BlockingPool, ErrorKind, Result, check_name};
@@ -70,6 +72,10 @@ impl Directory {
     }
 
     fn load(path: &Path, blocking: BlockingPool) -> Outcome<Arc<Self>> {
+        // Whoever finds the identifier need not ask how lasting the folder is.
+        if !files::exists(&path.join("fsid"))? {
+            files::make_folder(path)?;
+        }
         fs::create_dir_all(path.join("pools"))?;
         let lock = take_lock(&path.join("lock"))?;
         let fsid = fsid(&path.join("fsid"))?;

@@ -3,7 +3,7 @@
 //! Functions: `rbd_aio_read`, `rbd_aio_write`, `rbd_aio_write_zeroes`, `rbd_aio_discard`, `rbd_aio_flush`,
 //! `rbd_resize2`, `rbd_flatten_with_progress`, `rbd_snap_create`, `rbd_snap_remove`, `rbd_snap_rename`,
 //! `rbd_snap_protect`, `rbd_snap_unprotect`, `rbd_snap_rollback_with_progress`, `rbd_metadata_set`,
-//! `rbd_metadata_remove`; for lists see [`super::list`].
+//! `rbd_metadata_remove`, `rbd_lock_break`, `rbd_break_lock`; for lists see [`super::list`].
 
 #![allow(unsafe_code)]
 
@@ -23,8 +23,8 @@ use super::list::{self, Namespace};
 use super::store::{RbdStore, report, watched};
 use super::{mirror, sys};
 use crate::block::{
-    BlockError, BlockImage, Child, Class, ErrorKind, Extent, Parent, Progress, Result, SnapshotInfo,
-    check_name,
+    BlockError, BlockImage, Child, Class, ErrorKind, Extent, Lock, LockKind, Parent, Progress, Result,
+    SnapshotInfo, check_name,
 };
 
 /// Longer stretches are zeroed or discarded piece by piece: librbd makes a request for each object, at once.
@@ -431,11 +431,30 @@ impl BlockImage for RbdImage {
         .await
     }
 
-    async fn is_open_elsewhere(&self) -> Result<bool> {
-        // A handle that writes watches the image itself.
-        let own = usize::from(self.writable);
-        let is_open = move |handle: &Handle| Ok(list::watchers(handle)? > own);
-        self.short(Class::Control, "list watchers", is_open).await
+    async fn writers(&self) -> Result<Vec<String>> {
+        let is_writer = self.writable;
+        let writers = move |handle: &Handle| {
+            let mut writers = list::watchers(handle)?;
+            // A handle that writes watches the image itself.
+            if is_writer {
+                let own = list::client(handle.pool().cluster().instance());
+                if let Some(at) = writers.iter().position(|writer| *writer == own) {
+                    writers.swap_remove(at);
+                }
+            }
+            Ok(writers)
+        };
+        self.short(Class::Control, "list watchers", writers).await
+    }
+
+    async fn locks(&self) -> Result<Vec<Lock>> {
+        self.short(Class::Control, "list locks", list::locks).await
+    }
+
+    async fn break_lock(&self, lock: &Lock) -> Result<bool> {
+        self.check_writable("break lock")?;
+        let lock = lock.clone();
+        self.short(Class::Control, "break lock", move |handle| break_lock(handle, &lock)).await
     }
 
     async fn metadata(&self) -> Result<BTreeMap<String, String>> {
@@ -477,6 +496,38 @@ impl BlockImage for RbdImage {
             return Ok(());
         };
         self.store.short(Class::Control, "close", &self.name, move || handle.close()).await
+    }
+}
+
+fn break_lock(handle: &Handle, lock: &Lock) -> Result<bool, Failure> {
+    // Who is shut out must never be this process, whatever it has open.
+    let own = list::client(handle.pool().cluster().instance());
+    if lock.owner == own || list::watchers(handle)?.contains(&lock.owner) {
+        return Err(Failure { function: "rbd_watchers_list", errno: Errno::EBUSY, kind: ErrorKind::Busy });
+    }
+    let broken = match lock.kind {
+        LockKind::Exclusive => {
+            let address = c_own(&lock.address)?;
+            // SAFETY: the image is open and the text ends in NUL.
+            let broken =
+                unsafe { sys::rbd_lock_break(handle.raw(), sys::LOCK_MODE_EXCLUSIVE, address.as_ptr()) };
+            check("rbd_lock_break", broken)
+        }
+        LockKind::Advisory => {
+            let (owner, cookie) = (c_own(&lock.owner)?, c_own(&lock.cookie)?);
+            // SAFETY: the image is open and the texts end in NUL.
+            let broken = unsafe { sys::rbd_break_lock(handle.raw(), owner.as_ptr(), cookie.as_ptr()) };
+            check("rbd_break_lock", broken)
+        }
+    };
+    match broken {
+        Ok(_) => Ok(true),
+        Err(failure) if failure.errno == Errno::ENOENT => Ok(false),
+        // Another one has it by now.
+        Err(failure) if failure.errno == Errno::EBUSY => Ok(false),
+        // Its owner is back.
+        Err(failure) if failure.errno == Errno::EAGAIN => Err(failure.meaning(ErrorKind::Busy)),
+        Err(failure) => Err(failure),
     }
 }
 

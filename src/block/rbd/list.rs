@@ -2,7 +2,8 @@
 //!
 //! Functions: `rbd_list2`, `rbd_trash_get`, `rbd_trash_list`, `rbd_snap_list`, `rbd_snap_is_protected`,
 //! `rbd_snap_get_namespace_type`, `rbd_snap_get_trash_namespace`, `rbd_snap_set_by_id`, `rbd_list_children3`,
-//! `rbd_get_parent`, `rbd_get_overlap`, `rbd_metadata_list`, `rbd_diff_iterate2`, `rbd_watchers_list`.
+//! `rbd_get_parent`, `rbd_get_overlap`, `rbd_metadata_list`, `rbd_diff_iterate2`, `rbd_watchers_list`,
+//! `rbd_list_lockers`.
 
 #![allow(unsafe_code)]
 
@@ -17,7 +18,7 @@ use super::cluster::Pool;
 use super::errno::{Failure, check};
 use super::handle::Handle;
 use super::sys;
-use crate::block::{Child, Extent, Parent, SnapshotPath, TrashEntry};
+use crate::block::{Child, Extent, Lock, LockKind, Parent, SnapshotPath, TrashEntry};
 
 type Outcome<T> = Result<T, Failure>;
 
@@ -59,14 +60,16 @@ unsafe fn sized<T>(
     }
 }
 
-pub(super) fn images(pool: &Pool) -> Outcome<Vec<String>> {
+/// The names, and the ids that the directory has for them.
+pub(super) fn images(pool: &Pool) -> Outcome<Vec<(String, String)>> {
     // SAFETY: `rbd_list2` keeps the promise of `sized`; its entries are read before they are cleaned up, once.
     unsafe {
         let mut entries =
             sized("rbd_list2", 256, |entries, count| sys::rbd_list2(pool.io(), entries, count))?;
-        let names = entries.iter().map(|entry| text(entry.name)).collect();
+        let images =
+            entries.iter().map(|entry: &sys::rbd_image_spec_t| (text(entry.name), text(entry.id))).collect();
         sys::rbd_image_spec_list_cleanup(entries.as_mut_ptr(), entries.len());
-        Ok(names)
+        Ok(images)
     }
 }
 
@@ -99,17 +102,74 @@ pub(super) fn trash_name(pool: &Pool, id: &CStr) -> Outcome<String> {
     }
 }
 
-/// How many handles have the image open for writing, this one among them.
-pub(super) fn watchers(image: &Handle) -> Outcome<usize> {
+/// The clients that have the image open for writing, each as often as it does; this handle's too, if it writes.
+pub(super) fn watchers(image: &Handle) -> Outcome<Vec<String>> {
     let raw = image.raw();
     // SAFETY: the image is open; `rbd_watchers_list` keeps the promise of `sized`, and its entries are cleaned up once.
     unsafe {
         let mut entries =
             sized("rbd_watchers_list", 8, |entries, count| sys::rbd_watchers_list(raw, entries, count))?;
-        let count = entries.len();
-        sys::rbd_watchers_list_cleanup(entries.as_mut_ptr(), count);
-        Ok(count)
+        let clients = entries.iter().map(|entry: &sys::rbd_image_watcher_t| client(entry.id)).collect();
+        sys::rbd_watchers_list_cleanup(entries.as_mut_ptr(), entries.len());
+        Ok(clients)
     }
+}
+
+/// What the cluster calls the connection with this number.
+pub(super) fn client(instance: impl std::fmt::Display) -> String {
+    format!("client.{instance}")
+}
+
+/// What librbd tags the locks with that the feature exclusive-lock takes.
+const FEATURE_TAG: &str = "internal";
+
+/// As they were when the header was last read.
+pub(super) fn locks(image: &Handle) -> Outcome<Vec<Lock>> {
+    let mut exclusive = 0;
+    let mut texts = [(); 4].map(|()| vec![0u8; 256]);
+    loop {
+        let [mut tag, mut clients, mut cookies, mut addresses] = texts.each_ref().map(Vec::len);
+        let [tag_at, clients_at, cookies_at, addresses_at] =
+            texts.each_mut().map(|text| text.as_mut_ptr().cast::<c_char>());
+        // SAFETY: the image is open, and the buffers are as long as said.
+        let answer = unsafe {
+            sys::rbd_list_lockers(
+                image.raw(),
+                &mut exclusive,
+                tag_at,
+                &mut tag,
+                clients_at,
+                &mut clients,
+                cookies_at,
+                &mut cookies,
+                addresses_at,
+                &mut addresses,
+            )
+        };
+        let lengths = [tag, clients, cookies, addresses];
+        match check("rbd_list_lockers", answer as i64) {
+            // Without any lock it does not touch the buffers.
+            Ok(0) => return Ok(Vec::new()),
+            Ok(count) => return Ok(locks_in(&texts, lengths, count)),
+            Err(failure) if failure.errno == Errno::ERANGE && lengths.iter().sum::<usize>() < 1 << 24 => {
+                for (text, length) in texts.iter_mut().zip(lengths) {
+                    text.resize(length.max(text.len() * 2), 0);
+                }
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// The tag, the clients, the cookies and the addresses, each list with a NUL behind every entry.
+fn locks_in(texts: &[Vec<u8>; 4], lengths: [usize; 4], count: u64) -> Vec<Lock> {
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let [mut tags, clients, cookies, addresses] =
+        [0, 1, 2, 3].map(|i| nul_ended(&texts[i][..lengths[i].min(texts[i].len())]));
+    let is_of_the_feature = tags.next().is_some_and(|tag| tag == FEATURE_TAG);
+    let kind = if is_of_the_feature { LockKind::Exclusive } else { LockKind::Advisory };
+    let entries = clients.zip(cookies).zip(addresses).take(count);
+    entries.map(|((owner, cookie), address)| Lock { owner, address, cookie, kind }).collect()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -364,6 +424,34 @@ mod tests {
             vec![extent(8, 4), extent(0, 4), extent(4, 2), extent(5, 2), extent(20, 9), extent(40, 1)];
         assert_eq!(merged(found, 25), [extent(0, 7), extent(8, 4), extent(20, 5)]);
         assert_eq!(merged(vec![extent(0, u64::MAX), extent(3, 4)], 10), [extent(0, 10)]);
+    }
+
+    #[test]
+    fn locks_are_read_from_their_lists() {
+        let lists = |tag: &[u8]| {
+            [tag, b"client.1\0client.22\0", b"auto 7\0b\0", b"1.2.3.4:0/5\0:/0\0"].map(|list| {
+                let mut room = vec![0; 64];
+                room[..list.len()].copy_from_slice(list);
+                (room, list.len())
+            })
+        };
+        let read = |tag: &[u8]| {
+            let lists = lists(tag);
+            let lengths = lists.each_ref().map(|(_, length)| *length);
+            locks_in(&lists.map(|(room, _)| room), lengths, 2)
+        };
+        let lock = |owner: &str, cookie: &str, address: &str, kind| Lock {
+            owner: owner.into(),
+            address: address.into(),
+            cookie: cookie.into(),
+            kind,
+        };
+        for (tag, kind) in [(&b"internal\0"[..], LockKind::Exclusive), (b"\0", LockKind::Advisory)] {
+            assert_eq!(
+                read(tag),
+                [lock("client.1", "auto 7", "1.2.3.4:0/5", kind), lock("client.22", "b", ":/0", kind)]
+            );
+        }
     }
 
     #[test]

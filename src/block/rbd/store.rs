@@ -22,7 +22,7 @@ use super::list::{self, Namespace};
 use super::{CloneFormat, RbdOptions, flags, mirror, monitors, names, sys};
 use crate::block::{
     BlockError, BlockImage, BlockStore, BlockingPool, Class, ErrorKind, Monitor, OpenMode, PoolStatistics,
-    Progress, Result, SnapshotPath, TrashEntry, check_name, check_object_size,
+    Progress, Result, SnapshotPath, StrayName, TrashEntry, check_name, check_object_size,
 };
 
 /// One pool of a Ceph cluster. Cheap to clone.
@@ -250,7 +250,8 @@ impl BlockStore for RbdStore {
     }
 
     async fn list(&self) -> Result<Vec<String>> {
-        let mut names = self.in_pool(Class::Control, "list", self.pool(), |pool| list::images(pool)).await?;
+        let images = self.in_pool(Class::Control, "list", self.pool(), |pool| list::images(pool)).await?;
+        let mut names: Vec<String> = images.into_iter().map(|(name, _)| name).collect();
         names.sort();
         Ok(names)
     }
@@ -321,6 +322,17 @@ impl BlockStore for RbdStore {
             })
         })
         .await
+    }
+
+    async fn stray_names(&self) -> Result<Vec<StrayName>> {
+        self.in_pool(Class::Heavy, "look for stray names", self.pool(), |pool| names::strays(pool)).await
+    }
+
+    async fn remove_stray_name(&self, stray: &StrayName) -> Result<bool> {
+        const OPERATION: &str = "remove a stray name";
+        let found = stray.clone();
+        self.in_pool(Class::Control, OPERATION, &stray.name, move |pool| names::remove_stray(pool, &found))
+            .await
     }
 
     async fn statistics(&self) -> Result<PoolStatistics> {

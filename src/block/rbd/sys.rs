@@ -7,7 +7,7 @@
 
 use std::ffi::{c_char, c_int, c_void};
 
-pub(super) use ceph::rados::{rados_ioctx_t, rados_t};
+pub(super) use ceph::rados::{rados_ioctx_t, rados_list_ctx_t, rados_t};
 
 pub(super) type rbd_image_t = *mut c_void;
 pub(super) type rbd_image_options_t = *mut c_void;
@@ -89,6 +89,8 @@ pub(super) const MIRROR_MODE_IMAGE: c_int = 1;
 pub(super) const MIRROR_IMAGE_MODE_JOURNAL: c_int = 0;
 pub(super) const MIRROR_IMAGE_DISABLED: c_int = 2;
 
+pub(super) const LOCK_MODE_EXCLUSIVE: c_int = 0;
+
 pub(super) const FEATURE_EXCLUSIVE_LOCK: u64 = 1 << 2;
 pub(super) const FEATURE_JOURNALING: u64 = 1 << 6;
 
@@ -102,6 +104,13 @@ pub(super) struct rbd_mirror_image_info_t {
 #[link(name = "rados")]
 unsafe extern "C" {
     pub(super) fn rados_set_pool_full_try(io: rados_ioctx_t);
+    /// The crate's has a pointer too many in each argument.
+    pub(super) fn rados_nobjects_list_next(
+        list: rados_list_ctx_t,
+        entry: *mut *const c_char,
+        key: *mut *const c_char,
+        name_space: *mut *const c_char,
+    ) -> c_int;
 }
 
 #[link(name = "rbd")]
@@ -231,6 +240,21 @@ unsafe extern "C" {
         count: *mut usize,
     ) -> c_int;
     pub(super) fn rbd_watchers_list_cleanup(watchers: *mut rbd_image_watcher_t, count: usize);
+
+    pub(super) fn rbd_list_lockers(
+        image: rbd_image_t,
+        exclusive: *mut c_int,
+        tag: *mut c_char,
+        tag_length: *mut usize,
+        clients: *mut c_char,
+        clients_length: *mut usize,
+        cookies: *mut c_char,
+        cookies_length: *mut usize,
+        addresses: *mut c_char,
+        addresses_length: *mut usize,
+    ) -> isize;
+    pub(super) fn rbd_break_lock(image: rbd_image_t, client: *const c_char, cookie: *const c_char) -> c_int;
+    pub(super) fn rbd_lock_break(image: rbd_image_t, mode: c_int, owner: *const c_char) -> c_int;
 
     pub(super) fn rbd_snap_list(
         image: rbd_image_t,

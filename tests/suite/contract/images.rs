@@ -1,6 +1,6 @@
 //! Images as such: their names, sizes, text.
 
-use pumice::block::{ErrorKind, OpenMode, Progress};
+use pumice::block::{ErrorKind, LockKind, OpenMode, Progress};
 
 use super::*;
 
@@ -35,6 +35,27 @@ pub async fn who_writes_elsewhere_is_seen(stores: &Stores) {
     first.close().await.unwrap();
     drop(first);
     assert!(!reader.is_open_elsewhere().await.unwrap());
+}
+
+/// Whatever locks there are while somebody writes, they are the writer's, and are given back in the end.
+pub async fn a_lock_goes_with_its_owner(stores: &Stores) {
+    let first = stores.image("locked", OBJECT).await;
+    first.write(0, noise(1, OBJECT)).await.unwrap();
+    first.flush().await.unwrap();
+    let reader = stores.read(first.name()).await;
+    let (locks, writers) = (reader.locks().await.unwrap(), reader.writers().await.unwrap());
+    assert_eq!(writers.len(), 1, "{writers:?}");
+    assert!(locks.iter().all(|lock| writers.contains(&lock.owner)), "{locks:?} {writers:?}");
+    let other = stores.write(first.name()).await;
+    for lock in &locks {
+        assert_eq!(lock.kind, LockKind::Exclusive);
+        assert_refused(other.break_lock(lock).await, ErrorKind::Busy);
+    }
+    other.close().await.unwrap();
+    first.write(0, noise(2, OBJECT)).await.unwrap();
+    first.close().await.unwrap();
+    reader.close().await.unwrap();
+    assert_eq!(stores.read(first.name()).await.locks().await.unwrap(), []);
 }
 
 pub async fn create_refuses_a_taken_name(stores: &Stores) {

@@ -207,6 +207,7 @@ macro_rules! contract_suite {
             images:
                 create_makes_zeros
                 who_writes_elsewhere_is_seen
+                a_lock_goes_with_its_owner
                 create_refuses_a_taken_name
                 create_refuses_unusable_names
                 create_refuses_unusable_object_sizes

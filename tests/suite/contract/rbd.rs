@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use pumice::block::BlockingPool;
 use pumice::block::rbd::{self, CloneFormat, RbdOptions};
+use pumice::block::{BlockingPool, Leads, Lock, LockKind, StrayName};
 
 use super::*;
 use crate::house::store::ceph_conf;
@@ -167,6 +167,87 @@ async fn a_rename_that_broke_off_leaves_one_name() {
         assert_eq!(removed.unwrap_err().kind, ErrorKind::NotFound);
         is_only(&store, &name, &stray).await;
     }
+}
+
+async fn strays(store: &Arc<dyn BlockStore>, case: &str) -> Vec<StrayName> {
+    let ours = format!("t{}.{case}.", std::process::id());
+    store.stray_names().await.unwrap().into_iter().filter(|stray| stray.name.starts_with(&ours)).collect()
+}
+
+/// It is found without being asked for, and goes without what it leads to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rename_that_broke_off_is_found() {
+    for is_in_directory in [false, true] {
+        let (store, [from, to]) = half_renamed("found", is_in_directory).await;
+        let (name, stray) = if is_in_directory { (to, from) } else { (from, to) };
+        let found = strays(&store, "found").await;
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((&found[0].name, &found[0].leads), (&stray, &Leads::To(name.clone())));
+        let other = StrayName { written_at: found[0].written_at - 1, ..found[0].clone() };
+        assert!(!store.remove_stray_name(&other).await.unwrap(), "it is not the one that was found");
+        assert!(store.remove_stray_name(&found[0]).await.unwrap());
+        assert!(!store.remove_stray_name(&found[0]).await.unwrap());
+        assert_eq!(strays(&store, "found").await, []);
+        is_only(&store, &name, &stray).await;
+    }
+}
+
+/// As long as there is an image that it may be meant for, a name stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_leads_nowhere_is_found() {
+    let store = open("volumes", CloneFormat::V2);
+    let name = format!("t{}.nowhere.name", std::process::id());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().display().to_string();
+    let object = format!("rbd_id.{name}");
+    store.create(&name, 8 << 20, 4 << 20).await.unwrap();
+    pools::run("rados", &["-p", "volumes", "get", &object, &path]);
+    let id = store.trash_move(&name).await.unwrap();
+    pools::run("rados", &["-p", "volumes", "put", &object, &path]);
+    let found = strays(&store, "nowhere").await;
+    assert_eq!(found.iter().map(|stray| &stray.leads).collect::<Vec<_>>(), [&Leads::Astray]);
+    assert!(!store.remove_stray_name(&found[0]).await.unwrap());
+    assert!(pools::objects("volumes").contains(&object));
+
+    store.trash_remove(&id, &Progress::new()).await.unwrap();
+    assert_eq!(
+        store.create(&name, 8 << 20, 4 << 20).await.unwrap_err().kind,
+        ErrorKind::Exists,
+        "it is in the way"
+    );
+    let found = strays(&store, "nowhere").await;
+    assert_eq!(found.iter().map(|stray| &stray.leads).collect::<Vec<_>>(), [&Leads::Nowhere]);
+    assert!(store.remove_stray_name(&found[0]).await.unwrap());
+    store.create(&name, 8 << 20, 4 << 20).await.unwrap();
+    // The name leads to the new one now.
+    assert!(!store.remove_stray_name(&found[0]).await.unwrap());
+    store.remove(&name, &Progress::new()).await.unwrap();
+}
+
+/// One that was put on by hand stays when its owner goes, and is in everybody's way.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_advisory_lock_is_seen_and_broken() {
+    let stores = stores("advisory", CloneFormat::V2);
+    let image = stores.image("locked", OBJECT).await;
+    let name = image.name().to_owned();
+    image.close().await.unwrap();
+    pools::run("rbd", &["lock", "add", &format!("volumes/{name}"), "by-hand"]);
+    let image = stores.write(&name).await;
+    let locks = image.locks().await.unwrap();
+    assert_eq!(locks.len(), 1, "{locks:?}");
+    assert_eq!((locks[0].cookie.as_str(), locks[0].kind), ("by-hand", LockKind::Advisory));
+    let listed = pools::run("rbd", &["lock", "ls", &format!("volumes/{name}")]);
+    assert!(listed.contains(&locks[0].owner) && listed.contains(&locks[0].address), "{listed} {locks:?}");
+    assert_eq!(image.writers().await.unwrap(), Vec::<String>::new());
+    let other = Lock { cookie: "another".to_owned(), ..locks[0].clone() };
+    assert!(!image.break_lock(&other).await.unwrap());
+    let reader = stores.read(&name).await;
+    assert_refused(reader.break_lock(&locks[0]).await, ErrorKind::ReadOnly);
+    assert!(image.break_lock(&locks[0]).await.unwrap());
+    assert!(!image.break_lock(&locks[0]).await.unwrap());
+    image.write(0, noise(1, OBJECT)).await.unwrap();
+    image.close().await.unwrap();
+    stores.first.remove(&name, &Progress::new()).await.unwrap();
 }
 
 /// A monitor that takes connections and says nothing.

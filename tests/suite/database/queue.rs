@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use pumice::db::{Database, JobOutcome};
-use pumice::jobs::{self, Origin, Task};
+use pumice::jobs::{self, Backlog, Origin, Task};
 use pumice::model::{Cause, Gib, Ids, JobId, ProjectId, RandomIds, World};
 use uuid::Uuid;
 
@@ -19,6 +20,7 @@ on_both!(
     what_is_cancelled_needs_no_seat,
     what_is_settled_is_not_cancelled,
     what_waits_is_woken,
+    the_length_of_the_queue_is_told,
 );
 
 async fn delete(database: &Database, world: &World, number: u128, project: &str) -> JobId {
@@ -53,6 +55,35 @@ async fn projects_take_turns(database: Database) {
     delete(&database, &world, 1_003, "small").await;
     // One of three against three of many: the small one's come up to the large one's.
     assert_eq!(claim(&database, &world, "a", share(4)).await, ["small", "small", "large", "large"]);
+}
+
+/// By kind and state; what there is no more of is told as none.
+async fn the_length_of_the_queue_is_told(database: Database) {
+    let world = World::real();
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let told = recorder.handle();
+    let lines = || {
+        let mut lines: Vec<_> = told.render().lines().map(str::to_owned).collect();
+        lines.retain(|line| line.starts_with("pumice_jobs_open{"));
+        lines.sort();
+        lines
+    };
+    let _counting = metrics::set_default_local_recorder(&recorder);
+    let mut backlog = Backlog::new(database.clone());
+    backlog.count().await.unwrap();
+    assert_eq!(lines(), Vec::<String>::new());
+    for number in 1..=3 {
+        delete(&database, &world, number, "p").await;
+    }
+    claim(&database, &world, "a", Share { of_place: 1, in_all: 1 }).await;
+    backlog.count().await.unwrap();
+    let line = |state: &str, count: u32| {
+        format!("pumice_jobs_open{{kind=\"delete_volume\",state=\"{state}\"}} {count}")
+    };
+    assert_eq!(lines(), [line("queued", 2), line("running", 1)]);
+    claim(&database, &world, "a", Share { of_place: 3, in_all: 3 }).await;
+    backlog.count().await.unwrap();
+    assert_eq!(lines(), [line("queued", 0), line("running", 3)]);
 }
 
 async fn places_have_seats_of_their_own(database: Database) {

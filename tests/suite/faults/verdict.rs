@@ -31,6 +31,9 @@ fn excuse(finding: &Value) -> Option<&'static str> {
     match finding["kind"].as_str()? {
         // On 16.2; see docs/operations.md.
         "stale-watcher" => Some("a client was killed while it opened the image"),
+        "stale-lock" if finding["explanation"].as_str()?.contains("Whoever writes next takes it over") => {
+            Some("a client was killed while it wrote to the image")
+        }
         _ => None,
     }
 }

@@ -6,6 +6,7 @@ pub mod journey;
 mod keystone;
 mod log_in;
 mod shell;
+mod strangers;
 mod tokens;
 
 use std::sync::Mutex;

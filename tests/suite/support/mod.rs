@@ -4,6 +4,7 @@ pub mod authority;
 pub mod regions;
 pub mod signer;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -21,6 +22,7 @@ use pumice::jobs::NoFaults;
 use pumice::model::{Clock, Ids, Timestamp, World};
 use pumice::service::{Service, open_database};
 use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use tempfile::TempDir;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -81,6 +83,27 @@ impl Site {
             change(config);
         })
         .await
+    }
+
+    /// Every row of every table, as text with its table's name.
+    pub async fn rows(&self) -> BTreeSet<(String, String)> {
+        let url = self.app().config.database.url.expose();
+        let mut connection = SqliteConnection::connect(url).await.unwrap();
+        let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' \
+            AND name NOT IN ('_sqlx_migrations', 'services', 'quota_turns')";
+        let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut connection).await.unwrap();
+        let mut all = BTreeSet::new();
+        for table in tables {
+            let columns =
+                "SELECT group_concat('quote(' || name || ')', ' || '','' || ') FROM pragma_table_info($1)";
+            let columns: String =
+                sqlx::query_scalar(columns).bind(&table).fetch_one(&mut connection).await.unwrap();
+            let sql = AssertSqlSafe(format!("SELECT {columns} FROM {table}"));
+            let found: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap();
+            all.extend(found.into_iter().map(|row| (table.clone(), row)));
+        }
+        connection.close().await.unwrap();
+        all
     }
 
     /// On these stores, or in a folder of its own.

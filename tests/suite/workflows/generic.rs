@@ -242,6 +242,14 @@ pub async fn cancel(database: &Database, id: &JobId) -> bool {
     told
 }
 
+/// Each step of each case on both, once: what a step does in a database does not depend on where bytes lie.
+fn database(store: StoreKind) -> DatabaseKind {
+    match store {
+        StoreKind::Directory => DatabaseKind::Postgres,
+        _ => DatabaseKind::Sqlite,
+    }
+}
+
 /// Of a service that works as this case needs it.
 async fn config_for(case: &Case) -> Config {
     let mut config = Config::default();
@@ -268,7 +276,7 @@ async fn config_for(case: &Case) -> Config {
 /// Prepares, arms the fault, asks, and looks at what is left.
 async fn survive(store: StoreKind, case: &Case, faults: &[(Moment, Fault)]) {
     let plan = Plan::new(case.kind, faults);
-    let mut house = House::with(store, DatabaseKind::Sqlite, config_for(case).await, plan.clone()).await;
+    let mut house = House::with(store, database(store), config_for(case).await, plan.clone()).await;
     ask(&house, case.ask, &plan).await;
     let crashes = faults.iter().any(|(_, fault)| *fault == Fault::Crash);
     if crashes {
@@ -662,7 +670,7 @@ fn is_settled(case: &Case, moment: Moment) -> bool {
 /// Everything is as it was, or can be deleted, and the job says what became of it.
 async fn stop(store: StoreKind, case: &Case, moment: Moment) {
     let plan = Plan::cancels(case.kind, moment);
-    let mut house = House::with(store, DatabaseKind::Sqlite, config_for(case).await, plan.clone()).await;
+    let mut house = House::with(store, database(store), config_for(case).await, plan.clone()).await;
     ask(&house, case.ask, &plan).await;
     house.settle().await;
     let of = format!("{moment:?} of {}", case.kind);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::{StreamExt, stream};
 use pumice::block::{BlockError, BlockStore, ErrorKind, OpenMode};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -129,32 +130,12 @@ impl Verdict<'_> {
     /// An image without bytes can be given some: what failed, died or was cancelled left nothing in the way. What was
     /// staged can be imported.
     pub(super) async fn images_can_be_repeated(&mut self, things: &[Thing]) {
+        let images = things.iter().filter(|thing| thing.kind == Kind::Image && thing.fate == Fate::Kept);
+        let tried = stream::iter(images).map(|image| self.repeat(image)).buffer_unordered(4);
+        let tried: Vec<_> = tried.collect().await;
         let mut again = Vec::new();
-        for image in things.iter().filter(|thing| thing.kind == Kind::Image && thing.fate == Fate::Kept) {
-            let (_, row) = self.server.send(Method::GET, &image.path(), None).await;
-            let mut image = image.clone();
-            match row["status"].as_str() {
-                Some("queued") => {
-                    let bytes = self.patterns.get(1).bytes.clone();
-                    image.front.is(Front::Pattern(1));
-                    let answer = self.server.try_upload(&image.id, bytes).await.unwrap();
-                    if answer != StatusCode::NO_CONTENT {
-                        self.findings.push(format!("it cannot be uploaded again, {answer}: {row:#}"));
-                    }
-                }
-                Some("uploading") => {
-                    let path = format!("{}/import", image.path());
-                    let body = json!({"method": {"name": "glance-direct"}, "stores": STORES});
-                    let (answer, _) = self.server.send(Method::POST, &path, Some(body)).await;
-                    if answer != StatusCode::ACCEPTED {
-                        self.findings.push(format!("what was staged cannot be imported, {answer}: {row:#}"));
-                    }
-                }
-                _ => continue,
-            }
-            image.is_whole = true;
-            image.is_staged.is(false);
-            image.stores.clear();
+        for (image, refusal) in tried.into_iter().flatten() {
+            self.findings.extend(refusal);
             again.push(image);
         }
         self.server.settle().await;
@@ -162,5 +143,30 @@ impl Verdict<'_> {
             self.is_as_said(image).await;
         }
         println!("{} images were tried again", again.len());
+    }
+
+    /// `None`: it has its bytes. Else what it is now, and what was wrong.
+    async fn repeat(&self, image: &Thing) -> Option<(Thing, Option<String>)> {
+        let (_, row) = self.server.send(Method::GET, &image.path(), None).await;
+        let mut image = image.clone();
+        let refused = match row["status"].as_str() {
+            Some("queued") => {
+                image.front.is(Front::Pattern(1));
+                let bytes = self.patterns.get(1).bytes.clone();
+                let answer = self.server.try_upload(&image.id, bytes).await.unwrap();
+                (answer != StatusCode::NO_CONTENT).then(|| format!("it cannot be uploaded again, {answer}"))
+            }
+            Some("uploading") => {
+                let path = format!("{}/import", image.path());
+                let body = json!({"method": {"name": "glance-direct"}, "stores": STORES});
+                let (answer, said) = self.server.send(Method::POST, &path, Some(body)).await;
+                (answer != StatusCode::ACCEPTED).then(|| format!("what was staged cannot be imported, {said}"))
+            }
+            _ => return None,
+        };
+        image.is_whole = true;
+        image.is_staged.is(false);
+        image.stores.clear();
+        Some((image, refused.map(|refused| format!("{refused}: {row:#}"))))
     }
 }

@@ -160,7 +160,8 @@ impl Verdict<'_> {
                 let path = format!("{}/import", image.path());
                 let body = json!({"method": {"name": "glance-direct"}, "stores": STORES});
                 let (answer, said) = self.server.send(Method::POST, &path, Some(body)).await;
-                (answer != StatusCode::ACCEPTED).then(|| format!("what was staged cannot be imported, {said}"))
+                (answer != StatusCode::ACCEPTED)
+                    .then(|| format!("what was staged cannot be imported, {said}"))
             }
             _ => return None,
         };

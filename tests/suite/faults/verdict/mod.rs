@@ -187,17 +187,12 @@ impl Verdict<'_> {
         let mut left = BTreeSet::new();
         for _ in 0..12 {
             left.clear();
-            for transfer in self.server.list("/volume/v3/os-volume-transfer", "transfers").await {
-                let path = format!("/volume/v3/os-volume-transfer/{}", transfer["id"].as_str().unwrap());
-                self.server.send(Method::DELETE, &path, None).await;
-            }
+            self.end_transfers().await;
             for kind in [Kind::Snapshot, Kind::Volume, Kind::Image] {
                 for row in self.rows(kind).await {
                     let path = format!("{}/{}", kind.path(), row["id"].as_str().unwrap());
-                    if kind == Kind::Volume
-                        && matches!(row["status"].as_str(), Some("in-use" | "reserved" | "attaching"))
-                    {
-                        self.detach(&path).await;
+                    if kind == Kind::Volume {
+                        self.detach(&row).await;
                     }
                     let (status, _) = self.server.send(Method::DELETE, &path, None).await;
                     left.insert(format!("{path} {} {status}", row["status"]));
@@ -211,12 +206,23 @@ impl Verdict<'_> {
         self.findings.push(format!("it cannot be deleted: {left:#?}"));
     }
 
+    async fn end_transfers(&self) {
+        for transfer in self.server.list("/volume/v3/os-volume-transfer", "transfers").await {
+            let path = format!("/volume/v3/os-volume-transfer/{}", transfer["id"].as_str().unwrap());
+            self.server.send(Method::DELETE, &path, None).await;
+        }
+    }
+
     /// As an administrator does whose compute service is gone.
-    async fn detach(&self, volume: &str) {
+    async fn detach(&self, volume: &Value) {
+        if !matches!(volume["status"].as_str(), Some("in-use" | "reserved" | "attaching")) {
+            return;
+        }
+        let path = format!("{}/{}/action", Kind::Volume.path(), volume["id"].as_str().unwrap());
         let detach = json!({"os-force_detach": {}});
-        self.server.send(Method::POST, &format!("{volume}/action"), Some(detach)).await;
+        self.server.send(Method::POST, &path, Some(detach)).await;
         let reset = json!({"os-reset_status": {"status": "available", "attach_status": "detached"}});
-        self.server.send(Method::POST, &format!("{volume}/action"), Some(reset)).await;
+        self.server.send(Method::POST, &path, Some(reset)).await;
     }
 }
 

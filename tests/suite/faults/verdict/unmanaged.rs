@@ -70,6 +70,11 @@ impl Verdict<'_> {
         let (path, body) = match thing.kind {
             Kind::Snapshot => {
                 let volume = self.today(thing.volume.clone().unwrap()).await;
+                // Nothing else is done with it meanwhile.
+                self.end_transfers().await;
+                let path = format!("{}/{volume}", Kind::Volume.path());
+                let (_, row) = self.server.send(Method::GET, &path, None).await;
+                self.detach(&row["volume"]).await;
                 let wanted = json!({"volume_id": volume, "ref": reference});
                 ("/volume/v3/os-snapshot-manage", json!({ "snapshot": wanted }))
             }

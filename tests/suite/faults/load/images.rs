@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::super::model::{Front, Kind, PATTERNS, Thing};
+use super::super::model::{Fate, Front, Kind, PATTERNS, Thing};
 use super::{Client, SOON, STORES};
 
 impl Client {
@@ -26,6 +26,10 @@ impl Client {
 
     fn store(&mut self) -> &'static str {
         STORES.choose(&mut self.random).unwrap()
+    }
+
+    fn may_be_in(&self, at: usize, store: &str) -> bool {
+        self.things[at].stores.get(store).is_some_and(|told| told.agrees(&true))
     }
 
     pub(super) async fn upload(&mut self) {
@@ -140,7 +144,9 @@ impl Client {
 
     pub(super) async fn begin_copy(&mut self) -> Option<usize> {
         let at = self.choose(Kind::Image).await?;
-        let (path, store) = (format!("{}/import", self.things[at].path()), self.store());
+        let path = format!("{}/import", self.things[at].path());
+        let lacking = STORES.into_iter().find(|store| !self.may_be_in(at, store));
+        let store = lacking.unwrap_or_else(|| self.store());
         let body = json!({"method": {"name": "copy-image"}, "stores": [store]});
         let answer = self.ask("copy image", Method::POST, &path, Some(body)).await;
         // The row says when it is there.
@@ -150,8 +156,18 @@ impl Client {
         answer.is_some_and(|(status, _)| status == StatusCode::ACCEPTED).then_some(at)
     }
 
+    /// Of those that are in both, if there are any: of others it is refused.
     pub(super) async fn delete_from_store(&mut self) {
-        let Some(at) = self.choose(Kind::Image).await else { return };
+        let is_in_both = |at: &usize| {
+            let is_there = self.things[*at].fate == Fate::Kept;
+            is_there && STORES.iter().all(|store| self.may_be_in(*at, store))
+        };
+        let in_both: Vec<usize> = (0..self.things.len()).filter(is_in_both).collect();
+        let at = match in_both.choose(&mut self.random) {
+            Some(at) => Some(*at),
+            None => self.choose(Kind::Image).await,
+        };
+        let Some(at) = at else { return };
         let store = self.store();
         let path = format!("/image/v2/stores/{store}/{}", self.things[at].id);
         match self.ask("delete from store", Method::DELETE, &path, None).await {

@@ -33,6 +33,8 @@ struct Notes {
     parents: Vec<(Arc<dyn BlockStore>, SnapshotPath)>,
     /// The pools in which clones need its bytes still.
     kept: Vec<String>,
+    /// It was refused for its snapshot's sake, which therefore is there.
+    is_held: bool,
 }
 
 impl DeleteImage {
@@ -65,7 +67,9 @@ impl DeleteImage {
         let stores = self.stores(run).await?;
         let _lock = self.context.locks.lock(self.id.as_str()).await;
         for store in &stores {
-            let parent = free(store, &self.id).await?;
+            let parent = free(store, &self.id).await;
+            self.notes().is_held = parent.as_ref().is_err_and(|error| error.cause == Cause::InUse);
+            let parent = parent?;
             self.notes().parents.extend(parent.map(|parent| (store.clone(), parent)));
         }
         let mut past = self.condemn(run).await?;
@@ -243,8 +247,9 @@ impl Workflow for DeleteImage {
 
     async fn fail(&self, repository: &mut Repository, run: &Run, cause: Cause) -> db::Result<()> {
         let Some(row) = repository.image(&self.id).await? else { return Ok(()) };
-        // Snapshots may be gone: the first volume made from it makes them anew.
-        if !cause.is_refusal() || row.locations.len() > 1 {
+        // Snapshots may be gone, also where somebody had it open: they are dropped before that is known. The first volume
+        // made from it makes them anew.
+        if !self.notes().is_held || row.locations.len() > 1 {
             repository.forget_snapshots(&self.id).await?;
         }
         if let Extent::In(store) = &self.extent {

@@ -144,6 +144,8 @@ impl<'a> Chaos<'a> {
         self.revive();
         let number = self.random.random_range(0..self.servers.len());
         let while_it_lasts = Duration::from_millis(self.random.random_range(500..7_000));
+        let pools = &self.place.pools;
+        let pool = [&pools.images, &pools.volumes].choose(&mut self.random).copied().unwrap();
         match fault {
             Fault::Kill => {
                 if let Some(server) = self.take(number) {
@@ -180,9 +182,9 @@ impl<'a> Chaos<'a> {
                 self.proxy.set(Weather::Fair);
             }
             Fault::Full => {
-                pools::limit(&self.place.pools.volumes, 1 << 20);
+                pools::limit(pool, 1 << 20);
                 sleep(while_it_lasts).await;
-                pools::limit(&self.place.pools.volumes, 0);
+                pools::limit(pool, 0);
             }
             Fault::Revoke => {
                 let users = self.place.users();

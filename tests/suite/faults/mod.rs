@@ -6,6 +6,8 @@
 
 mod chaos;
 mod load;
+mod model;
+mod nova;
 mod proxy;
 mod verdict;
 
@@ -16,11 +18,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Path;
 use axum::routing::get;
 use pumice::block::rbd::{self, RbdOptions};
-use pumice::block::{BlockingPool, Stores};
+use pumice::block::{BlockStore, BlockingPool, Stores};
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
@@ -29,7 +32,9 @@ use crate::house::{DatabaseKind, StoreKind};
 use crate::process::pools::{self, Pools};
 use crate::process::{Place, SHORT_LEASE};
 use chaos::Chaos;
-use load::{Client, Ground, LENGTH, OTHER_TYPE};
+use load::{Client, Ground, OTHER_TYPE, STORES};
+use model::Patterns;
+use nova::Nova;
 use proxy::Proxy;
 use verdict::Verdict;
 
@@ -37,6 +42,9 @@ const CLIENTS: usize = 6;
 
 /// Of a cluster that hangs: shorter than by default, so that a round sees calls end.
 const PATIENCE_WITH_CEPH: &str = "8";
+
+/// Of all images: more than any round makes, and so that it is counted.
+const STORAGE_QUOTA: u64 = 1 << 50;
 
 struct Round {
     seed: u64,
@@ -50,9 +58,11 @@ impl Round {
         println!("seed {}, for {:?}", self.seed, self.length);
         let mut place = Place::new(StoreKind::RbdV2, DatabaseKind::Postgres).await;
         let other = Pools::make(StoreKind::RbdV2);
-        let proxy = self.prepare(&mut place, &other).await;
+        let nova = Nova::play().await;
+        let proxy = self.prepare(&mut place, &other, &nova).await;
         let stores = stores(&place, &other);
         let mut chaos = Chaos::new(&place, &proxy, self.cluster.clone(), self.seed);
+        nova.knows(chaos.addresses.clone(), stores.clone());
         let ground = self.ground(&chaos, &stores).await;
         let until = Instant::now() + self.length;
         let clients: Vec<_> = (0..CLIENTS)
@@ -66,12 +76,14 @@ impl Round {
         let mut things: Vec<_> =
             clients.iter_mut().flat_map(|client| std::mem::take(&mut client.things)).collect();
         things.sort_by(|one, other| one.id.cmp(&other.id));
+        let cancelled: Vec<_> = clients.iter().flat_map(|client| client.cancelled.clone()).collect();
         let findings = clients.iter_mut().flat_map(|client| std::mem::take(&mut client.findings)).collect();
-        for pool in [&place.pools.images, &place.pools.volumes, &other.volumes] {
+        for pool in [&place.pools.images, &place.pools.volumes, &other.images, &other.volumes] {
             pools::repeer(pool);
         }
-        let mut verdict = Verdict { place: &place, server: &server, stores: &stores, findings };
-        verdict.over(&things).await;
+        let patterns = &ground.patterns;
+        let mut verdict = Verdict { place: &place, server: &server, stores: &stores, patterns, findings };
+        verdict.over(&things, &cancelled).await;
         verdict.delete_everything().await;
         let findings = verdict.findings;
         let log = place.folder.path().join("log");
@@ -86,13 +98,15 @@ impl Round {
                 findings.join("\n")
             );
         }
-        drop(stores);
+        drop((stores, ground));
         place.assert_empty(server).await;
-        assert_eq!(pools::left_of_images(&other.volumes), Vec::<String>::new(), "in the other pool");
+        for pool in [&other.images, &other.volumes] {
+            assert_eq!(pools::left_of_images(pool), Vec::<String>::new(), "in pool {pool}");
+        }
         println!("nothing is left");
     }
 
-    async fn prepare(&self, place: &mut Place, other: &Pools) -> Proxy {
+    async fn prepare(&self, place: &mut Place, other: &Pools, nova: &Nova) -> Proxy {
         let mut url = url::Url::parse(place.database_url()).unwrap();
         let database = (url.host_str().unwrap(), url.port().unwrap_or(5432));
         let proxy = Proxy::to(database.to_socket_addrs().unwrap().next().unwrap()).await;
@@ -109,12 +123,26 @@ impl Round {
         set("PUMICE_API__SHUTDOWN_TIMEOUT", "3");
         set("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_HOSTS", r#"["127.0.0.1"]"#);
         set("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_PORTS", "[]");
+        set("PUMICE_IMAGES__USER_STORAGE_QUOTA", &STORAGE_QUOTA.to_string());
+        let conf = ceph_conf().display().to_string();
+        set("PUMICE_IMAGES__DEFAULT_BACKEND", STORES[0]);
+        set("PUMICE_IMAGES__OPERATION_TIMEOUT", PATIENCE_WITH_CEPH);
+        set("PUMICE_IMAGE_STORES__SECOND__STORE", "rbd");
+        set("PUMICE_IMAGE_STORES__SECOND__RBD_STORE_POOL", &other.images);
+        set("PUMICE_IMAGE_STORES__SECOND__RBD_STORE_USER", "admin");
+        set("PUMICE_IMAGE_STORES__SECOND__RBD_STORE_CEPH_CONF", &conf);
+        set("PUMICE_IMAGE_STORES__SECOND__OPERATION_TIMEOUT", PATIENCE_WITH_CEPH);
+        set("PUMICE_IMAGE_STORES__WEB__STORE", "http");
         set("PUMICE_VOLUMES__OPERATION_TIMEOUT", PATIENCE_WITH_CEPH);
         set("PUMICE_BACKENDS__OTHER__STORE", "rbd");
         set("PUMICE_BACKENDS__OTHER__RBD_POOL", &other.volumes);
         set("PUMICE_BACKENDS__OTHER__RBD_USER", "admin");
-        set("PUMICE_BACKENDS__OTHER__RBD_CEPH_CONF", &ceph_conf().display().to_string());
+        set("PUMICE_BACKENDS__OTHER__RBD_CEPH_CONF", &conf);
         set("PUMICE_BACKENDS__OTHER__OPERATION_TIMEOUT", PATIENCE_WITH_CEPH);
+        set("PUMICE_NOVA__AUTH_URL", &nova.auth_url());
+        set("PUMICE_NOVA__PASSWORD", "secret");
+        set("PUMICE_NOVA__TIMEOUT", "5");
+        set("PUMICE_NOVA__MIGRATION_TIMEOUT", "60");
         proxy
     }
 
@@ -124,25 +152,50 @@ impl Round {
             json!({"volume_type": {"name": OTHER_TYPE, "extra_specs": {"volume_backend_name": "other"}}});
         let (status, body) = server.send(Method::POST, "/volume/v3/types", Some(kind)).await;
         assert_eq!(status, StatusCode::OK, "{body}");
+        let patterns = Patterns::new();
         let image = json!({"disk_format": "raw", "container_format": "bare"});
         let (_, image) = server.send(Method::POST, "/image/v2/images", Some(image)).await;
         let base = image["id"].as_str().unwrap().to_owned();
-        assert_eq!(server.try_upload(&base, load::bytes()).await.unwrap(), StatusCode::NO_CONTENT);
+        let bytes = patterns.get(0).bytes.clone();
+        assert_eq!(server.try_upload(&base, bytes).await.unwrap(), StatusCode::NO_CONTENT);
         server.settle().await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let web = format!("http://{}/disk.img", listener.local_addr().unwrap());
-        let routes = Router::new().route("/disk.img", get(async || load::bytes()));
-        tokio::spawn(async move { axum::serve(listener, routes).await });
-        Ground { addresses: chaos.addresses.clone(), stores: stores.clone(), base, web }
+        let pools = server.list("/volume/v3/scheduler-stats/get_pools", "pools").await;
+        let hosts: Vec<String> = pools.iter().map(|pool| pool["name"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(hosts.len(), 2, "{hosts:?}");
+        let web = serve(patterns.clone()).await;
+        Ground { addresses: chaos.addresses.clone(), stores: stores.clone(), patterns, base, web, hosts }
     }
+}
+
+/// A web server that has the patterns, by their numbers.
+async fn serve(patterns: Patterns) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let answer = async move |Path(number): Path<u8>| patterns.get(number).bytes.clone();
+    let routes = Router::new().route("/{number}", get(answer));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    address
 }
 
 /// Past the service, by the administrator.
 fn stores(place: &Place, other: &Pools) -> Stores {
+    let open = |pool: &str| -> Arc<dyn BlockStore> {
+        let options = RbdOptions { conf: Some(ceph_conf()), ..RbdOptions::new(pool) };
+        Arc::new(rbd::open(options, BlockingPool::default()).unwrap())
+    };
     let stores = place.stores();
-    let options = RbdOptions { conf: Some(ceph_conf()), ..RbdOptions::new(&other.volumes) };
-    let other = Arc::new(rbd::open(options, BlockingPool::default()).unwrap());
-    Stores { volumes: stores.volumes.and("other", other), ..stores }
+    Stores {
+        volumes: stores.volumes.and("other", open(&other.volumes)),
+        more_images: BTreeMap::from([(STORES[1].to_owned(), open(&other.images))]),
+        ..stores
+    }
+}
+
+/// Where a volume lies.
+fn store_of(stores: &Stores, volume: &Value) -> Arc<dyn BlockStore> {
+    let host = volume["os-vol-host-attr:host"].as_str().unwrap_or_default();
+    let backend = stores.volumes.of(Some(host)).unwrap_or_else(|| panic!("{volume:#}"));
+    backend.store.clone()
 }
 
 fn report(clients: &[Client], faults: &BTreeMap<String, u32>) {
@@ -155,7 +208,6 @@ fn report(clients: &[Client], faults: &BTreeMap<String, u32>) {
         println!("  {what}: {said}: {count}");
     }
     println!("{} faults: {faults:?}", faults.values().sum::<u32>());
-    println!("images have {LENGTH} bytes");
 }
 
 #[tokio::test(flavor = "multi_thread")]

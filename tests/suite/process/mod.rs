@@ -361,11 +361,24 @@ impl Server {
         Ok(request.send().await?.status())
     }
 
-    pub async fn download(&self, image: &str) -> Vec<u8> {
+    /// An upload that promises so many bytes, and does not bring them: what is said to it.
+    pub async fn promise(&self, image: &str, bytes: u64) -> (StatusCode, String) {
+        let request = self.request(Method::PUT, &format!("{image}/file")).body("");
+        let request = request.header("Content-Type", "application/octet-stream");
+        let answer = request.header("x-openstack-image-size", bytes).send().await.unwrap();
+        (answer.status(), answer.text().await.unwrap())
+    }
+
+    pub async fn try_download(&self, image: &str) -> (StatusCode, Vec<u8>) {
         let request = self.request(Method::GET, &format!("/image/v2/images/{image}/file"));
         let answer = request.send().await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK, "{}", self.log());
-        answer.bytes().await.unwrap().into()
+        (answer.status(), answer.bytes().await.unwrap().into())
+    }
+
+    pub async fn download(&self, image: &str) -> Vec<u8> {
+        let (status, bytes) = self.try_download(image).await;
+        assert_eq!(status, StatusCode::OK, "{}", self.log());
+        bytes
     }
 
     /// What a list answers, without paging.

@@ -304,7 +304,12 @@ async fn an_image_that_somebody_has_open_is_as_it_was() {
         let open = store.open(image.as_str(), OpenMode::ReadOnly).await.unwrap();
         assert_eq!(open.read(0, 300_000).await.unwrap(), pattern(300_000, 5));
         open.close().await.unwrap();
+        // Its snapshot went before that: nobody may look for it there.
+        let row = house.database.read().await.unwrap().image(&image).await.unwrap().unwrap();
+        assert_eq!(row.locations.iter().map(|place| place.url.as_ref()).collect::<Vec<_>>(), [None]);
     }
+    let volume = house.volume(VolumeSource::Image { image_id: image.clone() }, 1).await;
+    assert_eq!(house.read(&volume, 0, 300_000).await, pattern(300_000, 5));
     house.assert_nothing_is_left().await;
     house.stop().await;
 }

@@ -1,13 +1,18 @@
 //! All is well again: is what is there what was said, and can it be used?
 
+mod bytes;
+mod quotas;
+mod unmanaged;
+mod words;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use pumice::block::{BlockError, OpenMode, Stores};
+use pumice::block::Stores;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::load::{Kind, LENGTH, MARK_AT, Thing, bytes, store_of};
+use super::model::{Fate, Kind, Patterns, Thing};
 use crate::process::{Place, Server};
 
 /// In which something waits for nothing any more.
@@ -15,12 +20,17 @@ const SETTLED: &[&str] = &[
     "available",
     "in-use",
     "reserved",
+    "attaching",
     "awaiting-transfer",
     "error",
     "error_deleting",
     "error_extending",
+    "error_managing",
+    "error_unmanaging",
     "active",
     "queued",
+    // Its bytes wait for an import.
+    "uploading",
 ];
 
 /// How long jobs may take to come to their end.
@@ -42,26 +52,33 @@ pub struct Verdict<'a> {
     pub place: &'a Place,
     pub server: &'a Server,
     pub stores: &'a Stores,
+    pub patterns: &'a Patterns,
     pub findings: Vec<String>,
 }
 
 impl Verdict<'_> {
-    pub async fn over(&mut self, things: &[Thing]) {
+    pub async fn over(&mut self, things: &[Thing], cancelled: &[String]) {
         self.all_jobs_end().await;
         for kind in [Kind::Volume, Kind::Snapshot, Kind::Image] {
             for row in self.rows(kind).await {
                 let status = row["status"].as_str().unwrap_or_default();
-                if !SETTLED.contains(&status) {
+                if !SETTLED.contains(&status) || row["os_glance_importing_to_stores"].as_str() > Some("") {
                     let jobs = self.jobs(&row).await;
                     self.findings.push(format!("it stays {status}: {row:#}\n{jobs:#?}"));
                 }
             }
         }
-        for thing in things {
+        self.what_was_cancelled_ended(cancelled).await;
+        self.quotas_are_true().await;
+        // What waits on the pool for whoever manages it again is no orphan: it is taken back before the audit.
+        let things = self.take_back(things).await;
+        self.audit();
+        for thing in &things {
             self.is_as_said(thing).await;
         }
+        self.snapshots_hold(&things).await;
+        self.images_can_be_repeated(&things).await;
         self.quotas_are_true().await;
-        self.audit();
     }
 
     /// What `pumice audit` says, however young.
@@ -102,7 +119,7 @@ impl Verdict<'_> {
     async fn rows(&self, kind: Kind) -> Vec<Value> {
         match kind {
             Kind::Volume => self.server.list("/volume/v3/volumes/detail", "volumes").await,
-            Kind::Snapshot => self.server.list("/volume/v3/snapshots", "snapshots").await,
+            Kind::Snapshot => self.server.list("/volume/v3/snapshots/detail", "snapshots").await,
             Kind::Image => self.server.list("/image/v2/images?limit=1000", "images").await,
         }
     }
@@ -112,20 +129,34 @@ impl Verdict<'_> {
         self.server.list(&path, "jobs").await
     }
 
+    /// Who was told that a job is told to stop finds that it did.
+    async fn what_was_cancelled_ended(&mut self, cancelled: &[String]) {
+        for id in cancelled {
+            let (status, job) = self.server.send(Method::GET, &format!("/pumice/v1/jobs/{id}"), None).await;
+            if status != StatusCode::OK
+                || !matches!(job["job"]["state"].as_str(), Some("cancelled" | "failed"))
+            {
+                self.findings.push(format!("a job was cancelled, and is not: {status} {job:#}"));
+            }
+        }
+    }
+
     async fn is_as_said(&mut self, thing: &Thing) {
-        let path = format!("{}/{}", thing.kind.path(), thing.id);
-        let (status, body) = self.server.send(Method::GET, &path, None).await;
+        if thing.fate == Fate::GivenUp {
+            return;
+        }
+        let (status, body) = self.server.send(Method::GET, &thing.path(), None).await;
         let row = thing.kind.of(&body);
         if status == StatusCode::NOT_FOUND {
-            if !thing.is_deleted && !thing.may_be_deleted {
+            if thing.fate == Fate::Kept && !thing.may_vanish {
                 self.findings.push(format!("it is gone, and nobody deleted it: {thing:?}"));
             }
             return;
         }
         if status != StatusCode::OK {
-            return self.findings.push(format!("{path}: {status} {body}"));
+            return self.findings.push(format!("{}: {status} {body}", thing.path()));
         }
-        if thing.is_deleted {
+        if thing.fate == Fate::Deleted {
             // It may be there only when its deletion failed, and says so.
             let jobs = self.jobs(row).await;
             let failed = jobs
@@ -140,70 +171,17 @@ impl Verdict<'_> {
             }
         }
         let wrong = match (thing.kind, row["status"].as_str()) {
-            (Kind::Volume, Some("available")) => self.wrong_bytes(thing, row).await,
-            (Kind::Image, Some("active")) => {
-                (self.server.download(&thing.id).await != bytes()).then(|| "its bytes are others".to_owned())
-            }
-            _ => None,
+            (Kind::Volume, Some("available" | "in-use")) => self.wrong_bytes(thing, row).await,
+            (Kind::Image, Some("active")) => self.wrong_image(thing, row).await,
+            (_, status) => wrong_status(thing, status.unwrap_or_default()),
+        };
+        let wrong = match wrong {
+            None => self.wrong_words(thing, row).await,
+            wrong => wrong,
         };
         if let Some(wrong) = wrong {
             let jobs = self.jobs(row).await;
             self.findings.push(format!("{wrong}: {thing:?}\n{row:#}\n{jobs:#?}"));
-        }
-    }
-
-    /// Past the service.
-    async fn wrong_bytes(&self, thing: &Thing, row: &Value) -> Option<String> {
-        let store = store_of(self.stores, row);
-        let name = format!("volume-{}", thing.id);
-        let Ok(image) = store.open(&name, OpenMode::ReadOnly).await else {
-            return Some("it is available, and not on the pool".to_owned());
-        };
-        let read = async {
-            Ok::<_, BlockError>((
-                image.size().await?,
-                image.read(0, LENGTH as u64).await?,
-                image.read(MARK_AT, 8).await?,
-            ))
-        };
-        let (size, front, mark) = match read.await {
-            Ok(found) => found,
-            Err(error) => {
-                let again = image.read(0, LENGTH as u64).await.map(drop);
-                return Some(format!("it cannot be read: {error}; once more: {again:?}"));
-            }
-        };
-        image.close().await.unwrap();
-        let mark = u64::from_le_bytes(mark[..].try_into().unwrap());
-        let is_right = if thing.is_full { front == bytes() } else { front.iter().all(|byte| *byte == 0) };
-        let wrong = if size != row["size"].as_u64().unwrap() << 30 {
-            "its size on the pool is another"
-        } else if !is_right {
-            "its bytes are others"
-        } else if !thing.is_doubtful && !thing.marks.contains(&mark) {
-            "what was written to it is lost"
-        } else {
-            return None;
-        };
-        Some(wrong.to_owned())
-    }
-
-    async fn quotas_are_true(&mut self) {
-        let (volumes, snapshots) = (self.rows(Kind::Volume).await, self.rows(Kind::Snapshot).await);
-        let project = "00000000-0000-0000-0000-000000000000";
-        let project =
-            volumes.first().and_then(|row| row["os-vol-tenant-attr:tenant_id"].as_str()).unwrap_or(project);
-        let path = format!("/volume/v3/os-quota-sets/{project}?usage=true");
-        let usage = self.server.get(&path).await["quota_set"].clone();
-        let sum = |rows: &[Value]| rows.iter().filter_map(|row| row["size"].as_i64()).sum::<i64>();
-        for (name, counted) in [
-            ("volumes", volumes.len() as i64),
-            ("snapshots", snapshots.len() as i64),
-            ("gigabytes", sum(&volumes) + sum(&snapshots)),
-        ] {
-            if usage[name]["in_use"] != counted {
-                self.findings.push(format!("quota {name}: {} instead of {counted}", usage[name]));
-            }
         }
     }
 
@@ -212,18 +190,15 @@ impl Verdict<'_> {
         let mut left = BTreeSet::new();
         for _ in 0..12 {
             left.clear();
-            for transfer in self.server.list("/volume/v3/os-volume-transfer", "transfers").await {
-                let path = format!("/volume/v3/os-volume-transfer/{}", transfer["id"].as_str().unwrap());
-                self.server.send(Method::DELETE, &path, None).await;
-            }
+            self.end_transfers().await;
             for kind in [Kind::Snapshot, Kind::Volume, Kind::Image] {
                 for row in self.rows(kind).await {
                     let path = format!("{}/{}", kind.path(), row["id"].as_str().unwrap());
-                    if kind == Kind::Volume && matches!(row["status"].as_str(), Some("in-use" | "reserved")) {
-                        self.detach(&path).await;
+                    if kind == Kind::Volume {
+                        self.detach(&row).await;
                     }
-                    self.server.send(Method::DELETE, &path, None).await;
-                    left.insert(format!("{path} {}", row["status"]));
+                    let (status, _) = self.server.send(Method::DELETE, &path, None).await;
+                    left.insert(format!("{path} {} {status}", row["status"]));
                 }
             }
             if left.is_empty() {
@@ -234,11 +209,37 @@ impl Verdict<'_> {
         self.findings.push(format!("it cannot be deleted: {left:#?}"));
     }
 
-    /// As an administrator does whose compute service is gone.
-    async fn detach(&self, volume: &str) {
-        let detach = json!({"os-force_detach": {}});
-        self.server.send(Method::POST, &format!("{volume}/action"), Some(detach)).await;
-        let reset = json!({"os-reset_status": {"status": "available", "attach_status": "detached"}});
-        self.server.send(Method::POST, &format!("{volume}/action"), Some(reset)).await;
+    async fn end_transfers(&self) {
+        for transfer in self.server.list("/volume/v3/os-volume-transfer", "transfers").await {
+            let path = format!("/volume/v3/os-volume-transfer/{}", transfer["id"].as_str().unwrap());
+            self.server.send(Method::DELETE, &path, None).await;
+        }
     }
+
+    /// As an administrator does whose compute service is gone.
+    async fn detach(&self, volume: &Value) {
+        if !matches!(volume["status"].as_str(), Some("in-use" | "reserved" | "attaching")) {
+            return;
+        }
+        let path = format!("{}/{}/action", Kind::Volume.path(), volume["id"].as_str().unwrap());
+        let detach = json!({"os-force_detach": {}});
+        self.server.send(Method::POST, &path, Some(detach)).await;
+        let reset = json!({"os-reset_status": {"status": "available", "attach_status": "detached"}});
+        self.server.send(Method::POST, &path, Some(reset)).await;
+    }
+}
+
+/// What is not whole, and should be or has no reason to be so.
+fn wrong_status(thing: &Thing, status: &str) -> Option<String> {
+    if thing.is_staged.agrees(&true) && status == "uploading" {
+        return None;
+    }
+    if !thing.is_staged.agrees(&false) || (thing.kind == Kind::Image && status == "uploading") {
+        return Some(format!("its bytes were staged, and it is {status}"));
+    }
+    let is_broken = thing.kind == Kind::Image || status.starts_with("error");
+    let is_wrong = thing.is_whole && is_broken && !thing.may_break.agrees(&true);
+    // A deletion that failed may say so.
+    let is_excused = thing.fate != Fate::Kept && status == "error_deleting";
+    (is_wrong && !is_excused).then(|| format!("it was whole, and is {status}"))
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use reqwest::header::{self, HeaderMap, HeaderValue};
-use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::filter::{Filter, Place, Refused};
+use super::roots;
 
 /// Redirects that are followed.
 const REDIRECTS: usize = 5;
@@ -183,9 +183,8 @@ impl Web {
 
     /// A client a request: it knows the addresses of this one host, and asks nobody for others.
     async fn ask_once(&self, place: &Place, headers: &HeaderMap) -> Result<Response, WebError> {
-        let mut client = Client::builder()
-            .no_proxy()
-            .redirect(Policy::none())
+        let mut client = roots::builder()
+            .map_err(|error| WebError::Unreachable(error.to_string()))?
             .connect_timeout(self.options.answer_timeout)
             .user_agent(concat!("pumice/", env!("CARGO_PKG_VERSION")));
         if let Some(host) = place.url.domain() {

@@ -12,6 +12,7 @@ mod fetch;
 mod filter;
 mod nova;
 mod regions;
+mod roots;
 mod sealed;
 mod service_user;
 

@@ -149,6 +149,25 @@ pub fn left_of_images(pool: &str) -> Vec<String> {
     }
 }
 
+/// Takes away images that have no name, neither in the pool nor in its trash, and no data: what they were made of by a
+/// process that was paused in the middle of that and went on when somebody else had taken the name away. Answers their
+/// ids.
+pub fn take_away_nameless(pool: &str) -> Vec<String> {
+    let all = objects(pool);
+    let has = |start: &str| all.iter().any(|name| name.starts_with(start));
+    let trash = run("rbd", &["trash", "ls", "--all", pool]);
+    let ids = all.iter().filter_map(|name| name.strip_prefix("rbd_header."));
+    let is_nameless = |id: &&str| !has("rbd_id.") && !trash.contains(*id) && !has(&format!("rbd_data.{id}."));
+    let nameless: Vec<String> = ids.filter(is_nameless).map(str::to_owned).collect();
+    for id in &nameless {
+        for object in all.iter().filter(|name| name.ends_with(&format!(".{id}"))) {
+            // It may go by itself in this moment.
+            let _ = command("rados", &["-p", pool, "rm", object]).output();
+        }
+    }
+    nameless
+}
+
 /// The names of all RADOS objects in a pool.
 pub fn objects(pool: &str) -> Vec<String> {
     run("rados", &["-p", pool, "ls"]).lines().map(str::to_owned).collect()

@@ -74,14 +74,14 @@ impl Client {
     pub(super) async fn begin_import(&mut self) -> Option<usize> {
         let (at, pattern) = self.create_image().await?;
         let store = self.store();
-        let import = json!({"method": self.from_the_web(pattern), "stores": [store]});
+        let import = json!({"method": self.web_download(pattern), "stores": [store]});
         self.ask_for_import("import", at, import).await.then_some(at)
     }
 
     pub(super) async fn import_to_both(&mut self) {
         let Some((at, pattern)) = self.create_image().await else { return };
         let must = self.random.random_bool(0.5);
-        let method = self.from_the_web(pattern);
+        let method = self.web_download(pattern);
         let import = json!({"method": method, "all_stores_must_succeed": must, "stores": STORES});
         self.bring("import to both stores", at, import).await;
         let thing = &self.things[at];
@@ -91,7 +91,7 @@ impl Client {
         }
     }
 
-    fn from_the_web(&self, pattern: u8) -> Value {
+    fn web_download(&self, pattern: u8) -> Value {
         json!({"name": "web-download", "uri": format!("{}/{pattern}", self.ground.web)})
     }
 

@@ -17,6 +17,8 @@ pub struct Leaks {
     pub ids: Option<HashSet<String>>,
     /// Images that are open at once: few, so that nobody else waits.
     pub at_once: usize,
+    /// Whether to walk over all objects of the pools, for names that lead nowhere.
+    pub at_objects: bool,
 }
 
 /// What the pool of backups says about one volume.
@@ -34,7 +36,7 @@ type Key<'a> = (&'a str, &'a str, &'a str);
 impl Leaks {
     /// Looks at everything, and once more at what seems wrong.
     pub async fn look(&self) -> Report {
-        let first = self.look_once(None, true).await;
+        let first = self.look_once(None, self.at_objects).await;
         if first.findings.is_empty() {
             return first;
         }

@@ -35,12 +35,12 @@ pub struct Options {
     /// Images that are open at once: few, so that nobody else waits.
     pub at_once: usize,
     /// Whether to walk over all objects of the pools, for names that lead nowhere.
-    pub walks: bool,
+    pub at_objects: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { older_than: Duration::from_secs(300), at_once: 8, walks: true }
+        Self { older_than: Duration::from_secs(300), at_once: 8, at_objects: false }
     }
 }
 
@@ -94,13 +94,11 @@ impl Audit {
     /// Looks at everything, and once more at what seems wrong.
     pub async fn look(&self) -> db::Result<Report> {
         let mut alive = Clients::default();
-        let walks = self.options.walks;
-        let first = self.look_once(None, walks, &mut alive).await?;
+        let first = self.look_once(None, self.options.at_objects, &mut alive).await?;
         if first.findings.is_empty() {
             return Ok(first);
         }
-        let walks = walks && first.has_strays();
-        let second = self.look_once(Some(&first.suspects()), walks, &mut alive).await?;
+        let second = self.look_once(Some(&first.suspects()), first.has_strays(), &mut alive).await?;
         Ok(first.confirmed_by(second))
     }
 
@@ -108,11 +106,11 @@ impl Audit {
     async fn look_once(
         &self,
         only: Option<&HashSet<String>>,
-        walks: bool,
+        at_objects: bool,
         alive: &mut Clients,
     ) -> db::Result<Report> {
         let mut unseen = Vec::new();
-        let how = seen::Glance { only, at_once: self.options.at_once, at_objects: walks };
+        let how = seen::Glance { only, at_once: self.options.at_once, at_objects };
         let seen = seen::look(&self.stores, how, &mut unseen).await;
         alive.extend(seen::clients(&seen));
         let known = self.known().await?;

@@ -31,6 +31,10 @@ pub struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     older_than: u32,
 
+    /// Walk over all objects of the pools as well, for names that lead to no image. It takes minutes where there are millions
+    #[arg(long)]
+    objects: bool,
+
     /// Ask no database: say what Glance and Cinder leaked, by what lies on their pools. It mends nothing
     #[arg(long, conflicts_with_all = ["repair", "older_than"])]
     pools_only: bool,
@@ -63,8 +67,8 @@ fn audit(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<ExitCode> 
             return say(&leaks(&arguments, &config).await?, &[], arguments.json);
         }
         let database = open_database(&config).await?;
-        let options =
-            Options { older_than: Duration::from_secs(arguments.older_than.into()), ..Options::default() };
+        let older_than = Duration::from_secs(arguments.older_than.into());
+        let options = Options { older_than, at_objects: arguments.objects, ..Options::default() };
         let audit = Audit::new(open_stores(&config).await?, database.clone(), World::real(), options);
         let report = audit.look().await?;
         let mut mended = Vec::new();
@@ -88,7 +92,8 @@ async fn leaks(arguments: &Arguments, config: &Config) -> anyhow::Result<Report>
         None => None,
     };
     let stores = open_stores(config).await?;
-    Ok(Leaks { stores, backups, ids, at_once: Options::default().at_once }.look().await)
+    let Options { at_once, .. } = Options::default();
+    Ok(Leaks { stores, backups, ids, at_once, at_objects: arguments.objects }.look().await)
 }
 
 /// None at all, or anything that is no id, is a list that came about wrongly: everything would be an orphan.

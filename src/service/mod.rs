@@ -217,7 +217,7 @@ impl Service {
     /// Which has few images open at once and does not walk over all objects, so that nobody waits for it.
     pub fn audit(&self) -> Audit {
         let App { stores, database, world, .. } = &self.app;
-        let options = audit::Options { at_once: 2, walks: false, ..audit::Options::default() };
+        let options = audit::Options { at_once: 2, ..audit::Options::default() };
         Audit::new(stores.clone(), database.clone(), world.clone(), options)
     }
 

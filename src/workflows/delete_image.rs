@@ -61,7 +61,8 @@ impl DeleteImage {
         ours.map(|location| self.context.images_in(location.store.as_deref()).cloned()).collect()
     }
 
-    /// In no store before all of them have let go of it.
+    /// In no store before all of them have let go of it, and not before it is noted what it hangs on: after a crash only
+    /// the note tells.
     async fn remove(&self, run: &Run) -> Result<(), StepError> {
         self.stop_detaching(run).await?;
         let stores = self.stores(run).await?;
@@ -72,6 +73,7 @@ impl DeleteImage {
             let parent = parent?;
             self.notes().parents.extend(parent.map(|parent| (store.clone(), parent)));
         }
+        self.note_parents(run).await?;
         let mut past = self.condemn(run).await?;
         for store in &stores {
             let removed = remove_freed(store, &self.id, &run.progress).await;
@@ -84,6 +86,30 @@ impl DeleteImage {
             }
             removed.map_err(StepError::of_removal)?;
             past = None;
+        }
+        Ok(())
+    }
+
+    async fn note_parents(&self, run: &Run) -> Result<(), StepError> {
+        let notes = self.parents();
+        if notes.is_empty() {
+            return Ok(());
+        }
+        let mut repository = run.transaction().await?;
+        for note in notes {
+            repository.add_leftover(&note, run.now()).await?;
+        }
+        Ok(repository.commit().await?)
+    }
+
+    /// As the sweeper knows them.
+    fn parents(&self) -> Vec<Leftover> {
+        self.notes().parents.iter().map(|(_, parent)| lineage::note(parent)).collect()
+    }
+
+    async fn forget_parents(&self, repository: &mut Repository) -> db::Result<()> {
+        for note in self.parents() {
+            repository.remove_leftover(&note).await?;
         }
         Ok(())
     }
@@ -140,7 +166,7 @@ impl DeleteImage {
                 self.notes().kept.push(store.pool().to_owned());
                 continue;
             }
-            // Otherwise the volume's snapshot, of which nothing is known after a crash, goes with the volume.
+            // After a crash it is the sweeper who sees to the volume's snapshot.
             let parents = self.notes().parents.clone();
             for (_, parent) in parents.iter().filter(|(clone, _)| Arc::ptr_eq(clone, &store)) {
                 lineage::release(&self.context, &store, parent).await?;
@@ -235,6 +261,7 @@ impl Workflow for DeleteImage {
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
+        self.forget_parents(repository).await?;
         let kept = std::mem::take(&mut self.notes().kept);
         for pool in kept {
             repository.add_leftover(&Leftover { pool, name: self.id.to_string() }, run.now()).await?;
@@ -255,6 +282,9 @@ impl Workflow for DeleteImage {
         if let Extent::In(store) = &self.extent {
             // What failed may have removed some of the bytes: nobody reads them, and they can be removed again.
             let is_whole = cause.is_refusal();
+            if is_whole {
+                self.forget_parents(repository).await?;
+            }
             return repository.ready_location(&self.id, store.as_deref(), is_whole).await.map(drop);
         }
         let back = match row.previous_status {
@@ -270,6 +300,7 @@ impl Workflow for DeleteImage {
                 return repository.remove_image(&self.id).await.map(drop);
             }
         };
+        self.forget_parents(repository).await?;
         let change = ImageChange::default();
         repository.change_image(&self.id, ImageStatus::Deleted, back, &change, run.now()).await?;
         Ok(())

@@ -56,6 +56,36 @@ pub(super) async fn release(
     Ok(())
 }
 
+/// How the sweeper is told of a snapshot that goes with its clone: `<image>@<snapshot>`.
+pub(super) fn note(parent: &SnapshotPath) -> Leftover {
+    Leftover { pool: parent.pool.clone(), name: format!("{}@{}", parent.image, parent.snapshot) }
+}
+
+/// What such a note tells of.
+pub(super) fn noted(pool: &str, name: &str) -> Option<SnapshotPath> {
+    let (image, snapshot) = name.split_once('@')?;
+    Some(SnapshotPath { pool: pool.to_owned(), image: image.to_owned(), snapshot: snapshot.to_owned() })
+}
+
+/// [`release`]s what a note tells of, in the store where that is. Its clone may be there after all, and then it stays.
+pub(super) async fn release_noted(
+    context: &Context,
+    store: &Arc<dyn BlockStore>,
+    parent: &SnapshotPath,
+) -> Result<Rest> {
+    release(context, store, parent).await?;
+    let live = live_name(&parent.image);
+    for name in [live, &names::deleted(live)] {
+        let Some(image) = store.open(name, OpenMode::ReadOnly).await.or_missing()? else { continue };
+        let snapshots = image.snapshots().await;
+        image.close().await?;
+        if snapshots?.iter().any(|snapshot| snapshot.name == parent.snapshot) {
+            return Ok(Rest::Needed);
+        }
+    }
+    Ok(Rest::Gone)
+}
+
 /// Removes a deleted image, if nothing needs it any more, and all that was kept for its sake.
 pub(super) async fn reap(context: &Context, store: &Arc<dyn BlockStore>, name: &str) -> Result<Rest> {
     let (rest, parent) = {

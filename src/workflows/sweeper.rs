@@ -91,6 +91,9 @@ impl Sweeper {
 
     /// What has the name of a volume is what the volume left when it moved, or one that was never finished.
     async fn reap_in(&self, store: &Arc<dyn BlockStore>, name: &str) -> Result<lineage::Rest, StepError> {
+        if let Some(parent) = lineage::noted(store.pool(), name) {
+            return Ok(lineage::release_noted(&self.context, store, &parent).await?);
+        }
         match names::volume_of(name) {
             Some(id) if !lineage::is_at_home(&self.context, store, &id, &self.database).await? => {
                 lineage::remove_copy(&self.context, store, &id, &self.database).await

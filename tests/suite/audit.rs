@@ -39,7 +39,7 @@ async fn house(store: StoreKind) -> (House, Pools) {
 }
 
 fn audit(house: &House, older_than: u64) -> Audit {
-    let options = Options { older_than: Duration::from_secs(older_than), at_once: 4, walks: true };
+    let options = Options { older_than: Duration::from_secs(older_than), at_once: 4, at_objects: true };
     Audit::new(house.stores.clone(), house.database.clone(), house.world.clone(), options)
 }
 
@@ -460,10 +460,13 @@ async fn a_name_without_an_image_goes() {
     assert!(of(&aside).explanation.contains(&format!("leads to {living}:")), "{findings:#?}");
     assert!(of(&gone).explanation.contains("leads to no image"), "{findings:#?}");
     assert_eq!(audit(&house, 600).look().await.unwrap().findings, [], "they are young");
-    let leaked = Leaks { stores: house.stores.clone(), backups: None, ids: None, at_once: 4 }.look().await;
+    let leaked =
+        Leaks { stores: house.stores.clone(), backups: None, ids: None, at_once: 4, at_objects: true }
+            .look()
+            .await;
     assert_eq!(kinds(&leaked.findings), expected);
     assert_eq!(mend_all(&house).await, BTreeSet::new());
-    assert_eq!(volumes.list().await.unwrap(), [living.clone()]);
+    assert_eq!(volumes.list().await.unwrap(), std::slice::from_ref(&living));
     let image = volumes.open(&living, OpenMode::ReadOnly).await.unwrap();
     image.close().await.unwrap();
     house.stop().await;

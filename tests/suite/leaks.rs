@@ -127,7 +127,9 @@ async fn what_is_leaked_is_told(kind: StoreKind) {
     make(&volumes, &deleted(&with_snapshot), &[&snapshot]).await;
     make(&volumes, "by-hand", &["snapshot-by-hand"]).await;
 
-    let look = async |ids| Leaks { stores: stores.clone(), backups: None, ids, at_once: 4 }.look().await;
+    let look = async |ids| {
+        Leaks { stores: stores.clone(), backups: None, ids, at_once: 4, at_objects: true }.look().await
+    };
     let report = look(None).await;
     assert_eq!(report.unseen, Vec::<String>::new());
     let at = |id: &VolumeId, clone: &VolumeId| format!("{}@{}", of(id), names::clone_snapshot(clone));

@@ -2,6 +2,8 @@
 //! bytes of another image. Whatever is deleted first, the rest is whole, and nothing is left in the end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use pumice::block::{OpenMode, Parent};
 use pumice::config::Config;
@@ -266,6 +268,44 @@ async fn an_attached_pair_is_deleted_in_either_order(store: StoreKind) {
     house.stop().await;
 }
 
+/// The image stays a clone of the volume, and a process dies when it is removed and its snapshot there is not.
+#[derive(Default)]
+struct DeathBetween(AtomicBool);
+
+impl Faults for DeathBetween {
+    fn at(&self, run: &Run, moment: Moment) -> Fault {
+        let is_now = run.kind == "delete_image" && moment == Moment::After("remove");
+        if is_now && !self.0.swap(true, Ordering::SeqCst) { Fault::Crash } else { NoDetach.at(run, moment) }
+    }
+}
+
+async fn a_crash_leaves_no_snapshot_of_a_deleted_image(store: StoreKind) {
+    let death = Arc::new(DeathBetween::default());
+    let mut house = House::with(store, DatabaseKind::Sqlite, Config::default(), death.clone()).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let bytes = pattern(LENGTH, 8);
+    house.write(&volume, 0, &bytes).await;
+    let id = house.upload_volume(&volume).await;
+    house.settle().await;
+    assert_eq!(snapshots(&house, &volume).await.len(), 1);
+    assert!(house.delete_image(&id).await);
+    let died = tokio::time::timeout(Duration::from_secs(60), async {
+        while !death.0.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    died.await.unwrap();
+    house.stop().await;
+    house.start(Arc::new(NoFaults)).await;
+    house.settle().await;
+    assert_eq!(house.image_status(&id).await, None);
+    assert_eq!(house.sweeper().sweep().await.unwrap(), 0);
+    assert_eq!(snapshots(&house, &volume).await, Vec::<String>::new());
+    assert_holds(&house, &volume, &bytes).await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 /// While its bytes are on the way: the volume is as it was.
 async fn an_image_deleted_at_once_is_gone(store: StoreKind) {
     let mut house = house(store).await;
@@ -330,6 +370,7 @@ on_every_store!(
     a_volume_becomes_an_image,
     a_volume_becomes_an_image_of_any_format,
     an_attached_pair_is_deleted_in_either_order,
+    a_crash_leaves_no_snapshot_of_a_deleted_image,
     an_image_deleted_at_once_is_gone,
     a_reimaged_volume_keeps_its_snapshots,
 );

@@ -7,6 +7,12 @@
     reason = "clippy exempts only the test functions themselves, not what they share"
 )]
 
+use tikv_jemallocator::Jemalloc;
+
+/// As in the service. librbd copies its whole configuration for each image that is opened.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
+
 mod audit;
 mod clients;
 mod configuration;

@@ -1,11 +1,50 @@
 //! Conditions, order and pages of lists, put together from checked parts: a column name never comes from a request.
 
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::PgArgumentBuffer;
+use sqlx::sqlite::SqliteArgumentsBuffer;
+use sqlx::{Encode, Postgres, Sqlite, Type};
+
 /// What is bound to a placeholder.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     Text(String),
     Integer(i64),
     Boolean(bool),
+    Key(JsonKey),
+}
+
+/// What stands to the right of `->>`: any text at all, and the name of a member of a JSON object.
+///
+/// PostgreSQL takes it as it is. SQLite takes it for a path when it looks like one, and one that is none (`a"b`, `$[`,
+/// nothing) for an error, so there it is written as a path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JsonKey(pub String);
+
+impl Type<Postgres> for JsonKey {
+    fn type_info() -> <Postgres as sqlx::Database>::TypeInfo {
+        <String as Type<Postgres>>::type_info()
+    }
+}
+
+impl Encode<'_, Postgres> for JsonKey {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        <&str as Encode<Postgres>>::encode(&self.0, buffer)
+    }
+}
+
+impl Type<Sqlite> for JsonKey {
+    fn type_info() -> <Sqlite as sqlx::Database>::TypeInfo {
+        <String as Type<Sqlite>>::type_info()
+    }
+}
+
+impl Encode<'_, Sqlite> for JsonKey {
+    fn encode_by_ref(&self, buffer: &mut SqliteArgumentsBuffer) -> Result<IsNull, BoxDynError> {
+        let label = serde_json::to_string(&self.0)?;
+        <String as Encode<Sqlite>>::encode(format!("$.{label}"), buffer)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +109,11 @@ impl Conditions {
         format!("${}", self.values.len())
     }
 
+    /// As [`Conditions::bind`], for the right of `->>`.
+    pub(super) fn bind_key(&mut self, key: &str) -> String {
+        self.bind(Value::Key(JsonKey(key.to_owned())))
+    }
+
     pub(super) fn push(&mut self, condition: impl Into<String>) {
         self.parts.push(condition.into());
     }
@@ -106,7 +150,7 @@ impl Conditions {
     /// Key and text both equal, in one of these JSON columns.
     pub(super) fn json(&mut self, columns: &[&str], pairs: &[(String, String)]) {
         for (key, value) in pairs {
-            let key = self.bind(Value::Text(key.clone()));
+            let key = self.bind_key(key);
             let value = self.bind(Value::Text(value.clone()));
             let any: Vec<_> =
                 columns.iter().map(|column| format!("({column} ->> {key}) = {value}")).collect();

@@ -209,7 +209,7 @@ impl ImageFilter {
             conditions.compare("protected", Operator::Equal, Value::Boolean(protected));
         }
         for tag in &self.tags {
-            let tag = conditions.bind(Value::Text(tag.clone()));
+            let tag = conditions.bind_key(tag);
             conditions.push(format!("(tags ->> {tag}) IS NOT NULL"));
         }
         for (column, operator, number) in &self.numbers {

@@ -77,6 +77,7 @@ macro_rules! bind_all {
                 $crate::db::Value::Text(text) => query.bind(text.clone()),
                 $crate::db::Value::Integer(number) => query.bind(*number),
                 $crate::db::Value::Boolean(truth) => query.bind(*truth),
+                $crate::db::Value::Key(key) => query.bind(key.clone()),
             };
         }
         query

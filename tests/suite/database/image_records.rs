@@ -18,6 +18,7 @@ on_both!(
     members_see_what_is_shared_with_them,
     members_go_with_their_image,
     an_image_remembers_where_it_is,
+    images_are_found_by_any_property_and_tag,
     namespaces_hold_definitions,
     namespaces_are_listed_by_who_asks_and_what_for,
     definitions_page_in_every_order,
@@ -92,6 +93,60 @@ async fn members_see_what_is_shared_with_them(database: Database) {
         let found = repository.images(&filter, &Page::default()).await.unwrap();
         let found: Vec<i64> = found.iter().map(|image| image.created_at.0).collect();
         assert_eq!(found, expected, "{who} {status:?}");
+    }
+}
+
+/// SQLite has its own idea of what stands to the right of `->>`.
+async fn images_are_found_by_any_property_and_tag(database: Database) {
+    let keys = [
+        "a",
+        "",
+        "$",
+        "$.a",
+        "$[0]",
+        "$[",
+        "[0]",
+        "[x",
+        "[]",
+        "0",
+        "-1",
+        "a.b",
+        "a b",
+        "a'b",
+        "\"",
+        "\"a\"",
+        "a\"b",
+        "a\\",
+        "\\\"",
+        "\\u0061",
+        "\n",
+        "\u{1}",
+        "\u{7f}",
+        "é",
+        "\u{1f30b}",
+    ];
+    let mut repository = database.begin().await.unwrap();
+    for (number, key) in keys.iter().enumerate() {
+        let mut image = image(number as u128, "public");
+        image.properties.insert((*key).to_owned(), "x".to_owned());
+        image.tags.insert((*key).to_owned(), true);
+        repository.add_image(&image).await.unwrap();
+    }
+    for (number, key) in keys.iter().enumerate() {
+        let with_property = |value: &str| ImageFilter {
+            properties: vec![((*key).to_owned(), value.to_owned())],
+            ..ImageFilter::default()
+        };
+        let with_tag = ImageFilter { tags: vec![(*key).to_owned()], ..ImageFilter::default() };
+        for (filter, expected) in [
+            (with_property("x"), &[number as i64][..]),
+            (with_property("y"), &[]),
+            (with_tag, &[number as i64]),
+        ] {
+            let found = repository.images(&filter, &Page::default()).await.unwrap();
+            let found: Vec<i64> = found.iter().map(|image| image.created_at.0).collect();
+            assert_eq!(found, expected, "{key:?}: {filter:?}");
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::error::Result;
 use super::{Repository, on};
-use crate::model::{ImageId, ProjectId};
+use crate::model::{ImageId, ProjectId, StorageLeft};
 
 /// The class whose limits are those of projects without any of their own.
 pub const DEFAULT_CLASS: &str = "default";
@@ -62,14 +62,19 @@ impl Repository {
     }
 
     /// What is left of so many bytes for one of its images, when all others count as often as they are somewhere, or are to
-    /// be. Below 0: it has more already.
-    pub async fn storage_left(&mut self, quota: u64, project: &ProjectId, image: &ImageId) -> Result<i128> {
+    /// be.
+    pub async fn storage_left(
+        &mut self,
+        quota: u64,
+        project: &ProjectId,
+        image: &ImageId,
+    ) -> Result<StorageLeft> {
         let sql = "SELECT COALESCE(CAST(SUM(i.size) AS BIGINT), 0) FROM images i \
             LEFT JOIN image_locations l ON l.image_id = i.id \
             WHERE i.project_id = $1 AND i.id <> $2 AND i.status <> 'deleted' \
             AND (l.image_id IS NOT NULL OR i.status = 'saving')";
         let used: i64 = on!(self, c => sqlx::query_scalar(sql).bind(project).bind(image).fetch_one(c).await)?;
-        Ok(i128::from(quota) - i128::from(used))
+        Ok(StorageLeft(i128::from(quota) - i128::from(used)))
     }
 
     /// A project's own limits, and those of [`DEFAULT_CLASS`].

@@ -58,12 +58,6 @@ pub fn target(image: &Image, project: &ProjectId) -> Target {
         .with("min_ram", image.min_ram)
 }
 
-/// What a project is told whose images take too much together; `None`: nobody knows how many bytes there would be.
-pub fn over_storage(told: &str, size: Option<u64>, remaining: i128) -> String {
-    let size = size.map_or_else(|| "None".to_owned(), |size| size.to_string());
-    format!("{told}: The size of the data {size} will exceed the limit. {remaining} bytes remaining.")
-}
-
 /// What a project is told that has as many images, or as much in them, as it may.
 pub fn over_quota(project: &ProjectId, resource: &str, limit: i64, used: i64, more: i64) -> String {
     format!(

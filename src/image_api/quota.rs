@@ -4,7 +4,7 @@ use super::fault::{Fault, Result};
 use crate::config::{self, Quotas};
 use crate::db::Repository;
 use crate::http::images;
-use crate::model::{ImageId, ProjectId};
+use crate::model::{ImageId, ProjectId, StorageFull};
 
 pub(super) const MIB: i64 = 1 << 20;
 
@@ -53,16 +53,12 @@ pub(super) async fn storage(
     told: &str,
 ) -> Result<Option<u64>> {
     let Some(quota) = options.user_storage_quota.bytes() else { return Ok(None) };
-    let remaining = repository.storage_left(quota, project, image).await?;
-    if size.map_or(remaining <= 0, |size| i128::from(size) > remaining) {
-        return Err(storage_full(told, size, remaining));
-    }
-    Ok(u64::try_from(remaining).ok())
+    let left = repository.storage_left(quota, project, image).await?;
+    left.check(size.map(i128::from)).map(Some).map_err(|full| storage_full(told, full))
 }
 
-/// `None`: more than that, and nobody knows how many.
-pub(super) fn storage_full(told: &str, size: Option<u64>, remaining: i128) -> Fault {
-    Fault::TooLarge(images::over_storage(told, size, remaining))
+pub(super) fn storage_full(told: &str, full: StorageFull) -> Fault {
+    Fault::TooLarge(format!("{told}: {full}"))
 }
 
 /// Bytes to be staged: so many, or nobody knows.

@@ -8,6 +8,7 @@ mod news;
 mod scope;
 mod size;
 mod status;
+mod storage;
 mod world;
 
 pub use connection::{Access, Connection};
@@ -25,4 +26,5 @@ pub use status::{
     AttachMode, AttachmentStatus, Cause, ImageStatus, JobState, MemberStatus, MetadefKind, MigrationStatus,
     ReplicationStatus, SnapshotStatus, UnknownStatus, VolumeStatus,
 };
+pub use storage::{StorageFull, StorageLeft};
 pub use world::{Clock, Ids, RandomIds, SystemClock, Timestamp, World};

@@ -261,8 +261,11 @@ impl Workflow for DeleteImage {
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
-        self.forget_parents(repository).await?;
         let kept = std::mem::take(&mut self.notes().kept);
+        // What waits in the trash hangs on it still, and nobody asks it when it goes.
+        if kept.is_empty() {
+            self.forget_parents(repository).await?;
+        }
         for pool in kept {
             repository.add_leftover(&Leftover { pool, name: self.id.to_string() }, run.now()).await?;
         }

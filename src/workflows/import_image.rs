@@ -331,8 +331,7 @@ impl ImportImage {
     /// For bytes in one place.
     async fn room(&self, run: &Run) -> Result<u64, StepError> {
         let mut repository = run.transaction().await?;
-        let room = self.check_storage(&mut repository).await?;
-        Ok(room)
+        self.check_storage(&mut repository).await
     }
 
     /// The bytes of an image that has them.

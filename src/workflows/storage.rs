@@ -18,18 +18,8 @@ pub(super) async fn check(
         return Ok(u64::MAX);
     };
     repository.take_quota_turn(project).await?;
-    let remaining = repository.storage_left(quota, project, &image.id).await?;
-    if bytes.map_or(remaining <= 0, |bytes| bytes > remaining) {
-        return Err(full(bytes, remaining));
-    }
-    Ok(u64::try_from(remaining).unwrap_or(u64::MAX))
-}
-
-fn full(bytes: Option<i128>, remaining: i128) -> StepError {
-    let bytes = bytes.map_or_else(|| "None".to_owned(), |bytes| bytes.to_string());
-    StepError::fatal(format!(
-        "The size of the data {bytes} will exceed the limit. {remaining} bytes remaining."
-    ))
+    let left = repository.storage_left(quota, project, &image.id).await?;
+    left.check(bytes).map_err(|full| StepError::fatal(full.to_string()))
 }
 
 /// Keeps room for an image that is to have so many bytes in one place.

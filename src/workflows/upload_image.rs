@@ -16,7 +16,7 @@ use crate::block::{BlockError, BlockStore, ErrorKind, Missing, OpenMode};
 use crate::db::{self, Database, DbError, ImageChange, JobOutcome, Location, Repository, Staged};
 use crate::formats::{self, Content, Inspector};
 use crate::jobs::{self, Cause, Keeper, Origin, Run, StepError, Task, Workflow, chain};
-use crate::model::{ImageId, ImageStatus, JobId, ProjectId, World};
+use crate::model::{ImageId, ImageStatus, JobId, ProjectId, StorageFull, World};
 use crate::signature::{SignatureError, Signed};
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{Received, TransferError};
@@ -81,8 +81,8 @@ pub enum UploadError {
     #[error("more than the {limit} bytes that an image may have")]
     TooLarge { limit: u64 },
     /// The project has too much then.
-    #[error("{size} bytes where {remaining} are left")]
-    OverQuota { size: u64, remaining: i128 },
+    #[error(transparent)]
+    OverQuota(#[from] StorageFull),
     #[error("{uploading} uploads at once where {limit} are allowed")]
     TooManyAtOnce { limit: i64, uploading: i64 },
     #[error("{actual} bytes where {expected} were promised")]
@@ -181,10 +181,8 @@ impl Upload {
         let Some(quota) = self.storage else { return Ok(()) };
         let project = &self.at_once.0;
         repository.take_quota_turn(project).await?;
-        match repository.storage_left(quota, project, id).await? {
-            remaining if i128::from(size) > remaining => Err(UploadError::OverQuota { size, remaining }),
-            _ => Ok(()),
-        }
+        repository.storage_left(quota, project, id).await?.check(Some(size.into()))?;
+        Ok(())
     }
 
     /// The image is `queued` no more, and the job says who is at it.

@@ -11,7 +11,7 @@ use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
 use crate::image_api::request::{Call, InPath, content_type};
 use crate::image_api::{quota, stores};
-use crate::model::{ImageStatus, ProjectId};
+use crate::model::{ImageStatus, ProjectId, StorageFull};
 use crate::signature::{Signature, SignatureError, Signed};
 use crate::workflows::{Arrival, Intake, Upload, UploadError, upload_image};
 
@@ -72,7 +72,8 @@ pub async fn upload(
     match upload_image(upload, image.id, promised, body, call.origin()).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(UploadError::TooLarge { limit }) if limit < options.image_size_cap => {
-            Err(quota::storage_full(quota::IN_UPLOAD, None, limit.into()))
+            let full = StorageFull { bytes: None, remaining: limit.into() };
+            Err(quota::storage_full(quota::IN_UPLOAD, full))
         }
         Err(error) => Err(told(&id, call.project_id(), &arrival, error)),
     }
@@ -207,9 +208,7 @@ pub(super) fn told(id: &str, project: &ProjectId, arrival: &Arrival, error: Uplo
             "Image storage media is full: There is not enough disk space on the image storage media."
                 .to_owned(),
         ),
-        UploadError::OverQuota { size, remaining } => {
-            quota::storage_full(quota::IN_UPLOAD, Some(size), remaining)
-        }
+        UploadError::OverQuota(full) => quota::storage_full(quota::IN_UPLOAD, full),
         UploadError::TooManyAtOnce { limit, uploading } => {
             quota::over(project, "image_count_uploading", limit, uploading, 0)
         }

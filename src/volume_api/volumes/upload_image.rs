@@ -140,7 +140,11 @@ async fn check_image(
     let (project, quotas) = (&call.context.project_id, &app.config.quotas);
     if let Some(quota) = app.config.images.user_storage_quota.bytes() {
         let size = (image.disk_format.as_deref() == Some("raw")).then(|| volume.size.bytes());
-        check_storage(size, repository.storage_left(quota, project, &image.id).await?)?;
+        // What cannot end well is not begun. How large a file of another format than raw becomes only its job knows,
+        // which looks again.
+        let left = repository.storage_left(quota, project, &image.id).await?;
+        left.check(size.map(i128::from))
+            .map_err(|full| Fault::Invalid(format!("Image exceeds the storage quota: {full}")))?;
     }
     if quotas.image_count_total < 0 && quotas.image_size_total < 0 {
         return Ok(());
@@ -156,16 +160,6 @@ async fn check_image(
         if limit >= 0 && used.saturating_add(more) > limit {
             return Err(Fault::Invalid(images::over_quota(project, resource, limit, used, more)));
         }
-    }
-    Ok(())
-}
-
-/// What cannot end well is not begun. How large a file of another format than raw becomes only its job knows, which looks
-/// again.
-fn check_storage(size: Option<u64>, remaining: i128) -> Result<(), Fault> {
-    if size.map_or(remaining <= 0, |size| i128::from(size) > remaining) {
-        let told = "Image exceeds the storage quota";
-        return Err(Fault::Invalid(images::over_storage(told, size, remaining)));
     }
     Ok(())
 }

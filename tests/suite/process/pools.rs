@@ -149,7 +149,7 @@ pub fn left_of_images(pool: &str) -> Vec<String> {
     }
 }
 
-/// Takes away images that have no name, neither in the pool nor in its trash, and no data: what they were made of by a
+/// In a pool where nothing has a name any more: takes away images that are in its trash neither, and have no data: what they were made of by a
 /// process that was paused in the middle of that and went on when somebody else had taken the name away. Answers their
 /// ids.
 pub fn take_away_nameless(pool: &str) -> Vec<String> {

@@ -306,6 +306,36 @@ async fn a_crash_leaves_no_snapshot_of_a_deleted_image(store: StoreKind) {
     house.stop().await;
 }
 
+/// It waits in the trash for a volume that was made of it, and hangs on the snapshot until then.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_in_the_trash_takes_its_snapshot_along() {
+    let no_detach = Arc::new(NoDetach);
+    let mut house = House::with(StoreKind::RbdV2, DatabaseKind::Sqlite, Config::default(), no_detach).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let bytes = pattern(LENGTH, 8);
+    house.write(&volume, 0, &bytes).await;
+    let id = house.upload_volume(&volume).await;
+    house.settle().await;
+    let clone = house.volume(VolumeSource::Image { image_id: id.clone() }, 1).await;
+    assert!(house.delete_image(&id).await);
+    house.settle().await;
+    assert_eq!(house.image_status(&id).await, None);
+    assert_eq!(snapshots(&house, &volume).await.len(), 1);
+    assert_holds(&house, &clone, &bytes).await;
+    assert!(house.delete_volume(&clone).await);
+    house.settle().await;
+    let gone = tokio::time::timeout(Duration::from_secs(60), async {
+        while house.sweeper().sweep().await.unwrap() > 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    gone.await.unwrap();
+    assert_eq!(snapshots(&house, &volume).await, Vec::<String>::new());
+    assert_holds(&house, &volume, &bytes).await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 /// While its bytes are on the way: the volume is as it was.
 async fn an_image_deleted_at_once_is_gone(store: StoreKind) {
     let mut house = house(store).await;

@@ -50,6 +50,12 @@ impl Image {
     pub fn places(&self) -> impl Iterator<Item = &Location> {
         self.locations.iter().filter(|location| location.ready)
     }
+
+    /// Somebody's web server has its bytes, and no store of ours.
+    pub fn is_on_the_web_alone(&self) -> bool {
+        let mut places = self.places().peekable();
+        places.peek().is_some() && places.all(Location::is_on_the_web)
+    }
 }
 
 impl Image {

@@ -22,10 +22,15 @@ pub enum VolumeSource {
     },
     Image {
         image_id: ImageId,
+        /// The key that the bytes must be signed by, where the image is signed and on the web alone.
+        #[serde(default)]
+        signed_by: Option<String>,
     },
     /// What an image that is not raw holds.
     Disk {
         image_id: ImageId,
+        #[serde(default)]
+        signed_by: Option<String>,
     },
 }
 
@@ -131,7 +136,13 @@ pub enum Task {
     /// No status changes: instances are told of a volume of theirs.
     TellNova { volume_id: VolumeId, news: VolumeNews, servers: Vec<String> },
     /// `downloading` to `available` or `error`.
-    Reimage { volume_id: VolumeId, image_id: ImageId },
+    Reimage {
+        volume_id: VolumeId,
+        image_id: ImageId,
+        /// As with a new volume.
+        #[serde(default)]
+        signed_by: Option<String>,
+    },
     /// `reverting` to `available` or `error`; the snapshot `restoring` to `available`.
     RevertVolume { volume_id: VolumeId, snapshot_id: SnapshotId },
     /// `managing` to `available` or `error_managing`; an image of this name becomes the volume's.
@@ -313,7 +324,7 @@ impl Task {
                 VolumeSource::Empty => None,
                 VolumeSource::Snapshot { snapshot_id, .. } => Some(snapshot_id.to_string()),
                 VolumeSource::Volume { volume_id } => Some(volume_id.to_string()),
-                VolumeSource::Image { image_id } | VolumeSource::Disk { image_id } => {
+                VolumeSource::Image { image_id, .. } | VolumeSource::Disk { image_id, .. } => {
                     Some(image_id.to_string())
                 }
             },

@@ -1,5 +1,6 @@
 //! Where certificates come from: a directory of the operator's, and Barbican.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -8,7 +9,7 @@ use openssl::x509::X509;
 use tokio::io::AsyncReadExt;
 use uuid::Uuid;
 
-use super::{SignatureError, unusable};
+use super::{Signature, SignatureError, Signed, unusable};
 use crate::web::Barbican;
 
 /// No certificate is longer.
@@ -34,6 +35,20 @@ pub struct Certificates {
 impl Certificates {
     pub fn new(directory: Option<PathBuf>, barbican: Option<Barbican>) -> Self {
         Self { directory, barbican }
+    }
+
+    /// What the bytes of an image with these properties must be. `None`: it is not signed.
+    ///
+    /// # Errors
+    /// When it says that it is, and nobody can tell by whom.
+    pub async fn signed(
+        &self,
+        properties: &BTreeMap<String, String>,
+        token: Option<&HeaderValue>,
+    ) -> Result<Option<Signed>, SignatureError> {
+        let Some(signature) = Signature::of(properties)? else { return Ok(None) };
+        let certificate = self.find(signature.certificate(), token).await?;
+        signature.by(&certificate).map(Some)
     }
 
     /// The certificate of this name, which must be a UUID; Barbican is asked with the caller's own token.

@@ -2,6 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -23,6 +24,8 @@ pub struct Call {
     pub links: Links,
     pub query: Query,
     pub guard: Guard,
+    /// For those whom we ask on the caller's behalf.
+    pub token: Option<HeaderValue>,
 }
 
 impl Call {
@@ -70,7 +73,8 @@ impl FromRequestParts<App> for Call {
             return Err(Fault::Malformed);
         }
         let guard = Guard::new(&app.policies, Api::Volume, context.caller.clone());
-        Ok(Self { context, version, links, query, guard })
+        let token = parts.headers.get("x-auth-token").cloned();
+        Ok(Self { context, version, links, query, guard, token })
     }
 }
 

@@ -16,7 +16,8 @@ use super::{Context, Making, in_one_cluster, lineage, names, qos, replication};
 use crate::block::{Backend, BlockError, BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
 use crate::db::{self, Repository, Volume, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
-use crate::model::{Action, Detail, Event, ImageId, ReplicationStatus, SnapshotId, VolumeId, VolumeStatus};
+use crate::model::{Action, Detail, Event, ReplicationStatus, SnapshotId, VolumeId, VolumeStatus};
+use crate::signature::Signed;
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{CopyOptions, copy};
 
@@ -190,12 +191,11 @@ impl Target {
     }
 
     /// Makes it of bytes on somebody's web server, which are raw. They are there whole, or not at all.
-    async fn take_in(&self, remote: &Remote, run: &Run) -> Step {
+    async fn take_in(&self, remote: &Remote, signed: Option<Signed>, run: &Run) -> Step {
         self.downloading(run).await?;
         let (store, name) = (self.store(run).await?, self.name());
         let object_size = self.making(run).await?.object_size;
         let room = self.row(run).await?.size.bytes();
-        let signed = remote.signed(&self.context).await?;
         let target = remote::Target { store, name: &name, object_size, room, signed, digests: None };
         remote.take_in(&self.context, &target, run).await.map(drop)
     }
@@ -508,8 +508,8 @@ pub(super) struct FromImage {
 }
 
 impl FromImage {
-    pub(super) fn new(context: Context, id: VolumeId, image: ImageId) -> Self {
-        Self { origin: Origin::new(image, id.clone()), target: Target::new(context, id) }
+    pub(super) fn new(context: Context, id: VolumeId, origin: Origin) -> Self {
+        Self { target: Target::new(context, id), origin }
     }
 }
 
@@ -524,7 +524,10 @@ impl Workflow for FromImage {
         if let Some(remote) = self.origin.remote(run).await? {
             return match step {
                 "clone" => Ok(()),
-                "download" => self.target.take_in(&remote, run).await,
+                "download" => {
+                    let signed = self.origin.signed(&self.target.context, &remote).await?;
+                    self.target.take_in(&remote, signed, run).await
+                }
                 "resize" => self.target.grow(run).await,
                 "replicate" => self.target.replicate(None, run).await,
                 other => Err(unknown_step(other)),

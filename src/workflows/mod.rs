@@ -52,6 +52,7 @@ use crate::web::{Nova, Regions, Web};
 pub use image_cache::Limits as CacheLimits;
 pub use import_image::{FAILED, IMPORTING_TO, Imports};
 pub use intake::Intake;
+use origin::Origin;
 pub use reporter::Reporter;
 pub use sweeper::{Keep, Sweeper};
 pub use upload_image::{Arrival, Upload, UploadError, upload_image};
@@ -123,11 +124,13 @@ impl Context {
                 VolumeSource::Volume { volume_id: source } => {
                     Box::new(create_volume::FromVolume::new(context, volume_id, source))
                 }
-                VolumeSource::Image { image_id } => {
-                    Box::new(create_volume::FromImage::new(context, volume_id, image_id))
+                VolumeSource::Image { image_id, signed_by } => {
+                    let origin = Origin::new(image_id, signed_by, volume_id.clone());
+                    Box::new(create_volume::FromImage::new(context, volume_id, origin))
                 }
-                VolumeSource::Disk { image_id } => {
-                    Box::new(create_volume::FromConverted::new(context, volume_id, image_id))
+                VolumeSource::Disk { image_id, signed_by } => {
+                    let origin = Origin::new(image_id, signed_by, volume_id.clone());
+                    Box::new(create_volume::FromConverted::new(context, volume_id, origin))
                 }
             },
             Task::DeleteVolume { volume_id } => {
@@ -182,8 +185,9 @@ impl Context {
             Task::AddLocation { image_id, location } => {
                 Box::new(add_location::AddLocation::new(context, image_id, location))
             }
-            Task::Reimage { volume_id, image_id } => {
-                Box::new(reimage::Reimage::new(context, volume_id, image_id))
+            Task::Reimage { volume_id, image_id, signed_by } => {
+                let origin = Origin::new(image_id, signed_by, volume_id.clone());
+                Box::new(reimage::Reimage::new(context, volume_id, origin))
             }
             Task::UploadVolume { volume_id, image_id } => {
                 Box::new(upload_volume::UploadVolume::new(context, volume_id, image_id))

@@ -11,6 +11,7 @@ use crate::db::Image;
 use crate::formats::{self, Disk, Format};
 use crate::jobs::{Run, StepError};
 use crate::model::{ImageId, VolumeId};
+use crate::signature::Signed;
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{CopyOptions, convert, copy, open_disk};
 
@@ -19,6 +20,8 @@ pub(super) const CONVERTED_AT_ONCE: usize = 8;
 
 pub(super) struct Origin {
     pub image: ImageId,
+    /// The key of who signed the image, where whoever asked has found it.
+    signed_by: Option<String>,
     /// The volume that is made from it.
     volume: VolumeId,
     row: OnceCell<Image>,
@@ -37,8 +40,8 @@ pub(super) struct Location {
 }
 
 impl Origin {
-    pub(super) fn new(image: ImageId, volume: VolumeId) -> Self {
-        Self { image, volume, row: OnceCell::new(), location: OnceCell::new() }
+    pub(super) fn new(image: ImageId, signed_by: Option<String>, volume: VolumeId) -> Self {
+        Self { image, signed_by, volume, row: OnceCell::new(), location: OnceCell::new() }
     }
 
     /// As it was when it was asked for first: it does not matter when its bytes come to another place meanwhile.
@@ -54,6 +57,15 @@ impl Origin {
     /// Where its bytes lie on the web alone: how they are had.
     pub(super) async fn remote(&self, run: &Run) -> Result<Option<Remote>, StepError> {
         Ok(Remote::of(self.row(run).await?.clone()))
+    }
+
+    /// What its bytes on the web must be, when it is signed.
+    pub(super) async fn signed(
+        &self,
+        context: &Context,
+        remote: &Remote,
+    ) -> Result<Option<Signed>, StepError> {
+        remote.signed(context, self.signed_by.as_deref()).await
     }
 
     /// For a volume in this store.
@@ -116,7 +128,7 @@ impl Origin {
             self.tidy(store, run).await?;
         }
         let object_size = context.options.intake.object_size;
-        let signed = remote.signed(context).await?;
+        let signed = self.signed(context, remote).await?;
         let (name, room) = (path.image.as_str(), u64::MAX);
         let target = remote::Target { store, name, object_size, room, signed, digests: None };
         remote.take_in(context, &target, run).await?;

@@ -7,7 +7,7 @@ use super::origin::Origin;
 use super::{Context, names, tell_nova};
 use crate::db::{self, Repository, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
-use crate::model::{ImageId, VolumeId, VolumeNews, VolumeStatus};
+use crate::model::{VolumeId, VolumeNews, VolumeStatus};
 
 pub(super) struct Reimage {
     context: Context,
@@ -16,8 +16,8 @@ pub(super) struct Reimage {
 }
 
 impl Reimage {
-    pub(super) fn new(context: Context, id: VolumeId, image: ImageId) -> Self {
-        Self { origin: Origin::new(image, id.clone()), context, id }
+    pub(super) fn new(context: Context, id: VolumeId, origin: Origin) -> Self {
+        Self { context, id, origin }
     }
 
     async fn leave(&self, repository: &mut Repository, run: &Run, status: VolumeStatus) -> db::Result<()> {

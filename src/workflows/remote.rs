@@ -39,18 +39,20 @@ pub(super) struct Target<'a> {
 impl Remote {
     /// `None`: a store of ours has the bytes, or nobody.
     pub(super) fn of(image: Image) -> Option<Self> {
-        if image.places().any(|place| !place.is_on_the_web()) {
-            return None;
-        }
-        let urls: Vec<String> = image.places().filter_map(|place| place.url.clone()).collect();
-        (!urls.is_empty()).then_some(Self { image, urls })
+        let urls = image.places().filter_map(|place| place.url.clone()).collect();
+        image.is_on_the_web_alone().then_some(Self { image, urls })
     }
 
-    /// What its bytes must be, when it is signed, as far as that can be told without anybody's token.
-    pub(super) async fn signed(&self, context: &Context) -> Result<Option<Signed>, StepError> {
-        let Some(signature) = Signature::of(&self.image.properties.0)? else { return Ok(None) };
-        let certificate = context.certificates.find(signature.certificate(), None).await?;
-        Ok(Some(signature.by(&certificate)?))
+    /// What its bytes must be, when it is signed: by this key, where whoever asked has found it with their own token.
+    pub(super) async fn signed(
+        &self,
+        context: &Context,
+        key: Option<&str>,
+    ) -> Result<Option<Signed>, StepError> {
+        let properties = self.properties();
+        let Some(key) = key else { return Ok(context.certificates.signed(properties, None).await?) };
+        let signature = Signature::of(properties)?;
+        Ok(signature.map(|signature| signature.by_key(key)).transpose()?)
     }
 
     /// Makes an image of this name of them, and answers what they are. Where it fails one may be left, with a part of

@@ -270,7 +270,7 @@ async fn what_is_as_it_should_be(store: StoreKind) {
     let (mut house, _pools) = house(store).await;
     let volumes = house.stores.volumes.first().store.clone();
     let image = house.upload(vec![1; 1 << 20]).await;
-    let volume = house.volume(VolumeSource::Image { image_id: image.clone() }, 1).await;
+    let volume = house.volume(VolumeSource::Image { image_id: image.clone(), signed_by: None }, 1).await;
     let clone = house.clone_of(&volume).await;
     let last = house.clone_of(&clone).await;
     assert!(house.delete_volume(&volume).await);
@@ -301,7 +301,9 @@ async fn a_busy_service(store: StoreKind) {
     let work = async {
         for _ in 0..3 {
             let mut made = Vec::new();
-            for source in [VolumeSource::Empty, VolumeSource::Image { image_id: image.clone() }] {
+            for source in
+                [VolumeSource::Empty, VolumeSource::Image { image_id: image.clone(), signed_by: None }]
+            {
                 made.push(house.volume(source, 1).await);
             }
             let snapshot = house.snapshot(&made[0]).await;

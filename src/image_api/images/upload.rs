@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 
 use super::find;
 use crate::block::BlockStore;
@@ -12,7 +12,7 @@ use crate::image_api::fault::{Fault, FaultBody, Result};
 use crate::image_api::request::{Call, InPath, content_type};
 use crate::image_api::{quota, stores};
 use crate::model::{ImageStatus, ProjectId, StorageFull};
-use crate::signature::{Signature, SignatureError, Signed};
+use crate::signature::SignatureError;
 use crate::workflows::{Arrival, Intake, Upload, UploadError, upload_image};
 
 /// Stores the image's bytes, all of them. When that fails the image is `queued` again, and has none.
@@ -64,7 +64,7 @@ pub async fn upload(
         quota::storage(&mut repository, options, call.project_id(), &image.id, promised, quota::IN_UPLOAD)
             .await?;
     drop(repository);
-    let signed = signed(&app, &image, request.headers().get("x-auth-token")).await;
+    let signed = app.certificates.signed(&image.properties.0, request.headers().get("x-auth-token")).await;
     let signed = signed.map_err(|error| badly_signed(&id, &error))?;
     let body = request.into_body().into_data_stream();
     let mut upload = Upload { signed, ..pipeline(&app, &call, arrival.clone(), store) };
@@ -93,24 +93,13 @@ pub(super) fn pipeline(app: &App, call: &Call, arrival: Arrival, store: Arc<dyn 
     }
 }
 
-/// What the bytes must be, when the image is signed.
-async fn signed(
-    app: &App,
-    image: &Image,
-    token: Option<&HeaderValue>,
-) -> Result<Option<Signed>, SignatureError> {
-    let Some(signature) = Signature::of(&image.properties.0)? else { return Ok(None) };
-    let certificate = app.certificates.find(signature.certificate(), token).await?;
-    signature.by(&certificate).map(Some)
-}
-
 /// The key of who signed the image, for whoever checks it later: a job has nobody's token.
 pub(in crate::image_api) async fn signed_by(
     app: &App,
     image: &Image,
     headers: &HeaderMap,
 ) -> Result<Option<String>> {
-    let signed = signed(app, image, headers.get("x-auth-token")).await;
+    let signed = app.certificates.signed(&image.properties.0, headers.get("x-auth-token")).await;
     let key = signed.and_then(|signed| signed.map(|signed| signed.key()).transpose());
     key.map_err(|error| badly_signed(image.id.as_str(), &error))
 }

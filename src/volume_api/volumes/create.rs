@@ -51,6 +51,10 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
             "A volume belongs to a project, and the token is not scoped to one.".to_owned(),
         ));
     }
+    let signed_by = match &wanted.image {
+        Some(reference) => image::signed_by(&app, &call, reference).await,
+        None => None,
+    };
     let mut repository = app.database.begin().await?;
 
     let asked_type = match &wanted.volume_type {
@@ -138,7 +142,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
         updated_at: None,
     };
     repository.add_volume(&volume).await?;
-    let task = Task::CreateVolume { volume_id: volume.id.clone(), source: source.into_task() };
+    let task = Task::CreateVolume { volume_id: volume.id.clone(), source: source.into_task(signed_by) };
     jobs::enqueue(&mut repository, &app.world, task, &call.context.origin()).await?;
     repository.commit().await?;
     let attached = Attached::default();

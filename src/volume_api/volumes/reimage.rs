@@ -26,6 +26,7 @@ pub async fn reimage(app: &App, call: &Call, id: &str, body: &Value) -> Result<R
     action.only(&["image_id", "reimage_reserved"])?;
     let image_id = image_id.ok_or(Fault::MalformedBody)?;
 
+    let signed_by = image::signed_by(app, call, image_id).await;
     let mut repository = app.database.begin().await?;
     let volume = find_to_change(&mut repository, call, id).await?;
     let image = find_image(&mut repository, app, call, image_id).await?;
@@ -51,7 +52,7 @@ pub async fn reimage(app: &App, call: &Call, id: &str, body: &Value) -> Result<R
         )));
     }
     image::check(&image, volume.size)?;
-    let task = Task::Reimage { volume_id: volume.id, image_id: image.id };
+    let task = Task::Reimage { volume_id: volume.id, image_id: image.id, signed_by };
     jobs::enqueue(&mut repository, &app.world, task, &call.context.origin()).await?;
     repository.commit().await?;
     Ok(empty_json(StatusCode::ACCEPTED))

@@ -9,7 +9,7 @@ use super::{Step, Target, unknown_step};
 use crate::block::{Missing, OpenMode, SnapshotPath};
 use crate::db::{self, CachedImage, Repository};
 use crate::jobs::{Cause, Run, StepError, Workflow};
-use crate::model::{Gib, ImageId, VolumeId};
+use crate::model::{Gib, VolumeId};
 use crate::workflows::origin::Origin;
 use crate::workflows::{Context, image_cache, lineage, names};
 
@@ -22,10 +22,10 @@ pub(in crate::workflows) struct FromConverted {
 }
 
 impl FromConverted {
-    pub(in crate::workflows) fn new(context: Context, id: VolumeId, image: ImageId) -> Self {
+    pub(in crate::workflows) fn new(context: Context, id: VolumeId, origin: Origin) -> Self {
         Self {
-            origin: Origin::new(image, id.clone()),
             target: Target::new(context, id),
+            origin,
             is_clone: AtomicBool::new(false),
             is_whole: AtomicBool::new(false),
         }

@@ -28,17 +28,14 @@ impl ImportImage {
         &self,
         properties: &BTreeMap<String, String>,
     ) -> Result<Option<Signed>, StepError> {
-        let Some(signature) = Signature::of(properties)? else { return Ok(None) };
-        let signed = if let ImportSource::Region(from) = &self.import.source {
+        if let ImportSource::Region(from) = &self.import.source {
             let (_, token) = self.opened(from)?;
-            let found = self.context.certificates.find(signature.certificate(), Some(&token)).await;
-            found.and_then(|certificate| signature.by(&certificate))
-        } else {
-            let key = self.import.signed_by.as_deref();
-            let late = || StepError::fatal("The image was signed after its import began.");
-            signature.by_key(key.ok_or_else(late)?)
-        };
-        Ok(Some(signed?))
+            return Ok(self.context.certificates.signed(properties, Some(&token)).await?);
+        }
+        let Some(signature) = Signature::of(properties)? else { return Ok(None) };
+        let key = self.import.signed_by.as_deref();
+        let late = || StepError::fatal("The image was signed after its import began.");
+        Ok(Some(signature.by_key(key.ok_or_else(late)?)?))
     }
 
     async fn digest(&self, row: &Image, signed: &Signed, run: &Run) -> Result<String, StepError> {

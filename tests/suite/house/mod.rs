@@ -359,7 +359,9 @@ impl House {
                 _ => None,
             },
             image_id: match &source {
-                VolumeSource::Image { image_id } | VolumeSource::Disk { image_id } => Some(image_id.clone()),
+                VolumeSource::Image { image_id, .. } | VolumeSource::Disk { image_id, .. } => {
+                    Some(image_id.clone())
+                }
                 _ => None,
             },
             ..row
@@ -509,7 +511,7 @@ impl House {
     pub async fn reimage(&self, id: &VolumeId, image: &ImageId) {
         let mut repository = self.database.begin().await.unwrap();
         self.change_volume(&mut repository, id, VolumeStatus::Downloading).await;
-        let task = Task::Reimage { volume_id: id.clone(), image_id: image.clone() };
+        let task = Task::Reimage { volume_id: id.clone(), image_id: image.clone(), signed_by: None };
         jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
         repository.commit().await.unwrap();
     }

@@ -26,7 +26,7 @@ async fn with(store: StoreKind, change: impl FnOnce(&mut Config)) -> House {
 }
 
 fn source(image: &ImageId) -> VolumeSource {
-    VolumeSource::Disk { image_id: image.clone() }
+    VolumeSource::Disk { image_id: image.clone(), signed_by: None }
 }
 
 async fn assert_holds(house: &House, volume: &VolumeId, bytes: &[u8]) {
@@ -198,7 +198,7 @@ async fn a_volume_becomes_an_image(store: StoreKind) {
     assert_eq!(copy.parent().await.unwrap(), None);
     copy.close().await.unwrap();
     assert_eq!(snapshots(&house, &volume).await, Vec::<String>::new());
-    let second = house.volume(VolumeSource::Image { image_id: id }, 1).await;
+    let second = house.volume(VolumeSource::Image { image_id: id, signed_by: None }, 1).await;
     assert_holds(&house, &second, &bytes).await;
     house.assert_nothing_is_left().await;
     house.stop().await;
@@ -254,7 +254,7 @@ async fn an_attached_pair_is_deleted_in_either_order(store: StoreKind) {
         if volume_first {
             assert!(house.delete_volume(&volume).await);
             house.settle().await;
-            let second = house.volume(VolumeSource::Image { image_id: id.clone() }, 1).await;
+            let second = house.volume(VolumeSource::Image { image_id: id.clone(), signed_by: None }, 1).await;
             assert_holds(&house, &second, &bytes).await;
         } else {
             assert!(house.delete_image(&id).await);
@@ -316,7 +316,7 @@ async fn an_image_in_the_trash_takes_its_snapshot_along() {
     house.write(&volume, 0, &bytes).await;
     let id = house.upload_volume(&volume).await;
     house.settle().await;
-    let clone = house.volume(VolumeSource::Image { image_id: id.clone() }, 1).await;
+    let clone = house.volume(VolumeSource::Image { image_id: id.clone(), signed_by: None }, 1).await;
     assert!(house.delete_image(&id).await);
     house.settle().await;
     assert_eq!(house.image_status(&id).await, None);

@@ -31,7 +31,7 @@ async fn random_trees(store: StoreKind, database: DatabaseKind) {
         let mut random = StdRng::seed_from_u64(seed);
         let mut house = House::new(store, database).await;
         let image = house.upload(pattern(2_500_000, seed as u8)).await;
-        house.volume(VolumeSource::Image { image_id: image.clone() }, 1).await;
+        house.volume(VolumeSource::Image { image_id: image.clone(), signed_by: None }, 1).await;
         for _ in 0..24 {
             act(&house, &mut random).await;
             if random.random_bool(0.6) {
@@ -64,7 +64,7 @@ async fn act(house: &House, random: &mut StdRng) {
         }
         (1, _) => {
             if let Some(image) = image {
-                house.create_volume(VolumeSource::Image { image_id: image.id }, 1).await;
+                house.create_volume(VolumeSource::Image { image_id: image.id, signed_by: None }, 1).await;
             }
         }
         (2 | 3, Some(volume)) => {
@@ -143,7 +143,7 @@ async fn clones_too_deep_flatten_their_source(store: StoreKind) {
 async fn an_image_in_use(store: StoreKind) {
     let mut house = house(store).await;
     let image = house.upload(pattern(2_000_000, 3)).await;
-    let volume = house.volume(VolumeSource::Image { image_id: image.clone() }, 1).await;
+    let volume = house.volume(VolumeSource::Image { image_id: image.clone(), signed_by: None }, 1).await;
     assert_eq!(house.read(&volume, 0, 2_000_000).await, pattern(2_000_000, 3));
     assert!(house.delete_image(&image).await);
     house.settle().await;
@@ -156,7 +156,7 @@ async fn an_image_in_use(store: StoreKind) {
         assert_eq!(job.state, JobState::Failed);
         assert_eq!(house.image_status(&image).await, Some(ImageStatus::Active));
         // Nothing was changed: it can still be cloned.
-        house.volume(VolumeSource::Image { image_id: image.clone() }, 1).await;
+        house.volume(VolumeSource::Image { image_id: image.clone(), signed_by: None }, 1).await;
     }
     house.assert_nothing_is_left().await;
     house.stop().await;

@@ -342,15 +342,16 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
         Ask::CreateFromImage => {
             let image = house.upload(pattern(3_000_000, 4)).await;
             plan.arm();
-            house.create_volume(VolumeSource::Image { image_id: image }, 1).await;
+            house.create_volume(VolumeSource::Image { image_id: image, signed_by: None }, 1).await;
         }
         Ask::CreateFromConverted | Ask::CreateAndCache => {
             let image = house.upload_disk(qcow2(), "qcow2").await;
             plan.arm();
-            house.create_volume(VolumeSource::Disk { image_id: image }, 2).await;
+            house.create_volume(VolumeSource::Disk { image_id: image, signed_by: None }, 2).await;
         }
         Ask::CreateFromCache => {
-            let source = VolumeSource::Disk { image_id: house.upload_disk(qcow2(), "qcow2").await };
+            let source =
+                VolumeSource::Disk { image_id: house.upload_disk(qcow2(), "qcow2").await, signed_by: None };
             house.volume(source.clone(), 1).await;
             plan.arm();
             house.create_volume(source, 2).await;
@@ -358,12 +359,12 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
         Ask::CreateFromWeb => {
             let image = house.on_the_web(pattern(3_000_000, 21), "raw").await;
             plan.arm();
-            house.create_volume(VolumeSource::Image { image_id: image }, 1).await;
+            house.create_volume(VolumeSource::Image { image_id: image, signed_by: None }, 1).await;
         }
         Ask::CreateFromDiskOnWeb | Ask::CacheFromWeb => {
             let image = house.on_the_web(qcow2(), "qcow2").await;
             plan.arm();
-            house.create_volume(VolumeSource::Disk { image_id: image }, 1).await;
+            house.create_volume(VolumeSource::Disk { image_id: image, signed_by: None }, 1).await;
         }
         Ask::UploadVolume | Ask::DetachImage => {
             let volume = house.volume(VolumeSource::Empty, 1).await;
@@ -563,14 +564,14 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
         Ask::DeleteImage | Ask::DeleteImageWithClone => {
             let image = house.upload(pattern(3_000_000, 6)).await;
             if matches!(ask, Ask::DeleteImageWithClone) {
-                house.volume(VolumeSource::Image { image_id: image.clone() }, 1).await;
+                house.volume(VolumeSource::Image { image_id: image.clone(), signed_by: None }, 1).await;
             }
             plan.arm();
             assert!(house.delete_image(&image).await);
         }
         Ask::DeleteCachedImage => {
             let image = house.upload_disk(qcow2(), "qcow2").await;
-            house.volume(VolumeSource::Disk { image_id: image.clone() }, 1).await;
+            house.volume(VolumeSource::Disk { image_id: image.clone(), signed_by: None }, 1).await;
             plan.arm();
             assert!(house.delete_image(&image).await);
         }

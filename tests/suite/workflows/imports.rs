@@ -309,7 +309,7 @@ async fn what_is_not_raw_is_made_raw(store: StoreKind) {
     house.import_twice(&image, ImportSource::Web { uri }, true).await;
     assert_has(&house, &image, &bytes).await;
     assert_eq!(format_of(&house, &image).await, raw);
-    let volume = house.volume(VolumeSource::Image { image_id: image.clone() }, 1).await;
+    let volume = house.volume(VolumeSource::Image { image_id: image.clone(), signed_by: None }, 1).await;
     assert!(house.read(&volume, 0, bytes.len() as u64).await == bytes);
 
     // Raw already.
@@ -506,7 +506,7 @@ async fn an_image_is_in_several_stores(store: StoreKind) {
     assert_has(&house, &image, &bytes).await;
     assert_eq!(stores_of(&house, &image).await.0, std::slice::from_ref(&second));
     // A volume finds them where they are.
-    let volume = house.volume(VolumeSource::Image { image_id: image.clone() }, 1).await;
+    let volume = house.volume(VolumeSource::Image { image_id: image.clone(), signed_by: None }, 1).await;
     assert!(house.read(&volume, 0, bytes.len() as u64).await == bytes);
     house.assert_nothing_is_left().await;
 
@@ -541,7 +541,7 @@ async fn a_volume_is_cloned_from_the_store_beside_it() {
     let image = house.upload(bytes.clone()).await;
     house.import_to(&image, copy_to_second()).await;
     house.settle().await;
-    let volume = house.volume(VolumeSource::Image { image_id: image.clone() }, 1).await;
+    let volume = house.volume(VolumeSource::Image { image_id: image.clone(), signed_by: None }, 1).await;
     let store = &house.stores.volumes.first().store;
     let clone = store.open(&format!("volume-{volume}"), OpenMode::ReadOnly).await.unwrap();
     let parent = clone.parent().await.unwrap().unwrap();

@@ -42,7 +42,7 @@ const CASES: &[Case] = &[
     Case {
         task: |volume_id, _| {
             let image_id = ImageId::from(uuid::Uuid::nil());
-            Task::CreateVolume { volume_id, source: VolumeSource::Image { image_id } }
+            Task::CreateVolume { volume_id, source: VolumeSource::Image { image_id, signed_by: None } }
         },
         event: Some("VOLUME_VOLUME_005_001"),
         is_of_snapshot: false,

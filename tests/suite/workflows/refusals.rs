@@ -308,7 +308,7 @@ async fn an_image_that_somebody_has_open_is_as_it_was() {
         let row = house.database.read().await.unwrap().image(&image).await.unwrap().unwrap();
         assert_eq!(row.locations.iter().map(|place| place.url.as_ref()).collect::<Vec<_>>(), [None]);
     }
-    let volume = house.volume(VolumeSource::Image { image_id: image.clone() }, 1).await;
+    let volume = house.volume(VolumeSource::Image { image_id: image.clone(), signed_by: None }, 1).await;
     assert_eq!(house.read(&volume, 0, 300_000).await, pattern(300_000, 5));
     house.assert_nothing_is_left().await;
     house.stop().await;

@@ -83,9 +83,9 @@ async fn they_become_volumes(store: StoreKind) {
     let bytes = pattern(LENGTH, 1);
     let raw = house.on_the_web(bytes.clone(), "raw").await;
     let packed = house.on_the_web(disk_image(&bytes, "qcow2", &["-c"]), "qcow2").await;
-    let volume = house.volume(VolumeSource::Image { image_id: raw.clone() }, 1).await;
+    let volume = house.volume(VolumeSource::Image { image_id: raw.clone(), signed_by: None }, 1).await;
     assert_holds(&house, &volume, &bytes).await;
-    let volume = house.volume(VolumeSource::Disk { image_id: packed.clone() }, 1).await;
+    let volume = house.volume(VolumeSource::Disk { image_id: packed.clone(), signed_by: None }, 1).await;
     assert_holds(&house, &volume, &bytes).await;
     for image in [raw, packed] {
         let volume = house.volume(VolumeSource::Empty, 1).await;
@@ -103,7 +103,7 @@ async fn they_are_cached(store: StoreKind) {
     let mut house = web_house(store, |config| config.volumes.image_volume_cache_enabled = true).await;
     let bytes = pattern(LENGTH, 3);
     let (held, url) = fickle(disk_image(&bytes, "qcow2", &[])).await;
-    let source = VolumeSource::Disk { image_id: house.at(url, "qcow2").await };
+    let source = VolumeSource::Disk { image_id: house.at(url, "qcow2").await, signed_by: None };
     house.volume(source.clone(), 1).await;
     // The second one needs nobody any more.
     *held.lock().unwrap() = Bytes::new();
@@ -126,8 +126,8 @@ async fn bytes_that_changed_become_nothing(store: StoreKind) {
             let image = house.at(url, format).await;
             *held.lock().unwrap() = of(&others).into();
             let source = match format {
-                "raw" => VolumeSource::Image { image_id: image.clone() },
-                _ => VolumeSource::Disk { image_id: image.clone() },
+                "raw" => VolumeSource::Image { image_id: image.clone(), signed_by: None },
+                _ => VolumeSource::Disk { image_id: image.clone(), signed_by: None },
             };
             let volume = house.create_volume(source, 1).await;
             house.assert_refuses(&volume, "other bytes").await;
@@ -150,10 +150,10 @@ async fn what_they_are_is_judged_first(store: StoreKind) {
     let mut unsafe_one = disk_image(&pattern(LENGTH, 6), "qcow2", &[]);
     (unsafe_one[14], unsafe_one[19]) = (1, 4);
     let raw = house.on_the_web(unsafe_one, "raw").await;
-    let volume = house.create_volume(VolumeSource::Image { image_id: raw }, 1).await;
+    let volume = house.create_volume(VolumeSource::Image { image_id: raw, signed_by: None }, 1).await;
     house.assert_refuses(&volume, "safety checks").await;
     let qcow2 = house.on_the_web(pattern(LENGTH, 7), "qcow2").await;
-    let volume = house.create_volume(VolumeSource::Disk { image_id: qcow2 }, 1).await;
+    let volume = house.create_volume(VolumeSource::Disk { image_id: qcow2, signed_by: None }, 1).await;
     house.assert_refuses(&volume, "does not match").await;
     house.assert_nothing_is_left().await;
     house.stop().await;
@@ -171,7 +171,7 @@ async fn they_are_copied_to_a_store(store: StoreKind) {
     assert_eq!(row.places().count(), 2, "{:?}", house.last_job(&image).await);
     assert_eq!(row.properties["os_glance_failed_import"], "");
     // A volume takes them from there now.
-    let volume = house.volume(VolumeSource::Image { image_id: image.clone() }, 1).await;
+    let volume = house.volume(VolumeSource::Image { image_id: image.clone(), signed_by: None }, 1).await;
     assert!(house.read(&volume, 0, bytes.len() as u64).await == bytes);
     house.assert_nothing_is_left().await;
     house.stop().await;
@@ -261,8 +261,8 @@ async fn a_signed_one_is_held_against_its_signature(store: StoreKind) {
         repository.update_image(&signed_row).await.unwrap();
         repository.commit().await.unwrap();
         let source = match format {
-            "raw" => VolumeSource::Image { image_id: image.clone() },
-            _ => VolumeSource::Disk { image_id: image.clone() },
+            "raw" => VolumeSource::Image { image_id: image.clone(), signed_by: None },
+            _ => VolumeSource::Disk { image_id: image.clone(), signed_by: None },
         };
         let signature = Signature::of(&properties).unwrap().unwrap();
         let key = signature.by(&certificates.find(ID, None).await.unwrap()).unwrap().key().unwrap();
@@ -291,7 +291,7 @@ async fn a_signed_one_is_held_against_its_signature(store: StoreKind) {
     let mut repository = house.database.begin().await.unwrap();
     repository.update_image(&signed_row).await.unwrap();
     repository.commit().await.unwrap();
-    let volume = house.create_volume(VolumeSource::Image { image_id: image }, 1).await;
+    let volume = house.create_volume(VolumeSource::Image { image_id: image, signed_by: None }, 1).await;
     house.assert_refuses(&volume, "Certificate not found").await;
     house.assert_nothing_is_left().await;
     house.stop().await;

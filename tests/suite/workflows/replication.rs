@@ -97,7 +97,7 @@ async fn volumes_of_a_replicated_type_are_mirrored_until_they_are_gone() {
     let image = house.upload(bytes.clone()).await;
     let empty = house.volume(VolumeSource::Empty, 1).await;
     // It hung on an image that is not mirrored.
-    let from_image = house.volume(VolumeSource::Image { image_id: image }, 1).await;
+    let from_image = house.volume(VolumeSource::Image { image_id: image, signed_by: None }, 1).await;
     assert_eq!(house.read(&from_image, 0, 300_000).await, bytes);
     let clone = house.clone_of(&from_image).await;
     let snapshot = house.snapshot(&clone).await;

@@ -57,7 +57,7 @@ async fn assert_sealed(house: &House, id: &ImageId) {
 }
 
 async fn create_volume(house: &House, image: &ImageId) -> VolumeId {
-    house.create_volume(VolumeSource::Image { image_id: image.clone() }, 1).await
+    house.create_volume(VolumeSource::Image { image_id: image.clone(), signed_by: None }, 1).await
 }
 
 async fn assert_volume(house: &House, id: &VolumeId) {

@@ -22,6 +22,21 @@ pub async fn find(
     Ok(image)
 }
 
+/// The key of who signed an image that is on the web alone, for the job that takes its bytes in: a job has nobody's
+/// token. To be asked for before anything is locked, for Barbican may take its time. Where it cannot be had the job says
+/// why.
+pub async fn signed_by(app: &App, call: &Call, reference: &str) -> Option<String> {
+    let guard = Guard::new(&app.policies, Api::Image, call.context.caller.clone());
+    let mut repository = app.database.read().await.ok()?;
+    let image = found(&mut repository, &guard, call, reference).await.ok()?;
+    drop(repository);
+    if !image.is_on_the_web_alone() {
+        return None;
+    }
+    let signed = app.certificates.signed(&image.properties.0, call.token.as_ref()).await.ok()??;
+    signed.key().ok()
+}
+
 async fn found(
     repository: &mut Repository,
     guard: &Guard,

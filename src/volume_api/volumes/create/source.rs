@@ -178,7 +178,8 @@ impl Source {
         self.origin().map(|volume| (volume.availability_zone.as_str(), what))
     }
 
-    pub fn into_task(self) -> VolumeSource {
+    /// With the key of who signed the image, where one is needed.
+    pub fn into_task(self, signed_by: Option<String>) -> VolumeSource {
         match self {
             Source::Nothing => VolumeSource::Empty,
             Source::Snapshot(source) => {
@@ -186,8 +187,8 @@ impl Source {
             }
             Source::Volume(volume) => VolumeSource::Volume { volume_id: volume.id },
             Source::Image(image) => match image.disk_format.as_deref().and_then(formats::readable) {
-                Some(_) => VolumeSource::Disk { image_id: image.id },
-                None => VolumeSource::Image { image_id: image.id },
+                Some(_) => VolumeSource::Disk { image_id: image.id, signed_by },
+                None => VolumeSource::Image { image_id: image.id, signed_by },
             },
         }
     }

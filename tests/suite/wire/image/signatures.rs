@@ -9,7 +9,7 @@ use axum::routing::get;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{Answer, Api, BYTES, JSON, V2_1};
+use super::{Answer, Api, BYTES, JSON, V2_1, ask};
 use crate::support::regions::{self, Region};
 use crate::support::signer::{self, ID, certify, openssl};
 
@@ -268,6 +268,53 @@ async fn barbican_is_asked_with_the_callers_token() {
     let id = api.image(signed(&signature, "SHA-256", "ECC_SECP384R1", other)).await;
     let said = api.upload(&id, CONTENT).await.is(400).message();
     assert!(said.contains(&format!("Certificate not found with ID: {other}.")), "{said}");
+}
+
+/// The job that takes the bytes in has nobody's token.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_of_a_signed_image_on_the_web_is_checked_with_the_callers_token() {
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path(), "ECC_SECP384R1");
+    let secret = std::fs::read(folder.path().join(format!("{ID}.pem"))).unwrap();
+    let (address, _) = barbican(secret, "the-token").await;
+    let routes = axum::Router::new().route("/disk", get(async || CONTENT));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/disk", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    let api = Api::with(&[
+        ("PUMICE_BARBICAN__BARBICAN_ENDPOINT", &address),
+        ("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_HOSTS", "[\"127.0.0.1\"]"),
+        ("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_PORTS", "[]"),
+        ("PUMICE_IMAGE_STORES__WEB__STORE", "http"),
+    ])
+    .await;
+    let headers = [
+        ("content-type", "application/json"),
+        ("openstack-api-version", "volume latest"),
+        ("x-auth-token", "the-token"),
+    ];
+    let ask_volumes = async |method: &str, path: &str, body: Value| {
+        ask(&api.routes, method, &format!("/volume/v3/volumes{path}"), &headers, body.to_string().into())
+            .await
+    };
+    let status = async |volume: &str| {
+        api.settle().await;
+        ask_volumes("GET", &format!("/{volume}"), json!({})).await.is(200).json()["volume"]["status"].clone()
+    };
+    for (content, ends) in [(CONTENT, "available"), (b"others", "error")] {
+        let signature = signer::sign(folder.path(), "ECC_SECP384R1", "SHA-256", "", content);
+        let image = api.image(signed(&signature, "SHA-256", "ECC_SECP384R1", ID)).await;
+        let location = json!({"url": url}).to_string();
+        api.send("POST", &format!("/v2/images/{image}/locations"), &[JSON], location).await.is(202);
+        api.settle().await;
+        let body = json!({"volume": {"size": 1, "imageRef": image}});
+        let made = ask_volumes("POST", "", body).await.is(202).json();
+        let volume = made["volume"]["id"].as_str().unwrap();
+        assert_eq!(status(volume).await, ends);
+        let reimage = json!({"os-reimage": {"image_id": image}});
+        ask_volumes("POST", &format!("/{volume}/action"), reimage).await.is(202);
+        assert_eq!(status(volume).await, ends);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -159,14 +159,14 @@ async fn disks_of_other_formats_become_volumes() {
         let image = site.new_image(|image| image.disk_format = Some(format.to_owned())).await;
         let volume = site.new_volume(json!({"size": 1, "imageRef": image.as_str()})).await;
         let volume_id = VolumeId::parse(volume["id"].as_str().unwrap()).unwrap();
-        let source = VolumeSource::Disk { image_id: image };
+        let source = VolumeSource::Disk { image_id: image, signed_by: None };
         assert_eq!(site.tasks().await.pop(), Some((Task::CreateVolume { volume_id, source }, false)));
     }
     // Its bytes are those of the disk.
     let iso = site.new_image(|image| image.disk_format = Some("iso".to_owned())).await;
     let volume = site.new_volume(json!({"size": 1, "imageRef": iso.as_str()})).await;
     let volume_id = VolumeId::parse(volume["id"].as_str().unwrap()).unwrap();
-    let source = VolumeSource::Image { image_id: iso };
+    let source = VolumeSource::Image { image_id: iso, signed_by: None };
     assert_eq!(site.tasks().await.pop(), Some((Task::CreateVolume { volume_id, source }, false)));
     let large = site.new_image(|image| {
         image.disk_format = Some("qcow2".to_owned());
@@ -205,7 +205,8 @@ async fn a_volume_is_reimaged() {
     let accepted = reimage(json!({"image_id": image.as_str(), "reimage_reserved": false})).await.expect(202);
     assert_eq!(accepted.text(), "");
     assert_eq!(site.volume_row(&id).await.status, VolumeStatus::Downloading);
-    let task = Task::Reimage { volume_id: VolumeId::parse(&id).unwrap(), image_id: image.clone() };
+    let task =
+        Task::Reimage { volume_id: VolumeId::parse(&id).unwrap(), image_id: image.clone(), signed_by: None };
     assert_eq!(site.tasks().await.pop(), Some((task, false)));
     for (reserved, statuses) in [(false, "available or error"), (true, "available or error or reserved")] {
         let again = reimage(json!({"image_id": image.as_str(), "reimage_reserved": reserved})).await;

@@ -144,7 +144,7 @@ async fn a_volume_from_a_snapshot_or_a_volume_has_what_its_source_has() {
     assert_eq!(
         sources,
         [
-            VolumeSource::Image { image_id: image },
+            VolumeSource::Image { image_id: image, signed_by: None },
             VolumeSource::Snapshot { snapshot_id, volume_id: volume_id.clone() },
             VolumeSource::Volume { volume_id },
         ]

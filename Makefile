@@ -81,6 +81,7 @@ upgrade-check:
 	@READ_IMAGE='$(CURDIR)/target/debug/examples/read_image' scripts/with-services scripts/upgrade-check '$(OLD)'
 
 clean:
-	@scripts/ceph-dev down
-	@scripts/postgres-dev down
+	@scripts/ceph-dev down; scripts/postgres-dev down; scripts/keystone-dev down
+	@scripts/ceph-dev down target/services/ceph; scripts/postgres-dev down target/services/postgres; \
+		scripts/keystone-dev down target/services/keystone
 	cargo clean

@@ -160,7 +160,7 @@ fn show(rates: Rates, table: &mut Table) {
             .beside(whole, ratio(in_parts, &rates.download)),
     );
     table.note(format!(
-        "Processor time of the service for 1 GiB: upload {:.2} s, of which digests {:.2} s more; download {:.2} s.",
+        "Processor time of the service for 1 GiB: upload {:.2} s without digests, {:.2} s more with both; download {:.2} s.",
         median(rates.cpu_without.clone()),
         median(rates.cpu_with) - median(rates.cpu_without),
         median(rates.cpu_download),

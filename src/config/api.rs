@@ -37,7 +37,7 @@ section! {
         pub max_header_bytes: u32 = 65_536, "bytes";
         /// Body of one request to the Image API, image data excepted.
         pub max_image_body_bytes: u64 = 1_048_576, "bytes";
-        /// Body of one request to the Block Storage API.
+        /// Body of one request to the Block Storage API or to the Identity API.
         pub osapi_max_request_body_size: u64 = 114_688, "bytes";
         /// How long a client may take to send its headers.
         pub header_timeout: Seconds = Seconds(30), "seconds";

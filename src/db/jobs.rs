@@ -13,7 +13,7 @@ use crate::model::{Cause, JobId, JobState, ProjectId, Timestamp};
 /// What a job works on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
-    /// `volume`, `snapshot` or `image`.
+    /// `volume`, `snapshot`, `image`; `volume_news`, `image_parent` of what need not wait for the jobs of these.
     pub kind: &'static str,
     pub id: String,
 }

@@ -26,7 +26,7 @@ impl Description {
         description.define(
             "securitySchemes",
             "token",
-            json!({ "type": "apiKey", "in": "header", "name": "X-Auth-Token", "description": "A token of Keystone's" }),
+            json!({ "type": "apiKey", "in": "header", "name": "X-Auth-Token", "description": "A token of the identity service" }),
         );
         for (name, is_sent_always, text) in [
             ("X-Openstack-Request-Id", true, "What the request is called in logs and jobs"),

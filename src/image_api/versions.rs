@@ -5,13 +5,12 @@ use std::convert::Infallible;
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
-use axum::http::uri::Authority;
 use axum::http::{HeaderName, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::stores;
-use crate::http::App;
+use crate::http::{App, host};
 
 /// In the order in which Glance without an image cache has them, with several stores and with one. The newest stands in
 /// the middle. Minor versions never change an answer.
@@ -102,14 +101,7 @@ impl FromRequestParts<App> for Base {
         if let Some(endpoint) = &app.config.api.image_public_endpoint {
             return Ok(Base(endpoint.trim_end_matches('/').to_owned()));
         }
-        let host = parts
-            .headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok())
-            .and_then(|host| host.parse::<Authority>().ok())
-            // A name and a password are none of a link's.
-            .filter(|host| !host.as_str().contains('@'));
-        let host = host.as_ref().map_or("localhost", Authority::as_str);
+        let host = host(&app.config, parts);
         let prefix = parts.extensions.get::<Mounted>().map_or("", |mounted| mounted.0);
         Ok(Base(format!("{}://{host}{prefix}", app.config.scheme())))
     }

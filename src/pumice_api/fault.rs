@@ -7,11 +7,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::db::DbError;
+use crate::identity::policy::Rule;
 use crate::jobs::chain;
 
 #[derive(Debug)]
 pub(super) enum Fault {
-    Forbidden,
+    /// By this rule.
+    Forbidden(Rule),
     NotFound(String),
     Conflict(String),
     Invalid(String),
@@ -40,7 +42,9 @@ impl From<DbError> for Fault {
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let (status, message) = match self {
-            Fault::Forbidden => (StatusCode::FORBIDDEN, "The rules do not allow this.".to_owned()),
+            Fault::Forbidden(rule) => {
+                (StatusCode::FORBIDDEN, format!("The rule {} does not allow this.", rule.name()))
+            }
             Fault::NotFound(message) => (StatusCode::NOT_FOUND, message),
             Fault::Conflict(message) => (StatusCode::CONFLICT, message),
             Fault::Invalid(message) => (StatusCode::BAD_REQUEST, message),

@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use super::fault::Fault;
 use crate::db::Job;
 use crate::http::{App, RequestContext};
-use crate::identity::policy::{Api, Guard, Target, own as rules};
+use crate::identity::policy::{Api, Guard, Rule, Target, own as rules};
 use crate::model::ProjectId;
 
 #[derive(Clone)]
@@ -19,7 +19,7 @@ pub(crate) struct Call {
 
 impl Call {
     pub fn check_list(&self) -> Result<(), Fault> {
-        if self.guard.allows(rules::JOB_GET_ALL, &self.guard.own()) { Ok(()) } else { Err(Fault::Forbidden) }
+        self.check(rules::JOB_GET_ALL, &self.guard.own())
     }
 
     /// Whose jobs a list holds; `None`: everybody's.
@@ -28,7 +28,11 @@ impl Call {
     }
 
     pub fn check_cancel(&self, job: &Job) -> Result<(), Fault> {
-        if self.guard.allows(rules::JOB_CANCEL, &target(job)) { Ok(()) } else { Err(Fault::Forbidden) }
+        self.check(rules::JOB_CANCEL, &target(job))
+    }
+
+    fn check(&self, rule: Rule, target: &Target) -> Result<(), Fault> {
+        if self.guard.allows(rule, target) { Ok(()) } else { Err(Fault::Forbidden(rule)) }
     }
 
     /// The job as far as the caller may see it.

@@ -91,6 +91,29 @@ async fn with_identity_of_our_own() {
     tour_of(place).await;
 }
 
+/// What the README tells a newcomer to type, as it stands there.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readme() {
+    let mut place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    place.options.push(("PUMICE_IDENTITY__MODE", "standalone".to_owned()));
+    let server = place.start();
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let tour =
+        readme.split("```").find(|block| block.starts_with("sh\n") && block.contains("mke2fs")).unwrap();
+    let commands = tour.trim_start_matches("sh\n").replace("http://127.0.0.1:8080", &server.url);
+    let mut shell = Command::new("bash");
+    shell.args(["-euo", "pipefail", "-c", &commands]).current_dir(place.folder.path());
+    let output = tokio::task::spawn_blocking(move || shell.output().unwrap()).await.unwrap();
+    let words = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && words.contains("the same\n"),
+        "{words}\n{}\nThe service says:\n{}",
+        String::from_utf8_lossy(&output.stderr),
+        server.log()
+    );
+    place.assert_empty(server).await;
+}
+
 /// It is a check only if it notices.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_script_says_what_is_wrong() {

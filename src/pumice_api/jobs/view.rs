@@ -49,7 +49,8 @@ pub(crate) struct JobView {
 
 #[derive(Debug, Serialize, ToSchema)]
 struct ResourceView {
-    /// `volume`, `snapshot` or `image`.
+    /// `volume`, `snapshot` or `image`. Or `volume_news`, where instances are told of a volume, `news-of-<volume id>`;
+    /// or `image_parent`, where an image gets bytes of its own, `parent-of-<image id>`.
     #[serde(rename = "type")]
     kind: String,
     id: String,

@@ -268,6 +268,9 @@ async fn versions() {
         assert_eq!(answer["versions"][0]["links"][0]["href"], "http://cloud.example:8080/v2/");
     }
     ask(&api.own_port, "GET", "/v2/images", &[], Body::empty()).await.is(200);
+    let proxied = [("x-forwarded-host", "a.example, b.example")];
+    let answer = ask(&api.own_port, "GET", "/versions", &proxied, Body::empty()).await.is(200).json();
+    assert_eq!(answer["versions"][0]["links"][0]["href"], "http://b.example/v2/");
 
     for (routes, path) in [(&api.routes, "/image/healthcheck"), (&api.own_port, "/healthcheck")] {
         for method in ["GET", "POST"] {

@@ -149,9 +149,9 @@ pub fn left_of_images(pool: &str) -> Vec<String> {
     }
 }
 
-/// In a pool where nothing has a name any more: takes away images that are in its trash neither, and have no data: what they were made of by a
-/// process that was paused in the middle of that and went on when somebody else had taken the name away. Answers their
-/// ids.
+/// In a pool where nothing has a name any more: takes away images that are in its trash neither, and have no data: what
+/// they were made of by a process that was paused in the middle of that and went on when somebody else had taken the name
+/// away. Answers their ids.
 pub fn take_away_nameless(pool: &str) -> Vec<String> {
     let all = objects(pool);
     let has = |start: &str| all.iter().any(|name| name.starts_with(start));
@@ -166,6 +166,26 @@ pub fn take_away_nameless(pool: &str) -> Vec<String> {
         }
     }
     nameless
+}
+
+/// What Ceph's own tools say of an image, whatever that is.
+pub fn seen_of(pool: &str, name: &str) -> String {
+    let spec = format!("{pool}/{name}");
+    let pointer = format!("rbd_id.{name}");
+    let asked: [(&str, &[&str]); 5] = [
+        ("rbd", &["info", &spec]),
+        ("rbd", &["snap", "ls", "--all", &spec]),
+        ("rbd", &["trash", "ls", "--all", "--long", pool]),
+        ("rados", &["-p", pool, "get", &pointer, "-"]),
+        ("rados", &["-p", pool, "listomapvals", "rbd_directory"]),
+    ];
+    let told = asked.map(|(program, arguments)| {
+        let output = command(program, arguments).output().unwrap();
+        let (words, errors) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        format!("{program} {arguments:?}: {words}{errors}")
+    });
+    told.join("\n")
 }
 
 /// The names of all RADOS objects in a pool.

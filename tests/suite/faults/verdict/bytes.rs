@@ -11,6 +11,7 @@ use super::super::load::STORES;
 use super::super::model::{Fate, Front, Kind, LENGTH, MARK_AT, Thing, stores_of};
 use super::super::store_of;
 use super::Verdict;
+use crate::process::pools;
 
 /// As it lies on a pool.
 struct Found {
@@ -75,7 +76,10 @@ impl Verdict<'_> {
                         return Some(format!("in {id}, {wrong}"));
                     }
                 }
-                (true, Err(error)) => return Some(format!("it should be in {id}: {error}")),
+                (true, Err(error)) => {
+                    let seen = pools::seen_of(store.pool(), &thing.name());
+                    return Some(format!("it should be in {id}: {error}\n{seen}"));
+                }
                 (false, Err(error)) if error.kind == ErrorKind::NotFound => {}
                 (false, found) => {
                     return Some(format!("it should not be in {id}: {:?}", found.map(|found| found.size)));
@@ -87,7 +91,18 @@ impl Verdict<'_> {
         }
         let (status, bytes) = self.server.try_download(&thing.id).await;
         let Some(front @ Front::Pattern(number)) = self.patterns.front_of(&bytes) else {
-            return Some(format!("{status} and {} bytes that no image has come from it", bytes.len()));
+            let seen: Vec<_> = self
+                .stores
+                .all_images()
+                .map(|(_, store)| pools::seen_of(store.pool(), &thing.name()))
+                .collect();
+            let (_, places) =
+                self.server.send(Method::GET, &format!("{}/locations", thing.path()), None).await;
+            return Some(format!(
+                "{status} and {} bytes that no image has come from it\n{places}\n{}",
+                bytes.len(),
+                seen.join("\n")
+            ));
         };
         let pattern = self.patterns.get(number);
         if !thing.front.agrees(&front) {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::db::DbError;
-use crate::jobs::chain;
+use crate::telemetry::chain;
 
 #[derive(Debug)]
 pub(super) enum Fault {

@@ -46,6 +46,7 @@ use crate::db::Volume;
 use crate::jobs::{Run, StepError, Task, VolumeSource, Workflow};
 use crate::model::VolumeId;
 use crate::signature::Certificates;
+use crate::telemetry::chain;
 use crate::transfer::TransferError;
 use crate::web::{Nova, Regions, Web};
 
@@ -281,10 +282,9 @@ impl From<TransferError> for StepError {
             TransferError::Content(danger) => {
                 StepError::fatal(format!("The disk in the image cannot be read: {danger}."))
             }
-            other => StepError {
-                detail: crate::jobs::chain(&other),
-                ..StepError::fatal("The bytes could not be copied.")
-            },
+            other => {
+                StepError { detail: chain(&other), ..StepError::fatal("The bytes could not be copied.") }
+            }
         }
     }
 }

@@ -15,9 +15,10 @@ use super::{Context, lineage, names};
 use crate::block::{BlockError, BlockStore, ErrorKind, Missing, OpenMode};
 use crate::db::{self, Database, DbError, ImageChange, JobOutcome, Location, Repository, Staged};
 use crate::formats::{self, Content, Inspector};
-use crate::jobs::{self, Cause, Keeper, Origin, Run, StepError, Task, Workflow, chain};
+use crate::jobs::{self, Cause, Keeper, Origin, Run, StepError, Task, Workflow};
 use crate::model::{ImageId, ImageStatus, JobId, ProjectId, StorageFull, World};
 use crate::signature::{SignatureError, Signed};
+use crate::telemetry::chain;
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{Received, TransferError};
 

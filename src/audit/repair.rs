@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::seen::Named;
 use super::{Audit, Finding};
 use crate::block::{BlockError, BlockStore, ErrorKind, Lock, Missing, OpenMode, StrayName};
-use crate::db::{DbError, ImageChange, Leftover, Repository, Snapshot, VolumeReset};
+use crate::db::{DbError, ImageChange, Json, Leftover, Repository, Snapshot, VolumeReset};
 use crate::jobs::{self, Origin, Task};
 use crate::model::{
     Gib, ImageId, ImageStatus, MigrationStatus, SnapshotId, SnapshotStatus, VolumeId, VolumeStatus,
@@ -217,7 +217,7 @@ impl Audit {
             status: SnapshotStatus::Available,
             previous_status: None,
             progress: None,
-            metadata: sqlx::types::Json(BTreeMap::new()),
+            metadata: Json(BTreeMap::new()),
             created_at: self.world.now(),
             updated_at: None,
         };

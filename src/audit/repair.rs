@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::seen::Named;
 use super::{Audit, Finding};
 use crate::block::{BlockError, BlockStore, ErrorKind, Lock, Missing, OpenMode, StrayName};
 use crate::db::{DbError, ImageChange, Json, Leftover, Repository, Snapshot, VolumeReset};
@@ -12,6 +11,7 @@ use crate::jobs::{self, Origin, Task};
 use crate::model::{
     Gib, ImageId, ImageStatus, MigrationStatus, SnapshotId, SnapshotStatus, VolumeId, VolumeStatus,
 };
+use crate::workflows::names::{self, Named};
 
 /// What a finding can be mended by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,7 +184,7 @@ impl Audit {
     /// It is protected, as those that were made here: volumes can be made from it.
     async fn adopt_snapshot(&self, finding: &Finding, volume: &VolumeId, id: &SnapshotId) -> Result<bool> {
         let Some(store) = self.store(&finding.backend) else { return Ok(false) };
-        let name = crate::workflows::names::snapshot(id);
+        let name = names::snapshot(id);
         let opened = store.open(&finding.image, OpenMode::ReadWrite).await.or_missing()?;
         let Some(image) = opened else { return Ok(false) };
         let looked = async {

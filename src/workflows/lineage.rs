@@ -44,9 +44,9 @@ pub(super) async fn release(
     for _ in 0..DEEPEST {
         let Some(parent) = next else { return Ok(()) };
         let Some(store) = context.pool_beside(from, &parent.pool).await? else { return Ok(()) };
-        let _lock = context.locks.lock(live_name(&parent.image)).await;
+        let _lock = context.locks.lock(names::live(&parent.image)).await;
         if names::is_clone_snapshot(&parent.snapshot) {
-            let live = live_name(&parent.image);
+            let live = names::live(&parent.image);
             for name in [live, &names::deleted(live)] {
                 drop_clone_snapshot(store, name, &parent.snapshot).await?;
             }
@@ -74,7 +74,7 @@ pub(super) async fn release_noted(
     parent: &SnapshotPath,
 ) -> Result<Rest> {
     release(context, store, parent).await?;
-    let live = live_name(&parent.image);
+    let live = names::live(&parent.image);
     for name in [live, &names::deleted(live)] {
         let Some(image) = store.open(name, OpenMode::ReadOnly).await.or_missing()? else { continue };
         let snapshots = image.snapshots().await;
@@ -89,7 +89,7 @@ pub(super) async fn release_noted(
 /// Removes a deleted image, if nothing needs it any more, and all that was kept for its sake.
 pub(super) async fn reap(context: &Context, store: &Arc<dyn BlockStore>, name: &str) -> Result<Rest> {
     let (rest, parent) = {
-        let _lock = context.locks.lock(live_name(name)).await;
+        let _lock = context.locks.lock(names::live(name)).await;
         remove_if_deleted(store, name).await?
     };
     if let Some(parent) = parent {
@@ -208,11 +208,6 @@ async fn children(image: &dyn BlockImage) -> Result<Option<Vec<Child>>> {
         Err(error) if error.kind == ErrorKind::HasChildren => Ok(None),
         children => children.map(Some),
     }
-}
-
-/// What the lock of a volume is named by, deleted or not.
-pub(super) fn live_name(image: &str) -> &str {
-    image.strip_suffix(".deleted").unwrap_or(image)
 }
 
 /// Drops all snapshots that nothing needs; answers whether others are left.
@@ -355,7 +350,7 @@ async fn drop_childless(image: &dyn BlockImage, snapshot: &str) -> Result<()> {
 
 /// Removes `name` if it was deleted and nothing needs it; answers what it hung on then.
 async fn remove_if_deleted(store: &Arc<dyn BlockStore>, name: &str) -> Result<(Rest, Option<SnapshotPath>)> {
-    let deleted = names::deleted(live_name(name));
+    let deleted = names::deleted(names::live(name));
     let progress = Progress::new();
     if let Some(image) = store.open(&deleted, OpenMode::ReadWrite).await.or_missing()? {
         let freed = drop_unneeded(store, &*image).await;

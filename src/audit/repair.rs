@@ -11,6 +11,7 @@ use crate::jobs::{self, Origin, Task};
 use crate::model::{
     Gib, ImageId, ImageStatus, MigrationStatus, SnapshotId, SnapshotStatus, VolumeId, VolumeStatus,
 };
+use crate::workflows::drop_clone_snapshot;
 use crate::workflows::names::{self, Named};
 
 /// What a finding can be mended by.
@@ -159,26 +160,12 @@ impl Audit {
         Ok(true)
     }
 
-    /// Asks for clones itself: with clone format 2 the pool would not refuse.
     async fn drop_snapshot(&self, finding: &Finding, volume: &VolumeId, snapshot: &str) -> Result<bool> {
         let Some(store) = self.store(&finding.backend) else { return Ok(false) };
         if self.database.read().await?.is_at_work(volume.as_str()).await? {
             return Ok(false);
         }
-        let opened = store.open(&finding.image, OpenMode::ReadWrite).await.or_missing()?;
-        let Some(image) = opened else { return Ok(false) };
-        let dropped = async {
-            match image.children().await {
-                Ok(children) if children.iter().all(|child| child.snapshot != snapshot) => {}
-                Err(error) if error.kind != ErrorKind::HasChildren => return Err(error),
-                _ => return Ok(false),
-            }
-            image.unprotect_snapshot(snapshot).await.or_missing()?;
-            Ok(image.remove_snapshot(snapshot).await.or_missing()?.is_some())
-        }
-        .await;
-        image.close().await?;
-        Ok(dropped?)
+        Ok(drop_clone_snapshot(store, &finding.image, snapshot).await?)
     }
 
     /// It is protected, as those that were made here: volumes can be made from it.

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use futures::StreamExt;
 
 use super::{Looked, Place};
-use crate::block::{
-    BlockImage, BlockStore, Child, ErrorKind, Lock, Missing, OpenMode, Stores, StrayName, TrashEntry,
-};
+use crate::block::{BlockImage, BlockStore, Child, Lock, Missing, OpenMode, Stores, StrayName, TrashEntry};
+use crate::workflows::children;
 use crate::workflows::names::{self, Named};
 
 /// One pool: all names, and what is known of those that are ours.
@@ -137,12 +136,4 @@ async fn look_at(image: &dyn BlockImage, name: &str) -> Looked<Seen> {
 pub(super) fn is_bare_image(name: &str, snapshots: &[String]) -> bool {
     matches!(Named::parse(name), Some(Named::Image(_)))
         && snapshots.iter().all(|snapshot| snapshot != names::IMAGE_SNAPSHOT)
-}
-
-async fn children(image: &dyn BlockImage) -> Looked<Option<Vec<Child>>> {
-    match image.children().await {
-        Ok(children) => Ok(Some(children)),
-        Err(error) if error.kind == ErrorKind::HasChildren => Ok(None),
-        Err(error) => Err(error),
-    }
 }

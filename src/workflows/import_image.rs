@@ -255,8 +255,7 @@ impl ImportImage {
                 continue;
             }
             let kept = self.context.images_in(store)?;
-            if let Some(image) = kept.open(self.id.as_str(), OpenMode::ReadOnly).await.or_missing()? {
-                image.close().await?;
+            if lineage::is_there(kept, self.id.as_str()).await? {
                 let error = StepError::fatal("The storage has other bytes of this image already.");
                 if self.import.all_must_succeed {
                     return Err(error);

@@ -53,6 +53,7 @@ use crate::web::{Nova, Regions, Web};
 pub use image_cache::Limits as CacheLimits;
 pub use import_image::{FAILED, IMPORTING_TO, Imports};
 pub use intake::Intake;
+pub use lineage::{children, drop_clone_snapshot};
 use origin::Origin;
 pub use reporter::Reporter;
 pub use sweeper::{Keep, Sweeper};

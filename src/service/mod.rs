@@ -134,7 +134,7 @@ impl Service {
             weights: config.store_weights(),
         };
         let web = Web::new(
-            config.import_filtering_opts.filter(),
+            web::Filter::from(&config.import_filtering_opts),
             web::Options {
                 answer_timeout: config.images.upload_idle_timeout.into(),
                 whole_timeout: config.images.web_download_timeout.into(),

@@ -1,26 +1,27 @@
 //! Pumice gives a Ceph cluster OpenStack's Image API v2 and Block Storage API v3.
 //!
-//! The rooms of the house, and who may call whom (downwards only):
+//! The rooms of the house, from the top down: each calls only those below it, and of them only those that the table in
+//! `docs/architecture.md` says.
 //!
+//! - [`hostile`]: the parsers of what strangers send, for fuzzing
 //! - [`commands`]: what the binary can be asked to do; one file a subcommand
 //! - [`service`]: puts the rooms together: database, stores, workers, routes, listening ports
 //! - [`image_api`], [`volume_api`], [`identity_api`], [`pumice_api`]: the routes; a folder a resource, a file an
 //!   endpoint
-//! - [`http`]: wire habits shared by them: faults, request context, microversions, paging
-//! - [`identity`]: who asks, and what they may do; identity of our own, and tokens of Keystone
-//! - [`scheduler`]: which place a volume gets; a pure function
+//! - [`http`]: what they share on the wire: request ids, who asks, limits, ranges, conditions, self-description
 //! - [`audit`]: whether database and pools agree, and what to do about it
+//! - [`identity`]: who asks, and what they may do; identity of our own, and tokens of Keystone
 //! - [`workflows`]: what a job does, a file each
-//! - [`jobs`]: the durable queue
-//! - [`transfer`]: how bytes move
-//! - [`web`]: bytes from other people's web servers
-//! - [`formats`]: what bytes mean; asks nobody
+//! - [`scheduler`]: which place a volume gets; a pure function
 //! - [`signature`]: whose bytes they are, where an image says that it is signed
+//! - [`transfer`]: how bytes move
+//! - [`jobs`]: the durable queue
 //! - [`db`]: what is remembered; a repository value is a transaction
 //! - [`block`]: where bytes live; the only room with `unsafe`, in [`block::rbd`]
-//! - [`model`]: what things are; knows nobody
-//! - [`config`], [`telemetry`]: options; logs and metrics
-//! - [`hostile`]: the parsers of what strangers send, for fuzzing
+//! - [`web`]: bytes from other people's web servers, and the other services of the cloud
+//! - [`telemetry`], [`config`]: logs and metrics; options
+//! - [`formats`]: what bytes mean; asks nobody
+//! - [`model`]: what things are; asks nobody
 
 pub mod audit;
 pub mod block;

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use super::repair::Mend;
-use super::seen::{Named, Pool, Seen};
+use super::seen::{Pool, Seen};
 use super::{Clients, Finding, Kind, Known, Place, explain};
 use crate::block::{Backends, Leads, LockKind, StrayName};
 use crate::db::{KnownCopy, KnownImage, KnownVolume};
 use crate::model::{AttachmentStatus, Gib, ImageStatus, SnapshotStatus, Timestamp, VolumeId, VolumeStatus};
-use crate::workflows::names;
+use crate::workflows::names::{self, Named};
 
 pub(super) fn judge(
     backends: &Backends,
@@ -180,7 +180,7 @@ impl<'a> Judge<'a> {
     fn is_needed(&self, seen: &Seen, snapshot: &str) -> bool {
         let hangs = seen.hangs_on(snapshot);
         let Some(clone) = names::clone_of(snapshot) else { return hangs };
-        let id = clone.strip_prefix("volume-").unwrap_or(clone);
+        let id = Named::parse(clone).map_or(clone, Named::id);
         let deleted = names::deleted(clone);
         let lies_somewhere =
             self.seen.iter().any(|(_, pool)| pool.names.contains(clone) || pool.names.contains(&deleted));
@@ -417,7 +417,7 @@ impl<'a> Judge<'a> {
     /// Whether it is remembered that it goes, or stays in the trash.
     fn is_noted(&self, place: &Place, name: &str) -> bool {
         let pool = place.store.pool();
-        let live = name.strip_suffix(".deleted").unwrap_or(name);
+        let live = names::live(name);
         [live.to_owned(), names::deleted(live)]
             .into_iter()
             .any(|name| self.known.leftovers.contains(&(pool.to_owned(), name)))

@@ -4,10 +4,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::seen::{self, Glance, Named, Pool, Seen};
+use super::seen::{self, Glance, Pool, Seen};
 use super::{Finding, Kind, Looked, Place, Report, explain};
 use crate::block::{BlockStore, Missing, OpenMode, Stores};
-use crate::workflows::names;
+use crate::workflows::names::{self, Named};
 
 pub struct Leaks {
     pub stores: Stores,
@@ -111,7 +111,7 @@ impl Leaks {
 async fn look_at_backups(store: &Arc<dyn BlockStore>) -> Looked<HashMap<String, Backups>> {
     let mut found: HashMap<String, Backups> = HashMap::new();
     for name in store.list().await? {
-        let Some((volume, _)) = name.split_once(".backup.") else { continue };
+        let Some(volume) = names::backed_up_in(&name) else { continue };
         let Some(image) = store.open(&name, OpenMode::ReadOnly).await.or_missing()? else { continue };
         let snapshots = image.snapshots().await;
         let is_open = image.is_open_elsewhere().await;

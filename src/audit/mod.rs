@@ -19,9 +19,9 @@ use std::time::Duration;
 use crate::block::{self, BlockStore, Stores};
 use crate::db::{self, CachedImage, Database, KnownCopy, KnownImage, KnownSnapshot, KnownVolume, Leftover};
 use crate::model::{AttachmentStatus, Timestamp, VolumeId, World};
+use crate::workflows::names::Named;
 
 pub use finding::{Finding, Kind, Report};
-use seen::Named;
 
 pub use leaks::Leaks;
 pub use repair::{NotMended, Outcome};

@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::seen::Named;
 use super::{Audit, Finding};
 use crate::block::{BlockError, BlockStore, ErrorKind, Lock, Missing, OpenMode, StrayName};
-use crate::db::{DbError, ImageChange, Leftover, Repository, Snapshot, VolumeReset};
+use crate::db::{DbError, ImageChange, Json, Leftover, Repository, Snapshot, VolumeReset};
 use crate::jobs::{self, Origin, Task};
 use crate::model::{
     Gib, ImageId, ImageStatus, MigrationStatus, SnapshotId, SnapshotStatus, VolumeId, VolumeStatus,
 };
+use crate::workflows::drop_clone_snapshot;
+use crate::workflows::names::{self, Named};
 
 /// What a finding can be mended by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,32 +160,18 @@ impl Audit {
         Ok(true)
     }
 
-    /// Asks for clones itself: with clone format 2 the pool would not refuse.
     async fn drop_snapshot(&self, finding: &Finding, volume: &VolumeId, snapshot: &str) -> Result<bool> {
         let Some(store) = self.store(&finding.backend) else { return Ok(false) };
         if self.database.read().await?.is_at_work(volume.as_str()).await? {
             return Ok(false);
         }
-        let opened = store.open(&finding.image, OpenMode::ReadWrite).await.or_missing()?;
-        let Some(image) = opened else { return Ok(false) };
-        let dropped = async {
-            match image.children().await {
-                Ok(children) if children.iter().all(|child| child.snapshot != snapshot) => {}
-                Err(error) if error.kind != ErrorKind::HasChildren => return Err(error),
-                _ => return Ok(false),
-            }
-            image.unprotect_snapshot(snapshot).await.or_missing()?;
-            Ok(image.remove_snapshot(snapshot).await.or_missing()?.is_some())
-        }
-        .await;
-        image.close().await?;
-        Ok(dropped?)
+        Ok(drop_clone_snapshot(store, &finding.image, snapshot).await?)
     }
 
     /// It is protected, as those that were made here: volumes can be made from it.
     async fn adopt_snapshot(&self, finding: &Finding, volume: &VolumeId, id: &SnapshotId) -> Result<bool> {
         let Some(store) = self.store(&finding.backend) else { return Ok(false) };
-        let name = crate::workflows::names::snapshot(id);
+        let name = names::snapshot(id);
         let opened = store.open(&finding.image, OpenMode::ReadWrite).await.or_missing()?;
         let Some(image) = opened else { return Ok(false) };
         let looked = async {
@@ -217,7 +204,7 @@ impl Audit {
             status: SnapshotStatus::Available,
             previous_status: None,
             progress: None,
-            metadata: sqlx::types::Json(BTreeMap::new()),
+            metadata: Json(BTreeMap::new()),
             created_at: self.world.now(),
             updated_at: None,
         };

@@ -6,11 +6,9 @@ use std::sync::Arc;
 use futures::StreamExt;
 
 use super::{Looked, Place};
-use crate::block::{
-    BlockImage, BlockStore, Child, ErrorKind, Lock, Missing, OpenMode, Stores, StrayName, TrashEntry,
-};
-use crate::model::ImageId;
-use crate::workflows::names;
+use crate::block::{BlockImage, BlockStore, Child, Lock, Missing, OpenMode, Stores, StrayName, TrashEntry};
+use crate::workflows::children;
+use crate::workflows::names::{self, Named};
 
 /// One pool: all names, and what is known of those that are ours.
 pub(super) struct Pool {
@@ -53,51 +51,6 @@ impl Seen {
 
     pub(super) fn hangs_on(&self, snapshot: &str) -> bool {
         self.children.as_ref().is_none_or(|children| children.iter().any(|child| child.snapshot == snapshot))
-    }
-}
-
-/// What the name of an image says it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Named<'a> {
-    Volume(&'a str),
-    Image(&'a str),
-    /// What arrived for an import of this image.
-    Staged(&'a str),
-    Cached(&'a str),
-    /// What this volume is made from, taken in from the web.
-    Fetched(&'a str),
-    /// Of a volume or a cached copy, with the id in its name.
-    Deleted(&'a str),
-}
-
-impl<'a> Named<'a> {
-    /// `None`: it is none of ours.
-    pub(super) fn parse(name: &'a str) -> Option<Self> {
-        let id = |text: &'a str| ImageId::parse(text).filter(|id| id.as_str() == text).map(|_| text);
-        let staged = || [".staged", ".unpacked", ".converted"].iter().find_map(|end| name.strip_suffix(end));
-        let of = |prefix: &str| name.strip_prefix(prefix);
-        if let Some(text) = of("volume-").and_then(|text| text.strip_suffix(".fetched")) {
-            return id(text).map(Named::Fetched);
-        }
-        if let Some(text) = of("volume-").or_else(|| of("cache-")) {
-            return match names::is_deleted(text) {
-                true => text.strip_suffix(".deleted").and_then(id).map(Named::Deleted),
-                false if name.starts_with("cache-") => id(text).map(Named::Cached),
-                false => id(text).map(Named::Volume),
-            };
-        }
-        id(name).map(Named::Image).or_else(|| staged().and_then(id).map(Named::Staged))
-    }
-
-    pub(super) fn id(self) -> &'a str {
-        match self {
-            Named::Volume(id)
-            | Named::Image(id)
-            | Named::Staged(id)
-            | Named::Cached(id)
-            | Named::Fetched(id)
-            | Named::Deleted(id) => id,
-        }
     }
 }
 
@@ -183,40 +136,4 @@ async fn look_at(image: &dyn BlockImage, name: &str) -> Looked<Seen> {
 pub(super) fn is_bare_image(name: &str, snapshots: &[String]) -> bool {
     matches!(Named::parse(name), Some(Named::Image(_)))
         && snapshots.iter().all(|snapshot| snapshot != names::IMAGE_SNAPSHOT)
-}
-
-async fn children(image: &dyn BlockImage) -> Looked<Option<Vec<Child>>> {
-    match image.children().await {
-        Ok(children) => Ok(Some(children)),
-        Err(error) if error.kind == ErrorKind::HasChildren => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_say_what_they_are() {
-        let id = "0c5e1dd4-27c5-4d07-b9f4-0a3b5f4f6e15";
-        for (name, expected) in [
-            (id.to_owned(), Some(Named::Image(id))),
-            (format!("volume-{id}"), Some(Named::Volume(id))),
-            (format!("volume-{id}.deleted"), Some(Named::Deleted(id))),
-            (format!("cache-{id}"), Some(Named::Cached(id))),
-            (format!("cache-{id}.deleted"), Some(Named::Deleted(id))),
-            (format!("{id}.staged"), Some(Named::Staged(id))),
-            (format!("{id}.unpacked"), Some(Named::Staged(id))),
-            (format!("{id}.converted"), Some(Named::Staged(id))),
-            (format!("volume-{id}.backup.base"), None),
-            (format!("volume-{id}.fetched"), Some(Named::Fetched(id))),
-            (format!("volume-{}", id.to_uppercase()), None),
-            (format!("{id}_disk"), None),
-            ("volume-".to_owned(), None),
-            (String::new(), None),
-        ] {
-            assert_eq!(Named::parse(&name), expected, "{name}");
-        }
-    }
 }

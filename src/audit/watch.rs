@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{Audit, Kind, Report};
-use crate::jobs::chain;
+use crate::telemetry::chain;
 use crate::telemetry::metrics;
 
 pub struct Watch(Audit);

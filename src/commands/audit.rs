@@ -11,9 +11,9 @@ use serde_json::json;
 
 use crate::audit::{Audit, Finding, Leaks, Options, Outcome, Report};
 use crate::config::Config;
-use crate::jobs::chain;
 use crate::model::{ImageId, World};
 use crate::service::{open_backups, open_database, open_stores};
+use crate::telemetry::chain;
 
 /// Compare database and pools, and say what only one side has. The exit status is 0 when nothing was found, 1 when
 /// something was, and 2 when not everything could be looked at

@@ -1,6 +1,5 @@
 use super::faults::Faults;
 use super::section::section;
-use crate::web::{Filter, Lists, plain};
 
 section! {
     /// Which addresses an import with `web-download` may ask, redirects included. Where something is allowed, what is
@@ -23,19 +22,6 @@ section! {
 }
 
 impl ImportFiltering {
-    pub fn filter(&self) -> Filter {
-        let lower = |schemes: &[String]| schemes.iter().map(|scheme| scheme.to_ascii_lowercase()).collect();
-        let hosts = |hosts: &[String]| hosts.iter().map(|host| plain(host)).collect();
-        Filter {
-            schemes: Lists {
-                allowed: lower(&self.allowed_schemes),
-                disallowed: lower(&self.disallowed_schemes),
-            },
-            hosts: Lists { allowed: hosts(&self.allowed_hosts), disallowed: hosts(&self.disallowed_hosts) },
-            ports: Lists { allowed: self.allowed_ports.clone(), disallowed: self.disallowed_ports.clone() },
-        }
-    }
-
     pub(super) fn check(&self, faults: &mut Faults) {
         for (option, hosts) in [
             ("import_filtering_opts.allowed_hosts", &self.allowed_hosts),

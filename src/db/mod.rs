@@ -55,6 +55,9 @@ pub use transfers::{Transfer, TransferFilter};
 pub use volume_types::{DefaultVolumeType, Specs, VolumeType};
 pub use volumes::{ATTACH_STATUS, Volume, VolumeChange, VolumeFilter, VolumeMove, VolumeReset};
 
+/// What a column holds as JSON: rows are made outside of this room, where nobody knows the engine.
+pub use sqlx::types::Json;
+
 /// Runs one expression on the repository's connection, whichever engine it speaks to.
 macro_rules! on {
     ($repository:expr, $connection:ident => $body:expr) => {

@@ -61,6 +61,17 @@ impl Repository {
         Ok(on!(self, c => sqlx::query_as(sql).bind(project).fetch_one(c).await)?)
     }
 
+    /// How many of its images bytes arrive for, where that is more than the limit; below zero there is none. The
+    /// image that they just began to arrive for counts already.
+    pub async fn uploading_beyond(&mut self, project: &ProjectId, limit: i64) -> Result<Option<i64>> {
+        if limit < 0 {
+            return Ok(None);
+        }
+        self.take_quota_turn(project).await?;
+        let uploading = self.image_use(project.as_str()).await?.uploading;
+        Ok(Some(uploading).filter(|uploading| *uploading > limit))
+    }
+
     /// What is left of so many bytes for one of its images, when all others count as often as they are somewhere, or are to
     /// be.
     pub async fn storage_left(

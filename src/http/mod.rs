@@ -1,4 +1,5 @@
-//! Wire habits that all our APIs share: what a request brings, what every answer carries, limits and paging.
+//! What our APIs have in common on the wire: how a request gets in, who asks, what it brings along, ranges and conditions,
+//! and the form in which an API describes itself. Faults, versions and paging are each API's own.
 
 mod address;
 mod app;

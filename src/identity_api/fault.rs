@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::db::DbError;
 use crate::identity::Refusal;
 use crate::identity::standalone::{LogInError, PasswordError};
-use crate::jobs::chain;
+use crate::telemetry::chain;
 
 pub(super) type Result<T> = std::result::Result<T, Fault>;
 

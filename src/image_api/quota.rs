@@ -84,12 +84,10 @@ pub(super) async fn one_more_uploading(
     project: &ProjectId,
 ) -> Result<()> {
     let limit = quotas.image_count_uploading;
-    if limit < 0 {
-        return Ok(());
+    match repository.uploading_beyond(project, limit).await? {
+        Some(used) => Err(over(project, "image_count_uploading", limit, used, 0)),
+        None => Ok(()),
     }
-    repository.take_quota_turn(project).await?;
-    let used = repository.image_use(project.as_str()).await?.uploading;
-    check(project, "image_count_uploading", limit, used, 0)
 }
 
 fn in_mib(promised: Option<u64>) -> i64 {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::chain;
 use crate::db::{self, Database};
 use crate::model::JobState;
+use crate::telemetry::chain;
 use crate::telemetry::metrics;
 
 /// Of the whole queue, not of this process: it is counted now and then, and not when somebody reads the figures.

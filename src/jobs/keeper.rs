@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Run;
 use crate::db::{self, Database, Heartbeat};
 use crate::model::{JobId, Timestamp, World};
+use crate::telemetry::chain;
 
 pub struct Keeper {
     database: Database,
@@ -105,7 +106,7 @@ impl Keeper {
                 () = stop.cancelled() => return,
             }
             if let Err(error) = self.beat().await {
-                tracing::warn!(error = %super::chain(&error), "heartbeats of jobs were not written");
+                tracing::warn!(error = %chain(&error), "heartbeats of jobs were not written");
             }
         }
     }

@@ -21,7 +21,7 @@ pub use task::{
     parent_of,
 };
 pub use worker::{Options, Worker};
-pub use workflow::{StepError, Workflow, chain};
+pub use workflow::{StepError, Workflow};
 
 use crate::db::{self, JobFilter, Page, Repository};
 use crate::model::{JobId, JobState, World};

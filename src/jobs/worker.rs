@@ -10,10 +10,10 @@ use tracing::Instrument;
 
 use super::faults::{Fault, Faults, Moment};
 use super::task::told_of;
-use super::{Cause, Keeper, Run, StepError, Task, Workflow, chain};
+use super::{Cause, Keeper, Run, StepError, Task, Workflow};
 use crate::db::{self, Claimant, Database, DbError, Job, JobOutcome, Message, Share};
 use crate::model::{Event, MessageId, Timestamp, World};
-use crate::telemetry::metrics;
+use crate::telemetry::{chain, metrics};
 
 #[derive(Clone, Debug)]
 pub struct Options {

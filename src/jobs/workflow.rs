@@ -6,6 +6,7 @@ use super::Run;
 use crate::block::{BlockError, ErrorKind};
 use crate::db::{self, DbError, Repository};
 use crate::model::{Cause, Event, Timestamp};
+use crate::telemetry::chain;
 
 /// Why a step did not succeed.
 #[derive(Clone, Debug)]
@@ -87,18 +88,6 @@ impl From<DbError> for StepError {
         let detail = chain(&error);
         Self::new(cause, "The database failed.", detail)
     }
-}
-
-/// An error with all its sources, on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// The work of one job. Made anew for each claim; what must outlive a crash is in the rows and on the pool.

@@ -7,8 +7,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::db::DbError;
+use crate::db::DbError;
 use crate::identity::policy::Rule;
-use crate::jobs::chain;
+use crate::telemetry::chain;
 
 #[derive(Debug)]
 pub(super) enum Fault {

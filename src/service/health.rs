@@ -9,7 +9,7 @@ use futures::future::try_join_all;
 use serde::Serialize;
 
 use crate::http::App;
-use crate::jobs::chain;
+use crate::telemetry::chain;
 
 /// How long a store or the database may take to say that it is there.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::{self, Audit};
 use crate::block::{BlockStore, Stores};
 use crate::config::{Backend, Config, IdentityMode};
-use crate::db::{self, Database, VolumeType};
+use crate::db::{self, Database, Json, VolumeType};
 use crate::http::{App, Gates};
 use crate::identity::keystone::Keystone;
 use crate::identity::policy::Policies;
@@ -134,7 +134,7 @@ impl Service {
             weights: config.store_weights(),
         };
         let web = Web::new(
-            config.import_filtering_opts.filter(),
+            web::Filter::from(&config.import_filtering_opts),
             web::Options {
                 answer_timeout: config.images.upload_idle_timeout.into(),
                 whole_timeout: config.images.web_download_timeout.into(),
@@ -323,7 +323,7 @@ async fn ensure_default_type(config: &Config, database: &Database, world: &World
         name: config.volumes.default_volume_type.clone(),
         description: Some("Default Volume Type".to_owned()),
         is_public: true,
-        extra_specs: sqlx::types::Json(BTreeMap::new()),
+        extra_specs: Json(BTreeMap::new()),
         qos_specs_id: None,
         created_at: world.now(),
         updated_at: None,

@@ -10,8 +10,8 @@ use crate::block::BlockError;
 use crate::db::DbError;
 use crate::http;
 use crate::identity::policy::Rule;
-use crate::jobs::chain;
 use crate::model::{AttachMode, VolumeId};
+use crate::telemetry::chain;
 
 /// Its text is what the client reads. What went wrong inside stands in the source of [`Fault::Internal`], which
 /// is logged and never sent.

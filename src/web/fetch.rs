@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::filter::{Filter, Place, Refused};
 use super::roots;
+use crate::telemetry::chain;
 
 /// Redirects that are followed.
 const REDIRECTS: usize = 5;
@@ -204,7 +205,7 @@ impl Web {
 
 /// Without the address, which may hold a secret.
 fn unreachable(error: reqwest::Error) -> WebError {
-    WebError::Unreachable(format!("{:#}", anyhow::Error::new(error.without_url())))
+    WebError::Unreachable(chain(&error.without_url()))
 }
 
 /// Where a download is read from, over all its breaks.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
+use crate::config::ImportFiltering;
+
 /// How long a name may take to be resolved.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -56,6 +58,27 @@ impl<T: PartialEq> Lists<T> {
     }
 }
 
+impl From<&ImportFiltering> for Filter {
+    fn from(options: &ImportFiltering) -> Self {
+        let lower = |schemes: &[String]| schemes.iter().map(|scheme| scheme.to_ascii_lowercase()).collect();
+        let hosts = |hosts: &[String]| hosts.iter().map(|host| plain(host)).collect();
+        Self {
+            schemes: Lists {
+                allowed: lower(&options.allowed_schemes),
+                disallowed: lower(&options.disallowed_schemes),
+            },
+            hosts: Lists {
+                allowed: hosts(&options.allowed_hosts),
+                disallowed: hosts(&options.disallowed_hosts),
+            },
+            ports: Lists {
+                allowed: options.allowed_ports.clone(),
+                disallowed: options.disallowed_ports.clone(),
+            },
+        }
+    }
+}
+
 impl Filter {
     /// Whether this address may be asked now.
     pub async fn check(&self, uri: &str) -> Result<(), Refused> {
@@ -100,7 +123,7 @@ impl Filter {
 }
 
 /// A host as lists have it: in lower case, without the brackets of IPv6 and the dot at the end.
-pub fn plain(host: &str) -> String {
+fn plain(host: &str) -> String {
     let host = host.trim().trim_start_matches('[').trim_end_matches(']');
     match host.parse::<IpAddr>() {
         Ok(address) => address.to_string(),

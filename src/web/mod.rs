@@ -20,7 +20,7 @@ pub use barbican::Barbican;
 use cloud::builder_of_the_cloud;
 pub use cloud::client_of_the_cloud;
 pub use fetch::{Asked, Download, Options, Web, WebError};
-pub use filter::{Filter, Lists, Refused, plain};
+pub use filter::{Filter, Lists, Refused};
 pub use nova::{Nova, NovaError};
 pub use regions::{RegionError, RegionImage, Regions, is_copied};
 pub use service_user::{OwnToken, ServiceUser};

@@ -17,6 +17,7 @@ use super::fetch::Asked;
 use super::sealed::Seal;
 use super::{builder_of_the_cloud, client_of_the_cloud};
 use crate::config::{Config, GLANCE_DOWNLOAD};
+use crate::telemetry::chain;
 
 /// No catalogue and no image's record is longer.
 const LONGEST: usize = 4 << 20;
@@ -183,7 +184,7 @@ impl Regions {
         token: &HeaderValue,
     ) -> Result<T, RegionError> {
         let unreachable = |error: reqwest::Error| {
-            let why = format!("{:#}", anyhow::Error::new(error.without_url()));
+            let why = chain(&error.without_url());
             RegionError::Unreachable { of, why }
         };
         let request = self.0.client.get(url).header(ACCEPT, "application/json").header("x-auth-token", token);

@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 
 use super::{Context, lineage, names};
-use crate::block::{Missing, OpenMode};
 use crate::db::{self, Repository};
 use crate::jobs::{Cause, Run, StepError, Workflow};
 use crate::model::{Action, Detail, Event, SnapshotId, SnapshotStatus, VolumeId};
@@ -39,11 +38,8 @@ impl Workflow for CreateSnapshot {
 
     async fn undo(&self, _: &'static str, run: &Run) -> Result<(), StepError> {
         let store = self.context.store_of(&self.volume_id, run).await?;
-        let volume = names::volume(&self.volume_id);
-        let Some(image) = store.open(&volume, OpenMode::ReadWrite).await.or_missing()? else { return Ok(()) };
-        let dropped = lineage::drop_snapshot(&*image, &names::snapshot(&self.id)).await;
-        image.close().await?;
-        Ok(dropped?)
+        let (volume, snapshot) = (names::volume(&self.volume_id), names::snapshot(&self.id));
+        Ok(lineage::drop_snapshot(store, &volume, &snapshot).await?)
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {

@@ -80,7 +80,7 @@ impl Target {
         let store = self.store(run).await?;
         run.check_allowed()?;
         match store.create(name, size, object_size).await {
-            Err(error) if error.kind == ErrorKind::Exists && !can_be_opened(store, name).await? => {
+            Err(error) if error.kind == ErrorKind::Exists && !lineage::is_there(store, name).await? => {
                 lineage::clear(store, name, run).await?;
                 done_before(store.create(name, size, object_size).await)
             }
@@ -245,15 +245,6 @@ impl Target {
         }
         Ok(())
     }
-}
-
-/// A process that dies in the middle of making an image leaves its name taken, but nothing behind it.
-async fn can_be_opened(store: &Arc<dyn BlockStore>, name: &str) -> Result<bool, StepError> {
-    let opened = store.open(name, OpenMode::ReadOnly).await.or_missing()?;
-    if let Some(image) = &opened {
-        image.close().await?;
-    }
-    Ok(opened.is_some())
 }
 
 /// The name holds the volume's own id: an image that has it was made by an earlier run of this step.
@@ -493,11 +484,7 @@ impl Workflow for FromVolume {
 }
 
 async fn give_back_snapshot(source: &Source) -> Step {
-    let image = source.store.open(&source.path.image, OpenMode::ReadWrite).await.or_missing()?;
-    let Some(image) = image else { return Ok(()) };
-    let dropped = lineage::drop_snapshot(&*image, &source.path.snapshot).await;
-    image.close().await?;
-    Ok(dropped?)
+    Ok(lineage::drop_snapshot(&source.store, &source.path.image, &source.path.snapshot).await?)
 }
 
 /// A clone of the image's snapshot where the pools allow it, otherwise a sparse copy. Bytes on the web become it

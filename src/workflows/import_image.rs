@@ -20,8 +20,9 @@ use super::{Context, delete_image, lineage, names, seal_image, storage};
 use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode};
 use crate::config::Config;
 use crate::db::{self, Image, ImageChange, Location, Repository, Staged};
-use crate::jobs::{Cause, Import, ImportSource, Run, StepError, Workflow, chain};
+use crate::jobs::{Cause, Import, ImportSource, Run, StepError, Workflow};
 use crate::model::{ImageId, ImageStatus};
+use crate::telemetry::chain;
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{CopyOptions, Received, SendOptions, TransferError, Unpacking, copy, send, unpack};
 use crate::web::WebError;
@@ -254,8 +255,7 @@ impl ImportImage {
                 continue;
             }
             let kept = self.context.images_in(store)?;
-            if let Some(image) = kept.open(self.id.as_str(), OpenMode::ReadOnly).await.or_missing()? {
-                image.close().await?;
+            if lineage::is_there(kept, self.id.as_str()).await? {
                 let error = StepError::fatal("The storage has other bytes of this image already.");
                 if self.import.all_must_succeed {
                     return Err(error);

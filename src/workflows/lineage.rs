@@ -44,9 +44,9 @@ pub(super) async fn release(
     for _ in 0..DEEPEST {
         let Some(parent) = next else { return Ok(()) };
         let Some(store) = context.pool_beside(from, &parent.pool).await? else { return Ok(()) };
-        let _lock = context.locks.lock(live_name(&parent.image)).await;
+        let _lock = context.locks.lock(names::live(&parent.image)).await;
         if names::is_clone_snapshot(&parent.snapshot) {
-            let live = live_name(&parent.image);
+            let live = names::live(&parent.image);
             for name in [live, &names::deleted(live)] {
                 drop_clone_snapshot(store, name, &parent.snapshot).await?;
             }
@@ -74,7 +74,7 @@ pub(super) async fn release_noted(
     parent: &SnapshotPath,
 ) -> Result<Rest> {
     release(context, store, parent).await?;
-    let live = live_name(&parent.image);
+    let live = names::live(&parent.image);
     for name in [live, &names::deleted(live)] {
         let Some(image) = store.open(name, OpenMode::ReadOnly).await.or_missing()? else { continue };
         let snapshots = image.snapshots().await;
@@ -89,7 +89,7 @@ pub(super) async fn release_noted(
 /// Removes a deleted image, if nothing needs it any more, and all that was kept for its sake.
 pub(super) async fn reap(context: &Context, store: &Arc<dyn BlockStore>, name: &str) -> Result<Rest> {
     let (rest, parent) = {
-        let _lock = context.locks.lock(live_name(name)).await;
+        let _lock = context.locks.lock(names::live(name)).await;
         remove_if_deleted(store, name).await?
     };
     if let Some(parent) = parent {
@@ -185,11 +185,7 @@ pub(super) async fn take_away_sealed(
     name: &str,
     run: &Run,
 ) -> Result<(), StepError> {
-    if let Some(image) = store.open(name, OpenMode::ReadWrite).await.or_missing()? {
-        let dropped = drop_snapshot(&*image, names::IMAGE_SNAPSHOT).await;
-        image.close().await?;
-        dropped?;
-    }
+    drop_snapshot(store, name, names::IMAGE_SNAPSHOT).await?;
     take_away(store, name, run).await
 }
 
@@ -203,16 +199,11 @@ pub(super) async fn empty(store: &Arc<dyn BlockStore>, name: &str, progress: &Pr
 }
 
 /// `None`: there are some, in a pool whose images this store's user may not name.
-async fn children(image: &dyn BlockImage) -> Result<Option<Vec<Child>>> {
+pub async fn children(image: &dyn BlockImage) -> Result<Option<Vec<Child>>> {
     match image.children().await {
         Err(error) if error.kind == ErrorKind::HasChildren => Ok(None),
         children => children.map(Some),
     }
-}
-
-/// What the lock of a volume is named by, deleted or not.
-pub(super) fn live_name(image: &str) -> &str {
-    image.strip_suffix(".deleted").unwrap_or(image)
 }
 
 /// Drops all snapshots that nothing needs; answers whether others are left.
@@ -230,13 +221,15 @@ pub(super) async fn drop_unneeded(store: &Arc<dyn BlockStore>, image: &dyn Block
         if clone_is_there {
             rest = Rest::Needed;
         } else {
-            drop_snapshot(image, &snapshot.name).await?;
+            unprotect_and_remove(image, &snapshot.name).await?;
         }
     }
     Ok(rest)
 }
 
-async fn is_there(store: &Arc<dyn BlockStore>, name: &str) -> Result<bool> {
+/// Whether an image can be opened: a process that dies while it makes one leaves a name that is taken, and nothing behind
+/// it.
+pub(super) async fn is_there(store: &Arc<dyn BlockStore>, name: &str) -> Result<bool> {
     match store.open(name, OpenMode::ReadOnly).await.or_missing()? {
         Some(image) => image.close().await.map(|()| true),
         None => Ok(false),
@@ -281,11 +274,18 @@ pub(super) async fn protect_again(store: &Arc<dyn BlockStore>, image: &str, snap
     protected.map(drop)
 }
 
-/// Unprotects and removes a snapshot that may be gone already.
-pub(super) async fn drop_snapshot(image: &dyn BlockImage, snapshot: &str) -> Result<()> {
+/// Removes a snapshot that may be gone already, and its image too.
+pub(super) async fn drop_snapshot(store: &Arc<dyn BlockStore>, image: &str, snapshot: &str) -> Result<()> {
+    let Some(image) = store.open(image, OpenMode::ReadWrite).await.or_missing()? else { return Ok(()) };
+    let dropped = unprotect_and_remove(&*image, snapshot).await;
+    image.close().await?;
+    dropped.map(drop)
+}
+
+/// Answers whether it was there.
+async fn unprotect_and_remove(image: &dyn BlockImage, snapshot: &str) -> Result<bool> {
     image.unprotect_snapshot(snapshot).await.or_missing()?;
-    image.remove_snapshot(snapshot).await.or_missing()?;
-    Ok(())
+    Ok(image.remove_snapshot(snapshot).await.or_missing()?.is_some())
 }
 
 /// How many clones of clones an image is, counted by clone snapshots, `deepest` at the most.
@@ -336,26 +336,27 @@ pub(super) async fn flatten(
     }
 }
 
-async fn drop_clone_snapshot(store: &Arc<dyn BlockStore>, name: &str, snapshot: &str) -> Result<()> {
-    let Some(image) = store.open(name, OpenMode::ReadWrite).await.or_missing()? else { return Ok(()) };
+/// Removes a snapshot that nothing hangs on; answers whether it did.
+pub async fn drop_clone_snapshot(store: &Arc<dyn BlockStore>, name: &str, snapshot: &str) -> Result<bool> {
+    let Some(image) = store.open(name, OpenMode::ReadWrite).await.or_missing()? else { return Ok(false) };
     let dropped = drop_childless(&*image, snapshot).await;
     image.close().await?;
     dropped
 }
 
 /// Asks for clones itself: with clone format 2 the pool would not refuse.
-async fn drop_childless(image: &dyn BlockImage, snapshot: &str) -> Result<()> {
+async fn drop_childless(image: &dyn BlockImage, snapshot: &str) -> Result<bool> {
     match children(image).await? {
         Some(children) if children.iter().all(|child| child.snapshot != snapshot) => {
-            drop_snapshot(image, snapshot).await
+            unprotect_and_remove(image, snapshot).await
         }
-        _ => Ok(()),
+        _ => Ok(false),
     }
 }
 
 /// Removes `name` if it was deleted and nothing needs it; answers what it hung on then.
 async fn remove_if_deleted(store: &Arc<dyn BlockStore>, name: &str) -> Result<(Rest, Option<SnapshotPath>)> {
-    let deleted = names::deleted(live_name(name));
+    let deleted = names::deleted(names::live(name));
     let progress = Progress::new();
     if let Some(image) = store.open(&deleted, OpenMode::ReadWrite).await.or_missing()? {
         let freed = drop_unneeded(store, &*image).await;

@@ -46,12 +46,14 @@ use crate::db::Volume;
 use crate::jobs::{Run, StepError, Task, VolumeSource, Workflow};
 use crate::model::VolumeId;
 use crate::signature::Certificates;
+use crate::telemetry::chain;
 use crate::transfer::TransferError;
 use crate::web::{Nova, Regions, Web};
 
 pub use image_cache::Limits as CacheLimits;
 pub use import_image::{FAILED, IMPORTING_TO, Imports};
 pub use intake::Intake;
+pub use lineage::{children, drop_clone_snapshot};
 use origin::Origin;
 pub use reporter::Reporter;
 pub use sweeper::{Keep, Sweeper};
@@ -281,10 +283,9 @@ impl From<TransferError> for StepError {
             TransferError::Content(danger) => {
                 StepError::fatal(format!("The disk in the image cannot be read: {danger}."))
             }
-            other => StepError {
-                detail: crate::jobs::chain(&other),
-                ..StepError::fatal("The bytes could not be copied.")
-            },
+            other => {
+                StepError { detail: chain(&other), ..StepError::fatal("The bytes could not be copied.") }
+            }
         }
     }
 }

@@ -6,11 +6,70 @@ use crate::model::{ImageId, SnapshotId, VolumeId};
 /// Of an image's bytes, which is what volumes are cloned from.
 pub const IMAGE_SNAPSHOT: &str = "snap";
 
+const VOLUME: &str = "volume-";
+const SNAPSHOT: &str = "snapshot-";
+const CACHED: &str = "cache-";
+
 const CLONE_SNAPSHOT_END: &str = ".clone_snap";
 const DELETED_END: &str = ".deleted";
+const FETCHED_END: &str = ".fetched";
+const STAGED_END: &str = ".staged";
+const UNPACKED_END: &str = ".unpacked";
+const CONVERTED_END: &str = ".converted";
+
+/// What the name of an image says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named<'a> {
+    Volume(&'a str),
+    Image(&'a str),
+    /// What arrived for an import of this image.
+    Staged(&'a str),
+    Cached(&'a str),
+    /// What this volume is made from, taken in from the web.
+    Fetched(&'a str),
+    /// Of a volume or a cached copy, with the id in its name.
+    Deleted(&'a str),
+}
+
+/// What stands before the id, what after it, and what that says.
+type Form<'a> = (&'static str, &'static str, fn(&'a str) -> Named<'a>);
+
+impl<'a> Named<'a> {
+    /// All there are.
+    const FORMS: [Form<'a>; 9] = [
+        ("", "", Named::Image),
+        ("", STAGED_END, Named::Staged),
+        ("", UNPACKED_END, Named::Staged),
+        ("", CONVERTED_END, Named::Staged),
+        (VOLUME, "", Named::Volume),
+        (VOLUME, DELETED_END, Named::Deleted),
+        (VOLUME, FETCHED_END, Named::Fetched),
+        (CACHED, "", Named::Cached),
+        (CACHED, DELETED_END, Named::Deleted),
+    ];
+
+    /// `None`: it is none of ours.
+    pub fn parse(name: &'a str) -> Option<Self> {
+        Self::FORMS.iter().find_map(|(before, after, named)| {
+            let text = name.strip_prefix(before)?.strip_suffix(after)?;
+            ImageId::parse(text).filter(|id| id.as_str() == text).map(|_| named(text))
+        })
+    }
+
+    pub fn id(self) -> &'a str {
+        match self {
+            Named::Volume(id)
+            | Named::Image(id)
+            | Named::Staged(id)
+            | Named::Cached(id)
+            | Named::Fetched(id)
+            | Named::Deleted(id) => id,
+        }
+    }
+}
 
 pub fn volume(id: &VolumeId) -> String {
-    format!("volume-{id}")
+    format!("{VOLUME}{id}")
 }
 
 /// Likewise, of a row that may stand in for another volume's next copy.
@@ -19,17 +78,17 @@ pub fn of(row: &Volume) -> String {
 }
 
 pub fn snapshot(id: &SnapshotId) -> String {
-    format!("snapshot-{id}")
+    format!("{SNAPSHOT}{id}")
 }
 
 /// The volume that an image is by its name.
 pub fn volume_of(image: &str) -> Option<VolumeId> {
-    VolumeId::parse(image.strip_prefix("volume-")?).filter(|id| volume(id) == image)
+    VolumeId::parse(image.strip_prefix(VOLUME)?).filter(|id| volume(id) == image)
 }
 
 /// The snapshot that one on the pool is by its name.
 pub fn snapshot_of(name: &str) -> Option<SnapshotId> {
-    SnapshotId::parse(name.strip_prefix("snapshot-")?).filter(|id| snapshot(id) == name)
+    SnapshotId::parse(name.strip_prefix(SNAPSHOT)?).filter(|id| snapshot(id) == name)
 }
 
 /// What a snapshot is needed for that is nobody's.
@@ -45,12 +104,12 @@ pub fn needed_for(snapshot: &str) -> Option<&'static str> {
 
 /// Of a source volume, taken for one clone: named by that clone.
 pub fn clone_snapshot(clone: &VolumeId) -> String {
-    format!("volume-{clone}{CLONE_SNAPSHOT_END}")
+    format!("{VOLUME}{clone}{CLONE_SNAPSHOT_END}")
 }
 
 /// Of a volume, taken for an image that is made from it: a clone snapshot like others.
 pub fn upload_snapshot(image: &ImageId) -> String {
-    format!("volume-{image}{CLONE_SNAPSHOT_END}")
+    format!("{VOLUME}{image}{CLONE_SNAPSHOT_END}")
 }
 
 pub fn is_clone_snapshot(snapshot: &str) -> bool {
@@ -59,22 +118,22 @@ pub fn is_clone_snapshot(snapshot: &str) -> bool {
 
 /// The clone that a clone snapshot was taken for.
 pub fn clone_of(snapshot: &str) -> Option<&str> {
-    snapshot.strip_suffix(CLONE_SNAPSHOT_END).filter(|clone| clone.starts_with("volume-"))
+    snapshot.strip_suffix(CLONE_SNAPSHOT_END).filter(|clone| clone.starts_with(VOLUME))
 }
 
 /// Of what arrived to be imported into an image.
 pub fn staged(id: &ImageId) -> String {
-    format!("{id}.staged")
+    format!("{id}{STAGED_END}")
 }
 
 /// Of the same, decompressed.
 pub fn unpacked(id: &ImageId) -> String {
-    format!("{id}.unpacked")
+    format!("{id}{UNPACKED_END}")
 }
 
 /// Of the same, as a raw disk.
 pub fn converted(id: &ImageId) -> String {
-    format!("{id}.converted")
+    format!("{id}{CONVERTED_END}")
 }
 
 /// All that an import may have made on its way.
@@ -87,6 +146,11 @@ pub fn is_backup_snapshot(snapshot: &str) -> bool {
     snapshot.starts_with("backup.") && snapshot.contains(".snap.")
 }
 
+/// `volume-<id>.backup.<backup id>`, which Cinder keeps a volume's backups in: the volume's name.
+pub fn backed_up_in(image: &str) -> Option<&str> {
+    image.split_once(".backup.").map(|(volume, _)| volume)
+}
+
 /// Of a volume that was deleted while clones still read from it.
 pub fn deleted(volume: &str) -> String {
     format!("{volume}{DELETED_END}")
@@ -96,19 +160,24 @@ pub fn is_deleted(image: &str) -> bool {
     image.ends_with(DELETED_END)
 }
 
+/// What an image is called, or was called before it was deleted.
+pub fn live(image: &str) -> &str {
+    image.strip_suffix(DELETED_END).unwrap_or(image)
+}
+
 /// The name that a deleted copy of the cache had before.
 pub fn cached_before(deleted: &str) -> Option<&str> {
-    deleted.strip_suffix(DELETED_END).filter(|name| name.starts_with("cache-"))
+    deleted.strip_suffix(DELETED_END).filter(|name| name.starts_with(CACHED))
 }
 
 /// Of the copy that the cache of images keeps: named by the volume it was made for.
 pub fn cached(volume: &VolumeId) -> String {
-    format!("cache-{volume}")
+    format!("{CACHED}{volume}")
 }
 
 /// What a volume is made from, while that is taken in from a web server: a file with a disk in it.
 pub fn fetched(volume: &VolumeId) -> String {
-    format!("volume-{volume}.fetched")
+    format!("{VOLUME}{volume}{FETCHED_END}")
 }
 
 /// `rbd://<fsid>/<pool>/<image>/<snapshot>`, as Glance keeps a location.
@@ -144,6 +213,57 @@ mod tests {
         assert_eq!(parse_location("rbd://f/images/i"), None);
         assert_eq!(parse_location("rbd://f/images/i/snap/more"), None);
         assert_eq!(parse_location("http://f/images/i/snap"), None);
+    }
+
+    #[test]
+    fn every_name_that_is_made_is_known_again() {
+        let id = "0c5e1dd4-27c5-4d07-b9f4-0a3b5f4f6e15";
+        let (image_id, volume_id) = (ImageId::parse(id).unwrap(), VolumeId::parse(id).unwrap());
+        let made = [
+            (image_id.to_string(), Named::Image(id)),
+            (volume(&volume_id), Named::Volume(id)),
+            (deleted(&volume(&volume_id)), Named::Deleted(id)),
+            (fetched(&volume_id), Named::Fetched(id)),
+            (cached(&volume_id), Named::Cached(id)),
+            (deleted(&cached(&volume_id)), Named::Deleted(id)),
+        ];
+        let arrived = arrivals(&image_id).map(|name| (name, Named::Staged(id)));
+        assert_eq!(made.len() + arrived.len(), Named::FORMS.len());
+        for (name, expected) in made.into_iter().chain(arrived) {
+            assert_eq!(Named::parse(&name), Some(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_say_what_they_are() {
+        let id = "0c5e1dd4-27c5-4d07-b9f4-0a3b5f4f6e15";
+        for (name, expected) in [
+            (id.to_owned(), Some(Named::Image(id))),
+            (format!("volume-{id}"), Some(Named::Volume(id))),
+            (format!("volume-{id}.deleted"), Some(Named::Deleted(id))),
+            (format!("cache-{id}"), Some(Named::Cached(id))),
+            (format!("cache-{id}.deleted"), Some(Named::Deleted(id))),
+            (format!("{id}.staged"), Some(Named::Staged(id))),
+            (format!("{id}.unpacked"), Some(Named::Staged(id))),
+            (format!("{id}.converted"), Some(Named::Staged(id))),
+            (format!("volume-{id}.backup.base"), None),
+            (format!("volume-{id}.fetched"), Some(Named::Fetched(id))),
+            (format!("volume-{}", id.to_uppercase()), None),
+            (format!("{id}_disk"), None),
+            ("volume-".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(Named::parse(&name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_deleted_image_had_a_name_before() {
+        assert_eq!(live("volume-1.deleted"), "volume-1");
+        assert_eq!(live("volume-1"), "volume-1");
+        assert_eq!(cached_before("cache-1.deleted"), Some("cache-1"));
+        assert_eq!(cached_before("volume-1.deleted"), None);
+        assert_eq!(backed_up_in("volume-1.backup.base"), Some("volume-1"));
     }
 
     #[test]

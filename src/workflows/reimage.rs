@@ -1,11 +1,10 @@
 //! A volume gets the bytes of another image. Its snapshots stay: they are of what it was before.
 
 use async_trait::async_trait;
-use sqlx::types::Json;
 
 use super::origin::Origin;
 use super::{Context, names, tell_nova};
-use crate::db::{self, Repository, VolumeChange};
+use crate::db::{self, Json, Repository, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
 use crate::model::{VolumeId, VolumeNews, VolumeStatus};
 

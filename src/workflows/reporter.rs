@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::block::{self, Backends, BlockStore, PoolStatistics};
 use crate::db::{self, Database, Service};
-use crate::jobs::chain;
 use crate::model::{Host, World};
 use crate::scheduler::Place;
+use crate::telemetry::chain;
 
 pub struct Reporter {
     backends: Backends,

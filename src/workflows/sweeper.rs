@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Context, delete_image, image_cache, lineage, names};
 use crate::block::{BlockStore, Progress};
 use crate::db::{Database, Leftover};
-use crate::jobs::{StepError, chain};
+use crate::jobs::StepError;
 use crate::model::{ImageId, World};
+use crate::telemetry::chain;
 
 pub struct Sweeper {
     context: Context,

@@ -12,12 +12,13 @@ use futures::{Stream, TryStreamExt};
 use super::goes_on::GoesOn;
 use super::intake::{Intake, discard};
 use super::{Context, lineage, names};
-use crate::block::{BlockError, BlockStore, ErrorKind, Missing, OpenMode};
+use crate::block::{BlockError, BlockStore, ErrorKind};
 use crate::db::{self, Database, DbError, ImageChange, JobOutcome, Location, Repository, Staged};
 use crate::formats::{self, Content, Inspector};
-use crate::jobs::{self, Cause, Keeper, Origin, Run, StepError, Task, Workflow, chain};
+use crate::jobs::{self, Cause, Keeper, Origin, Run, StepError, Task, Workflow};
 use crate::model::{ImageId, ImageStatus, JobId, ProjectId, StorageFull, World};
 use crate::signature::{SignatureError, Signed};
+use crate::telemetry::chain;
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{Received, TransferError};
 
@@ -149,25 +150,18 @@ where
 
 impl Upload {
     async fn check_absent(&self, id: &ImageId) -> Result<(), UploadError> {
-        match self.store.open(&self.arrival.name(id), OpenMode::ReadOnly).await.or_missing()? {
-            Some(image) => {
-                image.close().await?;
-                Err(UploadError::Exists)
-            }
-            None => Ok(()),
+        match lineage::is_there(&self.store, &self.arrival.name(id)).await? {
+            true => Err(UploadError::Exists),
+            false => Ok(()),
         }
     }
 
     /// Counts the image that bytes just began to arrive for, too.
     async fn check_at_once(&self, repository: &mut Repository) -> Result<(), UploadError> {
         let (project, limit) = (&self.at_once.0, self.at_once.1);
-        if limit < 0 {
-            return Ok(());
-        }
-        repository.take_quota_turn(project).await?;
-        match repository.image_use(project.as_str()).await?.uploading {
-            uploading if uploading > limit => Err(UploadError::TooManyAtOnce { limit, uploading }),
-            _ => Ok(()),
+        match repository.uploading_beyond(project, limit).await? {
+            Some(uploading) => Err(UploadError::TooManyAtOnce { limit, uploading }),
+            None => Ok(()),
         }
     }
 

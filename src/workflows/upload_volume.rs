@@ -171,20 +171,12 @@ impl UploadVolume {
     async fn drop_snapshot(&self, run: &Run) -> Result<(), StepError> {
         let volumes = self.store(run).await?;
         let source = self.source(volumes);
-        let opened = volumes.open(&source.image, OpenMode::ReadWrite).await;
-        let Some(image) = opened.or_missing()? else { return Ok(()) };
-        let dropped = lineage::drop_snapshot(&*image, &source.snapshot).await;
-        image.close().await?;
-        Ok(dropped?)
+        Ok(lineage::drop_snapshot(volumes, &source.image, &source.snapshot).await?)
     }
 
     async fn discard(&self, run: &Run) -> Result<(), StepError> {
         let (store, name) = (&self.context.stores.images, self.image_id.as_str());
-        if let Some(image) = store.open(name, OpenMode::ReadWrite).await.or_missing()? {
-            let dropped = lineage::drop_snapshot(&*image, names::IMAGE_SNAPSHOT).await;
-            image.close().await?;
-            dropped?;
-        }
+        lineage::drop_snapshot(store, name, names::IMAGE_SNAPSHOT).await?;
         lineage::clear(store, name, run).await
     }
 

@@ -34,6 +34,7 @@ mod policy;
 mod power;
 mod process;
 mod replicas;
+mod rooms;
 mod support;
 mod tour;
 mod transfer;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::config;
 use crate::identity::{Caller, Refusal};
 use crate::model::{ProjectId, Timestamp, UserId, World};
+use crate::telemetry::chain;
 use crate::web::{OwnToken, ServiceUser};
 
 pub(super) struct Client {
@@ -127,7 +128,7 @@ fn valid(token: Token) -> Result<Valid, Refusal> {
 
 /// Without the address: it is in the configuration.
 fn silent(error: reqwest::Error) -> Refusal {
-    Refusal::Unavailable(format!("Keystone does not answer: {:#}", anyhow::Error::new(error.without_url())))
+    Refusal::Unavailable(format!("Keystone does not answer: {}", chain(&error.without_url())))
 }
 
 fn strange() -> Refusal {

@@ -1,9 +1,8 @@
 //! Users, projects and roles, as both the API and the shell make and change them.
 
 use serde_json::Map;
-use sqlx::types::Json;
 
-use crate::db::{Extra, Project, Repository, Role, SecretHash, User};
+use crate::db::{Extra, Json, Project, Repository, Role, SecretHash, User};
 use crate::model::{DomainId, ProjectId, RoleId, UserId, World};
 
 /// The domain of whoever does not say which.

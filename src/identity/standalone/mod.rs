@@ -15,8 +15,8 @@ use openssl::sha::sha256;
 
 use super::{Caller, Refusal, Tokens};
 use crate::db::{Database, DbError, SigningKey};
-use crate::jobs::chain;
 use crate::model::{Timestamp, World};
+use crate::telemetry::chain;
 use brake::Brake;
 
 pub use first_start::{FirstAdmin, first_start};

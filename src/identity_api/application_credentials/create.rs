@@ -6,10 +6,9 @@ use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
-use sqlx::types::Json as Stored;
 
 use super::{CredentialBody, CredentialView};
-use crate::db::{ApplicationCredential, DbError, Role};
+use crate::db::{ApplicationCredential, DbError, Json as Stored, Role};
 use crate::identity::standalone::accounts::with_implied;
 use crate::identity_api::Api;
 use crate::identity_api::asker::Asker;

@@ -1,10 +1,9 @@
 //! What is done with objects, properties, tags and resource types alike.
 
 use serde_json::{Map, Value};
-use sqlx::types::Json;
 
 use super::{check, find, find_to_change, is_name};
-use crate::db::{DbError, Direction, MetadefItem, MetadefNamespace, Page, Repository, SortKey};
+use crate::db::{DbError, Direction, Json, MetadefItem, MetadefNamespace, Page, Repository, SortKey};
 use crate::http::App;
 use crate::identity::policy::{Rule, image as rules};
 use crate::image_api::fault::{Fault, Result};

@@ -8,10 +8,11 @@ use super::show::no_such_job;
 use super::view::JobDocument;
 use crate::db::Job;
 use crate::http::App;
-use crate::jobs::{Task, chain};
+use crate::jobs::Task;
 use crate::model::JobId;
 use crate::pumice_api::fault::{ErrorBody, Fault};
 use crate::pumice_api::request::Call;
+use crate::telemetry::chain;
 
 /// Stop a job
 ///

@@ -12,10 +12,10 @@ use futures::{Stream, StreamExt, stream};
 use super::view::JobView;
 use crate::db::{self, Direction, Job, JobFilter, Page, SortKey};
 use crate::http::App;
-use crate::jobs::chain;
 use crate::model::{JobId, JobState, Timestamp};
 use crate::pumice_api::fault::{ErrorBody, Fault};
 use crate::pumice_api::request::Call;
+use crate::telemetry::chain;
 
 /// How old news may be. The database is asked, so that jobs of other processes are seen too.
 const PERIOD: Duration = Duration::from_millis(500);

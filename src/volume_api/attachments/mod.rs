@@ -9,7 +9,6 @@ mod show;
 mod update;
 mod view;
 
-use sqlx::types::Json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -19,7 +18,7 @@ use super::connection::{Cluster, Connector};
 use super::fault::Fault;
 use super::request::Call;
 use super::volumes;
-use crate::db::{Attachment, Repository, Volume, VolumeChange};
+use crate::db::{Attachment, Json, Repository, Volume, VolumeChange};
 use crate::http::App;
 use crate::identity::policy::{Target, volume as rules};
 use crate::model::{Access, AttachMode, AttachmentId, AttachmentStatus, Timestamp, VolumeStatus};

@@ -6,7 +6,6 @@ use axum::extract::{MatchedPath, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
-use sqlx::types::Json;
 
 use super::super::fault::{Fault, answer};
 use super::super::manageable::{Reference, check_name, invalid_reference, sizes};
@@ -18,7 +17,7 @@ use super::super::snapshots::view::{Depth, One, View};
 use super::super::volumes;
 use crate::block::SnapshotInfo;
 use crate::config::Limits;
-use crate::db::{Snapshot, Volume};
+use crate::db::{Json, Snapshot, Volume};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};

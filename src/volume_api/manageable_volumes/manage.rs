@@ -6,7 +6,6 @@ use axum::extract::{MatchedPath, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
-use sqlx::types::Json;
 
 use super::super::fault::{Fault, answer};
 use super::super::manageable::{Place, Reference, check_name, invalid_reference, place, sizes};
@@ -19,7 +18,7 @@ use super::super::volumes::attached::Attached;
 use super::super::volumes::view::{One, View};
 use crate::block::ErrorKind;
 use crate::config::Limits;
-use crate::db::{Repository, Volume, VolumeType};
+use crate::db::{Json, Repository, Volume, VolumeType};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};

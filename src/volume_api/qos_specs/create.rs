@@ -4,14 +4,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value};
-use sqlx::types::Json;
 
 use super::super::fault::{Fault, answer};
 use super::super::request::{Body, Call};
 use super::super::schema::only_object;
 use super::consumer;
 use super::view::One;
-use crate::db::{DbError, QosSpecs, Specs};
+use crate::db::{DbError, Json, QosSpecs, Specs};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 use crate::model::QosSpecsId;

@@ -6,7 +6,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
-use sqlx::types::Json;
 
 use super::super::fault::{Fault, answer};
 use super::super::microversion::Microversion;
@@ -17,7 +16,7 @@ use super::super::schema::Object;
 use super::super::volumes;
 use super::view::{Depth, One, View};
 use crate::config::Limits;
-use crate::db::{Snapshot, Volume};
+use crate::db::{Json, Snapshot, Volume};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use sqlx::types::Json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -12,7 +11,7 @@ use super::super::fault::Fault;
 use super::super::metadata::{self, All, Holder, Item, Rules, Write};
 use super::super::request::{Body, Call};
 use super::{find, find_to_change, target};
-use crate::db::{Repository, Snapshot};
+use crate::db::{Json, Repository, Snapshot};
 use crate::http::App;
 use crate::identity::policy::{Target, volume as rules};
 use crate::model::Timestamp;

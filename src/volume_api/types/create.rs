@@ -3,14 +3,13 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use sqlx::types::Json;
 
 use super::super::fault::{Fault, answer};
 use super::super::request::{Body, Call};
 use super::super::schema::{SPECS, only_object};
 use super::check_specs;
 use super::view::{OneWritten, Shown, Written};
-use crate::db::{DbError, VolumeType};
+use crate::db::{DbError, Json, VolumeType};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 use crate::model::VolumeTypeId;

@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
-use sqlx::types::Json;
 
 use super::super::fault::{Fault, answer};
 use super::super::microversion::Microversion;
@@ -19,7 +18,7 @@ use super::super::types;
 use super::attached::Attached;
 use super::view::{One, Place, View};
 use crate::config::Limits;
-use crate::db::{Volume, VolumeType};
+use crate::db::{Json, Volume, VolumeType};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};

@@ -6,14 +6,13 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
-use sqlx::types::Json;
 
 use super::super::fault::{Fault, answer, empty};
 use super::super::metadata::{All, Holder};
 use super::super::request::Call;
 use super::super::schema::{Object, check_growth, only_object};
 use super::{find, find_to_change, target};
-use crate::db::{Repository, Volume};
+use crate::db::{Json, Repository, Volume};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 

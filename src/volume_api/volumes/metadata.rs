@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use sqlx::types::Json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -14,7 +13,7 @@ use super::super::metadata::{self, All, Holder, Item, Rules, Write};
 use super::super::microversion::Microversion;
 use super::super::request::{Body, Call};
 use super::{find, find_to_change, target};
-use crate::db::{Repository, Volume};
+use crate::db::{Json, Repository, Volume};
 use crate::http::App;
 use crate::identity::policy::{Target, volume as rules};
 use crate::model::{Timestamp, VolumeStatus};

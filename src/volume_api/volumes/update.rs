@@ -3,7 +3,6 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use sqlx::types::Json;
 
 use super::super::fault::{Fault, answer};
 use super::super::microversion::Microversion;
@@ -12,6 +11,7 @@ use super::super::schema::{Given, Object};
 use super::attached::Attached;
 use super::view::{One, Place, View};
 use super::{check_updatable, find_to_change, target};
+use crate::db::Json;
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 

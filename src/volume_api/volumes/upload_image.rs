@@ -6,14 +6,13 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::types::Json;
 
 use super::super::fault::{Fault, answer};
 use super::super::microversion::Microversion;
 use super::super::request::{Call, Moment};
 use super::super::schema::Object;
 use super::find;
-use crate::db::{Image, Repository, Volume, VolumeChange, VolumeType};
+use crate::db::{Image, Json, Repository, Volume, VolumeChange, VolumeType};
 use crate::http::{App, images};
 use crate::identity::policy::{Api, Guard, image as image_rules, volume as rules};
 use crate::jobs::{self, Task};

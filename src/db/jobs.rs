@@ -271,13 +271,6 @@ impl Repository {
         Ok(jobs)
     }
 
-    /// The moment the next waiting job becomes due or a lease runs out, if that is known.
-    pub async fn next_job_due(&mut self) -> Result<Option<Timestamp>> {
-        let sql = "SELECT MIN(CASE WHEN state = 'queued' THEN run_at ELSE lease_until END) FROM jobs \
-            WHERE finished_at IS NULL";
-        Ok(on!(self, c => sqlx::query_scalar(sql).fetch_one(c).await)?)
-    }
-
     /// Fails with [`DbError::LeaseLost`] unless the job still runs under this fence, and keeps it so
     /// until the transaction ends. The first line of whatever a worker writes.
     pub async fn hold_job(&mut self, id: &JobId, fence: i64, now: Timestamp) -> Result<()> {

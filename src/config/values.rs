@@ -160,17 +160,6 @@ pub enum CloneFormat {
     Two,
 }
 
-impl CloneFormat {
-    /// The value of librbd's option `rbd_default_clone_format`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::One => "1",
-            Self::Two => "2",
-        }
-    }
-}
-
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -107,6 +107,17 @@ pub enum JobOutcome {
     Cancelled,
 }
 
+impl JobOutcome {
+    /// What the job's row says from then on.
+    pub fn state(&self) -> JobState {
+        match self {
+            JobOutcome::Done => JobState::Done,
+            JobOutcome::Failed => JobState::Failed,
+            JobOutcome::Cancelled => JobState::Cancelled,
+        }
+    }
+}
+
 /// What a worker says of a job it works on.
 #[derive(Clone, Debug)]
 pub struct Heartbeat {
@@ -260,13 +271,6 @@ impl Repository {
         Ok(jobs)
     }
 
-    /// The moment the next waiting job becomes due or a lease runs out, if that is known.
-    pub async fn next_job_due(&mut self) -> Result<Option<Timestamp>> {
-        let sql = "SELECT MIN(CASE WHEN state = 'queued' THEN run_at ELSE lease_until END) FROM jobs \
-            WHERE finished_at IS NULL";
-        Ok(on!(self, c => sqlx::query_scalar(sql).fetch_one(c).await)?)
-    }
-
     /// Fails with [`DbError::LeaseLost`] unless the job still runs under this fence, and keeps it so
     /// until the transaction ends. The first line of whatever a worker writes.
     pub async fn hold_job(&mut self, id: &JobId, fence: i64, now: Timestamp) -> Result<()> {
@@ -285,16 +289,11 @@ impl Repository {
         now: Timestamp,
     ) -> Result<()> {
         self.rings = true;
-        let state = match outcome {
-            JobOutcome::Done => JobState::Done,
-            JobOutcome::Failed => JobState::Failed,
-            JobOutcome::Cancelled => JobState::Cancelled,
-        };
         let sql = "UPDATE jobs SET state = $2, error = COALESCE($3, error), error_detail = COALESCE($4, error_detail), \
             lease_owner = NULL, lease_until = NULL, finished_at = $5, updated_at = $5 WHERE id = $1";
         on!(self, c => sqlx::query(sql)
             .bind(id)
-            .bind(state)
+            .bind(outcome.state())
             .bind(error.map(|e| e.0))
             .bind(error.map(|e| e.1))
             .bind(now)

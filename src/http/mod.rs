@@ -4,6 +4,7 @@
 mod address;
 mod app;
 mod authentication;
+mod body;
 pub mod conditions;
 mod context;
 pub mod description;
@@ -18,6 +19,7 @@ mod route_name;
 pub use address::host;
 pub use app::App;
 pub use authentication::{Unauthenticated, authenticate};
+pub use body::{BodyError, holds_nul, media_type, whole};
 pub use context::RequestContext;
 pub use gate::{Gates, Kind, RETRY_AFTER_SECONDS, busy, pass_gate, say_when};
 pub use image_schema::ImageSchema;

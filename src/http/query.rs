@@ -13,6 +13,11 @@ impl Query {
         Self(url::form_urlencoded::parse(text.as_bytes()).into_owned().collect())
     }
 
+    /// No text of ours does, and PostgreSQL takes none.
+    pub fn holds_nul(&self) -> bool {
+        self.0.iter().any(|(key, value)| key.contains('\0') || value.contains('\0'))
+    }
+
     /// The last value of a key, as the real services take it.
     pub fn last(&self, key: &str) -> Option<&str> {
         self.0.iter().rev().find(|(k, _)| k == key).map(|(_, v)| v.as_str())

@@ -1,12 +1,11 @@
 //! What handlers take from a request's body.
 
 use axum::extract::{FromRequest, Request};
-use axum::http::header::CONTENT_TYPE;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 
 use super::Api;
 use super::fault::{Fault, Result};
+use crate::http::{BodyError, holds_nul, media_type, whole};
 
 /// A JSON object.
 pub(super) struct Body(Map<String, Value>);
@@ -15,29 +14,24 @@ impl FromRequest<Api> for Body {
     type Rejection = Fault;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self> {
-        let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        let is_json = media_type.is_empty() || media_type.eq_ignore_ascii_case("application/json");
-        let limit = usize::try_from(api.app.config.api.osapi_max_request_body_size).unwrap_or(usize::MAX);
-        let not_json = Fault::Expected("valid JSON", "request body");
-        let bytes = match Limited::new(request.into_body(), limit).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return Err(Fault::TooLarge),
-            Err(_) => return Err(not_json),
-        };
+        let not_json = || Fault::Expected("valid JSON", "request body");
+        let (parts, body) = request.into_parts();
+        let limit = api.app.config.api.osapi_max_request_body_size;
+        let bytes = whole(&parts.headers, body, limit).await.map_err(|error| match error {
+            BodyError::TooLarge => Fault::TooLarge,
+            BodyError::Broken => not_json(),
+        })?;
         if bytes.is_empty() {
             return Ok(Self(Map::new()));
         }
-        if !is_json {
+        let given = media_type(&parts.headers);
+        if !given.is_empty() && !given.eq_ignore_ascii_case("application/json") {
             return Err(Fault::Expected("application/json", "Content-Type header"));
         }
-        // No text of ours holds a NUL, and PostgreSQL takes none.
-        if bytes.windows(6).any(|window| window == b"\\u0000") {
-            return Err(not_json);
-        }
         match serde_json::from_slice(&bytes) {
+            Ok(value) if holds_nul(&value) => Err(not_json()),
             Ok(Value::Object(body)) => Ok(Self(body)),
-            _ => Err(not_json),
+            _ => Err(not_json()),
         }
     }
 }

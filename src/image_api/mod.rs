@@ -34,8 +34,8 @@ use utoipa_axum::routes;
 use crate::http::{App, authenticate, name_route};
 use versions::Mounted;
 
-/// All routes. `prefix` is where they are mounted (`/image`, or nothing on a port of their own), for links;
-/// [`Router::nest`] them there.
+/// All routes, with paths relative to their root. `prefix` is where the caller mounts them, for links: `/image`, or
+/// nothing on a port of their own.
 pub fn router(app: App, prefix: &'static str) -> Router {
     let (open, _) = unauthenticated().split_for_parts();
     let (routes, _) = authenticated().split_for_parts();

@@ -1,18 +1,15 @@
 //! What the handlers take from a request, with Glance's answers to what cannot be taken.
 
-use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::fault::{Fault, Result};
 use crate::db::Image;
-use crate::http::{App, RequestContext, images};
+use crate::http::{App, BodyError, RequestContext, images, whole};
 use crate::identity::policy::{Api, Guard, Rule, Target, image};
 use crate::jobs::Origin;
 use crate::model::{ProjectId, UserId};
@@ -122,11 +119,15 @@ impl FromRequest<App> for JsonBody {
     type Rejection = Fault;
 
     async fn from_request(request: Request, app: &App) -> Result<Self> {
-        let body = request.into_body();
+        let (parts, body) = request.into_parts();
         if body.is_end_stream() {
             return Err(Fault::BadRequest("Body expected in request.".to_owned()));
         }
-        let bytes = whole(body, app.config.api.max_image_body_bytes).await?;
+        let limit = app.config.api.max_image_body_bytes;
+        let bytes = whole(&parts.headers, body, limit).await.map_err(|error| match error {
+            BodyError::TooLarge => Fault::TooLarge(format!("The request body is larger than {limit} bytes.")),
+            BodyError::Broken => Fault::BadRequest("The request body ended too early.".to_owned()),
+        })?;
         let value: Value = serde_json::from_slice(&bytes)
             .map_err(|_| Fault::BadRequest("Malformed JSON in request body.".to_owned()))?;
         if value.is_object() || value.is_array() {
@@ -135,22 +136,4 @@ impl FromRequest<App> for JsonBody {
             Err(Fault::BadRequest("Unexpected body type. Expected list/dict.".to_owned()))
         }
     }
-}
-
-async fn whole(body: Body, limit: u64) -> Result<bytes::Bytes> {
-    let too_large = || Fault::TooLarge(format!("The request body is larger than {limit} bytes."));
-    if body.size_hint().lower() > limit {
-        return Err(too_large());
-    }
-    match Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX)).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(Fault::BadRequest("The request body ended too early.".to_owned())),
-    }
-}
-
-/// Without its parameters; empty when there is none.
-pub(super) fn content_type(headers: &HeaderMap) -> &str {
-    let whole = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    whole.split(';').next().unwrap_or_default().trim()
 }

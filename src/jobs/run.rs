@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use super::StepError;
 use crate::block::Progress;
-use crate::db::{self, Database, DbError, Repository};
+use crate::db::{self, Database, DbError, JobOutcome, Repository};
 use crate::model::{JobId, Timestamp, World};
+use crate::telemetry::metrics;
 
 pub struct Run {
     pub id: JobId,
@@ -42,6 +43,21 @@ impl Run {
         let mut repository = self.database.begin().await?;
         repository.hold_job(&self.id, self.fence, self.now()).await?;
         Ok(repository)
+    }
+
+    /// Ends the job in such a transaction, the last one. Jobs end nowhere else, so that each is counted, and once.
+    pub async fn end(
+        &self,
+        mut repository: Repository,
+        outcome: JobOutcome,
+        error: Option<(&str, &str)>,
+    ) -> db::Result<()> {
+        repository.finish_job(&self.id, &outcome, error, self.now()).await?;
+        repository.commit().await?;
+        let outcome = outcome.state().as_str();
+        tracing::info!(job.id = %self.id, job.kind = %self.kind, job.outcome = outcome, "a job ended");
+        metrics::job_ended(&self.kind, outcome, self.started.elapsed());
+        Ok(())
     }
 
     /// Fails with [`DbError::LeaseLost`] when somebody else may be at the job. Asked right before a step touches a

@@ -178,12 +178,7 @@ impl Worker {
     async fn attempt(&self, job: &Job, run: &Run) -> Result<db::Result<()>, Crashed> {
         let task: Task = match serde_json::from_value(job.payload.clone()) {
             Ok(task) => task,
-            Err(error) => {
-                let detail = error.to_string();
-                return Ok(self
-                    .end(run, JobOutcome::Failed, Some(("The job cannot be read.", &detail)))
-                    .await);
-            }
+            Err(error) => return Ok(self.give_up(run, &error).await),
         };
         let workflow = (self.build)(task);
         let cause = match job.cause {
@@ -303,9 +298,7 @@ impl Worker {
             return Ok(false);
         }
         workflow.finish(&mut repository, run).await?;
-        repository.finish_job(&run.id, &JobOutcome::Done, None, run.now()).await?;
-        repository.commit().await?;
-        count(run, "done");
+        run.end(repository, JobOutcome::Done, None).await?;
         Ok(true)
     }
 
@@ -318,10 +311,7 @@ impl Worker {
         {
             repository.add_message(&message).await?;
         }
-        repository.finish_job(&run.id, &outcome, None, run.now()).await?;
-        repository.commit().await?;
-        count(run, if cause == Cause::Cancelled { "cancelled" } else { "failed" });
-        Ok(())
+        run.end(repository, outcome, None).await
     }
 
     /// To the project that asked for the job; the service's own jobs have none.
@@ -344,10 +334,10 @@ impl Worker {
         })
     }
 
-    async fn end(&self, run: &Run, outcome: JobOutcome, error: Option<(&str, &str)>) -> db::Result<()> {
-        let mut repository = run.transaction().await?;
-        repository.finish_job(&run.id, &outcome, error, run.now()).await?;
-        repository.commit().await
+    /// Nobody knows what the job is: there is nothing that could be undone.
+    async fn give_up(&self, run: &Run, error: &serde_json::Error) -> db::Result<()> {
+        let error = ("The job cannot be read.", &*error.to_string());
+        run.end(run.transaction().await?, JobOutcome::Failed, Some(error)).await
     }
 
     async fn begin_undo(&self, run: &Run, failure: &StepError) -> db::Result<()> {
@@ -361,7 +351,7 @@ impl Worker {
         let mut repository = run.transaction().await?;
         repository.hand_over_job(&run.id, run.now()).await?;
         repository.commit().await?;
-        count(run, "handed_over");
+        tracing::info!("the job is left to another worker");
         Ok(())
     }
 
@@ -404,9 +394,4 @@ impl Pauses {
         self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         self.around * 3 / 4 + self.around / 2 * u32::from((self.state >> 48) as u16) / u32::from(u16::MAX)
     }
-}
-
-fn count(run: &Run, outcome: &'static str) {
-    tracing::info!(job.outcome = outcome, "a job ended");
-    metrics::job(&run.kind, outcome, run.started.elapsed());
 }

@@ -111,6 +111,6 @@ pub trait Workflow: Send + Sync {
         None
     }
 
-    /// Likewise when the job failed or was cancelled, after everything was undone.
+    /// Like [`Workflow::finish`], when the job failed or was cancelled, after everything was undone.
     async fn fail(&self, repository: &mut Repository, run: &Run, cause: Cause) -> db::Result<()>;
 }

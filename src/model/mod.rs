@@ -21,7 +21,7 @@ pub use id::{
 };
 pub use news::VolumeNews;
 pub use scope::Scope;
-pub use size::{GIB, Gib, MIB};
+pub use size::{GIB, Gib};
 pub use status::{
     AttachMode, AttachmentStatus, Cause, ImageStatus, JobState, MemberStatus, MetadefKind, MigrationStatus,
     ReplicationStatus, SnapshotStatus, UnknownStatus, VolumeStatus,

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-pub const MIB: u64 = 1 << 20;
 pub const GIB: u64 = 1 << 30;
 
 /// A size in GiB, as the Block Storage API counts.

@@ -7,7 +7,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::db::DbError;
-use crate::db::DbError;
 use crate::identity::policy::Rule;
 use crate::telemetry::chain;
 

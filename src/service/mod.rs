@@ -4,6 +4,7 @@ mod clouds;
 mod drain;
 mod health;
 mod listen;
+mod options;
 mod places;
 mod reachable;
 mod routes;
@@ -21,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::{self, Audit};
 use crate::block::{BlockStore, Stores};
-use crate::config::{Backend, Config, IdentityMode};
+use crate::config::{Config, IdentityMode};
 use crate::db::{self, Database, Json, VolumeType};
 use crate::http::{App, Gates};
 use crate::identity::keystone::Keystone;
@@ -29,13 +30,13 @@ use crate::identity::policy::Policies;
 use crate::identity::standalone::{Standalone, first_start};
 use crate::identity::{Authority, Caller};
 use crate::image_api;
-use crate::jobs::{Backlog, Faults, Keeper, Options, Worker};
+use crate::jobs::{Backlog, Faults, Keeper, Worker};
 use crate::model::{ProjectId, UserId, VolumeTypeId, World};
 use crate::signature::Certificates;
 use crate::telemetry::levels::Levels;
 use crate::telemetry::metrics::Metrics;
-use crate::web::{self, Barbican, Nova, Regions, Web};
-use crate::workflows::{self, CacheLimits, Making, Reporter, Sweeper};
+use crate::web::{Barbican, Filter, Nova, Regions, Web};
+use crate::workflows::{self, Reporter, Sweeper};
 
 pub use listen::Listeners;
 pub use reachable::{address, client};
@@ -66,12 +67,7 @@ pub struct Service {
 
 /// Connects to the database the configuration names.
 pub async fn open_database(config: &Config) -> anyhow::Result<Database> {
-    let options = db::Options {
-        url: config.database.url.expose().to_owned(),
-        max_connections: config.database.max_connections,
-        timeout: config.database.busy_timeout.into(),
-    };
-    Database::open(&options)
+    Database::open(&options::of_database(config))
         .await
         .with_context(|| format!("the database {} cannot be opened", config.database.url))
 }
@@ -97,10 +93,13 @@ impl Service {
             .await?;
         }
         let stores = stores::open(&config).await?;
-        Self::assemble(config, database, stores, world, crate::jobs::faults_of_a_service()).await
+        let faults = crate::jobs::faults_of_a_service();
+        let service = Self::assemble(config, database, stores, world, faults).await?;
+        service.prepare().await?;
+        Ok(service)
     }
 
-    /// From parts that are there already: tests bring their own.
+    /// From parts that are there already: tests bring their own. To be prepared before it is started.
     pub async fn assemble(
         config: Config,
         database: Database,
@@ -110,45 +109,18 @@ impl Service {
     ) -> anyhow::Result<Self> {
         let policies = Arc::new(Policies::load(&config.policy)?);
         let image_schema = Arc::new(image_api::image_schema(&config.images)?);
-        let database = database.bounded(db::QueueBounds {
-            in_all: config.jobs.max_open.into(),
-            of_project: config.jobs.max_open_per_project.into(),
-        });
-        ensure_default_type(&config, &database, &world).await?;
+        let database = database.bounded(options::of_queue(&config));
         let owner = world.ids.random().to_string();
         let (lease, heartbeat) = (config.jobs.lease.into(), config.jobs.heartbeat.into());
         let keeper = Keeper::new(database.clone(), world.clone(), owner, lease, heartbeat);
-        let making = config.all_backends().map(|(name, backend)| {
-            let making = Making {
-                object_size: backend.object_size(),
-                flatten_from_snapshot: backend.rbd_flatten_volume_from_snapshot,
-                max_clone_depth: backend.rbd_max_clone_depth,
-                image_cache: cache_limits(&backend),
-            };
-            (name.to_owned(), making)
-        });
-        let options = workflows::Options {
-            making: making.collect(),
-            intake: workflows::Intake::from(&config.images),
-            imports: workflows::Imports::from(&config),
-            weights: config.store_weights(),
-        };
-        let web = Web::new(
-            web::Filter::from(&config.import_filtering_opts),
-            web::Options {
-                answer_timeout: config.images.upload_idle_timeout.into(),
-                whole_timeout: config.images.web_download_timeout.into(),
-                resumptions: config.images.http_retries,
-                pause: Duration::from_secs(1),
-            },
-        );
+        let web = Web::new(Filter::from(&config.import_filtering_opts), options::of_web(&config));
         let regions = Regions::new(&config)?;
         let nova = Nova::new(&config.nova, world.clone())?;
         let barbican = Barbican::new(&config.barbican)?;
         let certificates = Certificates::new(config.images.certificates_directory.clone(), barbican.clone());
         let context = workflows::Context::new(
             stores.clone(),
-            options,
+            options::of_workflows(&config),
             web.clone(),
             regions.clone(),
             nova,
@@ -159,20 +131,10 @@ impl Service {
             database.clone(),
             world.clone(),
             keeper.clone(),
-            Options {
-                // The pool of the images is a place too.
-                slots: config.jobs.workers as usize * (config.all_backends().count() + 1),
-                slots_of_place: config.jobs.workers as usize,
-                max_attempts: i64::from(config.jobs.max_attempts),
-                poll: config.jobs.poll_interval.into(),
-                retry_pause: 1,
-            },
+            options::of_worker(&config),
             move |task| build.build(task),
             faults,
         );
-        if config.replica.role.works() {
-            worker.take_over().await?;
-        }
         let authority = authority(&config, &database, &world).await?;
         let places = places::places(&config, &stores.volumes);
         let config = Arc::new(config);
@@ -200,18 +162,25 @@ impl Service {
         Ok(Self { app, context, worker })
     }
 
+    /// Writes what must be in the database, and takes over what the last process left running.
+    pub async fn prepare(&self) -> db::Result<()> {
+        let App { config, database, world, .. } = &self.app;
+        ensure_default_type(config, database, world).await?;
+        if config.replica.role.works() {
+            self.worker.take_over().await?;
+        }
+        Ok(())
+    }
+
     /// All routes, as they are served.
     pub fn routes(&self, metrics: Option<Metrics>) -> Router {
         routes::all(&self.app, metrics)
     }
 
     pub fn sweeper(&self) -> Sweeper {
-        let config = &self.app.config;
-        let keep = workflows::Keep {
-            finished_days: config.jobs.keep_finished_days,
-            messages: config.volumes.message_lifetime(),
-        };
-        Sweeper::new(self.context.clone(), self.app.database.clone(), self.app.world.clone(), keep)
+        let App { config, database, world, .. } = &self.app;
+        let keep = options::of_sweeper(config);
+        Sweeper::new(self.context.clone(), database.clone(), world.clone(), keep)
     }
 
     /// Which has few images open at once and does not walk over all objects, so that nobody waits for it.
@@ -290,12 +259,6 @@ impl Service {
         self.app.database.close().await;
         served
     }
-}
-
-fn cache_limits(volumes: &Backend) -> Option<CacheLimits> {
-    let count = usize::try_from(volumes.image_volume_cache_max_count).unwrap_or(usize::MAX);
-    let gib = i64::from(volumes.image_volume_cache_max_size_gb);
-    volumes.image_volume_cache_enabled.then_some(CacheLimits { count, gib })
 }
 
 async fn authority(config: &Config, database: &Database, world: &World) -> anyhow::Result<Authority> {

@@ -86,9 +86,8 @@ fn layered(routes: Router, app: &App) -> Router {
 /// The documents of `openapi/`, which the tests keep equal to the code.
 async fn openapi(Path(name): Path<String>) -> Response {
     let text = match name.as_str() {
-        // Also by the names they had at first.
-        "image-v2.json" | "image.json" => include_str!("../../openapi/image-v2.json"),
-        "block-storage-v3.json" | "volume.json" => include_str!("../../openapi/block-storage-v3.json"),
+        "image-v2.json" => include_str!("../../openapi/image-v2.json"),
+        "block-storage-v3.json" => include_str!("../../openapi/block-storage-v3.json"),
         "identity.json" => include_str!("../../openapi/identity.json"),
         "pumice.json" => include_str!("../../openapi/pumice.json"),
         _ => return (StatusCode::NOT_FOUND, "There is no such document.\n").into_response(),

@@ -12,9 +12,9 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 pub const REQUESTS: &str = "pumice_http_requests_total";
 /// Seconds from a request's headers to the headers of its answer; labels `method` and `route`.
 pub const REQUEST_DURATION: &str = "pumice_http_request_duration_seconds";
-/// Jobs that came to an end; labels `kind` and `outcome`.
+/// Jobs that ended; labels `kind` and `outcome`: `done`, `failed` or `cancelled`.
 pub const JOBS: &str = "pumice_jobs_total";
-/// Seconds a worker spent on an attempt of a job; labels `kind` and `outcome`.
+/// Seconds that the last attempt of such a job took; labels `kind` and `outcome`.
 pub const JOB_DURATION: &str = "pumice_job_duration_seconds";
 /// Jobs being worked on by this process; label `kind`.
 pub const JOBS_RUNNING: &str = "pumice_jobs_running";
@@ -97,8 +97,8 @@ pub fn request(method: &str, route: &str, status: u16, duration: Duration) {
     counter!(REQUESTS, "method" => method, "route" => route, "status" => status.to_string()).increment(1);
 }
 
-/// Counts a finished attempt of a job.
-pub fn job(kind: &str, outcome: &'static str, duration: Duration) {
+/// Counts a job that is over. What is tried again, or left to another worker, is not.
+pub fn job_ended(kind: &str, outcome: &'static str, duration: Duration) {
     counter!(JOBS, "kind" => kind.to_owned(), "outcome" => outcome).increment(1);
     histogram!(JOB_DURATION, "kind" => kind.to_owned(), "outcome" => outcome).record(duration);
 }
@@ -150,8 +150,8 @@ fn recorder() -> anyhow::Result<PrometheusRecorder> {
 fn describe() {
     describe_counter!(REQUESTS, "Requests answered");
     describe_histogram!(REQUEST_DURATION, Unit::Seconds, "Time from request to the answer's headers");
-    describe_counter!(JOBS, "Attempts of jobs that came to an end");
-    describe_histogram!(JOB_DURATION, Unit::Seconds, "Time of an attempt of a job");
+    describe_counter!(JOBS, "Jobs that ended");
+    describe_histogram!(JOB_DURATION, Unit::Seconds, "Time of the attempt with which a job ended");
     describe_gauge!(JOBS_RUNNING, "Jobs being worked on");
     describe_gauge!(JOBS_OPEN, "Jobs of the whole queue that wait or run");
     describe_counter!(BYTES, Unit::Bytes, "Bytes of images and volumes uploaded, downloaded and copied");
@@ -173,7 +173,7 @@ mod tests {
         metrics::with_local_recorder(&recorder, || {
             describe();
             request("GET", "/image/v2/images/{id}", 200, Duration::from_millis(3));
-            job("create_volume", "done", Duration::from_secs(2));
+            job_ended("create_volume", "done", Duration::from_secs(2));
             transferred(Direction::Upload, 42);
             let _running = running("flatten");
             open_jobs("create_volume", "queued", 3);
@@ -186,8 +186,8 @@ mod tests {
                 r#"pumice_jobs_running{kind="flatten"} 1"#,
                 r#"pumice_jobs_open{kind="create_volume",state="queued"} 3"#,
                 r#"pumice_transferred_bytes_total{direction="upload"} 42"#,
-                r#"pumice_build_info{version="0.1.0"} 1"#,
-                "# HELP pumice_jobs_total Attempts of jobs that came to an end",
+                concat!(r#"pumice_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+                "# HELP pumice_jobs_total Jobs that ended",
             ] {
                 assert!(text.contains(line), "{line} in\n{text}");
             }

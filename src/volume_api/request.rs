@@ -1,19 +1,17 @@
 //! What a handler takes from a request.
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderValue;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
 use super::fault::{Fault, body_too_large};
 use super::front::ProjectInPath;
 use super::links::Links;
 use super::microversion::{Microversion, Requested};
-use crate::http::{App, Query, RequestContext};
+use crate::http::{App, BodyError, Query, RequestContext, holds_nul, media_type, whole};
 use crate::identity::policy::{Api, Guard, Rule, Target};
 use crate::model::{ProjectId, Timestamp};
 
@@ -68,8 +66,7 @@ impl FromRequestParts<App> for Call {
         if project.is_some_and(|project| project != context.project_id.as_str()) {
             return Err(Fault::MalformedUrl);
         }
-        // No text of ours holds one, and PostgreSQL takes none.
-        if query.0.iter().any(|(key, value)| key.contains('\0') || value.contains('\0')) {
+        if query.holds_nul() {
             return Err(Fault::Malformed);
         }
         let guard = Guard::new(&app.policies, Api::Volume, context.caller.clone());
@@ -85,16 +82,20 @@ impl FromRequest<App> for Body {
     type Rejection = Response;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
-        let content_type = request.headers().get(CONTENT_TYPE).cloned();
-        let bytes = whole(request, app.config.api.osapi_max_request_body_size).await?;
-        let Some(content_type) = content_type.filter(|_| !bytes.is_empty()) else {
+        let (parts, body) = request.into_parts();
+        let limit = app.config.api.osapi_max_request_body_size;
+        let bytes = whole(&parts.headers, body, limit).await.map_err(|error| match error {
+            BodyError::TooLarge => body_too_large(limit),
+            BodyError::Broken => Fault::MalformedBody.into_response(),
+        })?;
+        if bytes.is_empty() || !parts.headers.contains_key(CONTENT_TYPE) {
             // The real service fails with 500 here.
             return Err(Fault::Malformed.into_response());
-        };
-        let media_type = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+        }
+        let given = media_type(&parts.headers);
         let is_json = ["application/json", "application/vnd.openstack.volume+json"]
             .iter()
-            .any(|known| media_type.trim().eq_ignore_ascii_case(known));
+            .any(|known| given.eq_ignore_ascii_case(known));
         if !is_json {
             return Err(Fault::MediaType.into_response());
         }
@@ -102,29 +103,6 @@ impl FromRequest<App> for Body {
             Ok(value) if !holds_nul(&value) => Ok(Self(value)),
             _ => Err(Fault::MalformedBody.into_response()),
         }
-    }
-}
-
-async fn whole(request: Request, limit: u64) -> Result<Bytes, Response> {
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if announced.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > limit) {
-        return Err(body_too_large(limit));
-    }
-    let capacity = usize::try_from(limit).unwrap_or(usize::MAX);
-    match Limited::new(request.into_body(), capacity).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(body_too_large(limit)),
-        Err(_) => Err(Fault::MalformedBody.into_response()),
-    }
-}
-
-/// PostgreSQL keeps no text with a NUL in it; nothing of ours needs one.
-fn holds_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(holds_nul),
-        Value::Object(map) => map.iter().any(|(key, value)| key.contains('\0') || holds_nul(value)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

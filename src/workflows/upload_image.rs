@@ -248,10 +248,8 @@ impl Upload {
                 repository.set_staged(&staged).await?;
             }
         }
-        repository.finish_job(&run.id, &JobOutcome::Done, None, run.now()).await?;
-        repository.commit().await?;
+        run.end(repository, JobOutcome::Done, None).await?;
         metrics::transferred(Direction::Upload, received.size);
-        metrics::job(&run.kind, "done", run.started.elapsed());
         Ok(())
     }
 
@@ -307,10 +305,7 @@ impl Upload {
         let text = error.to_string();
         let mut repository = run.transaction().await?;
         back_to_queued(&mut repository, id, &self.arrival, run).await?;
-        repository.finish_job(&run.id, &outcome, Some(("The upload failed.", &text)), run.now()).await?;
-        repository.commit().await?;
-        metrics::job(&run.kind, "failed", run.started.elapsed());
-        Ok(())
+        run.end(repository, outcome, Some(("The upload failed.", &text))).await
     }
 
     async fn leave_to_worker(&self, run: &Run, error: &UploadError, failure: &BlockError) -> db::Result<()> {

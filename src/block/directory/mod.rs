@@ -38,19 +38,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use serde::Deserialize;
-
 pub use self::files::make_folder;
 
 use self::fault::{Fault, Outcome, lock};
 use self::shelf::Shelf;
 use super::{BlockStore, BlockingPool, ErrorKind, Result, check_name};
-
-/// Where the store lives.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct DirectoryOptions {
-    pub path: PathBuf,
-}
 
 /// The cluster: one directory, used by one process at a time.
 pub struct Directory {

@@ -16,8 +16,8 @@ const MOST_CONDITIONS: usize = 200;
 
 /// `None`: a condition that no image fulfils.
 pub fn parse(query: &Query, is_admin: bool, project: &ProjectId) -> Result<Option<ImageFilter>> {
-    if query.0.iter().any(|(key, value)| key.contains('\0') || value.contains('\0')) {
-        // No image has such a property, and PostgreSQL takes no such text.
+    if query.holds_nul() {
+        // No image has such a property.
         return Ok(None);
     }
     if query.0.len() > MOST_CONDITIONS {

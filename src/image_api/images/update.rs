@@ -5,12 +5,12 @@ use super::check_visibility;
 use super::draft::Draft;
 use super::patch::{Change, Dialect, MEDIA_TYPES};
 use super::{ImageView, delete_from_store, find_to_change};
-use crate::http::{App, images};
+use crate::http::{App, images, media_type};
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
 use crate::image_api::locations::patch as locations;
 use crate::image_api::quota;
-use crate::image_api::request::{Call, InPath, JsonBody, content_type};
+use crate::image_api::request::{Call, InPath, JsonBody};
 
 /// Changes properties: all that the list names, or none. Where `show_multiple_locations` says so, also where the bytes
 /// are: `/locations/-`, `/locations/0` and so on, `/locations`.
@@ -45,7 +45,7 @@ pub async fn update(
     InPath(id): InPath<String>,
     request: Request,
 ) -> Result<Json<ImageView>> {
-    let given = content_type(request.headers()).to_owned();
+    let given = media_type(request.headers()).to_owned();
     let Some(dialect) = Dialect::of(&given) else {
         return Err(Fault::UnsupportedMediaType {
             given,

@@ -6,10 +6,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use super::find;
 use crate::block::BlockStore;
 use crate::db::Image;
-use crate::http::App;
+use crate::http::{App, media_type};
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
-use crate::image_api::request::{Call, InPath, content_type};
+use crate::image_api::request::{Call, InPath};
 use crate::image_api::{quota, stores};
 use crate::model::{ImageStatus, ProjectId, StorageFull};
 use crate::signature::SignatureError;
@@ -131,7 +131,7 @@ pub(super) fn unknown_store(id: &str) -> String {
 
 /// Refuses what does not say that it is bytes.
 pub(super) fn check_content_type(headers: &HeaderMap) -> Result<()> {
-    let given = content_type(headers);
+    let given = media_type(headers);
     if given == "application/octet-stream" {
         return Ok(());
     }

@@ -111,6 +111,7 @@ impl House {
         )
         .await
         .unwrap();
+        service.prepare().await.unwrap();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         service.start_background(&stop, &tasks);
         self.running.push(Running { service, stop, tasks });

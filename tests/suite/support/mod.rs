@@ -136,6 +136,7 @@ impl Site {
         let clock = Arc::new(StepClock(AtomicI64::new(1_795_348_046_970_525)));
         let world = World { clock: clock.clone(), ids: Arc::new(CountedIds(AtomicU64::new(1))) };
         let service = Service::assemble(config, database, stores, world, Arc::new(NoFaults)).await.unwrap();
+        service.prepare().await.unwrap();
         let routes = service.routes(None);
         Self { clock, service, routes, _folders: (folder, database_folder) }
     }

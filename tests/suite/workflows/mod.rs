@@ -4,6 +4,7 @@ mod attachments;
 mod bytes;
 mod cancels;
 mod deletes;
+mod figures;
 mod generic;
 pub mod imports;
 mod manage;

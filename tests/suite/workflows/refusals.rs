@@ -17,7 +17,7 @@ use crate::house::reluctant::Reluctant;
 use crate::house::{DatabaseKind, House, StoreKind};
 
 /// In which deletions are given up after so many attempts.
-async fn reluctant_house(attempts: u32) -> (House, Arc<Reluctant>) {
+pub(super) async fn reluctant_house(attempts: u32) -> (House, Arc<Reluctant>) {
     let (mut stores, keep) = StoreKind::Directory.make().await;
     let store = Reluctant::before(stores.volumes.first().store.clone());
     let second = stores.volumes.named(SECOND).unwrap().store.clone();

@@ -117,7 +117,6 @@ impl Service {
         ensure_default_type(&config, &database, &world).await?;
         let owner = world.ids.random().to_string();
         let (lease, heartbeat) = (config.jobs.lease.into(), config.jobs.heartbeat.into());
-        let keeper = Keeper::new(database.clone(), world.clone(), owner, lease, heartbeat);
         let making = config.all_backends().map(|(name, backend)| {
             let making = Making {
                 object_size: backend.object_size(),
@@ -154,6 +153,8 @@ impl Service {
             nova,
             certificates.clone(),
         );
+        let fence = Arc::new(workflows::Fence::new(context.clone(), database.clone(), world.clone()));
+        let keeper = Keeper::new(database.clone(), world.clone(), owner, fence, lease, heartbeat);
         let build = context.clone();
         let worker = Worker::new(
             database.clone(),

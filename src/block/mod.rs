@@ -25,6 +25,8 @@ pub use error::{BlockError, ErrorKind, Missing, Result};
 pub use pool::{BlockingPool, Class};
 pub use progress::Progress;
 
+use crate::model::ClusterClient;
+
 /// A stretch of an image, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Extent {
@@ -196,6 +198,12 @@ pub trait BlockStore: Send + Sync + 'static {
     /// Removes the name, if it still is as it was found, and nothing that it leads to. Answers whether it was. One that
     /// leads [astray](Leads::Astray) stays.
     async fn remove_stray_name(&self, _: &StrayName) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Shuts a client out of the cluster, if it is one of this cluster: nothing comes any more of what it has under way.
+    /// Answers whether it is.
+    async fn shut_out(&self, _: &ClusterClient) -> Result<bool> {
         Ok(false)
     }
 

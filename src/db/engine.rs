@@ -292,6 +292,14 @@ impl Repository {
         }
     }
 
+    /// Likewise, for what reads from them: nobody changes them.
+    pub(super) fn lock_to_read(&self) -> &'static str {
+        match self.held {
+            Held::PostgresWriting(_) | Held::PostgresReading(_) => " FOR SHARE",
+            _ => "",
+        }
+    }
+
     /// Makes it all true at once. Dropped without it, nothing happened.
     pub async fn commit(self) -> Result<()> {
         self.commit_and(true).await

@@ -270,6 +270,11 @@ impl Repository {
         self.image_by(format!("SELECT {COLUMNS} FROM images WHERE id = $1{}", self.lock()), id).await
     }
 
+    /// As [`Repository::image`], and it is neither changed nor deleted before the transaction ends. Others may use it too.
+    pub async fn image_to_use(&mut self, id: &ImageId) -> Result<Option<Image>> {
+        self.image_by(format!("SELECT {COLUMNS} FROM images WHERE id = $1{}", self.lock_to_read()), id).await
+    }
+
     async fn image_by(&mut self, sql: String, id: &ImageId) -> Result<Option<Image>> {
         let found: Option<Image> =
             on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?;

@@ -61,6 +61,9 @@ pub struct Job {
     pub started_at: Option<Timestamp>,
     pub updated_at: Timestamp,
     pub finished_at: Option<Timestamp>,
+    /// Of one that was just claimed: who had it, and lost the lease.
+    #[sqlx(skip)]
+    pub left_by: Option<String>,
 }
 
 const COLUMNS: &str = "id, kind, resource_type, resource_id, source_id, project_id, request_id, payload, state, \
@@ -249,14 +252,14 @@ impl Repository {
              seated AS (SELECT due.id, due.turn, due.run_at, due.ordinal, COALESCE(of_places.held, 0) \
                 + ROW_NUMBER() OVER (PARTITION BY due.place ORDER BY due.turn, due.run_at, due.ordinal, due.id) AS seat \
                 FROM due LEFT JOIN of_places ON of_places.place = due.place) \
-             SELECT jobs.id, jobs.state FROM jobs JOIN seated ON seated.id = jobs.id WHERE (seated.seat <= $3 OR jobs.cancel) AND {waits} \
+             SELECT jobs.id, jobs.state, jobs.lease_owner FROM jobs JOIN seated ON seated.id = jobs.id WHERE (seated.seat <= $3 OR jobs.cancel) AND {waits} \
              ORDER BY jobs.cancel DESC, seated.turn, seated.run_at, seated.ordinal, seated.id LIMIT $4{}",
             self.skip_locked()
         );
-        let found: Vec<(JobId, JobState)> = on!(self, c => sqlx::query_as(AssertSqlSafe(sql))
+        let found: Vec<(JobId, JobState, Option<String>)> = on!(self, c => sqlx::query_as(AssertSqlSafe(sql))
             .bind(now).bind(owner).bind(share.of_place).bind(share.in_all).fetch_all(c).await)?;
         let mut jobs = Vec::with_capacity(found.len());
-        for (id, state) in found {
+        for (id, state, left_by) in found {
             if state == JobState::Running && kept.contains(&id) {
                 continue;
             }
@@ -265,8 +268,9 @@ impl Repository {
                  attempts = attempts + 1, started_at = COALESCE(started_at, $4), updated_at = $4 \
                  WHERE id = $1 RETURNING {COLUMNS}"
             );
-            jobs.push(on!(self, c => sqlx::query_as(AssertSqlSafe(sql))
-                .bind(&id).bind(owner).bind(lease_until).bind(now).fetch_one(c).await)?);
+            let job: Job = on!(self, c => sqlx::query_as(AssertSqlSafe(sql))
+                .bind(&id).bind(owner).bind(lease_until).bind(now).fetch_one(c).await)?;
+            jobs.push(Job { left_by, ..job });
         }
         Ok(jobs)
     }

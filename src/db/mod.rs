@@ -6,6 +6,7 @@
 
 mod attachments;
 mod audit;
+mod clients;
 mod durable;
 mod encryptions;
 mod engine;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::Run;
+use super::{Fence, Run};
 use crate::db::{self, Database, Heartbeat};
 use crate::model::{JobId, Timestamp, World};
 use crate::telemetry::chain;
@@ -15,6 +15,7 @@ pub struct Keeper {
     database: Database,
     world: World,
     owner: String,
+    fence: Arc<dyn Fence>,
     /// Seconds.
     lease: i64,
     heartbeat: i64,
@@ -60,16 +61,24 @@ impl Keeper {
         database: Database,
         world: World,
         owner: String,
+        fence: Arc<dyn Fence>,
         lease: Duration,
         heartbeat: Duration,
     ) -> Arc<Self> {
         let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX).max(1);
         let (lease, heartbeat) = (seconds(lease), seconds(heartbeat));
-        Arc::new(Self { database, world, owner, lease, heartbeat, kept: Mutex::default() })
+        Arc::new(Self { database, world, owner, fence, lease, heartbeat, kept: Mutex::default() })
     }
 
     pub fn owner(&self) -> &str {
         &self.owner
+    }
+
+    /// Sees to it that nothing comes any more of what another process had under way for a job that is taken over from it.
+    pub async fn shut_out(&self, owner: &str) {
+        if owner != self.owner {
+            self.fence.shut_out(owner).await;
+        }
     }
 
     /// Until when a lease that is taken now lasts.
@@ -104,6 +113,9 @@ impl Keeper {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = stop.cancelled() => return,
+            }
+            if let Err(error) = self.fence.announce(&self.owner).await {
+                tracing::warn!(error = %chain(&error), "it was not written down what clusters call this process");
             }
             if let Err(error) = self.beat().await {
                 tracing::warn!(error = %chain(&error), "heartbeats of jobs were not written");

@@ -5,6 +5,7 @@
 
 mod backlog;
 mod faults;
+mod fence;
 mod keeper;
 mod run;
 mod task;
@@ -14,6 +15,7 @@ mod workflow;
 pub use crate::model::Cause;
 pub use backlog::Backlog;
 pub use faults::{Fault, Faults, Moment, NoFaults, faults_of_a_service};
+pub use fence::Fence;
 pub use keeper::{Keeper, KeptLease};
 pub use run::Run;
 pub use task::{

@@ -164,6 +164,9 @@ impl Worker {
         ));
         let lease = self.keeper.keep(run.clone(), taken);
         let _running = metrics::running(&run.kind);
+        if let Some(owner) = &job.left_by {
+            self.keeper.shut_out(owner).await;
+        }
         let attempt = self.attempt(&job, &run).await;
         drop(lease);
         if let Ok(Err(error)) = attempt {

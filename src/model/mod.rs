@@ -1,5 +1,6 @@
 //! What things are: identifiers, sizes, statuses and which change into which. No I/O.
 
+mod client;
 mod connection;
 mod event;
 mod host;
@@ -11,6 +12,7 @@ mod status;
 mod storage;
 mod world;
 
+pub use client::ClusterClient;
 pub use connection::{Access, Connection};
 pub use event::{Action, Detail, Event};
 pub use host::Host;

@@ -198,7 +198,7 @@ impl VolumeStatus {
                     | (Reserved | Attaching, Available | Reserved | Attaching | InUse | Detaching)
                     | (InUse, Available | Reserved | Attaching | Detaching | Extending | Retyping | Maintenance)
                     | (Detaching, Available | Reserved | Attaching | InUse)
-                    | (Maintenance, Available | InUse)
+                    | (Maintenance, Available | Reserved | Attaching | InUse)
                     // Its attachments may come and go meanwhile.
                     | (Extending, Available | Reserved | Attaching | InUse | ErrorExtending)
                     | (AwaitingTransfer, Available)

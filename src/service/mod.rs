@@ -112,7 +112,6 @@ impl Service {
         let database = database.bounded(options::of_queue(&config));
         let owner = world.ids.random().to_string();
         let (lease, heartbeat) = (config.jobs.lease.into(), config.jobs.heartbeat.into());
-        let keeper = Keeper::new(database.clone(), world.clone(), owner, lease, heartbeat);
         let web = Web::new(Filter::from(&config.import_filtering_opts), options::of_web(&config));
         let regions = Regions::new(&config)?;
         let nova = Nova::new(&config.nova, world.clone())?;
@@ -126,6 +125,8 @@ impl Service {
             nova,
             certificates.clone(),
         );
+        let fence = Arc::new(workflows::Fence::new(context.clone(), database.clone(), world.clone()));
+        let keeper = Keeper::new(database.clone(), world.clone(), owner, fence, lease, heartbeat);
         let build = context.clone();
         let worker = Worker::new(
             database.clone(),

@@ -11,6 +11,7 @@ mod delete_image;
 mod delete_snapshot;
 mod delete_volume;
 mod extend_volume;
+mod fence;
 mod goes_on;
 mod image_cache;
 mod import_image;
@@ -50,6 +51,7 @@ use crate::telemetry::chain;
 use crate::transfer::TransferError;
 use crate::web::{Nova, Regions, Web};
 
+pub use fence::Fence;
 pub use image_cache::Limits as CacheLimits;
 pub use import_image::{FAILED, IMPORTING_TO, Imports};
 pub use intake::Intake;

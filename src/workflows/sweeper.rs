@@ -130,6 +130,7 @@ impl Sweeper {
             days => repository.forget_jobs(now.plus_seconds(-days * 86_400)).await?,
         };
         let messages = repository.forget_messages(now.plus_seconds(-self.keep.messages)).await?;
+        repository.forget_clients(now.plus_seconds(-86_400)).await?;
         repository.commit().await?;
         if jobs > 0 || messages > 0 {
             tracing::info!(

@@ -42,8 +42,7 @@ pub(super) async fn spread(
     let asked = repository.job(&run.id).await?;
     let origin = asked.map(|job| Origin { project_id: job.project_id, request_id: job.request_id });
     let task = Task::TellNova { volume_id: volume_id.clone(), news, servers };
-    jobs::enqueue(repository, &run.world, task, &origin.unwrap_or_default()).await?;
-    Ok(())
+    jobs::follow_up(repository, &run.world, task, &origin.unwrap_or_default()).await.map(drop)
 }
 
 #[async_trait]

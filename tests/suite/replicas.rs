@@ -253,6 +253,17 @@ async fn cancel_each_others_jobs() {
     place.assert_empty(api).await;
 }
 
+/// Until so many clients of the cluster are known by name.
+async fn announced(place: &Place, count: i64) {
+    let database = sqlx::PgPool::connect(place.database_url()).await.unwrap();
+    let known = async || -> i64 {
+        sqlx::query_scalar("SELECT COUNT(*) FROM cluster_clients").fetch_one(&database).await.unwrap()
+    };
+    while known().await < count {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// It finds what it was at done by somebody else, and even gone, and touches nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn do_no_harm_after_a_pause_beyond_their_lease() {
@@ -260,8 +271,11 @@ async fn do_no_harm_after_a_pause_beyond_their_lease() {
     let bytes: &'static [u8] = Vec::leak((0..3_000_000_u32).map(|at| (at % 241) as u8).collect());
     let (uri, reached) = halting(bytes).await;
     let paused = place.start_with(&SHORT_LEASE);
+    create(&paused).await;
     let id = import(&paused, &uri).await;
     tokio::time::timeout(PATIENCE, reached.notified()).await.unwrap();
+    // One for the images, and one for the volumes.
+    assert!(tokio::time::timeout(PATIENCE, announced(&place, 2)).await.is_ok());
     paused.pause();
     let other = place.start_with(&SHORT_LEASE);
     assert_image(&other, &id, bytes).await;
@@ -272,6 +286,7 @@ async fn do_no_harm_after_a_pause_beyond_their_lease() {
         }
     });
     assert!(lost.await.is_ok(), "{}", other.log());
+    assert!(other.whole_log().contains("is shut out of the cluster"), "{}", other.log());
     // It works on, with other things.
     create(&paused).await;
     assert_image(&paused, &id, bytes).await;

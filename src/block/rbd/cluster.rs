@@ -7,12 +7,12 @@
 //! Functions: `rados_create2`, `rados_conf_read_file`, `rados_conf_set`, `rados_connect`, `rados_shutdown`,
 //! `rados_ioctx_create`, `rados_ioctx_destroy`, `rados_ioctx_get_id`, `rados_pool_lookup`,
 //! `rados_set_pool_full_try`, `rados_aio_create_completion`, `rados_aio_flush_async`, `rados_aio_release`,
-//! `rados_cluster_fsid`, `rados_get_instance_id`, `rados_mon_command`, `rados_buffer_free`.
+//! `rados_cluster_fsid`, `rados_get_instance_id`, `rados_getaddrs`, `rados_blocklist_add`, `rados_wait_for_latest_osdmap`, `rados_mon_command`, `rados_buffer_free`.
 
 #![allow(unsafe_code)]
 
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::ptr;
@@ -26,6 +26,7 @@ use super::RbdOptions;
 use super::errno::{Failure, c_text, check};
 use super::sys::{self, rados_ioctx_t, rados_t};
 use crate::block::{BlockError, ErrorKind, Result};
+use crate::model::ClusterClient;
 
 /// Nothing here can be left half changed by a panic, so a poisoned lock is as good as any.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -44,6 +45,19 @@ struct Key {
     retry_interval: u64,
     settings: Vec<(String, String)>,
 }
+
+/// All connections, also those that were let go of while images are open on them.
+static LIVING: Mutex<Vec<(Weak<Cluster>, ClusterClient)>> = Mutex::new(Vec::new());
+
+/// What this process is called in the clusters that it is connected to.
+pub fn clients() -> Vec<ClusterClient> {
+    let mut living = lock(&LIVING);
+    living.retain(|(cluster, _)| cluster.strong_count() > 0);
+    living.iter().map(|(_, client)| client.clone()).collect()
+}
+
+/// A day: who goes on after that finds its calls given up long ago.
+const SHUT_OUT_FOR: u32 = 86_400;
 
 static REGISTRY: LazyLock<Mutex<BTreeMap<Key, Weak<Link>>>> = LazyLock::new(Mutex::default);
 
@@ -108,6 +122,12 @@ impl Link {
             Ok(cluster) => {
                 *failed = None;
                 let cluster = Arc::new(cluster);
+                match cluster.client() {
+                    Ok(client) => lock(&LIVING).push((Arc::downgrade(&cluster), client)),
+                    Err(failure) => {
+                        tracing::warn!(?failure, "it is not known what the cluster calls this process")
+                    }
+                }
                 *lock(&self.connected) = Some(Connected { cluster: cluster.clone(), pools: HashMap::new() });
                 Ok(cluster)
             }
@@ -281,6 +301,32 @@ impl Cluster {
     pub fn instance(&self) -> u64 {
         // SAFETY: the handle is alive and connected.
         unsafe { rados::rados_get_instance_id(self.raw) }
+    }
+
+    /// What others can shut it out by.
+    fn client(&self) -> Result<ClusterClient, Failure> {
+        let mut address = ptr::null_mut();
+        // SAFETY: the handle is alive and connected, and the variable outlives the call.
+        check("rados_getaddrs", unsafe { sys::rados_getaddrs(self.raw, &mut address) })?;
+        // SAFETY: librados allocated a text that ends in NUL; it is freed once.
+        let text = unsafe {
+            let text = CStr::from_ptr(address).to_string_lossy().into_owned();
+            rados::rados_buffer_free(address);
+            text
+        };
+        Ok(ClusterClient { fsid: self.fsid()?, address: text })
+    }
+
+    /// Shuts a client out, and waits until nobody does anything for it any more who does something for us: an OSD that
+    /// this connection asks from now on knows of it.
+    pub fn shut_out(&self, address: &str) -> Result<(), Failure> {
+        let address = CString::new(address).unwrap_or_default();
+        // SAFETY: the handle is alive and connected, and the text ends in NUL.
+        let added = unsafe { sys::rados_blocklist_add(self.raw, address.as_ptr(), SHUT_OUT_FOR) };
+        check("rados_blocklist_add", added)?;
+        // SAFETY: as above.
+        let waited = unsafe { rados::rados_wait_for_latest_osdmap(self.raw) };
+        check("rados_wait_for_latest_osdmap", waited).map(drop)
     }
 
     pub fn fsid(&self) -> Result<String, Failure> {

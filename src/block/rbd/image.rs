@@ -21,7 +21,7 @@ use super::errno::{Failure, c_own, c_text, check};
 use super::handle::{By, Handle};
 use super::list::{self, Namespace};
 use super::store::{RbdStore, report, watched};
-use super::{mirror, sys};
+use super::{flags, mirror, sys};
 use crate::block::{
     BlockError, BlockImage, Child, Class, ErrorKind, Extent, Lock, LockKind, Parent, Progress, Result,
     SnapshotInfo, check_name,
@@ -159,6 +159,23 @@ fn check_range(handle: &Handle, function: &'static str, range: Option<(u64, u64)
         return Err(Failure { function, errno: Errno::ERANGE, kind: ErrorKind::Invalid });
     }
     Ok(())
+}
+
+/// librbd also ends well where the pool had no room for the snapshot's object map. Nobody can open such a snapshot, nor
+/// clone from it, ever: it goes at once.
+fn keep_if_whole(handle: &Handle, snapshot: &CStr) -> Result<(), Failure> {
+    let name = c_own(handle.name())?;
+    let failure = match Handle::open(handle.pool(), handle.name(), By::Name(&name), false, Some(snapshot)) {
+        Ok(opened) => return opened.close(),
+        Err(failure) if failure.errno == Errno::ENOENT => failure,
+        // It is not known: it stays as one that nobody has looked at.
+        Err(failure) => return Err(failure),
+    };
+    // SAFETY: the image is open and the text ends in NUL.
+    let removed = unsafe { sys::rbd_snap_remove(handle.raw(), snapshot.as_ptr()) };
+    check("rbd_snap_remove", removed)?;
+    let is_full = flags::is_full(handle.pool())?;
+    Err(failure.meaning(if is_full { ErrorKind::NoSpace } else { ErrorKind::Busy }))
 }
 
 #[async_trait]
@@ -320,7 +337,8 @@ impl BlockImage for RbdImage {
         self.on_snapshot("take snapshot", snapshot, |handle, snapshot| {
             // SAFETY: the image is open and the text ends in NUL.
             let taken = unsafe { sys::rbd_snap_create(handle.raw(), snapshot.as_ptr()) };
-            check("rbd_snap_create", taken).map(|_| ())
+            check("rbd_snap_create", taken)?;
+            keep_if_whole(handle, snapshot)
         })
         .await
     }

@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use super::{BlockError, BlockingPool, ErrorKind, Result};
 
+pub use cluster::clients;
 pub use store::RbdStore;
 
 /// How clones hang on their parents.

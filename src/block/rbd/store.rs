@@ -24,6 +24,7 @@ use crate::block::{
     BlockError, BlockImage, BlockStore, BlockingPool, Class, ErrorKind, Monitor, OpenMode, PoolStatistics,
     Progress, Result, SnapshotPath, StrayName, TrashEntry, check_name, check_object_size,
 };
+use crate::model::ClusterClient;
 
 /// One pool of a Ceph cluster. Cheap to clone.
 #[derive(Clone)]
@@ -111,6 +112,31 @@ impl RbdStore {
             _ => run.await,
         }
     }
+
+    async fn open_now(&self, name: &str, mode: &OpenMode) -> Result<Arc<dyn BlockImage>> {
+        const OPERATION: &str = "open";
+        check_name(OPERATION, name)?;
+        let key = c_text(OPERATION, name, name)?;
+        let snapshot = match mode {
+            OpenMode::Snapshot(snapshot) => {
+                check_name(OPERATION, snapshot)?;
+                Some(c_text(OPERATION, name, snapshot)?)
+            }
+            OpenMode::ReadWrite | OpenMode::ReadOnly => None,
+        };
+        let writable = *mode == OpenMode::ReadWrite;
+        let (handle, object_size) = {
+            let subject = name.to_owned();
+            self.in_pool(Class::Control, OPERATION, name, move |pool| {
+                let handle = Handle::open(pool, &subject, By::Name(&key), writable, snapshot.as_deref())?;
+                let object_size = handle.object_size()?;
+                Ok((handle, object_size))
+            })
+            .await?
+        };
+        let patience = self.options.patience();
+        Ok(Arc::new(RbdImage::new(self.clone(), patience, name, handle, object_size, writable)))
+    }
 }
 
 #[async_trait]
@@ -139,29 +165,12 @@ impl BlockStore for RbdStore {
         .await
     }
 
+    /// Once more where the connection is found to be cut off: the next one is new, and nothing was changed.
     async fn open(&self, name: &str, mode: OpenMode) -> Result<Arc<dyn BlockImage>> {
-        const OPERATION: &str = "open";
-        check_name(OPERATION, name)?;
-        let key = c_text(OPERATION, name, name)?;
-        let snapshot = match &mode {
-            OpenMode::Snapshot(snapshot) => {
-                check_name(OPERATION, snapshot)?;
-                Some(c_text(OPERATION, name, snapshot)?)
-            }
-            OpenMode::ReadWrite | OpenMode::ReadOnly => None,
-        };
-        let writable = mode == OpenMode::ReadWrite;
-        let (handle, object_size) = {
-            let subject = name.to_owned();
-            self.in_pool(Class::Control, OPERATION, name, move |pool| {
-                let handle = Handle::open(pool, &subject, By::Name(&key), writable, snapshot.as_deref())?;
-                let object_size = handle.object_size()?;
-                Ok((handle, object_size))
-            })
-            .await?
-        };
-        let patience = self.options.patience();
-        Ok(Arc::new(RbdImage::new(self.clone(), patience, name, handle, object_size, writable)))
+        match self.open_now(name, &mode).await {
+            Err(error) if error.kind == ErrorKind::Disconnected => self.open_now(name, &mode).await,
+            opened => opened,
+        }
     }
 
     async fn clone_snapshot(
@@ -320,6 +329,17 @@ impl BlockStore for RbdStore {
                 // SAFETY: the pool is alive, the text ends in NUL, and `report` takes this argument.
                 unsafe { sys::rbd_trash_remove_with_progress(pool.io(), key.as_ptr(), true, report, arg) }
             })
+        })
+        .await
+    }
+
+    async fn shut_out(&self, client: &ClusterClient) -> Result<bool> {
+        let client = client.clone();
+        self.in_pool(Class::Control, "shut a client out", self.pool(), move |pool| {
+            if pool.cluster().fsid()? != client.fsid {
+                return Ok(false);
+            }
+            pool.cluster().shut_out(&client.address).map(|()| true)
         })
         .await
     }

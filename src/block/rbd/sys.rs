@@ -104,6 +104,8 @@ pub(super) struct rbd_mirror_image_info_t {
 #[link(name = "rados")]
 unsafe extern "C" {
     pub(super) fn rados_set_pool_full_try(io: rados_ioctx_t);
+    pub(super) fn rados_getaddrs(cluster: rados_t, addresses: *mut *mut c_char) -> c_int;
+    pub(super) fn rados_blocklist_add(cluster: rados_t, address: *const c_char, seconds: u32) -> c_int;
     /// The crate's has a pointer too many in each argument.
     pub(super) fn rados_nobjects_list_next(
         list: rados_list_ctx_t,

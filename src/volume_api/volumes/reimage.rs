@@ -30,6 +30,7 @@ pub async fn reimage(app: &App, call: &Call, id: &str, body: &Value) -> Result<R
     let mut repository = app.database.begin().await?;
     let volume = find_to_change(&mut repository, call, id).await?;
     let image = find_image(&mut repository, app, call, image_id).await?;
+    let image = image::hold(&mut repository, image).await?;
     let is_reserved = volume.status == VolumeStatus::Reserved;
     call.check(if is_reserved { rules::REIMAGE_RESERVED } else { rules::REIMAGE }, &target(&volume))?;
     if repository.attachments_of(&volume.id).await?.len() > 1 {

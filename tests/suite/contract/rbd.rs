@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use pumice::block::rbd::{self, CloneFormat, RbdOptions};
 use pumice::block::{BlockingPool, Leads, Lock, LockKind, StrayName};
+use pumice::model::ClusterClient;
 
 use super::*;
 use crate::house::store::ceph_conf;
@@ -248,6 +249,44 @@ async fn an_advisory_lock_is_seen_and_broken() {
     image.write(0, noise(1, OBJECT)).await.unwrap();
     image.close().await.unwrap();
     stores.first.remove(&name, &Progress::new()).await.unwrap();
+}
+
+/// Whoever was believed dead does nothing any more, and connects anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_shut_out_writes_nothing_any_more() {
+    let other = open("volumes", CloneFormat::V2);
+    // A connection of its own: the others in this process stay.
+    let shut_out = RbdOptions { operation_timeout: 29, ..options("volumes") };
+    let store: Arc<dyn BlockStore> = Arc::new(rbd::open(shut_out, BlockingPool::default()).unwrap());
+    let name = format!("t{}.shut-out", std::process::id());
+    store.create(&name, OBJECT, OBJECT).await.unwrap();
+    let image = store.open(&name, OpenMode::ReadWrite).await.unwrap();
+    image.write(0, noise(1, OBJECT)).await.unwrap();
+    let reader = other.open(&name, OpenMode::ReadOnly).await.unwrap();
+    let address = reader.locks().await.unwrap().remove(0).address;
+    let client = ClusterClient { fsid: other.fsid().await.unwrap(), address };
+    assert!(rbd::clients().contains(&client), "{client:?} {:?}", rbd::clients());
+
+    let elsewhere = ClusterClient { fsid: "another".to_owned(), ..client.clone() };
+    assert!(!other.shut_out(&elsewhere).await.unwrap());
+    image.write(0, noise(2, OBJECT)).await.unwrap();
+    assert!(other.shut_out(&client).await.unwrap());
+    assert_refused(image.write(0, noise(3, OBJECT)).await, ErrorKind::Disconnected);
+    assert!(reader.read(0, OBJECT).await.unwrap() == noise(2, OBJECT));
+    assert_eq!(
+        other.open(&name, OpenMode::ReadOnly).await.unwrap().writers().await.unwrap(),
+        Vec::<String>::new()
+    );
+
+    let again = store.open(&name, OpenMode::ReadWrite).await.unwrap();
+    again.write(0, noise(4, OBJECT)).await.unwrap();
+    assert!(reader.read(0, OBJECT).await.unwrap() == noise(4, OBJECT));
+    for image in [again, reader] {
+        image.close().await.unwrap();
+    }
+    let _ = image.close().await;
+    store.remove(&name, &Progress::new()).await.unwrap();
+    assert!(!rbd::clients().contains(&client));
 }
 
 /// A monitor that takes connections and says nothing.

@@ -22,6 +22,13 @@ pub async fn find(
     Ok(image)
 }
 
+/// Whoever deletes it waits until the transaction ends, and then finds the job that reads from it; or was faster.
+pub async fn hold(repository: &mut Repository, image: Image) -> Result<Image, Fault> {
+    let held = repository.image_to_use(&image.id).await?;
+    let status = held.map_or(ImageStatus::Deleted, |held| held.status);
+    Ok(Image { status, ..image })
+}
+
 /// The key of who signed an image that is on the web alone, for the job that takes its bytes in: a job has nobody's
 /// token. To be asked for before anything is locked, for Barbican may take its time. Where it cannot be had the job says
 /// why.

@@ -50,7 +50,8 @@ impl Source {
             return Err(Fault::Missing("Group", id.clone()));
         }
         if let Some(reference) = &wanted.image {
-            sources.push(Source::Image(Box::new(image::find(repository, app, call, reference).await?)));
+            let image = image::find(repository, app, call, reference).await?;
+            sources.push(Source::Image(Box::new(image::hold(repository, image).await?)));
         }
         if let Some(id) = &wanted.backup_id {
             return Err(Fault::Missing("Backup", id.clone()));

@@ -72,6 +72,7 @@ async fn killed_at_random(store: StoreKind, database: DatabaseKind) {
             let _ = tokio::time::timeout(life, futures::future::join_all(all)).await;
         }
         server.kill();
+        place.pools.forget_ghosts();
         server = place.start();
         server.settle().await;
         assert_settled(&server, &world).await;

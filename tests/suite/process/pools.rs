@@ -109,6 +109,17 @@ impl Drop for Users {
     }
 }
 
+impl Pools {
+    /// What a client leaves that is killed in a certain moment, see [`repeer`].
+    pub fn forget_ghosts(&self) {
+        if self.on_ceph {
+            for pool in [&self.images, &self.volumes] {
+                repeer(pool);
+            }
+        }
+    }
+}
+
 impl Drop for Pools {
     fn drop(&mut self) {
         if self.on_ceph {

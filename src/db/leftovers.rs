@@ -40,6 +40,14 @@ impl Repository {
         Ok(on!(self, c => sqlx::query_as("SELECT pool, name FROM leftovers").fetch_all(c).await)?)
     }
 
+    /// Whether the sweeper still has to look after it.
+    pub async fn has_leftover(&mut self, leftover: &Leftover) -> Result<bool> {
+        let sql = "SELECT pool, name FROM leftovers WHERE pool = $1 AND name = $2 AND NOT kept";
+        let found: Option<Leftover> = on!(self, c => sqlx::query_as(sql)
+            .bind(&leftover.pool).bind(&leftover.name).fetch_optional(c).await)?;
+        Ok(found.is_some())
+    }
+
     pub async fn remove_leftover(&mut self, leftover: &Leftover) -> Result<()> {
         on!(self, c => sqlx::query("DELETE FROM leftovers WHERE pool = $1 AND name = $2")
             .bind(&leftover.pool).bind(&leftover.name).execute(c).await.map(drop))?;

@@ -141,9 +141,14 @@ impl DeleteVolume {
         if !self.notes().is_removed {
             let name = names::of(&row);
             let rest = lineage::reap(&self.context, store, &name).await?;
-            if rest == lineage::Rest::Needed {
-                let (pool, name) = (store.pool().to_owned(), names::deleted(&name));
+            let pool = store.pool().to_owned();
+            if let Some(image) = store.open(&name, OpenMode::ReadOnly).await.or_missing()? {
+                image.close().await?;
                 self.notes().kept = Some(Leftover { pool, name });
+                return Ok(());
+            }
+            if rest == lineage::Rest::Needed {
+                self.notes().kept = Some(Leftover { pool, name: names::deleted(&name) });
                 return Ok(());
             }
         }
@@ -199,8 +204,11 @@ async fn is_whole(store: &Arc<dyn BlockStore>, row: &Volume) -> block::Result<bo
 async fn set_aside(store: &Arc<dyn BlockStore>, name: &str, run: &Run) -> Result<(), StepError> {
     // A rename cannot be stopped on its way.
     run.check_lease().await?;
-    store.rename(name, &names::deleted(name)).await.or_missing()?;
-    Ok(())
+    match store.rename(name, &names::deleted(name)).await.or_missing() {
+        // Clones read from one that it left here before it came back: that goes first, and the sweeper does the rest.
+        Err(error) if error.kind == ErrorKind::Exists => Ok(()),
+        other => Ok(other.map(drop)?),
+    }
 }
 
 #[async_trait]

@@ -126,7 +126,7 @@ pub(super) async fn remove_copy(
     Ok(if is_taken { Rest::Needed } else { rest })
 }
 
-/// Whether the volume lies in this store, or may be on its way there.
+/// Whether the volume lies in this store, or may be on its way there, or lay there when it was unmanaged.
 pub(super) async fn is_at_home(
     context: &Context,
     store: &Arc<dyn BlockStore>,
@@ -134,7 +134,11 @@ pub(super) async fn is_at_home(
     database: &Database,
 ) -> Result<bool, StepError> {
     let mut repository = database.read().await?;
-    let Some(row) = repository.volume(id).await? else { return Ok(false) };
+    let Some(row) = repository.volume(id).await? else {
+        // One that was unmanaged keeps its image and its name, and no note tells of that: a note tells of a left copy.
+        let left = Leftover { pool: store.pool().to_owned(), name: names::volume(id) };
+        return Ok(!repository.has_leftover(&left).await?);
+    };
     let is_leaving = match row.migration_status {
         // It has arrived.
         Some(MigrationStatus::Completing) => false,

@@ -152,7 +152,9 @@ impl Context {
             Task::ManageVolume { volume_id, source } => {
                 Box::new(manage_volume::ManageVolume::new(context, volume_id, source))
             }
-            Task::UnmanageVolume { volume_id } => Box::new(unmanage_volume::UnmanageVolume::new(volume_id)),
+            Task::UnmanageVolume { volume_id } => {
+                Box::new(unmanage_volume::UnmanageVolume::new(context, volume_id))
+            }
             Task::ManageSnapshot { snapshot_id, volume_id, source, was_protected } => {
                 let source = manage_snapshot::Source { name: source, is_protected: was_protected };
                 Box::new(manage_snapshot::ManageSnapshot::new(context, snapshot_id, volume_id, source))

@@ -268,7 +268,11 @@ impl Workflow for MoveVolume {
         }
         match (step, self.way().await?) {
             ("create", Some(way)) if self.withdraw(run).await? => {
-                lineage::clear(&way.to.store, &self.name(), run).await
+                match lineage::clear(&way.to.store, &self.name(), run).await {
+                    // Nothing hangs on a copy that is being made: it is one that the volume left there before.
+                    Err(error) if error.cause == Cause::InUse => Ok(()),
+                    other => other,
+                }
             }
             ("suit", None) => {
                 let store = &self.backend(&self.from)?.store;

@@ -43,7 +43,8 @@ impl FromConverted {
         let _lock = lock.ok_or_else(StepError::cancelled)?;
         let kept = run.database.read().await?.cached_images_of(image).await?;
         if kept.iter().any(|cached| *cached.backend == *backend.name) {
-            return Ok(());
+            // Somebody else was faster than an earlier try of this one.
+            return self.drop_copy(run).await;
         }
         let room = target.row(run).await?.size.bytes();
         let source = self.origin.open(context, &backend.store, run).await?;
@@ -55,7 +56,8 @@ impl FromConverted {
             return Err(too_small(bytes));
         };
         if !image_cache::make_room(context, backend, limits, size, run).await? {
-            return source.close().await;
+            source.close().await?;
+            return self.drop_copy(run).await;
         }
         self.target.downloading(run).await?;
         let name = names::cached(&self.target.id);

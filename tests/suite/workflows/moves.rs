@@ -190,6 +190,90 @@ async fn leaves_a_place_twice(store: StoreKind) {
     house.stop().await;
 }
 
+/// What is unmanaged stays, even where the volume had left a copy before.
+async fn one_that_came_back_can_be_unmanaged(store: StoreKind) {
+    let mut house = house(store).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let bytes = pattern(50_000, 11);
+    house.write(&volume, 8_192, &bytes).await;
+    let clone = house.clone_of(&volume).await;
+    for name in [SECOND, FIRST] {
+        house.migrate(&volume, name).await;
+        house.settle().await;
+        house.assert_lies_in(name, &volume, 8_192, &bytes).await;
+    }
+    house.unmanage_volume(&volume).await;
+    house.settle().await;
+    assert_eq!(house.volume_status(&volume).await, None);
+    assert!(house.sweeper().sweep().await.unwrap() > 0);
+    assert!(house.delete_volume(&clone).await);
+    house.settle().await;
+    for _ in 0..3 {
+        house.sweeper().sweep().await.unwrap();
+    }
+    let name = names::volume(&volume);
+    let image = house.backend(FIRST).store.open(&name, OpenMode::ReadOnly).await.unwrap();
+    assert_eq!(&image.read(8_192, 50_000).await.unwrap()[..], bytes);
+    image.close().await.unwrap();
+    drop(image);
+    assert_eq!(house.on_pools().await, [format!("{}/{name}", house.backend(FIRST).store.pool())]);
+    house.clear_by_hand().await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// Each copy that it left has a clone, and so has the one that is there.
+async fn one_with_clones_of_each_copy_moves_and_goes(store: StoreKind) {
+    let mut house = house(store).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let bytes = pattern(50_000, 12);
+    house.write(&volume, 8_192, &bytes).await;
+    let first = house.clone_of(&volume).await;
+    for name in [SECOND, FIRST] {
+        house.migrate(&volume, name).await;
+        house.settle().await;
+    }
+    let second = house.clone_of(&volume).await;
+    house.migrate(&volume, SECOND).await;
+    house.settle().await;
+    house.assert_lies_in(SECOND, &volume, 8_192, &bytes).await;
+    // Both names that it could have there are taken.
+    house.migrate(&volume, FIRST).await;
+    house.settle().await;
+    house.assert_lies_in(SECOND, &volume, 8_192, &bytes).await;
+    let row = house.row(&volume).await;
+    assert_eq!((row.status, row.migration_status), (VolumeStatus::Available, Some(MigrationStatus::Error)));
+    for clone in [&first, &second] {
+        assert_eq!(house.read(clone, 8_192, 50_000).await, bytes);
+    }
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// It goes, and its clones stay, where the name of a deleted one is taken.
+async fn one_that_came_back_is_deleted_before_its_clones(store: StoreKind) {
+    let mut house = house(store).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let bytes = pattern(50_000, 13);
+    house.write(&volume, 8_192, &bytes).await;
+    let first = house.clone_of(&volume).await;
+    for name in [SECOND, FIRST] {
+        house.migrate(&volume, name).await;
+        house.settle().await;
+    }
+    let second = house.clone_of(&volume).await;
+    assert!(house.delete_volume(&volume).await);
+    house.settle().await;
+    assert_eq!(house.volume_status(&volume).await, None);
+    assert!(house.sweeper().sweep().await.unwrap() > 0);
+    assert!(house.delete_volume(&first).await);
+    house.settle().await;
+    house.sweeper().sweep().await.unwrap();
+    assert_eq!(house.read(&second, 8_192, 50_000).await, bytes);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 async fn a_retype_in_place_changes_the_limits_and_an_extend_keeps_them(store: StoreKind) {
     let mut house = house(store).await;
     let volume = house.volume(VolumeSource::Empty, 2).await;
@@ -254,6 +338,9 @@ on_every_store!(
     a_volume_moves_with_its_bytes,
     what_clones_read_from_stays_until_they_go,
     leaves_a_place_twice,
+    one_that_came_back_can_be_unmanaged,
+    one_with_clones_of_each_copy_moves_and_goes,
+    one_that_came_back_is_deleted_before_its_clones,
     a_retype_in_place_changes_the_limits_and_an_extend_keeps_them,
     a_copy_of_another_type_has_the_limits_of_its_own,
     a_retype_to_nowhere_leaves_it_as_it_was,

@@ -6,6 +6,9 @@ use sqlx::postgres::PgArgumentBuffer;
 use sqlx::sqlite::SqliteArgumentsBuffer;
 use sqlx::{Encode, Postgres, Sqlite, Type};
 
+/// Conditions that may stand in a row.
+const FEW: usize = 16;
+
 /// What is bound to a placeholder.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -203,7 +206,7 @@ impl Conditions {
     }
 
     fn where_clause(&self) -> String {
-        if self.parts.is_empty() { String::new() } else { format!(" WHERE {}", self.parts.join(" AND ")) }
+        if self.parts.is_empty() { String::new() } else { format!(" WHERE {}", all_of(&self.parts)) }
     }
 
     /// The whole query of a list without pages.
@@ -246,6 +249,15 @@ impl Conditions {
         }
         query
     }
+}
+
+/// In brackets by halves: SQLite refuses what is nested deeper than 1000, and takes a plain row of `AND` for nested.
+fn all_of(parts: &[String]) -> String {
+    if parts.len() <= FEW {
+        return parts.join(" AND ");
+    }
+    let (first, second) = parts.split_at(parts.len() / 2);
+    format!("({}) AND ({})", all_of(first), all_of(second))
 }
 
 fn plain_order(key: &SortKey) -> String {

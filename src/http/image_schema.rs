@@ -29,6 +29,11 @@ impl ImageSchema {
         self.properties.get(name)
     }
 
+    /// A property that every image has.
+    pub fn is_base(&self, name: &str) -> bool {
+        self.form_of(name).is_some_and(|form| form["is_base"] != false)
+    }
+
     /// A custom property that a new image must have, and one with only these has not.
     pub fn missing(&self, mut has: impl FnMut(&str) -> bool) -> Option<&str> {
         let is_custom = |name: &str| self.form_of(name).is_some_and(|form| form["is_base"] == false);

@@ -3,6 +3,7 @@
 //! Of the language of schemas there is as much as those use.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
@@ -180,7 +181,8 @@ pub fn refused(keyword: &str, rule: &Value, value: &Value) -> Option<String> {
             reason(items.len() as u64 >= least, "is too short".to_owned())
         }
         ("uniqueItems", Value::Array(items)) => {
-            let is_unique = items.iter().enumerate().all(|(i, item)| !items[..i].contains(item));
+            let mut seen = HashSet::with_capacity(items.len());
+            let is_unique = items.iter().all(|item| seen.insert(item));
             reason(is_unique || *rule == Value::Bool(false), "has non-unique elements".to_owned())
         }
         ("required", Value::Object(fields)) => {
@@ -312,6 +314,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn many_items_are_soon_known_to_be_unique() {
+        let mut items: Vec<Value> = (0..150_000).map(|number| json!(number.to_string())).collect();
+        let start = std::time::Instant::now();
+        let is_refused = |items: &[Value]| refused("uniqueItems", &json!(true), &json!(items)).is_some();
+        assert!(!is_refused(&items));
+        items.push(json!("0"));
+        assert!(is_refused(&items));
+        assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
+        let fields = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        assert!(is_refused(&[fields(r#"{"a": 1, "b": 2}"#), fields(r#"{"b": 2, "a": 1}"#)]));
+    }
 
     #[test]
     fn a_value_fits_or_the_outermost_flaw_is_told() {

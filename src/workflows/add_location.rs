@@ -51,6 +51,7 @@ impl AddLocation {
 
     async fn on_the_web(&self, run: &Run) -> Result<ImageChange, StepError> {
         let mut download = self.context.web.get(self.location.url.as_str()).await?;
+        self.check_size(download.length.unwrap_or(0))?;
         let algorithms = self.algorithms()?;
         if algorithms.is_empty() {
             return self.facts(download.length, Vec::new());

@@ -51,6 +51,7 @@ on_both!(
     what_an_administrator_says_is_written,
     the_deletion_of_a_condemned_volume_has_no_way_back,
     lists_find_parts_of_texts,
+    a_list_takes_thousands_of_conditions,
     transfers_go_with_their_volume,
     messages_are_listed_and_forgotten,
     what_is_not_committed_never_happened,
@@ -196,6 +197,19 @@ async fn the_deletion_of_a_condemned_volume_has_no_way_back(database: Database) 
     assert!(repository.condemn_volume(&row.id).await.unwrap());
     let found = repository.volume(&row.id).await.unwrap().unwrap();
     assert_eq!((found.status, found.previous_status), (VolumeStatus::Deleting, None));
+}
+
+async fn a_list_takes_thousands_of_conditions(database: Database) {
+    let of_type = volume_type(&database).await;
+    add(&database, &[volume(1, &of_type)]).await;
+    let mut repository = database.read().await.unwrap();
+    let mut count = async |filter: VolumeFilter| repository.count_volumes(&filter).await.unwrap();
+    let mut numbers = vec![("size", Operator::GreaterOrEqual, 0); 3000];
+    assert_eq!(count(VolumeFilter { numbers: numbers.clone(), ..VolumeFilter::default() }).await, 1);
+    numbers.push(("size", Operator::Less, 0));
+    assert_eq!(count(VolumeFilter { numbers, ..VolumeFilter::default() }).await, 0);
+    let metadata = (0..3000).map(|number| (format!("key{number}"), "value".to_owned())).collect();
+    assert_eq!(count(VolumeFilter { metadata, ..VolumeFilter::default() }).await, 0);
 }
 
 async fn lists_find_parts_of_texts(database: Database) {

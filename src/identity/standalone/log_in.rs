@@ -86,11 +86,12 @@ struct Proven {
 impl Standalone {
     /// A new token, and what it stands for.
     pub async fn log_in(&self, log_in: LogIn) -> Result<(String, Session), LogInError> {
-        let proven = self.prove(log_in.proofs).await?;
         let Inner { database, world, signer, lifetime, .. } = &*self.0;
+        // Before the proofs are read: what is taken back while they are compared takes this token back too.
+        let now = world.now();
+        let proven = self.prove(log_in.proofs).await?;
         let mut repository = database.read().await?;
         let scopes = self.scopes(&mut repository, &proven, log_in.wanted).await?;
-        let now = world.now();
         let audit_id = URL_SAFE_NO_PAD.encode(world.ids.random().as_bytes());
         let parent = proven.parent.as_ref().map(|parent| &parent.claims);
         let parents = parent.and_then(|claims| claims.audit_ids.last().cloned());
@@ -158,7 +159,7 @@ impl Standalone {
     }
 
     async fn by_token(&self, token: &str) -> Result<Proven, LogInError> {
-        let session = self.session(token).await.map_err(|refusal| match refusal {
+        let session = self.session_now(token).await.map_err(|refusal| match refusal {
             Refusal::Unauthorized => LogInError::BadToken,
             Refusal::Unavailable(why) => LogInError::Unavailable(why),
         })?;

@@ -74,7 +74,7 @@ impl Standalone {
 
     /// What a token stands for now: good, not expired, not taken back, its user and project enabled.
     pub async fn session(&self, token: &str) -> Result<Arc<Session>, Refusal> {
-        let Inner { database, world, signer, sessions, generation, .. } = &*self.0;
+        let Inner { world, sessions, generation, .. } = &*self.0;
         let key = sha256(token.as_bytes());
         let (now, generation) = (world.now(), generation.load(Ordering::SeqCst));
         if let Some(known) = sessions.get(&key) {
@@ -84,12 +84,19 @@ impl Standalone {
                 return Ok(known.session);
             }
         }
+        let session = self.session_now(token).await?;
+        sessions.insert(key, Remembered { session: session.clone(), generation, since: now });
+        Ok(session)
+    }
+
+    /// As [`Standalone::session`], whatever is remembered: another server may have taken the token back.
+    async fn session_now(&self, token: &str) -> Result<Arc<Session>, Refusal> {
+        let Inner { database, world, signer, .. } = &*self.0;
+        let now = world.now();
         let claims = signer.read(token).filter(|claims| now < claims.expires_at);
         let claims = claims.ok_or(Refusal::Unauthorized)?;
         let found = async { Session::look_up(&mut database.read().await?, claims, now).await }.await;
-        let session = Arc::new(found.map_err(unavailable)?.ok_or(Refusal::Unauthorized)?);
-        sessions.insert(key, Remembered { session: session.clone(), generation, since: now });
-        Ok(session)
+        Ok(Arc::new(found.map_err(unavailable)?.ok_or(Refusal::Unauthorized)?))
     }
 
     /// Who asks, with the roles of a service that asks for them, if it says who it is.

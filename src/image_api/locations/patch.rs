@@ -63,6 +63,15 @@ impl Change {
         }
     }
 
+    /// How many locations an image has then that has so many now.
+    fn count_after(&self, count: usize) -> usize {
+        match self {
+            Change::Add { .. } => count + 1,
+            Change::Remove { .. } => count.saturating_sub(1),
+            Change::Replace { locations } => locations.len(),
+        }
+    }
+
     /// Whether it may be asked for at all.
     fn check(&self, app: &App, call: &Call, image: &Image) -> Result<()> {
         let (verb, shown_as, rule) = match self {
@@ -162,13 +171,19 @@ pub(in crate::image_api) async fn look<'a>(
     changes: impl Iterator<Item = &'a Change>,
 ) -> Result<Known> {
     let mut known = Known::default();
-    let mut image = None;
-    for change in changes.filter(|change| !change.given().is_empty()) {
+    let (mut image, mut count) = (None, 0);
+    for change in changes {
         let image = match &mut image {
             Some(image) => image,
-            none => none.insert(find(&mut app.database.read().await?, call, id).await?),
+            none => {
+                let found = find(&mut app.database.read().await?, call, id).await?;
+                count = shown(&found).count();
+                none.insert(found)
+            }
         };
-        if change.check(app, call, image).is_err() {
+        count = change.count_after(count);
+        let is_too_many = !change.given().is_empty() && within(&app.config, count).is_err();
+        if is_too_many || change.check(app, call, image).is_err() {
             break;
         }
         let new: BTreeSet<&str> = change.given().iter().map(|given| given.url.as_str()).collect();
@@ -195,6 +210,13 @@ async fn find_on_the_web(app: &App, url: &str) -> Option<Found> {
         Ok(download) => {
             let size =
                 download.length.and_then(|length| i64::try_from(length).ok()).filter(|size| *size > 0)?;
+            if size.unsigned_abs() > app.config.images.image_size_cap {
+                tracing::info!(
+                    size,
+                    "an address is no location: there are more bytes than an image may have"
+                );
+                return None;
+            }
             Some(Found { store: store.to_row(), size })
         }
         Err(error) => {

@@ -13,8 +13,8 @@ use super::super::request::{Call, Moment};
 use super::super::schema::Object;
 use super::find;
 use crate::db::{Image, Json, Repository, Volume, VolumeChange, VolumeType};
-use crate::http::{App, images};
-use crate::identity::policy::{Api, Guard, image as image_rules, volume as rules};
+use crate::http::{App, ImageSchema, images};
+use crate::identity::policy::{Access, Api, Guard, image as image_rules, volume as rules};
 use crate::jobs::{self, Task};
 use crate::model::{ImageId, ImageStatus, VolumeStatus};
 
@@ -22,18 +22,10 @@ const ACTION: &str = "os-volume_upload_image";
 const DISK_FORMATS: [&str; 7] = ["raw", "vmdk", "vdi", "qcow2", "vhd", "vhdx", "ploop"];
 const VISIBILITIES: [&str; 4] = ["community", "public", "private", "shared"];
 
-/// What of a volume's image metadata is about that image itself (`glance_core_properties`).
-const OF_ITS_OWN: [&str; 9] = [
-    "checksum",
-    "container_format",
-    "disk_format",
-    "image_name",
-    "image_id",
-    "min_disk",
-    "min_ram",
-    "name",
-    "size",
-];
+/// What of a volume's image metadata is about that image itself, though no base property has the name.
+const OF_ITS_OWN: [&str; 2] = ["image_name", "image_id"];
+/// Names that the image service gives nobody's property.
+const REFUSED: [&str; 3] = ["location", "deleted", "deleted_at"];
 /// Properties of these name spaces are the image service's own, or tell of bytes that the new image has not.
 const RESERVED: [&str; 3] = ["os_glance", "img_signature", "signature_verified"];
 
@@ -100,16 +92,17 @@ fn image(volume: &Volume, wanted: &Wanted<'_>, app: &App, call: &Call) -> Result
         protected: wanted.protected,
         container_format: Some(wanted.container_format.to_owned()),
         disk_format: Some(wanted.disk_format.to_owned()),
-        properties: Json(properties(volume)),
+        properties: Json(properties(volume, &app.image_schema)),
         ..Image::queued(id, Some(project_id), app.world.now())
     })
 }
 
 /// What the volume's image had beside the base properties, the new one has too.
-fn properties(volume: &Volume) -> BTreeMap<String, String> {
+fn properties(volume: &Volume, images: &ImageSchema) -> BTreeMap<String, String> {
     let metadata = volume.image_metadata.as_ref().map(|metadata| metadata.0.clone()).unwrap_or_default();
     let is_reserved = |key: &str| RESERVED.iter().any(|space| key.starts_with(space));
-    let is_custom = |key: &str| !OF_ITS_OWN.contains(&key) && !is_reserved(key);
+    let is_other = |key: &str| OF_ITS_OWN.contains(&key) || REFUSED.contains(&key) || images.is_base(key);
+    let is_custom = |key: &str| !is_other(key) && !is_reserved(key);
     metadata.into_iter().filter(|(key, _)| is_custom(key)).collect()
 }
 
@@ -128,7 +121,8 @@ async fn check_image(
         "community" => guard.allows(image_rules::COMMUNITIZE_IMAGE, &target),
         _ => true,
     };
-    if !visible || !guard.allows(image_rules::ADD_IMAGE, &target) {
+    let has_all = image.properties.0.keys().all(|name| guard.allows_property(Access::Create, name));
+    if !visible || !has_all || !guard.allows(image_rules::ADD_IMAGE, &target) {
         return Err(Fault::Invalid("Not authorized.".to_owned()));
     }
     if let Some(name) = app.image_schema.missing(|name| image.properties.0.contains_key(name)) {

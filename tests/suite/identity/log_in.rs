@@ -12,8 +12,24 @@ on_both! {
     a_token_gives_another_token
     a_default_project_is_taken_when_nobody_says
     an_application_credential_is_its_users_and_no_more
+    no_token_outlives_a_password_that_changes_meanwhile
     guessing_is_slow
     malformed_requests_are_refused
+}
+
+async fn no_token_outlives_a_password_that_changes_meanwhile(kind: DatabaseKind) {
+    let cloud = Cloud::new(kind).await;
+    let person = cloud.person("alice", "member").await;
+    let (auth, admin) = (person.auth(), cloud.admin().await);
+    // Far more than are compared at once: many wait with the old password while the new one is written.
+    let log_ins = futures::future::join_all((0..40).map(|_| cloud.log_in(&auth)));
+    let user = format!("/users/{}", person.id);
+    let body = json!({ "user": { "password": "another one" } });
+    let (answers, changed) = tokio::join!(log_ins, cloud.identity(&admin, "PATCH", &user, Some(body)));
+    changed.expect(200);
+    for token in answers.iter().filter_map(|answer| answer.header("x-subject-token")) {
+        assert!(!cloud.is_good(token).await);
+    }
 }
 
 async fn a_password_gives_a_token_for_each_scope(kind: DatabaseKind) {

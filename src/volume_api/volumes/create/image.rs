@@ -8,6 +8,9 @@ use crate::http::{App, images};
 use crate::identity::policy::{Access, Api, Guard};
 use crate::model::{GIB, Gib, ImageId, ImageStatus};
 
+/// Images of one name that are looked at. More than one is too many already, but a rule may keep some from the caller.
+const MOST_OF_A_NAME: i64 = 100;
+
 /// By the id, which may be the end of an address, or by the name.
 pub async fn find(
     repository: &mut Repository,
@@ -58,9 +61,14 @@ async fn found(
     {
         return Ok(image);
     }
-    let filter = ImageFilter { name: Some(vec![reference.to_owned()]), ..ImageFilter::default() };
+    let filter = ImageFilter {
+        name: Some(vec![reference.to_owned()]),
+        visible_to: (!guard.is_admin()).then(|| project.clone()),
+        ..ImageFilter::default()
+    };
+    let page = Page { limit: Some(MOST_OF_A_NAME), ..Page::default() };
     let mut named = Vec::new();
-    for image in repository.images(&filter, &Page::default()).await? {
+    for image in repository.images(&filter, &page).await? {
         if images::may_get(repository, &image, guard, project).await? {
             named.push(image);
         }

@@ -306,6 +306,21 @@ impl Api {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_asked_for_more_locations_than_an_image_may_have() {
+    let api = start_with_locations().await;
+    let id = api.raw_image().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let all: Vec<Value> =
+        (0..4).map(|path| json!({"url": format!("{server}/{path}"), "metadata": {}})).collect();
+    let said =
+        "The limit has been exceeded on the number of allowed image locations. Attempted: 4, Maximum: 3";
+    let asked = tokio::spawn(async move { listener.accept().await.map(drop) });
+    api.refuses(&id, op("replace", "/locations", json!(all)), 413, said).await;
+    assert!(!asked.is_finished());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_patch_says_where_bytes_are() {
     let (api, server) = (start_with_locations().await, serve().await);
     let id = api.raw_image().await;

@@ -80,6 +80,32 @@ async fn an_uploaded_volume_keeps_what_its_image_had() {
 }
 
 #[tokio::test]
+async fn an_upload_brings_no_property_that_its_user_may_not_give() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("protections.conf");
+    let rules = "[^secret]\ncreate = !\nread = @\nupdate = !\ndelete = !\n\
+        [.*]\ncreate = @\nread = @\nupdate = @\ndelete = @\n";
+    std::fs::write(&file, rules).unwrap();
+    let site = Site::with(|config| config.policy.property_protection_file = Some(file)).await;
+    let from = site.new_image(|_| {}).await;
+    let id = site.available_volume(json!({"size": 1, "imageRef": from.as_str()})).await;
+    let path = format!("/v3/volumes/{id}/action");
+    let own = ["owner", "status", "visibility", "locations", "created_at", "id", "location", "deleted"];
+    let set = async |names: &[&str]| {
+        let metadata: Value = names.iter().map(|name| (name.to_string(), json!("x"))).collect();
+        site.post(&path, json!({"os-set_image_metadata": {"metadata": metadata}})).await.expect(200);
+    };
+    set(&["secret"]).await;
+    assert_refused(&upload(&site, &id, 71, json!({"image_name": "i"})).await, "Not authorized.");
+    site.post(&path, json!({"os-unset_image_metadata": {"key": "secret"}})).await.expect(200);
+    set(&own).await;
+    let said = upload(&site, &id, 71, json!({"image_name": "i"})).await.expect(202).json()[UPLOAD].clone();
+    let image = ImageId::parse(said["image_id"].as_str().unwrap()).unwrap();
+    let image = site.app().database.read().await.unwrap().image(&image).await.unwrap().unwrap();
+    assert_eq!(image.properties, Json([("hw_disk_bus".to_owned(), "scsi".to_owned())].into()));
+}
+
+#[tokio::test]
 async fn uploads_that_cannot_be_are_refused() {
     let site = Site::new().await;
     let id = site.available_volume(json!({"size": 1})).await;

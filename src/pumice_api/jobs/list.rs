@@ -57,6 +57,9 @@ pub(crate) async fn list_jobs(
 }
 
 fn parse(query: &Query) -> Result<(JobFilter, Page), Fault> {
+    if query.holds_nul() {
+        return Err(Fault::Invalid("A parameter holds a NUL.".to_owned()));
+    }
     let mut filter = JobFilter::default();
     let mut page = Page { limit: Some(DEFAULT_LIMIT), ..Page::default() };
     for (key, value) in &query.0 {

@@ -204,7 +204,7 @@ async fn is_whole(store: &Arc<dyn BlockStore>, row: &Volume) -> block::Result<bo
 async fn set_aside(store: &Arc<dyn BlockStore>, name: &str, run: &Run) -> Result<(), StepError> {
     // A rename cannot be stopped on its way.
     run.check_lease().await?;
-    match store.rename(name, &names::deleted(name)).await.or_missing() {
+    match lineage::set_aside(store, name).await {
         // Clones read from one that it left here before it came back: that goes first, and the sweeper does the rest.
         Err(error) if error.kind == ErrorKind::Exists => Ok(()),
         other => Ok(other.map(drop)?),

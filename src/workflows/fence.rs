@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use super::Context;
-use crate::block::rbd;
+use crate::block::{self, rbd};
 use crate::db::{self, Database};
 use crate::jobs::{self, StepError};
 use crate::model::{ClusterClient, Timestamp, World};
@@ -36,13 +36,7 @@ impl Fence {
         // Several services may share a process and its connections.
         let own = rbd::clients();
         for client in clients.iter().filter(|client| !own.contains(client)) {
-            let mut is_known = false;
-            for store in self.context.all_stores() {
-                is_known = store.shut_out(client).await?;
-                if is_known {
-                    break;
-                }
-            }
+            let is_known = self.shut_out_of_its_cluster(client).await?;
             let mut repository = self.database.begin().await?;
             repository.remove_client(owner, client).await?;
             repository.commit().await?;
@@ -55,6 +49,19 @@ impl Fence {
             }
         }
         Ok(())
+    }
+
+    /// `false`: no store is there any more. One that does not answer may be of another cluster.
+    async fn shut_out_of_its_cluster(&self, client: &ClusterClient) -> block::Result<bool> {
+        let mut outcome = Ok(false);
+        for store in self.context.all_stores() {
+            match store.shut_out(client).await {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                failed => outcome = failed,
+            }
+        }
+        outcome
     }
 }
 

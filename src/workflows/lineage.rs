@@ -110,7 +110,7 @@ pub(super) async fn remove_copy(
     let aside = names::deleted(&name);
     let is_taken = {
         let _lock = context.locks.lock(&name).await;
-        let (renamed, is_taken) = match store.rename(&name, &aside).await.or_missing() {
+        let (renamed, is_taken) = match set_aside(store, &name).await {
             Err(error) if error.kind == ErrorKind::Exists => (false, true),
             renamed => (renamed?.is_some(), false),
         };
@@ -124,6 +124,20 @@ pub(super) async fn remove_copy(
     let rest = reap(context, store, &name).await?;
     // One that it left before goes first.
     Ok(if is_taken { Rest::Needed } else { rest })
+}
+
+/// Gives an image the name of a deleted one. `None`: there is no such image. [`ErrorKind::Exists`] where another image has
+/// the name, for its clones.
+pub(super) async fn set_aside(store: &Arc<dyn BlockStore>, name: &str) -> Result<Option<()>> {
+    let aside = names::deleted(name);
+    match store.rename(name, &aside).await.or_missing() {
+        // What a removal of one left that broke off is in the way of the next one.
+        Err(error) if error.kind == ErrorKind::Exists && !is_there(store, &aside).await? => {
+            store.remove(&aside, &Progress::new()).await.or_missing()?;
+            store.rename(name, &aside).await.or_missing()
+        }
+        renamed => renamed,
+    }
 }
 
 /// Whether the volume lies in this store, or may be on its way there, or lay there when it was unmanaged.

@@ -15,7 +15,7 @@ async fn private_types_are_seen_by_whom_they_are_for() {
     let stage = Stage::new().await;
     let private = stage.volume_type(false).await;
     let public = stage.volume_type(true).await;
-    let default = "00000000-0000-0000-0000-000000000001";
+    let default = "00000000-0000-0000-0000-000000000002";
     let (private, public) = (private.as_str(), public.as_str());
     // Newest first.
     for (player, query, expected) in [

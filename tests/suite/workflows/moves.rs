@@ -14,6 +14,7 @@ use sqlx::types::Json;
 
 use super::{house, on_every_store, pattern};
 use crate::house::{DatabaseKind, House, StoreKind};
+use crate::process::pools;
 
 /// The backends of every house.
 pub const FIRST: &str = "directory";
@@ -186,6 +187,31 @@ async fn leaves_a_place_twice(store: StoreKind) {
         }
     });
     assert!(swept.await.is_ok(), "{:?}", house.on_pools().await);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// A process died when it had removed all of an earlier copy but its name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_a_removal_left_is_in_nobodys_way() {
+    let mut house = house(StoreKind::RbdV2).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let pool = house.backend(FIRST).store.pool().to_owned();
+    let name = format!("rbd_id.{}", names::deleted(&names::volume(&volume)));
+    let id = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(id.path(), b"\x04\0\0\0gone").unwrap();
+    pools::run("rados", &["-p", &pool, "put", &name, id.path().to_str().unwrap()]);
+    house.migrate(&volume, SECOND).await;
+    house.settle().await;
+    let swept = tokio::time::timeout(std::time::Duration::from_secs(120), async {
+        while house.sweeper().sweep().await.unwrap() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    });
+    assert!(swept.await.is_ok(), "{:?}", house.on_pools().await);
+    assert!(!pools::objects(&pool).contains(&name));
+    assert!(house.delete_volume(&volume).await);
+    house.settle().await;
     house.assert_nothing_is_left().await;
     house.stop().await;
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{PROJECT, assert_refused, fault, id_of};
 use crate::support::{Answer, Site};
 
-const DEFAULT: &str = "00000000-0000-0000-0000-000000000001";
+const DEFAULT: &str = "00000000-0000-0000-0000-000000000002";
 
 impl Site {
     async fn put(&self, path: &str, body: Value) -> Answer {

@@ -135,7 +135,7 @@ async fn zones_types_and_extensions() {
         r#"{"availabilityZoneInfo":[{"zoneName":"nova","zoneState":{"available":true}}]}"#
     );
 
-    let id = "00000000-0000-0000-0000-000000000001";
+    let id = "00000000-0000-0000-0000-000000000002";
     let default = format!(
         concat!(
             r#"{{"id":"{}","name":"__DEFAULT__","is_public":true,"description":"Default Volume Type","#,

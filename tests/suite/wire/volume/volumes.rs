@@ -22,7 +22,7 @@ const BASE: &str = concat!(
 );
 const LATER: &str = concat!(
     r#","group_id":null,"provider_id":null,"shared_targets":false,"service_uuid":null,"cluster_name":null,"#,
-    r#""volume_type_id":"00000000-0000-0000-0000-000000000001","consumes_quota":true"#
+    r#""volume_type_id":"00000000-0000-0000-0000-000000000002","consumes_quota":true"#
 );
 const READ: &str = concat!(
     r#","os-vol-tenant-attr:tenant_id":"00000000000000000000000000000001","#,

@@ -271,6 +271,8 @@ async fn who_is_shut_out_writes_nothing_any_more() {
     assert!(!other.shut_out(&elsewhere).await.unwrap());
     image.write(0, noise(2, OBJECT)).await.unwrap();
     assert!(other.shut_out(&client).await.unwrap());
+    // Who asks an OSD afterwards tells it.
+    assert!(reader.read(0, OBJECT).await.unwrap() == noise(2, OBJECT));
     assert_refused(image.write(0, noise(3, OBJECT)).await, ErrorKind::Disconnected);
     assert!(reader.read(0, OBJECT).await.unwrap() == noise(2, OBJECT));
     assert_eq!(

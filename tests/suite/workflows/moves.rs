@@ -272,6 +272,17 @@ async fn one_with_clones_of_each_copy_moves_and_goes(store: StoreKind) {
     for clone in [&first, &second] {
         assert_eq!(house.read(clone, 8_192, 50_000).await, bytes);
     }
+    for gone in [&first, &second, &volume] {
+        assert!(house.delete_volume(gone).await);
+    }
+    house.settle().await;
+    // One copy goes after the other.
+    let swept = tokio::time::timeout(std::time::Duration::from_secs(120), async {
+        while house.sweeper().sweep().await.unwrap() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    });
+    assert!(swept.await.is_ok(), "{:?}", house.on_pools().await);
     house.assert_nothing_is_left().await;
     house.stop().await;
 }

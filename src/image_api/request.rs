@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::fault::{Fault, Result};
 use crate::db::Image;
-use crate::http::{App, BodyError, RequestContext, holds_nul, images, whole};
+use crate::http::{App, BodyError, RequestContext, images, whole};
 use crate::identity::policy::{Api, Guard, Rule, Target, image};
 use crate::jobs::Origin;
 use crate::model::{ProjectId, UserId};
@@ -110,14 +110,6 @@ impl FromRequest<App> for NoBody {
             Err(Fault::BadRequest("A body is not expected with this request.".to_owned()))
         }
     }
-}
-
-/// Refuses a text with a NUL in it, which PostgreSQL keeps nowhere.
-pub(super) fn check_nul(body: &Value) -> Result<()> {
-    if holds_nul(body) {
-        return Err(Fault::BadRequest("A text of the body holds a NUL.".to_owned()));
-    }
-    Ok(())
 }
 
 /// A list or an object. Whatever its content type says: Glance does not look.

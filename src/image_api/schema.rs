@@ -9,6 +9,7 @@ use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, Result};
+use crate::http::holds_nul;
 
 /// The pattern that schemas of ours use.
 pub const UUID_PATTERN: &str =
@@ -51,21 +52,16 @@ pub fn lacks(name: &str, property: &str) -> Fault {
 
 /// Glance takes NUL where MySQL does; PostgreSQL has no way to keep it.
 pub fn no_nul(text: &str) -> Result<()> {
-    if text.contains('\0') {
-        return Err(Fault::BadRequest("The character NUL is not allowed in texts.".to_owned()));
-    }
-    Ok(())
+    if text.contains('\0') { Err(nul()) } else { Ok(()) }
 }
 
-fn no_nul_in(value: &Value) -> Result<()> {
-    match value {
-        Value::String(text) => no_nul(text),
-        Value::Array(items) => items.iter().try_for_each(no_nul_in),
-        Value::Object(fields) => {
-            fields.iter().try_for_each(|(key, value)| no_nul(key).and_then(|()| no_nul_in(value)))
-        }
-        _ => Ok(()),
-    }
+/// Likewise of all texts in a body.
+pub fn no_nul_in(body: &Value) -> Result<()> {
+    if holds_nul(body) { Err(nul()) } else { Ok(()) }
+}
+
+fn nul() -> Fault {
+    Fault::BadRequest("The character NUL is not allowed in texts.".to_owned())
 }
 
 struct Check<'a> {
@@ -315,15 +311,14 @@ mod tests {
 
     use super::*;
 
+    /// It takes minutes where each is compared with all others.
     #[test]
     fn many_items_are_soon_known_to_be_unique() {
         let mut items: Vec<Value> = (0..150_000).map(|number| json!(number.to_string())).collect();
-        let start = std::time::Instant::now();
         let is_refused = |items: &[Value]| refused("uniqueItems", &json!(true), &json!(items)).is_some();
         assert!(!is_refused(&items));
         items.push(json!("0"));
         assert!(is_refused(&items));
-        assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
         let fields = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         assert!(is_refused(&[fields(r#"{"a": 1, "b": 2}"#), fields(r#"{"b": 2, "a": 1}"#)]));
     }

@@ -142,8 +142,8 @@ impl DeleteVolume {
             let name = names::of(&row);
             let rest = lineage::reap(&self.context, store, &name).await?;
             let pool = store.pool().to_owned();
-            if let Some(image) = store.open(&name, OpenMode::ReadOnly).await.or_missing()? {
-                image.close().await?;
+            if lineage::is_there(store, &name).await? {
+                // The other name was taken, see `set_aside`.
                 self.notes().kept = Some(Leftover { pool, name });
                 return Ok(());
             }

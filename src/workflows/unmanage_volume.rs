@@ -7,7 +7,7 @@ use crate::db::{self, Leftover, Repository, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
 use crate::model::{VolumeId, VolumeStatus};
 
-/// A job, although it has nothing to do: it waits for those that still read from the volume.
+/// A job, although it has nothing to do on the pool: it waits for those that still read from the volume.
 pub(super) struct UnmanageVolume {
     context: Context,
     id: VolumeId,

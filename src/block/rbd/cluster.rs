@@ -7,7 +7,8 @@
 //! Functions: `rados_create2`, `rados_conf_read_file`, `rados_conf_set`, `rados_connect`, `rados_shutdown`,
 //! `rados_ioctx_create`, `rados_ioctx_destroy`, `rados_ioctx_get_id`, `rados_pool_lookup`,
 //! `rados_set_pool_full_try`, `rados_aio_create_completion`, `rados_aio_flush_async`, `rados_aio_release`,
-//! `rados_cluster_fsid`, `rados_get_instance_id`, `rados_getaddrs`, `rados_blocklist_add`, `rados_wait_for_latest_osdmap`, `rados_mon_command`, `rados_buffer_free`.
+//! `rados_cluster_fsid`, `rados_get_instance_id`, `rados_getaddrs`, `rados_blocklist_add`,
+//! `rados_wait_for_latest_osdmap`, `rados_mon_command`, `rados_buffer_free`.
 
 #![allow(unsafe_code)]
 

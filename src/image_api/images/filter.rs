@@ -11,7 +11,7 @@ use crate::http::Query;
 use crate::image_api::fault::{Fault, Result};
 use crate::model::{MemberStatus, ProjectId};
 
-/// Conditions of one list: each is a term of the query, and SQLite nests at most 1000.
+/// Conditions of one list: each binds values, and SQLite takes no more than 32766.
 const MOST_CONDITIONS: usize = 200;
 
 /// `None`: a condition that no image fulfils.

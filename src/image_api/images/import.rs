@@ -11,8 +11,8 @@ use crate::db::{Image, ImageChange, Repository};
 use crate::http::App;
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
-use crate::image_api::request::{Call, InPath, JsonBody, check_nul};
-use crate::image_api::{quota, stores};
+use crate::image_api::request::{Call, InPath, JsonBody};
+use crate::image_api::{quota, schema, stores};
 use crate::jobs::{self, Import, ImportSource, Task};
 use crate::model::ImageStatus;
 use crate::workflows::{FAILED, IMPORTING_TO};
@@ -50,7 +50,7 @@ pub async fn import(
     headers: HeaderMap,
     JsonBody(body): JsonBody,
 ) -> Result<StatusCode> {
-    check_nul(&body)?;
+    schema::no_nul_in(&body)?;
     let asked = Asked::read(&body, &app)?;
     let (image, remote) = {
         let mut repository = app.database.read().await?;

@@ -8,8 +8,8 @@ use crate::http::App;
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
 use crate::image_api::images::{find, find_to_change};
-use crate::image_api::request::{Call, InPath, JsonBody, check_nul};
-use crate::image_api::stores;
+use crate::image_api::request::{Call, InPath, JsonBody};
+use crate::image_api::{schema, stores};
 use crate::jobs::{self, NewLocation, Task};
 use crate::model::ImageStatus;
 
@@ -39,7 +39,7 @@ pub async fn add(
     InPath(id): InPath<String>,
     JsonBody(body): JsonBody,
 ) -> Result<StatusCode> {
-    check_nul(&body)?;
+    schema::no_nul_in(&body)?;
     let asked = Asked::read(&body)?;
     let image = find(&mut app.database.read().await?, &call, &id).await?;
     check_status(image.status)?;

@@ -769,14 +769,19 @@ impl House {
         assert!(self.volumes().await.is_empty(), "{:?}", self.volumes().await);
         assert!(self.images().await.is_empty(), "{:?}", self.images().await);
         assert_eq!(self.forgotten_on_pools().await, Vec::<String>::new());
+        self.sweep().await;
+        assert_eq!(self.on_pools().await, Vec::<String>::new());
+    }
+
+    /// Until nothing is left to look after.
+    pub async fn sweep(&self) {
         let swept = tokio::time::timeout(PATIENCE, async {
             while self.sweeper().sweep().await.unwrap() > 0 {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         });
         let is_swept = swept.await.is_ok();
-        assert!(is_swept, "{:?}", self.leftovers().await);
-        assert_eq!(self.on_pools().await, Vec::<String>::new());
+        assert!(is_swept, "{:?} {:?}", self.leftovers().await, self.on_pools().await);
     }
 
     async fn leftovers(&self) -> Vec<Leftover> {

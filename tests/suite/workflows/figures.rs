@@ -7,12 +7,13 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use pumice::block::ErrorKind;
 use pumice::db::{NewJob, Resource};
 use pumice::jobs::{NoFaults, Origin, VolumeSource};
-use pumice::model::{ImageStatus, JobId};
+use pumice::model::JobId;
 use pumice::workflows::upload_image;
 use serde_json::json;
 
 use super::generic::cancel;
 use super::refusals::reluctant_house;
+use super::uploads::upload_and_delete;
 use super::{house, pattern};
 use crate::house::StoreKind;
 
@@ -88,15 +89,7 @@ async fn uploads_are_counted_as_their_rows_say() {
     let id = house.queued_image().await;
     let broken = futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("the client went away"))]);
     upload_image(house.uploader(), id.clone(), None, broken, Origin::default()).await.unwrap_err();
-    let (sender, receiver) = tokio::sync::mpsc::channel::<std::io::Result<Bytes>>(1);
-    let body = tokio_stream::wrappers::ReceiverStream::new(receiver);
-    let upload = tokio::spawn(upload_image(house.uploader(), id.clone(), None, body, Origin::default()));
-    sender.send(Ok(Bytes::from(pattern(100_000, 1)))).await.unwrap();
-    while house.image_status(&id).await != Some(ImageStatus::Saving) {
-        tokio::task::yield_now().await;
-    }
-    assert!(house.delete_image(&id).await);
-    upload.await.unwrap().unwrap_err();
+    upload_and_delete(&house, &id).await;
     house.settle().await;
     house.stop().await;
     let uploads: Vec<_> = ended(&figures).into_iter().filter(|line| line.contains("upload_image")).collect();

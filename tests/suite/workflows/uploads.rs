@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 use pumice::jobs::{NoFaults, Origin};
-use pumice::model::ImageStatus;
+use pumice::model::{ImageId, ImageStatus};
 use pumice::signature::{Certificates, Signature, SignatureError};
 use pumice::workflows::{Upload, UploadError, upload_image};
 
@@ -110,20 +110,24 @@ async fn two_at_once_one_wins(store: StoreKind) {
     house.stop().await;
 }
 
-async fn deleted_while_it_arrives(store: StoreKind) {
-    let mut house = house(store).await;
-    let id = house.queued_image().await;
+/// How an upload ends whose image is deleted before its client has sent all.
+pub async fn upload_and_delete(house: &House, id: &ImageId) -> UploadError {
     let (sender, receiver) = tokio::sync::mpsc::channel::<std::io::Result<Bytes>>(1);
     let body = tokio_stream::wrappers::ReceiverStream::new(receiver);
     let upload = tokio::spawn(upload_image(house.uploader(), id.clone(), None, body, Origin::default()));
     sender.send(Ok(Bytes::from(pattern(100_000, 1)))).await.unwrap();
-    while house.image_status(&id).await != Some(ImageStatus::Saving) {
+    while house.image_status(id).await != Some(ImageStatus::Saving) {
         tokio::task::yield_now().await;
     }
-    assert!(house.delete_image(&id).await);
-    let error = upload.await.unwrap().unwrap_err();
+    assert!(house.delete_image(id).await);
+    upload.await.unwrap().unwrap_err()
+}
+
+async fn deleted_while_it_arrives(store: StoreKind) {
+    let mut house = house(store).await;
+    let id = house.queued_image().await;
+    let error = upload_and_delete(&house, &id).await;
     assert!(matches!(error, UploadError::Deleted), "{error:?}");
-    drop(sender);
     house.settle().await;
     assert_eq!(house.image_status(&id).await, None);
     house.assert_nothing_is_left().await;

@@ -57,7 +57,7 @@ impl Check {
     }
 }
 
-/// As it is written; a tree reads back as the same tree.
+/// As it is written; what was read from words reads back as the same tree.
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

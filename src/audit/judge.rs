@@ -182,8 +182,9 @@ impl<'a> Judge<'a> {
         let Some(clone) = names::clone_of(snapshot) else { return hangs };
         let id = Named::parse(clone).map_or(clone, Named::id);
         let deleted = names::deleted(clone);
-        let lies_somewhere =
-            self.seen.iter().any(|(_, pool)| pool.names.contains(clone) || pool.names.contains(&deleted));
+        let lies_somewhere = self.seen.iter().any(|(_, pool)| {
+            pool.names.contains(clone) || pool.names.contains(&deleted) || pool.has_in_trash(id)
+        });
         hangs
             || lies_somewhere
             || self.is_at_work(id)

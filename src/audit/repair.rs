@@ -165,7 +165,7 @@ impl Audit {
         if self.database.read().await?.is_at_work(volume.as_str()).await? {
             return Ok(false);
         }
-        Ok(drop_clone_snapshot(store, &finding.image, snapshot).await?)
+        Ok(drop_clone_snapshot(&self.stores, store, &finding.image, snapshot).await?)
     }
 
     /// It is protected, as those that were made here: volumes can be made from it.

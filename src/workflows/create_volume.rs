@@ -359,7 +359,8 @@ impl Workflow for FromSnapshot {
             "resize" => target.grow(run).await,
             "flatten" if !source.is_copied && target.making(run).await?.flatten_from_snapshot => {
                 let store = target.store(run).await?;
-                Ok(lineage::flatten(&target.context, store, &target.name(), &run.progress).await?)
+                lineage::flatten(&target.context, store, &target.name(), &run.progress).await?;
+                Ok(())
             }
             "flatten" => Ok(()),
             "replicate" => target.replicate(Some(&self.of), run).await,
@@ -428,7 +429,8 @@ impl FromVolume {
         if lineage::depth(store, image, deepest).await? < deepest {
             return Ok(());
         }
-        Ok(lineage::flatten(context, store, image, &run.progress).await?)
+        lineage::flatten(context, store, image, &run.progress).await?;
+        Ok(())
     }
 }
 

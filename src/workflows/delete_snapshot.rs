@@ -1,12 +1,13 @@
-//! A snapshot of a volume goes. Where the pool's clone format ties clones to it, they are made independent first.
+//! A snapshot of a volume goes. With clone format 2 what clones read from stays, unseen, until the last of them goes;
+//! with format 1, and in the directory store, it stays under the name of a clone snapshot.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use super::{Context, lineage, names};
-use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode};
-use crate::db::{self, Repository};
+use crate::block::{self, BlockImage, BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
+use crate::db::{self, Leftover, Repository};
 use crate::jobs::{Cause, Run, StepError, Workflow};
 use crate::model::{Action, Detail, Event, SnapshotId, SnapshotStatus, VolumeId};
 
@@ -14,34 +15,50 @@ pub(super) struct DeleteSnapshot {
     context: Context,
     id: SnapshotId,
     volume_id: VolumeId,
+    /// The snapshot under its other name.
+    kept: Mutex<Option<Leftover>>,
 }
 
 impl DeleteSnapshot {
     pub(super) fn new(context: Context, id: SnapshotId, volume_id: VolumeId) -> Self {
-        Self { context, id, volume_id }
+        Self { context, id, volume_id, kept: Mutex::default() }
     }
 
-    /// With clone format 1, and in the directory store, a snapshot with clones cannot go: each is flattened.
-    async fn unprotect(
-        &self,
-        store: &Arc<dyn BlockStore>,
-        image: &dyn BlockImage,
-        run: &Run,
-    ) -> Result<(), StepError> {
+    async fn unprotect(&self, image: &dyn BlockImage) -> block::Result<()> {
         let name = names::snapshot(&self.id);
         match image.unprotect_snapshot(&name).await.or_missing() {
-            Err(error) if error.kind == ErrorKind::HasChildren => {}
-            other => return Ok(other.map(drop)?),
+            Err(error) if error.kind == ErrorKind::HasChildren && lineage::hangs_on(image, &name).await? => {
+                image.rename_snapshot(&name, &names::deleted_snapshot(&self.id)).await
+            }
+            other => other.map(drop),
         }
-        for child in image.children().await?.into_iter().filter(|child| child.snapshot == name) {
-            let beside = self.context.pool_beside(store, &child.pool).await?;
-            let Some(store) = beside.filter(|_| !child.in_trash) else {
-                return Err(StepError::in_use(format!("{}/{} is a clone of it.", child.pool, child.image)));
-            };
-            lineage::flatten(&self.context, store, &child.image, &run.progress).await?;
-        }
-        image.unprotect_snapshot(&name).await.or_missing()?;
+    }
+
+    /// A snapshot that stays has its own name and is protected, so that volumes can be made from it.
+    async fn bring_back(&self, image: &dyn BlockImage) -> block::Result<()> {
+        let name = names::snapshot(&self.id);
+        image.rename_snapshot(&names::deleted_snapshot(&self.id), &name).await.or_missing()?;
+        image.protect_snapshot(&name).await.or_missing().map(drop)
+    }
+
+    /// Clones may come loose at any moment: it is the sweeper who removes what was kept for them.
+    async fn remove(&self, image: &dyn BlockImage, pool: &str) -> block::Result<()> {
+        image.remove_snapshot(&names::snapshot(&self.id)).await.or_missing()?;
+        let snapshot = names::deleted_snapshot(&self.id);
+        let is_kept = image.snapshots().await?.iter().any(|found| found.name == snapshot);
+        let path = SnapshotPath { pool: pool.to_owned(), image: names::volume(&self.volume_id), snapshot };
+        *self.kept() = is_kept.then(|| lineage::note(&path));
         Ok(())
+    }
+
+    /// The volume's image.
+    async fn open(&self, store: &Arc<dyn BlockStore>) -> block::Result<Option<Arc<dyn BlockImage>>> {
+        store.open(&names::volume(&self.volume_id), OpenMode::ReadWrite).await.or_missing()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Leftover>> {
+        // It is replaced as a whole.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -53,30 +70,32 @@ impl Workflow for DeleteSnapshot {
 
     async fn run(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
         let store = self.context.store_of(&self.volume_id, run).await?;
-        let volume = names::volume(&self.volume_id);
-        let Some(image) = store.open(&volume, OpenMode::ReadWrite).await.or_missing()? else { return Ok(()) };
+        let Some(image) = self.open(store).await? else { return Ok(()) };
         let done = match step {
-            "unprotect" => self.unprotect(store, &*image, run).await,
-            _ => {
-                let removed = image.remove_snapshot(&names::snapshot(&self.id)).await.or_missing();
-                removed.map(drop).map_err(StepError::from)
-            }
+            "unprotect" => self.unprotect(&*image).await,
+            _ => self.remove(&*image, store.pool()).await,
         };
         image.close().await?;
-        done
+        Ok(done?)
     }
 
-    /// Nothing is brought back; a snapshot that stays is protected again, so that volumes can be made from it.
+    /// What is removed is not brought back.
     async fn undo(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
         if step != "unprotect" {
             return Ok(());
         }
         let store = self.context.store_of(&self.volume_id, run).await?;
-        let (volume, snapshot) = (names::volume(&self.volume_id), names::snapshot(&self.id));
-        Ok(lineage::protect_again(store, &volume, &snapshot).await?)
+        let Some(image) = self.open(store).await? else { return Ok(()) };
+        let back = self.bring_back(&*image).await;
+        image.close().await?;
+        Ok(back?)
     }
 
-    async fn finish(&self, repository: &mut Repository, _: &Run) -> db::Result<()> {
+    async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
+        let kept = self.kept().clone();
+        if let Some(kept) = kept {
+            repository.add_leftover(&kept, run.now()).await?;
+        }
         repository.remove_snapshot(&self.id).await?;
         Ok(())
     }

@@ -25,6 +25,8 @@ pub(super) struct DeleteVolume {
 struct Notes {
     /// What the image hung on.
     parent: Option<SnapshotPath>,
+    /// The row does not tell so: the sweeper knows it.
+    noted: Option<Leftover>,
     /// It was removed, and so never kept for clones.
     is_removed: bool,
     /// Under which name, and in which pool, it is kept for its clones.
@@ -70,7 +72,9 @@ impl DeleteVolume {
         };
         let looked = self.look_at(store, &*image).await;
         image.close().await?;
-        match looked? {
+        let looked = looked?;
+        self.note_parent(&row, run).await?;
+        match looked {
             lineage::Rest::Needed => set_aside(store, &name, run).await,
             lineage::Rest::Gone => match store.remove(&name, &run.progress).await.or_missing() {
                 Ok(found) => {
@@ -130,7 +134,24 @@ impl DeleteVolume {
                 snapshot.name
             )));
         }
-        Ok(lineage::drop_unneeded(store, image).await?)
+        Ok(lineage::drop_unneeded(&self.context, store, image).await?)
+    }
+
+    /// After a crash the row tells what it hung on, unless it was made from a snapshot that is deleted.
+    async fn note_parent(&self, row: &Volume, run: &Run) -> Result<(), StepError> {
+        let parent = self.notes().parent.clone();
+        let Some(parent) = parent.filter(|parent| names::is_clone_snapshot(&parent.snapshot)) else {
+            return Ok(());
+        };
+        if self.parents_by_row(row, run).await?.contains(&parent) {
+            return Ok(());
+        }
+        let note = lineage::note(&parent);
+        let mut repository = run.transaction().await?;
+        repository.add_leftover(&note, run.now()).await?;
+        repository.commit().await?;
+        self.notes().noted = Some(note);
+        Ok(())
     }
 
     /// Lets go of what the image hung on.
@@ -233,9 +254,14 @@ impl Workflow for DeleteVolume {
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
-        let kept = self.notes().kept.clone();
-        if let Some(leftover) = kept {
-            repository.add_leftover(&leftover, run.now()).await?;
+        let (kept, noted) = {
+            let notes = self.notes();
+            (notes.kept.clone(), notes.noted.clone())
+        };
+        match (kept, noted) {
+            (Some(kept), _) => repository.add_leftover(&kept, run.now()).await?,
+            (None, Some(noted)) => repository.remove_leftover(&noted).await?,
+            (None, None) => {}
         }
         repository.remove_volume(&self.id).await?;
         Ok(())

@@ -4,8 +4,10 @@
 //! clone goes, or is flattened, [`release`] walks up from it and removes all that nothing reads from any more.
 //!
 //! A flattened image with clones of its own keeps what it hung on: whoever has such a clone open (an instance, for
-//! days) still looks there for what the image between them had not yet when it was opened. So a clone snapshot stays
-//! as long as the volume it was taken for, unless that one was flattened while nothing hung on it.
+//! days) still looks there for what the image between them had not yet when it was opened, and finds zeros once that is
+//! gone. So a clone snapshot stays as long as the volume it was taken for, unless that one was flattened while nothing
+//! hung on it; one that was taken for an image stays as long as anything hangs on the image. What hangs on anything else,
+//! which may go before it, and has clones of its own is not flattened.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use futures::future::BoxFuture;
 use super::{Context, intake, is_one_place, names};
 use crate::block::{
     BlockError, BlockImage, BlockStore, Child, ErrorKind, Missing, OpenMode, Parent, Progress, SnapshotPath,
+    Stores,
 };
 use crate::db::{Database, Leftover};
 use crate::jobs::{Run, StepError};
@@ -48,10 +51,10 @@ pub(super) async fn release(
         if names::is_clone_snapshot(&parent.snapshot) {
             let live = names::live(&parent.image);
             for name in [live, &names::deleted(live)] {
-                drop_clone_snapshot(store, name, &parent.snapshot).await?;
+                drop_clone_snapshot(&context.stores, store, name, &parent.snapshot).await?;
             }
         }
-        next = remove_if_deleted(store, &parent.image).await?.1;
+        next = remove_if_deleted(context, store, &parent.image).await?.1;
     }
     Ok(())
 }
@@ -90,7 +93,7 @@ pub(super) async fn release_noted(
 pub(super) async fn reap(context: &Context, store: &Arc<dyn BlockStore>, name: &str) -> Result<Rest> {
     let (rest, parent) = {
         let _lock = context.locks.lock(names::live(name)).await;
-        remove_if_deleted(store, name).await?
+        remove_if_deleted(context, store, name).await?
     };
     if let Some(parent) = parent {
         release(context, store, &parent).await?;
@@ -225,18 +228,26 @@ pub async fn children(image: &dyn BlockImage) -> Result<Option<Vec<Child>>> {
 }
 
 /// Drops all snapshots that nothing needs; answers whether others are left.
-pub(super) async fn drop_unneeded(store: &Arc<dyn BlockStore>, image: &dyn BlockImage) -> Result<Rest> {
+pub(super) async fn drop_unneeded(
+    context: &Context,
+    store: &Arc<dyn BlockStore>,
+    image: &dyn BlockImage,
+) -> Result<Rest> {
     let Some(children) = children(image).await? else { return Ok(Rest::Needed) };
     let mut rest = if children.is_empty() { Rest::Gone } else { Rest::Needed };
     for snapshot in image.snapshots().await? {
         if children.iter().any(|child| child.snapshot == snapshot.name) {
             continue;
         }
-        let clone_is_there = match names::clone_of(&snapshot.name) {
-            Some(clone) => is_there(store, clone).await? || is_there(store, &names::deleted(clone)).await?,
+        let is_needed = match names::clone_of(&snapshot.name) {
+            Some(clone) => {
+                is_there(store, clone).await?
+                    || is_there(store, &names::deleted(clone)).await?
+                    || is_read_through(&context.stores, clone).await?
+            }
             None => false,
         };
-        if clone_is_there {
+        if is_needed {
             rest = Rest::Needed;
         } else {
             unprotect_and_remove(image, &snapshot.name).await?;
@@ -312,7 +323,8 @@ pub(super) async fn depth(store: &Arc<dyn BlockStore>, image: &str, deepest: i64
     let mut depth = 0;
     while depth < deepest {
         let Some(parent) = parent_of(store, &name).await? else { break };
-        if parent.path.pool != store.pool() || !names::is_clone_snapshot(&parent.path.snapshot) {
+        // What was taken for another clone does not stay for the sake of this one.
+        if parent.path.pool != store.pool() || !names::is_taken_for(&parent.path.snapshot, &name) {
             break;
         }
         depth += 1;
@@ -321,63 +333,110 @@ pub(super) async fn depth(store: &Arc<dyn BlockStore>, image: &str, deepest: i64
     Ok(depth)
 }
 
-async fn parent_of(store: &Arc<dyn BlockStore>, name: &str) -> Result<Option<Parent>> {
+pub(super) async fn parent_of(store: &Arc<dyn BlockStore>, name: &str) -> Result<Option<Parent>> {
     let Some(image) = store.open(name, OpenMode::ReadOnly).await.or_missing()? else { return Ok(None) };
     let parent = image.parent().await;
     image.close().await?;
     parent
 }
 
-/// Cuts an image's tie to its parent, and lets go of that if nothing hangs on the image.
+/// Cuts an image's tie to its parent, and lets go of that if nothing hangs on the image; answers whether it did. Refused
+/// with [`ErrorKind::HasChildren`] where clones hang on it and its parent would not stay for them.
 pub(super) async fn flatten(
     context: &Context,
     store: &Arc<dyn BlockStore>,
     name: &str,
     progress: &Progress,
-) -> Result<()> {
+) -> Result<Rest> {
     let image = store.open(name, OpenMode::ReadWrite).await?;
-    let parent = image.parent().await?;
-    let flattened = match image.flatten(progress).await {
-        // Somebody else was faster.
-        Err(_) if image.parent().await?.is_none() => Ok(()),
-        other => other,
-    };
-    let has_clones = match &flattened {
-        Ok(()) => children(&*image).await?.is_none_or(|children| !children.is_empty()),
-        Err(_) => true,
-    };
+    let flattened = cut(&*image, name, progress).await;
     image.close().await?;
-    flattened?;
-    match parent {
-        Some(parent) if !has_clones => release(context, store, &parent.path).await,
-        _ => Ok(()),
+    match flattened? {
+        Some((parent, Rest::Gone)) => release(context, store, &parent).await.map(|()| Rest::Gone),
+        Some((_, Rest::Needed)) => Ok(Rest::Needed),
+        None => Ok(Rest::Gone),
     }
 }
 
-/// Removes a snapshot that nothing hangs on; answers whether it did.
-pub async fn drop_clone_snapshot(store: &Arc<dyn BlockStore>, name: &str, snapshot: &str) -> Result<bool> {
+/// Answers what it hung on, and whether clones of the image may need that still.
+async fn cut(
+    image: &dyn BlockImage,
+    name: &str,
+    progress: &Progress,
+) -> Result<Option<(SnapshotPath, Rest)>> {
+    let Some(Parent { path: parent, .. }) = image.parent().await? else { return Ok(None) };
+    if !names::is_taken_for(&parent.snapshot, name) && has_clones(image).await? {
+        let why = format!("its clones read from {} through it", parent.image);
+        return Err(BlockError::new(ErrorKind::HasChildren, "flatten", name, why));
+    }
+    match image.flatten(progress).await {
+        // Somebody else was faster.
+        Err(_) if image.parent().await?.is_none() => {}
+        flattened => flattened?,
+    }
+    let rest = if has_clones(image).await? { Rest::Needed } else { Rest::Gone };
+    Ok(Some((parent, rest)))
+}
+
+/// Whether a clone hangs on this snapshot, as far as that may be known.
+pub(super) async fn hangs_on(image: &dyn BlockImage, snapshot: &str) -> Result<bool> {
+    Ok(children(image).await?.is_none_or(|children| children.iter().any(|child| child.snapshot == snapshot)))
+}
+
+async fn has_clones(image: &dyn BlockImage) -> Result<bool> {
+    Ok(children(image).await?.is_none_or(|children| !children.is_empty()))
+}
+
+/// Removes a snapshot that nothing hangs on, nor is read through; answers whether it did.
+pub async fn drop_clone_snapshot(
+    stores: &Stores,
+    store: &Arc<dyn BlockStore>,
+    name: &str,
+    snapshot: &str,
+) -> Result<bool> {
     let Some(image) = store.open(name, OpenMode::ReadWrite).await.or_missing()? else { return Ok(false) };
-    let dropped = drop_childless(&*image, snapshot).await;
+    let dropped = drop_childless(stores, &*image, snapshot).await;
     image.close().await?;
     dropped
 }
 
 /// Asks for clones itself: with clone format 2 the pool would not refuse.
-async fn drop_childless(image: &dyn BlockImage, snapshot: &str) -> Result<bool> {
-    match children(image).await? {
-        Some(children) if children.iter().all(|child| child.snapshot != snapshot) => {
-            unprotect_and_remove(image, snapshot).await
-        }
-        _ => Ok(false),
+async fn drop_childless(stores: &Stores, image: &dyn BlockImage, snapshot: &str) -> Result<bool> {
+    if hangs_on(image, snapshot).await?
+        || is_read_through(stores, names::clone_of(snapshot).unwrap_or_default()).await?
+    {
+        return Ok(false);
     }
+    unprotect_and_remove(image, snapshot).await
+}
+
+/// Whether a clone snapshot was taken for an image that has clones of its own, also in the trash.
+async fn is_read_through(stores: &Stores, clone: &str) -> Result<bool> {
+    let Some(id) = names::uploaded(clone) else { return Ok(false) };
+    for (_, store) in stores.all_images() {
+        if store.trash_list().await?.iter().any(|entry| entry.name == id.as_str()) {
+            return Ok(true);
+        }
+        let Some(image) = store.open(id.as_str(), OpenMode::ReadOnly).await.or_missing()? else { continue };
+        let has_clones = has_clones(&*image).await;
+        image.close().await?;
+        if has_clones? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Removes `name` if it was deleted and nothing needs it; answers what it hung on then.
-async fn remove_if_deleted(store: &Arc<dyn BlockStore>, name: &str) -> Result<(Rest, Option<SnapshotPath>)> {
+async fn remove_if_deleted(
+    context: &Context,
+    store: &Arc<dyn BlockStore>,
+    name: &str,
+) -> Result<(Rest, Option<SnapshotPath>)> {
     let deleted = names::deleted(names::live(name));
     let progress = Progress::new();
     if let Some(image) = store.open(&deleted, OpenMode::ReadWrite).await.or_missing()? {
-        let freed = drop_unneeded(store, &*image).await;
+        let freed = drop_unneeded(context, store, &*image).await;
         let parent = image.parent().await;
         image.close().await?;
         if freed? == Rest::Needed {

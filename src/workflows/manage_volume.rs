@@ -1,10 +1,12 @@
 //! An image that lies on the pool becomes a volume: it gets the volume's name, and what its type says.
 //! When that fails it has its own name again.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use async_trait::async_trait;
 
-use super::{Context, names, qos, replication};
-use crate::block::{ErrorKind, Missing, OpenMode};
+use super::{Context, lineage, names, qos, replication};
+use crate::block::{ErrorKind, Missing, OpenMode, SnapshotPath};
 use crate::db::{self, Repository, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
 use crate::model::{VolumeId, VolumeStatus};
@@ -13,11 +15,13 @@ pub(super) struct ManageVolume {
     context: Context,
     id: VolumeId,
     source: String,
+    /// The snapshot that it is a clone of, and that was taken for it.
+    parent: Mutex<Option<SnapshotPath>>,
 }
 
 impl ManageVolume {
     pub(super) fn new(context: Context, id: VolumeId, source: String) -> Self {
-        Self { context, id, source }
+        Self { context, id, source, parent: Mutex::default() }
     }
 
     async fn rename(&self, run: &Run) -> Result<(), StepError> {
@@ -68,6 +72,20 @@ impl ManageVolume {
         Ok(())
     }
 
+    /// Nothing in the row will tell of that when the volume goes.
+    async fn note_parent(&self, run: &Run) -> Result<(), StepError> {
+        let store = self.context.store_of(&self.id, run).await?;
+        let parent = lineage::parent_of(store, &names::volume(&self.id)).await?;
+        let parent = parent.map(|parent| parent.path);
+        *self.parent() = parent.filter(|parent| names::is_clone_snapshot(&parent.snapshot));
+        Ok(())
+    }
+
+    fn parent(&self) -> MutexGuard<'_, Option<SnapshotPath>> {
+        // It is replaced as a whole.
+        self.parent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn leave(&self, repository: &mut Repository, run: &Run, status: VolumeStatus) -> db::Result<()> {
         let (from, change) = (VolumeStatus::Managing, VolumeChange::default());
         repository.change_volume(&self.id, from, status, &change, run.now()).await?;
@@ -85,7 +103,10 @@ impl Workflow for ManageVolume {
         match step {
             "rename" => self.rename(run).await,
             "check" => self.check(run).await,
-            _ => self.suit(run).await,
+            _ => {
+                self.suit(run).await?;
+                self.note_parent(run).await
+            }
         }
     }
 
@@ -98,6 +119,10 @@ impl Workflow for ManageVolume {
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
+        let parent = self.parent().take();
+        if let Some(parent) = parent {
+            repository.add_leftover(&lineage::note(&parent), run.now()).await?;
+        }
         if let Some(row) = repository.volume_to_change(&self.id).await?
             && let Some(of) = repository.volume_type(row.volume_type_id.as_str()).await?
         {

@@ -112,8 +112,25 @@ pub fn upload_snapshot(image: &ImageId) -> String {
     format!("{VOLUME}{image}{CLONE_SNAPSHOT_END}")
 }
 
+/// Of a volume, where its snapshot was deleted while clones hang on it: a clone snapshot of nobody's from then on.
+pub fn deleted_snapshot(id: &SnapshotId) -> String {
+    format!("{VOLUME}{id}{CLONE_SNAPSHOT_END}")
+}
+
 pub fn is_clone_snapshot(snapshot: &str) -> bool {
     clone_of(snapshot).is_some()
+}
+
+/// Whether a snapshot was taken for this very clone, volume or image, deleted or not.
+pub fn is_taken_for(snapshot: &str, clone: &str) -> bool {
+    let clone = live(clone);
+    clone_of(snapshot)
+        .is_some_and(|name| name == clone || uploaded(name).is_some_and(|id| id.as_str() == clone))
+}
+
+/// The image that a clone snapshot was taken for, by the name it has in it. Volumes have the same name.
+pub fn uploaded(clone: &str) -> Option<ImageId> {
+    ImageId::parse(clone.strip_prefix(VOLUME)?)
 }
 
 /// The clone that a clone snapshot was taken for.
@@ -271,6 +288,11 @@ mod tests {
         let id = VolumeId::from(uuid::Uuid::nil());
         assert!(is_clone_snapshot(&clone_snapshot(&id)));
         assert!(!is_clone_snapshot("snapshot-00000000-0000-0000-0000-000000000000"));
+        for clone in [volume(&id), deleted(&volume(&id)), id.to_string()] {
+            assert!(is_taken_for(&clone_snapshot(&id), &clone), "{clone}");
+        }
+        assert!(!is_taken_for(&clone_snapshot(&id), "volume-1"));
+        assert!(!is_taken_for(IMAGE_SNAPSHOT, &id.to_string()));
         assert!(is_backup_snapshot("backup.1.snap.1700000000.0"));
         assert!(is_deleted(&deleted(&volume(&id))));
         assert_eq!(volume_of(&volume(&id)), Some(id.clone()));

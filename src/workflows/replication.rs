@@ -67,7 +67,8 @@ async fn make_independent(
     if is_mirrored(context, store, &parent).await? {
         return Ok(());
     }
-    Ok(lineage::flatten(context, store, name, progress).await?)
+    lineage::flatten(context, store, name, progress).await?;
+    Ok(())
 }
 
 async fn is_mirrored(context: &Context, store: &Arc<dyn BlockStore>, parent: &Parent) -> block::Result<bool> {

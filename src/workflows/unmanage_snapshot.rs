@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 
 use super::{Context, lineage, names};
-use crate::block::{ErrorKind, Missing, OpenMode};
+use crate::block::{Missing, OpenMode};
 use crate::db::{self, Repository};
 use crate::jobs::{Cause, Run, StepError, Workflow};
 use crate::model::{SnapshotId, SnapshotStatus, VolumeId};
@@ -33,15 +33,11 @@ impl Workflow for UnmanageSnapshot {
         let Some(image) = store.open(&volume, OpenMode::ReadWrite).await.or_missing()? else { return Ok(()) };
         let name = names::snapshot(&self.id);
         // With clone format 2 clones do not hold it back: whoever has some keeps it as it is.
-        let has_clones = match image.children().await {
-            Ok(children) => children.iter().any(|child| child.snapshot == name),
-            Err(error) if error.kind == ErrorKind::HasChildren => true,
-            Err(error) => {
-                image.close().await?;
-                return Err(error.into());
-            }
+        let done = match lineage::hangs_on(&*image, &name).await {
+            Ok(true) => Ok(None),
+            Ok(false) => image.unprotect_snapshot(&name).await.or_missing(),
+            Err(error) => Err(error),
         };
-        let done = if has_clones { Ok(None) } else { image.unprotect_snapshot(&name).await.or_missing() };
         image.close().await?;
         done?;
         Ok(())

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{Context, in_one_cluster, lineage, names, replication, seal_image, storage};
 use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
-use crate::db::{self, ImageChange, Location, Repository, VolumeChange};
+use crate::db::{self, ImageChange, Leftover, Location, Repository, VolumeChange};
 use crate::formats::{self, Encoded, Format};
 use crate::jobs::{self, Cause, Origin, Run, StepError, Task, Workflow};
 use crate::model::{Action, Detail, Event, ImageId, ImageStatus, VolumeId, VolumeStatus};
@@ -266,15 +266,36 @@ impl Workflow for UploadVolume {
     }
 }
 
-/// An image that is a clone of a volume's snapshot gets bytes of its own, and the snapshot goes.
+/// An image that is a clone of a volume's snapshot gets bytes of its own, and the snapshot goes. Where volumes hang on the
+/// image by then it stays as long as they do.
 pub(super) struct DetachImage {
     context: Context,
     id: ImageId,
+    /// What the sweeper need not look after any more.
+    released: Mutex<Option<Leftover>>,
 }
 
 impl DetachImage {
     pub(super) fn new(context: Context, id: ImageId) -> Self {
-        Self { context, id }
+        Self { context, id, released: Mutex::default() }
+    }
+
+    /// Afterwards nothing tells what it hung on: that is noted before.
+    async fn flatten(&self, run: &Run) -> Result<(), StepError> {
+        let (store, name) = (&self.context.stores.images, self.id.as_str());
+        let Some(parent) = lineage::parent_of(store, name).await? else { return Ok(()) };
+        let note = lineage::note(&parent.path);
+        let mut repository = run.transaction().await?;
+        repository.add_leftover(&note, run.now()).await?;
+        repository.commit().await?;
+        let rest = lineage::flatten(&self.context, store, name, &run.progress).await.or_missing()?;
+        *self.released() = (rest == Some(lineage::Rest::Gone)).then_some(note);
+        Ok(())
+    }
+
+    fn released(&self) -> MutexGuard<'_, Option<Leftover>> {
+        // It is replaced as a whole.
+        self.released.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -286,17 +307,19 @@ impl Workflow for DetachImage {
 
     /// An image that was deleted meanwhile has let go of the volume itself.
     async fn run(&self, _: &'static str, run: &Run) -> Result<(), StepError> {
-        let store = &self.context.stores.images;
-        lineage::flatten(&self.context, store, self.id.as_str(), &run.progress).await.or_missing()?;
-        Ok(())
+        self.flatten(run).await
     }
 
     async fn undo(&self, _: &'static str, _: &Run) -> Result<(), StepError> {
         Ok(())
     }
 
-    async fn finish(&self, _: &mut Repository, _: &Run) -> db::Result<()> {
-        Ok(())
+    async fn finish(&self, repository: &mut Repository, _: &Run) -> db::Result<()> {
+        let released = self.released().take();
+        match released {
+            Some(note) => repository.remove_leftover(&note).await,
+            None => Ok(()),
+        }
     }
 
     /// It stays a clone, which does no harm.

@@ -330,6 +330,14 @@ impl House {
         repository.commit().await.unwrap();
     }
 
+    /// Gives an image that is a clone of a volume's snapshot bytes of its own.
+    pub async fn detach_image(&self, id: &ImageId) {
+        let mut repository = self.database.begin().await.unwrap();
+        let task = Task::DetachImage { image_id: id.clone() };
+        jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+    }
+
     /// As the API asks for it.
     pub async fn delete_from_store(&self, id: &ImageId, store: Option<&str>) {
         let mut repository = self.database.begin().await.unwrap();

@@ -12,7 +12,7 @@ use pumice::jobs::{Fault, Faults, Moment, NoFaults, Run, VolumeSource};
 use pumice::model::{ImageId, ImageStatus, VolumeId, VolumeStatus};
 use pumice::workflows::names;
 
-use super::{disk_image, house, on_every_store, pattern};
+use super::{disk_image, house, on_every_store, pattern, snapshots};
 use crate::formats::bases::qemu_img;
 use crate::house::{DatabaseKind, House, StoreKind};
 
@@ -233,14 +233,6 @@ async fn a_volume_becomes_an_image_of_any_format(store: StoreKind) {
     house.stop().await;
 }
 
-async fn snapshots(house: &House, volume: &VolumeId) -> Vec<String> {
-    let image =
-        house.stores.volumes.first().store.open(&names::volume(volume), OpenMode::ReadOnly).await.unwrap();
-    let snapshots = image.snapshots().await.unwrap();
-    image.close().await.unwrap();
-    snapshots.into_iter().map(|snapshot| snapshot.name).collect()
-}
-
 async fn an_attached_pair_is_deleted_in_either_order(store: StoreKind) {
     let no_detach = Arc::new(NoDetach);
     let mut house = House::with(store, DatabaseKind::Sqlite, Config::default(), no_detach).await;
@@ -265,6 +257,62 @@ async fn an_attached_pair_is_deleted_in_either_order(store: StoreKind) {
         }
         house.assert_nothing_is_left().await;
     }
+    house.stop().await;
+}
+
+/// An instance that runs from a volume of the image, since before the image had bytes of its own, looks for them in the
+/// first volume for as long as it runs.
+async fn what_is_open_outlives_what_its_image_was_made_of(store: StoreKind) {
+    let mut house = House::with(store, DatabaseKind::Sqlite, Config::default(), Arc::new(NoDetach)).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let bytes = pattern(LENGTH, 8);
+    house.write(&volume, 0, &bytes).await;
+    let id = house.upload_volume(&volume).await;
+    house.settle().await;
+    let second = house.volume(VolumeSource::Image { image_id: id.clone(), signed_by: None }, 1).await;
+    let place = house.stores.volumes.first().store.clone();
+    let opened = place.open(&names::volume(&second), OpenMode::ReadWrite).await.unwrap();
+    house.stop().await;
+    house.start(Arc::new(NoFaults)).await;
+    house.detach_image(&id).await;
+    house.settle().await;
+    let copy = house.stores.images.open(id.as_str(), OpenMode::ReadOnly).await.unwrap();
+    assert_eq!(copy.parent().await.unwrap(), None);
+    copy.close().await.unwrap();
+    house.sweeper().sweep().await.unwrap();
+    assert!(house.delete_volume(&volume).await);
+    house.settle().await;
+    assert_eq!(house.volume_status(&volume).await, None);
+    house.sweeper().sweep().await.unwrap();
+    assert!(opened.read(0, LENGTH as u64).await.unwrap() == bytes);
+    opened.close().await.unwrap();
+    drop(opened);
+    assert!(house.delete_volume(&second).await);
+    house.settle().await;
+    house.sweep().await;
+    assert_eq!(house.on_pools().await, [format!("{}/{id}", house.stores.images.pool())]);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// The same, of a volume that stays.
+async fn a_volume_loses_the_snapshot_of_its_image_with_the_last_clone(store: StoreKind) {
+    let mut house = House::with(store, DatabaseKind::Sqlite, Config::default(), Arc::new(NoDetach)).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let id = house.upload_volume(&volume).await;
+    house.settle().await;
+    let second = house.volume(VolumeSource::Image { image_id: id.clone(), signed_by: None }, 1).await;
+    house.stop().await;
+    house.start(Arc::new(NoFaults)).await;
+    house.detach_image(&id).await;
+    house.settle().await;
+    assert_eq!(house.sweeper().sweep().await.unwrap(), 1);
+    assert_eq!(snapshots(&house, &volume).await, [names::upload_snapshot(&id)]);
+    assert!(house.delete_volume(&second).await);
+    house.settle().await;
+    house.sweep().await;
+    assert_eq!(snapshots(&house, &volume).await, Vec::<String>::new());
+    house.assert_nothing_is_left().await;
     house.stop().await;
 }
 
@@ -395,6 +443,8 @@ on_every_store!(
     a_volume_becomes_an_image,
     a_volume_becomes_an_image_of_any_format,
     an_attached_pair_is_deleted_in_either_order,
+    what_is_open_outlives_what_its_image_was_made_of,
+    a_volume_loses_the_snapshot_of_its_image_with_the_last_clone,
     a_crash_leaves_no_snapshot_of_a_deleted_image,
     an_image_deleted_at_once_is_gone,
     a_reimaged_volume_keeps_its_snapshots,

@@ -1,17 +1,19 @@
 //! No order of deletes leaves anything behind.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use pumice::block::OpenMode;
 use pumice::config::Config;
-use pumice::jobs::{NoFaults, VolumeSource};
+use pumice::jobs::{Fault, Faults, Moment, NoFaults, Run, VolumeSource};
 use pumice::model::{ImageStatus, JobState, VolumeId, VolumeStatus};
 use pumice::workflows::names;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use super::{house, on_every_store, pattern};
+use super::{house, on_every_store, pattern, snapshots};
 use crate::house::{DatabaseKind, House, StoreKind};
 
 /// Trees of volumes, snapshots and clones, grown and cut at random, sometimes many cuts at once.
@@ -140,6 +142,102 @@ async fn clones_too_deep_flatten_their_source(store: StoreKind) {
     house.stop().await;
 }
 
+/// An instance that runs from a clone of a clone keeps all of its bytes, whatever is deleted meanwhile.
+async fn a_snapshot_goes_and_its_clones_do_not_notice(store: StoreKind) {
+    let mut house = house(store).await;
+    let bytes = pattern(9_000, 5);
+    let first = house.volume(VolumeSource::Empty, 1).await;
+    house.write(&first, 8_000_000, &bytes).await;
+    let snapshot = house.snapshot(&first).await;
+    let source = VolumeSource::Snapshot { snapshot_id: snapshot.clone(), volume_id: first.clone() };
+    let second = house.volume(source, 1).await;
+    let third = house.clone_of(&second).await;
+    let place = house.stores.volumes.first().store.clone();
+    let opened = place.open(&names::volume(&third), OpenMode::ReadWrite).await.unwrap();
+    assert!(house.delete_snapshot(&snapshot).await);
+    house.settle().await;
+    assert_eq!(house.snapshot_status(&snapshot).await, None);
+    assert_eq!(&opened.read(8_000_000, 9_000).await.unwrap()[..], bytes);
+    assert!(house.delete_volume(&first).await);
+    house.settle().await;
+    assert_eq!(house.volume_status(&first).await, None);
+    assert_eq!(&opened.read(8_000_000, 9_000).await.unwrap()[..], bytes);
+    opened.close().await.unwrap();
+    drop(opened);
+    assert_eq!(house.read(&third, 8_000_000, 9_000).await, bytes);
+    assert_eq!(house.read(&second, 8_000_000, 9_000).await, bytes);
+    assert!(house.delete_volume(&second).await);
+    assert!(house.delete_volume(&third).await);
+    house.settle().await;
+    assert_eq!(house.on_pools().await, Vec::<String>::new());
+    house.sweep().await;
+    house.stop().await;
+}
+
+/// The process dies when a volume is removed and what it hung on is not.
+#[derive(Default)]
+struct DeathBetween(AtomicBool);
+
+impl Faults for DeathBetween {
+    fn at(&self, run: &Run, moment: Moment) -> Fault {
+        let is_now = run.kind == "delete_volume" && moment == Moment::After("remove");
+        if is_now && !self.0.swap(true, Ordering::SeqCst) { Fault::Crash } else { Fault::None }
+    }
+}
+
+impl DeathBetween {
+    async fn has_come(&self) {
+        let died = tokio::time::timeout(Duration::from_secs(60), async {
+            while !self.0.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        died.await.unwrap();
+    }
+}
+
+/// By its row it was made from a snapshot, which is gone.
+async fn a_crash_leaves_nothing_of_a_deleted_snapshot(store: StoreKind) {
+    let death = Arc::new(DeathBetween::default());
+    let mut house = House::with(store, DatabaseKind::Sqlite, Config::default(), death.clone()).await;
+    let first = house.volume(VolumeSource::Empty, 1).await;
+    let snapshot = house.snapshot(&first).await;
+    let source = VolumeSource::Snapshot { snapshot_id: snapshot.clone(), volume_id: first.clone() };
+    let clone = house.volume(source, 1).await;
+    assert!(house.delete_snapshot(&snapshot).await);
+    house.settle().await;
+    assert!(house.delete_volume(&clone).await);
+    death.has_come().await;
+    house.stop().await;
+    house.start(Arc::new(NoFaults)).await;
+    house.settle().await;
+    assert_eq!(house.volume_status(&clone).await, None);
+    assert_eq!(house.sweeper().sweep().await.unwrap(), 0);
+    assert_eq!(snapshots(&house, &first).await, Vec::<String>::new());
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// Its row does not say that it is a clone.
+async fn a_clone_that_was_managed_takes_its_snapshot_along(store: StoreKind) {
+    let mut house = house(store).await;
+    let first = house.volume(VolumeSource::Empty, 1).await;
+    let clone = house.clone_of(&first).await;
+    house.unmanage_volume(&clone).await;
+    house.settle().await;
+    let managed = house.manage_volume(&names::volume(&clone), 1).await;
+    house.settle().await;
+    assert_eq!(house.volume_status(&managed).await, Some(VolumeStatus::Available));
+    house.sweeper().sweep().await.unwrap();
+    assert_eq!(snapshots(&house, &first).await, [names::clone_snapshot(&clone)]);
+    assert!(house.delete_volume(&managed).await);
+    house.settle().await;
+    assert_eq!(house.sweeper().sweep().await.unwrap(), 0);
+    assert_eq!(snapshots(&house, &first).await, Vec::<String>::new());
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 async fn an_image_in_use(store: StoreKind) {
     let mut house = house(store).await;
     let image = house.upload(pattern(2_000_000, 3)).await;
@@ -229,6 +327,9 @@ on_every_store!(
     random_trees_leave_nothing,
     source_first_then_clone,
     clones_too_deep_flatten_their_source,
+    a_snapshot_goes_and_its_clones_do_not_notice,
+    a_crash_leaves_nothing_of_a_deleted_snapshot,
+    a_clone_that_was_managed_takes_its_snapshot_along,
     an_image_in_use,
     a_volume_open_elsewhere_stays,
     a_volume_whose_image_is_gone_can_be_deleted,

@@ -18,6 +18,10 @@ mod seals;
 mod swaps;
 mod uploads;
 
+use pumice::block::OpenMode;
+use pumice::model::VolumeId;
+use pumice::workflows::names;
+
 use crate::house::{DatabaseKind, House, StoreKind};
 
 /// Each case becomes a test per store.
@@ -70,4 +74,13 @@ fn disk_image(bytes: &[u8], format: &str, options: &[&str]) -> Vec<u8> {
     let arguments = [&["convert", "-f", "raw", "-O", format], options, &["raw", "image"]].concat();
     crate::formats::bases::qemu_img(folder.path(), &arguments);
     std::fs::read(folder.path().join("image")).unwrap()
+}
+
+/// Of a volume, on its pool.
+async fn snapshots(house: &House, volume: &VolumeId) -> Vec<String> {
+    let image =
+        house.stores.volumes.first().store.open(&names::volume(volume), OpenMode::ReadOnly).await.unwrap();
+    let snapshots = image.snapshots().await.unwrap();
+    image.close().await.unwrap();
+    snapshots.into_iter().map(|snapshot| snapshot.name).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::{Stream, TryStreamExt};
 use sqlx::AssertSqlSafe;
 use sqlx::types::Json;
 
@@ -226,6 +227,23 @@ impl ImageFilter {
     }
 }
 
+/// Reads no further than that.
+async fn first_within(
+    mut rows: impl Stream<Item = sqlx::Result<Image>> + Unpin,
+    bytes: usize,
+) -> sqlx::Result<(Vec<Image>, bool)> {
+    let (mut images, mut sum) = (Vec::new(), 0);
+    while let Some(image) = rows.try_next().await? {
+        let properties = image.properties.iter().map(|(name, value)| name.len() + value.len());
+        sum += properties.chain(image.tags.keys().map(String::len)).sum::<usize>();
+        if sum > bytes && !images.is_empty() {
+            return Ok((images, true));
+        }
+        images.push(image);
+    }
+    Ok((images, false))
+}
+
 impl Repository {
     /// [`DbError::Exists`] when the id is taken.
     pub async fn add_image(&mut self, image: &Image) -> Result<()> {
@@ -290,6 +308,23 @@ impl Repository {
         let mut images: Vec<Image> = on!(self, c => bind_all!(sqlx::query_as(AssertSqlSafe(sql)), &conditions.values).fetch_all(c).await)?;
         self.locate(&mut images).await?;
         Ok(images)
+    }
+
+    /// The first of them, as many as have at most about so many bytes of properties and tags, but one at the least. Answers
+    /// whether that left any out.
+    pub async fn images_within(
+        &mut self,
+        filter: &ImageFilter,
+        page: &Page,
+        bytes: usize,
+    ) -> Result<(Vec<Image>, bool)> {
+        let mut conditions = filter.conditions();
+        let sql = conditions.page(COLUMNS, "images", page);
+        let (mut images, is_cut) = on!(self, c => {
+            first_within(bind_all!(sqlx::query_as(AssertSqlSafe(sql)), &conditions.values).fetch(c), bytes).await
+        })?;
+        self.locate(&mut images).await?;
+        Ok((images, is_cut))
     }
 
     /// Writes what a user may change: everything but status, bytes and their digests. `false`: no such row.

@@ -9,6 +9,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::db::DbError;
+use crate::http::RETRY_AFTER_SECONDS;
 use crate::identity::Refusal;
 use crate::identity::standalone::{LogInError, PasswordError};
 use crate::telemetry::chain;
@@ -58,6 +59,8 @@ pub(super) enum Fault {
     NoSuchRoute,
     #[error("The database did not answer. Please try again later.")]
     Unavailable(String),
+    #[error("Too many passwords are being compared at once. Please try again later.")]
+    Busy,
     #[error("An unexpected error prevented the server from fulfilling your request.")]
     Internal(String),
 }
@@ -87,7 +90,7 @@ impl Fault {
             Missing(..) | NoSubject | UnknownToken | NoSuchRoute => StatusCode::NOT_FOUND,
             Conflict(..) => StatusCode::CONFLICT,
             TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Unavailable(_) | Busy => StatusCode::SERVICE_UNAVAILABLE,
             Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -104,7 +107,10 @@ impl From<DbError> for Fault {
 
 impl From<PasswordError> for Fault {
     fn from(error: PasswordError) -> Self {
-        Fault::Internal(chain(&error))
+        match error {
+            PasswordError::Busy => Fault::Busy,
+            other => Fault::Internal(chain(&other)),
+        }
     }
 }
 
@@ -126,6 +132,7 @@ impl From<LogInError> for Fault {
             LogInError::Wait(seconds) => Fault::Wait(seconds),
             LogInError::Unavailable(why) => Fault::Unavailable(why),
             LogInError::Database(error) => error.into(),
+            LogInError::Password(error) => error.into(),
             other => Fault::Internal(chain(&other)),
         }
     }
@@ -142,8 +149,13 @@ impl IntoResponse for Fault {
         let title = status.canonical_reason().unwrap_or_default();
         let error = FaultDetail { code: status.as_u16(), message: self.to_string(), title };
         let mut response = (status, Json(FaultBody { error })).into_response();
-        if let Fault::Wait(seconds) = self {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        let wait = match self {
+            Fault::Wait(seconds) => Some(HeaderValue::from(seconds)),
+            Fault::Unavailable(_) | Fault::Busy => Some(HeaderValue::from_static(RETRY_AFTER_SECONDS)),
+            _ => None,
+        };
+        if let Some(wait) = wait {
+            response.headers_mut().insert(RETRY_AFTER, wait);
         }
         response
     }

@@ -11,6 +11,9 @@ use crate::model::World;
 
 /// Hashing takes 19 MiB and a core each: so many at once, the others wait.
 const AT_ONCE: usize = 4;
+/// Those who hash or wait for it: somebody who waits longer than for a second or two has no use for it, and takes a place
+/// among all requests.
+const WAITING: usize = 64;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
@@ -18,23 +21,28 @@ pub enum PasswordError {
     Hash(#[from] password_hash::Error),
     #[error("hashing was stopped")]
     Stopped,
+    #[error("{WAITING} passwords are being hashed already")]
+    Busy,
 }
 
 pub struct Passwords {
     world: World,
+    waiting: Semaphore,
     places: Semaphore,
     /// What is compared with where there is nothing to compare with, so that this takes as long.
     decoy: Arc<SecretHash>,
 }
 
 /// A place among those who hash.
-pub(super) struct Place<'a>(#[expect(dead_code, reason = "given back when dropped")] SemaphorePermit<'a>);
+#[expect(dead_code, reason = "given back when dropped")]
+pub(super) struct Place<'a>(SemaphorePermit<'a>, SemaphorePermit<'a>);
 
 impl Passwords {
     pub(super) fn new(world: World) -> Result<Self, PasswordError> {
         let nobody_knows = openssl::base64::encode_block(&world.ids.secret());
         let decoy = Arc::new(hash(&world, &nobody_knows)?);
-        Ok(Self { world, places: Semaphore::new(AT_ONCE), decoy })
+        let (waiting, places) = (Semaphore::new(WAITING), Semaphore::new(AT_ONCE));
+        Ok(Self { world, waiting, places, decoy })
     }
 
     pub async fn hash(&self, password: String) -> Result<SecretHash, PasswordError> {
@@ -45,7 +53,8 @@ impl Passwords {
     }
 
     pub(super) async fn place(&self) -> Result<Place<'_>, PasswordError> {
-        Ok(Place(self.places.acquire().await.map_err(|_| PasswordError::Stopped)?))
+        let waiting = self.waiting.try_acquire().map_err(|_| PasswordError::Busy)?;
+        Ok(Place(self.places.acquire().await.map_err(|_| PasswordError::Stopped)?, waiting))
     }
 
     /// Whether it is the right one; never, when there is no hash, and as slowly.
@@ -99,5 +108,26 @@ mod tests {
         assert!(!matches("", Some(hash)).await.unwrap());
         assert!(!matches("correct horse", None).await.unwrap());
         assert!(matches("x", Some(SecretHash("damaged".into()))).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn who_would_wait_behind_many_others_is_refused() {
+        let passwords = Arc::new(Passwords::new(World::real()).unwrap());
+        let mut places = Vec::new();
+        for _ in 0..AT_ONCE {
+            places.push(passwords.place().await.unwrap());
+        }
+        let mut waiting: Vec<_> = (AT_ONCE..WAITING).map(|_| Box::pin(passwords.place())).collect();
+        for place in &mut waiting {
+            assert!(futures::poll!(place).is_pending());
+        }
+        assert!(matches!(passwords.hash("one more".into()).await, Err(PasswordError::Busy)));
+        drop(waiting.pop());
+        drop(places.pop());
+        assert!(futures::poll!(&mut waiting[0]).is_ready());
+        assert!(
+            futures::poll!(Box::pin(passwords.place())).is_pending(),
+            "there is a place to wait in again"
+        );
     }
 }

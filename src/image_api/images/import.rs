@@ -79,6 +79,9 @@ pub async fn import(
     if stores.is_empty() {
         return Ok(StatusCode::ACCEPTED);
     }
+    if let Some(store) = asked.leaving(&mut repository, &image, &stores).await? {
+        return Err(Fault::Conflict(format!("Image {id} is being deleted from store '{store}'")));
+    }
     let now = app.world.now();
     if asked.way != Way::Copy {
         let (to, change) = (ImageStatus::Importing, ImageChange::default());
@@ -269,6 +272,22 @@ impl<'a> Asked<'a> {
             }
         }
         Ok(wanted)
+    }
+
+    /// One of the stores that its bytes may be removed from at this moment. That may be refused still, and they stay there:
+    /// a copy that fails would take them away.
+    async fn leaving<'s>(
+        &self,
+        repository: &mut Repository,
+        image: &Image,
+        stores: &[stores::Store<'s>],
+    ) -> Result<Option<&'s str>> {
+        let has_row =
+            |store: &&stores::Store<'_>| image.locations.iter().any(|at| at.store.as_deref() == store.row);
+        let Some(store) = stores.iter().find(has_row).filter(|_| self.way == Way::Copy) else {
+            return Ok(None);
+        };
+        Ok(repository.is_at_work(image.id.as_str()).await?.then_some(store.id))
     }
 
     /// What was staged is about to count as content; what comes from elsewhere is staged first.

@@ -13,6 +13,9 @@ use crate::image_api::paging;
 use crate::image_api::request::Call;
 
 const PATH: &str = "/v2/images";
+/// Bytes of properties and tags on one page. An image may have a MiB of them, and then fewer are on the page than it could
+/// hold.
+const LARGEST_PAGE: usize = 8 << 20;
 
 #[derive(Serialize, ToSchema)]
 pub struct ImageList {
@@ -30,7 +33,8 @@ pub struct ImageList {
 #[utoipa::path(
     get, path = "/v2/images", tag = "images", operation_id = "list_images",
     params(
-        ("limit" = Option<u32>, Query, description = "Images on the page"),
+        ("limit" = Option<u32>, Query,
+            description = "Images on the page at the most; there are fewer where their properties are many"),
         ("marker" = Option<String>, Query, description = "The last image of the page before"),
         ("sort" = Option<String>, Query, description = "Keys and directions, `name:asc,size:desc`"),
         ("sort_key" = Option<Vec<String>>, Query, description = "Keys, in the older syntax"),
@@ -85,15 +89,15 @@ pub async fn list(State(app): State<App>, call: Call, RawQuery(raw): RawQuery) -
         })?;
         page.marker = Some(image.id.to_string());
     }
-    let mut images = match filter {
-        Some(filter) => repository.images(&filter, &page).await?,
-        None => Vec::new(),
+    let (mut images, is_cut) = match filter {
+        Some(filter) => repository.images_within(&filter, &page, LARGEST_PAGE).await?,
+        None => (Vec::new(), false),
     };
-    let is_full = images.len() as i64 == limit;
+    let has_more = is_cut || images.len() as i64 == limit;
+    let last = images.last().filter(|_| has_more).map(|image| image.id.clone());
     images.retain(|image| call.guard.allows(rules::GET_IMAGE, &images::target(image, call.project_id())));
 
-    let next =
-        images.last().filter(|_| is_full).map(|last| paging::link(PATH, &query, Some(last.id.as_str())));
+    let next = last.map(|last| paging::link(PATH, &query, Some(last.as_str())));
     let show = |image| ImageView::new(image, &call.guard, &app);
     Ok(Json(ImageList {
         first: paging::link(PATH, &query, None),

@@ -17,6 +17,7 @@ use crate::house::DatabaseKind;
 on_both!(
     members_see_what_is_shared_with_them,
     members_go_with_their_image,
+    a_page_has_no_more_properties_than_it_may,
     an_image_remembers_where_it_is,
     images_are_found_by_any_property_and_tag,
     namespaces_hold_definitions,
@@ -147,6 +148,30 @@ async fn images_are_found_by_any_property_and_tag(database: Database) {
             let found: Vec<i64> = found.iter().map(|image| image.created_at.0).collect();
             assert_eq!(found, expected, "{key:?}: {filter:?}");
         }
+    }
+}
+
+/// However many an image may have.
+async fn a_page_has_no_more_properties_than_it_may(database: Database) {
+    let mut repository = database.begin().await.unwrap();
+    for number in 0..5 {
+        let mut image = image(number, "public");
+        image.properties.insert("heavy".to_owned(), "x".repeat(1000));
+        repository.add_image(&image).await.unwrap();
+    }
+    for (bytes, limit, expected) in [
+        (10_000, None, (&[4, 3, 2, 1, 0][..], false)),
+        (2_500, None, (&[4, 3], true)),
+        (2_500, Some(2), (&[4, 3], false)),
+        (10, None, (&[4], true)),
+        (10, Some(1), (&[4], false)),
+    ] {
+        let page = Page { limit, ..Page::default() };
+        let (found, is_cut) = repository.images_within(&ImageFilter::default(), &page, bytes).await.unwrap();
+        let found: Vec<i64> = found.iter().map(|image| image.created_at.0).collect();
+        assert_eq!((&found[..], is_cut), expected, "{bytes} {limit:?}");
+        // Whatever was not read is in nobody's way.
+        assert_eq!(repository.images(&ImageFilter::default(), &Page::default()).await.unwrap().len(), 5);
     }
 }
 

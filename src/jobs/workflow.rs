@@ -70,9 +70,9 @@ impl From<BlockError> for StepError {
             ErrorKind::HasChildren | ErrorKind::HasSnapshots => {
                 (Cause::InUse, "Something else in the storage pool depends on it.")
             }
-            ErrorKind::Exists | ErrorKind::ReadOnly | ErrorKind::Invalid | ErrorKind::Io => {
-                (Cause::Fatal, "The storage refused.")
-            }
+            // It was opened to be written to: another client has its lock and does not give it back.
+            ErrorKind::ReadOnly => (Cause::Transient, "The storage cannot be written to at this moment."),
+            ErrorKind::Exists | ErrorKind::Invalid | ErrorKind::Io => (Cause::Fatal, "The storage refused."),
         };
         Self::new(cause, message, error.to_string())
     }

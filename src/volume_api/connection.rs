@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::fault::Fault;
 use super::schema::check_name;
-use crate::block::{Backend, Monitor};
+use crate::block::{Backend, BlockError, Monitor};
 use crate::db::{Repository, Specs, Volume};
 use crate::http::App;
 use crate::model::{Access, AttachMode, Connection};
@@ -21,12 +21,15 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// `purpose`: what a client is told when there is no answer.
+    /// `purpose`: what a client is told when the answer is no good.
     pub async fn ask(app: &App, volume: &Volume, purpose: &'static str) -> Result<Self, Fault> {
         let found = app.stores.volumes.of(volume.host.as_deref());
         let backend = found.ok_or_else(|| Fault::internal("the volume's backend is not configured"))?.clone();
         let store = &backend.store;
-        let silent = |error| Fault::Store(purpose, Box::new(error));
+        let silent = |error: BlockError| match error.is_transient() {
+            true => Fault::StorageUnavailable(error),
+            false => Fault::Store(purpose, Box::new(error)),
+        };
         let monitors = store.monitors().await.map_err(silent)?;
         if monitors.is_empty() {
             return Err(Fault::NotAttachable);

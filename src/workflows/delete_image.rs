@@ -37,6 +37,13 @@ struct Notes {
     is_held: bool,
 }
 
+/// What an image, or its copy in one store, would be again.
+enum WayBack {
+    Status(ImageStatus),
+    /// The sweeper forgets it.
+    Store(Leftover),
+}
+
 impl DeleteImage {
     pub(super) fn new(context: Context, id: ImageId, extent: Extent) -> Self {
         Self { context, id, extent, notes: Mutex::default() }
@@ -74,18 +81,18 @@ impl DeleteImage {
             self.notes().parents.extend(parent.map(|parent| (store.clone(), parent)));
         }
         self.note_parents(run).await?;
-        let mut past = self.condemn(run).await?;
+        let mut way_back = self.condemn(run).await?;
         for store in &stores {
             let removed = remove_freed(store, &self.id, &run.progress).await;
             if let Err(error) = &removed
                 && matches!(error.kind, ErrorKind::Busy | ErrorKind::NoSpace)
-                && past.is_some()
+                && let Some(way_back) = way_back.take()
             {
                 // Refused before anything was touched.
-                self.set_past(run, past).await?;
+                self.spare(way_back, run).await?;
             }
             removed.map_err(StepError::of_removal)?;
-            past = None;
+            way_back = None;
         }
         Ok(())
     }
@@ -115,25 +122,43 @@ impl DeleteImage {
     }
 
     /// From now on there is no way back, whatever happens to this process: a removal that breaks off leaves a part of
-    /// the bytes. Answers where the way back led to.
-    async fn condemn(&self, run: &Run) -> Result<Option<ImageStatus>, StepError> {
-        if self.extent != Extent::All {
-            return Ok(None);
-        }
-        let row = run.database.read().await?.image(&self.id).await?;
-        let past = row
-            .and_then(|row| row.previous_status)
-            .filter(|status| matches!(status, ImageStatus::Active | ImageStatus::Deactivated));
-        if past.is_some() {
-            self.set_past(run, None).await?;
-        }
-        Ok(past)
+    /// the bytes. Answers what the way back was, if there was one still.
+    async fn condemn(&self, run: &Run) -> Result<Option<WayBack>, StepError> {
+        let mut repository = run.transaction().await?;
+        let way_back = match self.note()? {
+            None => {
+                let row = repository.image(&self.id).await?;
+                let past = row.and_then(|row| row.previous_status);
+                let past = past.filter(|past| matches!(past, ImageStatus::Active | ImageStatus::Deactivated));
+                if past.is_some() {
+                    repository.set_image_past(&self.id, None).await?;
+                }
+                past.map(WayBack::Status)
+            }
+            Some(note) if repository.has_leftover(&note).await? => None,
+            Some(note) => {
+                repository.add_leftover(&note, run.now()).await?;
+                Some(WayBack::Store(note))
+            }
+        };
+        repository.commit().await?;
+        Ok(way_back)
     }
 
-    async fn set_past(&self, run: &Run, past: Option<ImageStatus>) -> Result<(), StepError> {
+    async fn spare(&self, way_back: WayBack, run: &Run) -> Result<(), StepError> {
         let mut repository = run.transaction().await?;
-        repository.set_image_past(&self.id, past).await?;
+        match way_back {
+            WayBack::Status(past) => repository.set_image_past(&self.id, Some(past)).await?,
+            WayBack::Store(note) => repository.remove_leftover(&note).await?,
+        }
         Ok(repository.commit().await?)
+    }
+
+    /// Of bytes that leave one store: the sweeper goes on with it.
+    fn note(&self) -> Result<Option<Leftover>, StepError> {
+        let Extent::In(store) = &self.extent else { return Ok(None) };
+        let pool = self.context.images_in(store.as_deref())?.pool().to_owned();
+        Ok(Some(Leftover { pool, name: names::leaving(&self.id) }))
     }
 
     /// What arrived for it and never became its content.
@@ -266,6 +291,9 @@ impl Workflow for DeleteImage {
         if kept.is_empty() {
             self.forget_parents(repository).await?;
         }
+        if let Ok(Some(note)) = self.note() {
+            repository.remove_leftover(&note).await?;
+        }
         for pool in kept {
             repository.add_leftover(&Leftover { pool, name: self.id.to_string() }, run.now()).await?;
         }
@@ -275,7 +303,7 @@ impl Workflow for DeleteImage {
         }
     }
 
-    async fn fail(&self, repository: &mut Repository, run: &Run, cause: Cause) -> db::Result<()> {
+    async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
         let Some(row) = repository.image(&self.id).await? else { return Ok(()) };
         // Snapshots may be gone, also where somebody had it open: they are dropped before that is known. The first volume
         // made from it makes them anew.
@@ -283,8 +311,11 @@ impl Workflow for DeleteImage {
             repository.forget_snapshots(&self.id).await?;
         }
         if let Extent::In(store) = &self.extent {
-            // What failed may have removed some of the bytes: nobody reads them, and they can be removed again.
-            let is_whole = cause.is_refusal();
+            // Of what is not whole nobody reads: the sweeper goes on with it.
+            let is_whole = match self.note() {
+                Ok(Some(note)) => !repository.has_leftover(&note).await?,
+                _ => true,
+            };
             if is_whole {
                 self.forget_parents(repository).await?;
             }

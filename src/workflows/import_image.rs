@@ -19,7 +19,7 @@ use super::remote::{self, Remote};
 use super::{Context, delete_image, lineage, names, seal_image, storage};
 use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode};
 use crate::config::Config;
-use crate::db::{self, Image, ImageChange, Location, Repository, Staged};
+use crate::db::{self, Image, ImageChange, Leftover, Location, Repository, Staged};
 use crate::jobs::{Cause, Import, ImportSource, Run, StepError, Workflow};
 use crate::model::{ImageId, ImageStatus};
 use crate::telemetry::chain;
@@ -199,7 +199,7 @@ impl ImportImage {
         let mut failure = None;
         for store in others.into_iter().chain(first) {
             let store = store.as_deref();
-            if self.has_failed(store) {
+            if self.has_failed(store) || !self.is_awaited(store, run).await? {
                 continue;
             }
             match self.bring(store, run).await {
@@ -251,7 +251,10 @@ impl ImportImage {
         let row = run.database.read().await?.image(&self.id).await?;
         let row = row.ok_or_else(|| StepError::fatal("The image was deleted."))?;
         for store in self.import.stores.iter().map(Option::as_deref) {
-            if row.locations.iter().any(|location| location.store.as_deref() == store) {
+            // What it has been brought to may be being deleted from there.
+            if !is_under_way_to(&row, &self.id_of(store))
+                || row.locations.iter().any(|location| location.store.as_deref() == store)
+            {
                 continue;
             }
             let kept = self.context.images_in(store)?;
@@ -387,8 +390,17 @@ impl ImportImage {
     async fn brought(&self, store: Option<&str>, run: &Run) -> Result<(), StepError> {
         let mut repository = run.transaction().await?;
         repository.ready_location(&self.id, store, true).await?;
+        // What a removal had left there is overwritten.
+        let pool = self.context.images_in(store)?.pool().to_owned();
+        repository.remove_leftover(&Leftover { pool, name: names::leaving(&self.id) }).await?;
         self.strike_out(&mut repository, store, run).await?;
         Ok(repository.commit().await?)
+    }
+
+    /// Not so once it was brought there, maybe by an earlier try: what happens to it there since is others' business.
+    async fn is_awaited(&self, store: Option<&str>, run: &Run) -> Result<bool, StepError> {
+        let row = run.database.read().await?.image(&self.id).await?;
+        Ok(row.is_some_and(|row| is_under_way_to(&row, &self.id_of(store))))
     }
 
     fn has_failed(&self, store: Option<&str>) -> bool {
@@ -468,6 +480,11 @@ impl ImportImage {
         row.updated_at = run.now();
         repository.update_image(&row).await.map(drop)
     }
+}
+
+/// Who asked by the older way, a task, has no such list.
+fn is_under_way_to(row: &Image, store: &str) -> bool {
+    row.properties.get(IMPORTING_TO).is_none_or(|list| list.split(',').any(|id| id == store))
 }
 
 /// Why bytes did not come in, for users.

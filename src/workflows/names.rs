@@ -11,6 +11,7 @@ const SNAPSHOT: &str = "snapshot-";
 const CACHED: &str = "cache-";
 
 const CLONE_SNAPSHOT_END: &str = ".clone_snap";
+const LEAVING_END: &str = ".leaving";
 const DELETED_END: &str = ".deleted";
 const FETCHED_END: &str = ".fetched";
 const STAGED_END: &str = ".staged";
@@ -151,6 +152,16 @@ pub fn unpacked(id: &ImageId) -> String {
 /// Of the same, as a raw disk.
 pub fn converted(id: &ImageId) -> String {
     format!("{id}{CONVERTED_END}")
+}
+
+/// How the sweeper is told of an image whose bytes are being removed from a pool, and are not whole any more.
+pub fn leaving(id: &ImageId) -> String {
+    format!("{id}{LEAVING_END}")
+}
+
+/// The image that such a note tells of.
+pub fn leaving_of(note: &str) -> Option<ImageId> {
+    ImageId::parse(note.strip_suffix(LEAVING_END)?)
 }
 
 /// All that an import may have made on its way.

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Context, delete_image, image_cache, lineage, names};
 use crate::block::{BlockStore, Progress};
 use crate::db::{Database, Leftover};
-use crate::jobs::StepError;
-use crate::model::{ImageId, World};
+use crate::jobs::{self, Origin, StepError, Task};
+use crate::model::{ImageId, ImageStatus, World};
 use crate::telemetry::chain;
 
 pub struct Sweeper {
@@ -95,6 +95,9 @@ impl Sweeper {
         if let Some(parent) = lineage::noted(store.pool(), name) {
             return Ok(lineage::release_noted(&self.context, store, &parent).await?);
         }
+        if let Some(id) = names::leaving_of(name) {
+            return self.go_on(store, &id).await;
+        }
         match names::volume_of(name) {
             Some(id) if !lineage::is_at_home(&self.context, store, &id, &self.database).await? => {
                 lineage::remove_copy(&self.context, store, &id, &self.database).await
@@ -119,6 +122,31 @@ impl Sweeper {
             delete_image::remove_content(&self.context, store, &id, &Progress::new()).await?;
         }
         Ok(())
+    }
+
+    /// The removal of an image's bytes from one store has failed half-way: once more, in turn with all else that is done
+    /// with the image.
+    async fn go_on(&self, store: &Arc<dyn BlockStore>, id: &ImageId) -> Result<lineage::Rest, StepError> {
+        let mut stores = self.context.stores.all_images();
+        let Some((store, _)) = stores.find(|(_, other)| Arc::ptr_eq(other, store)) else {
+            return Ok(lineage::Rest::Gone);
+        };
+        let mut repository = self.database.begin().await?;
+        let Some(row) = repository.image_to_change(id).await? else { return Ok(lineage::Rest::Gone) };
+        if row.status != ImageStatus::Active && row.status != ImageStatus::Deactivated {
+            // All of it goes.
+            return Ok(lineage::Rest::Needed);
+        }
+        if !row.locations.iter().any(|location| location.store.as_deref() == store && !location.ready) {
+            return Ok(lineage::Rest::Gone);
+        }
+        if !repository.is_at_work(id.as_str()).await? {
+            let task = Task::DeleteFromStore { image_id: id.clone(), store: store.map(str::to_owned) };
+            let origin = Origin { project_id: row.project_id, request_id: None };
+            jobs::enqueue(&mut repository, &self.world, task, &origin).await?;
+            repository.commit().await?;
+        }
+        Ok(lineage::Rest::Needed)
     }
 
     /// Removes jobs and messages that nobody has to be able to read any more.

@@ -282,6 +282,13 @@ impl House {
 
     /// As the API asks for it.
     pub async fn import_to(&self, id: &ImageId, import: Import) {
+        let mut repository = self.database.begin().await.unwrap();
+        let mut row = repository.image_to_change(id).await.unwrap().unwrap();
+        let first = &self.config.images.default_backend;
+        let stores: Vec<&str> = import.stores.iter().map(|store| store.as_deref().unwrap_or(first)).collect();
+        row.properties.insert(workflows::IMPORTING_TO.to_owned(), stores.join(","));
+        repository.update_image(&row).await.unwrap();
+        repository.commit().await.unwrap();
         self.ask_to_import(id, Task::ImportImage { image_id: id.clone(), import }).await;
     }
 

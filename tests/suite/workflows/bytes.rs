@@ -2,8 +2,6 @@
 //! bytes of another image. Whatever is deleted first, the rest is whole, and nothing is left in the end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use pumice::block::{OpenMode, Parent};
 use pumice::config::Config;
@@ -12,7 +10,7 @@ use pumice::jobs::{Fault, Faults, Moment, NoFaults, Run, VolumeSource};
 use pumice::model::{ImageId, ImageStatus, VolumeId, VolumeStatus};
 use pumice::workflows::names;
 
-use super::{disk_image, house, on_every_store, pattern, snapshots};
+use super::{DeathAt, disk_image, house, on_every_store, pattern, snapshots};
 use crate::formats::bases::qemu_img;
 use crate::house::{DatabaseKind, House, StoreKind};
 
@@ -317,18 +315,19 @@ async fn a_volume_loses_the_snapshot_of_its_image_with_the_last_clone(store: Sto
 }
 
 /// The image stays a clone of the volume, and a process dies when it is removed and its snapshot there is not.
-#[derive(Default)]
-struct DeathBetween(AtomicBool);
+struct DeathBetween(DeathAt);
 
 impl Faults for DeathBetween {
     fn at(&self, run: &Run, moment: Moment) -> Fault {
-        let is_now = run.kind == "delete_image" && moment == Moment::After("remove");
-        if is_now && !self.0.swap(true, Ordering::SeqCst) { Fault::Crash } else { NoDetach.at(run, moment) }
+        match self.0.at(run, moment) {
+            Fault::None => NoDetach.at(run, moment),
+            fault => fault,
+        }
     }
 }
 
 async fn a_crash_leaves_no_snapshot_of_a_deleted_image(store: StoreKind) {
-    let death = Arc::new(DeathBetween::default());
+    let death = Arc::new(DeathBetween(DeathAt::new("delete_image", Moment::After("remove"))));
     let mut house = House::with(store, DatabaseKind::Sqlite, Config::default(), death.clone()).await;
     let volume = house.volume(VolumeSource::Empty, 1).await;
     let bytes = pattern(LENGTH, 8);
@@ -337,12 +336,7 @@ async fn a_crash_leaves_no_snapshot_of_a_deleted_image(store: StoreKind) {
     house.settle().await;
     assert_eq!(snapshots(&house, &volume).await.len(), 1);
     assert!(house.delete_image(&id).await);
-    let died = tokio::time::timeout(Duration::from_secs(60), async {
-        while !death.0.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    died.await.unwrap();
+    death.0.comes().await;
     house.stop().await;
     house.start(Arc::new(NoFaults)).await;
     house.settle().await;

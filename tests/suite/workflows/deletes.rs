@@ -1,19 +1,17 @@
 //! No order of deletes leaves anything behind.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use pumice::block::OpenMode;
 use pumice::config::Config;
-use pumice::jobs::{Fault, Faults, Moment, NoFaults, Run, VolumeSource};
+use pumice::jobs::{Moment, NoFaults, VolumeSource};
 use pumice::model::{ImageStatus, JobState, VolumeId, VolumeStatus};
 use pumice::workflows::names;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use super::{house, on_every_store, pattern, snapshots};
+use super::{DeathAt, house, on_every_store, pattern, snapshots};
 use crate::house::{DatabaseKind, House, StoreKind};
 
 /// Trees of volumes, snapshots and clones, grown and cut at random, sometimes many cuts at once.
@@ -174,31 +172,10 @@ async fn a_snapshot_goes_and_its_clones_do_not_notice(store: StoreKind) {
     house.stop().await;
 }
 
-/// The process dies when a volume is removed and what it hung on is not.
-#[derive(Default)]
-struct DeathBetween(AtomicBool);
-
-impl Faults for DeathBetween {
-    fn at(&self, run: &Run, moment: Moment) -> Fault {
-        let is_now = run.kind == "delete_volume" && moment == Moment::After("remove");
-        if is_now && !self.0.swap(true, Ordering::SeqCst) { Fault::Crash } else { Fault::None }
-    }
-}
-
-impl DeathBetween {
-    async fn has_come(&self) {
-        let died = tokio::time::timeout(Duration::from_secs(60), async {
-            while !self.0.load(Ordering::SeqCst) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        });
-        died.await.unwrap();
-    }
-}
-
-/// By its row it was made from a snapshot, which is gone.
+/// The process dies when the volume is removed and what it hung on is not; by its row it was made from a snapshot, which
+/// is gone.
 async fn a_crash_leaves_nothing_of_a_deleted_snapshot(store: StoreKind) {
-    let death = Arc::new(DeathBetween::default());
+    let death = Arc::new(DeathAt::new("delete_volume", Moment::After("remove")));
     let mut house = House::with(store, DatabaseKind::Sqlite, Config::default(), death.clone()).await;
     let first = house.volume(VolumeSource::Empty, 1).await;
     let snapshot = house.snapshot(&first).await;
@@ -207,7 +184,7 @@ async fn a_crash_leaves_nothing_of_a_deleted_snapshot(store: StoreKind) {
     assert!(house.delete_snapshot(&snapshot).await);
     house.settle().await;
     assert!(house.delete_volume(&clone).await);
-    death.has_come().await;
+    death.comes().await;
     house.stop().await;
     house.start(Arc::new(NoFaults)).await;
     house.settle().await;

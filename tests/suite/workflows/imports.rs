@@ -12,7 +12,7 @@ use flate2::write::GzEncoder;
 use futures::StreamExt;
 use pumice::block::OpenMode;
 use pumice::config::Config;
-use pumice::jobs::{Import, ImportSource, NoFaults, Origin, VolumeSource};
+use pumice::jobs::{Import, ImportSource, Moment, NoFaults, Origin, VolumeSource};
 use pumice::model::{ImageId, ImageStatus, JobState};
 use pumice::transfer::{Algorithm, Digests};
 use pumice::workflows::{Arrival, upload_image};
@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use super::refusals::Loss;
-use super::{disk_image, house, on_every_store, pattern};
+use super::{DeathAt, disk_image, house, on_every_store, pattern};
 use crate::house::{DatabaseKind, House, StoreKind};
 use crate::support::regions::{self, Region};
 use crate::support::signer;
@@ -493,6 +493,29 @@ async fn stores_of(house: &House, id: &ImageId) -> (Vec<Option<String>>, String)
     (row.places().map(|place| place.store.clone()).collect(), failed)
 }
 
+/// It was brought there, and is to go from there, when the job that brought it begins once more.
+async fn what_is_being_deleted_is_not_brought_again(store: StoreKind) {
+    let death = Arc::new(DeathAt::new("import_image", Moment::After("store")));
+    let mut house = House::with(store, DatabaseKind::Sqlite, importing(), death.clone()).await;
+    let image = house.upload(pattern(300_000, 7)).await;
+    house.settle().await;
+    house.import_to(&image, copy_to_second()).await;
+    death.comes().await;
+    house.delete_from_store(&image, Some("second")).await;
+    house.stop().await;
+    let death = Arc::new(DeathAt::new("delete_from_store", Moment::Before("remove")));
+    house.start(death.clone()).await;
+    death.comes().await;
+    // Else its last bytes could be removed from the other store.
+    assert_eq!(stores_of(&house, &image).await, (vec![None], String::new()));
+    house.stop().await;
+    house.start(Arc::new(NoFaults)).await;
+    house.settle().await;
+    assert_eq!(stores_of(&house, &image).await, (vec![None], String::new()));
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 async fn an_image_is_in_several_stores(store: StoreKind) {
     let mut house = importing_house(store).await;
     let bytes = pattern(2_500_000, 7);
@@ -586,6 +609,7 @@ async fn a_projects_storage_is_not_exceeded(store: StoreKind) {
 on_every_store!(
     a_projects_storage_is_not_exceeded,
     an_image_is_in_several_stores,
+    what_is_being_deleted_is_not_brought_again,
     bytes_come_from_everywhere,
     an_image_comes_from_another_region,
     a_signed_image_comes_from_another_region,

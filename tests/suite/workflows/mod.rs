@@ -18,7 +18,11 @@ mod seals;
 mod swaps;
 mod uploads;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use pumice::block::OpenMode;
+use pumice::jobs::{Fault, Faults, Moment, Run};
 use pumice::model::VolumeId;
 use pumice::workflows::names;
 
@@ -51,6 +55,35 @@ use on_every_store;
 
 async fn house(store: StoreKind) -> House {
     House::new(store, DatabaseKind::Sqlite).await
+}
+
+/// The process dies at this moment of the first job of this kind.
+struct DeathAt {
+    kind: &'static str,
+    moment: Moment,
+    has_come: AtomicBool,
+}
+
+impl DeathAt {
+    fn new(kind: &'static str, moment: Moment) -> Self {
+        Self { kind, moment, has_come: AtomicBool::new(false) }
+    }
+
+    async fn comes(&self) {
+        let died = tokio::time::timeout(Duration::from_secs(60), async {
+            while !self.has_come.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        died.await.unwrap();
+    }
+}
+
+impl Faults for DeathAt {
+    fn at(&self, run: &Run, moment: Moment) -> Fault {
+        let is_now = run.kind == self.kind && moment == self.moment;
+        if is_now && !self.has_come.swap(true, Ordering::SeqCst) { Fault::Crash } else { Fault::None }
+    }
 }
 
 /// Bytes that differ from place to place: lines, each with its number at its end. Much of what tests compute is this,

@@ -11,6 +11,7 @@ use pumice::jobs::{Fault, Faults, Moment, NoFaults, Run, VolumeSource};
 use pumice::model::{ImageStatus, JobState, VolumeId, VolumeStatus};
 use pumice::workflows::names;
 
+use super::imports::copy_to_second;
 use super::moves::{FIRST, SECOND};
 use super::{house, pattern};
 use crate::house::reluctant::Reluctant;
@@ -326,6 +327,40 @@ async fn an_image_that_lost_bytes_does_not_become_active() {
     assert_eq!(house.image_status(&image).await, None);
     assert_eq!(store.list().await.unwrap(), [image.as_str()]);
     house.sweeper().sweep().await.unwrap();
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// Its bytes in one of two stores: what was not touched is as it was, and what was is removed as soon as that goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_lost_bytes_goes_in_the_end() {
+    let (mut house, store) = reluctant_images(1).await;
+    let image = house.upload(pattern(300_000, 7)).await;
+    house.import_to(&image, copy_to_second()).await;
+    house.settle().await;
+    let places = async || -> Vec<Option<String>> {
+        let row = house.database.read().await.unwrap().image(&image).await.unwrap().unwrap();
+        row.places().map(|place| place.store.clone()).collect()
+    };
+    let second = Some("second".to_owned());
+    store.refuse_removals([ErrorKind::Busy]);
+    house.delete_from_store(&image, None).await;
+    house.settle().await;
+    assert_eq!(places().await, [None, second.clone()]);
+    for _ in 0..2 {
+        store.refuse_removals([ErrorKind::Io]);
+        house.sweeper().sweep().await.unwrap();
+        if places().await.len() == 2 {
+            house.delete_from_store(&image, None).await;
+        }
+        house.settle().await;
+        assert_eq!(places().await, std::slice::from_ref(&second));
+        assert_eq!(store.list().await.unwrap(), [image.as_str()]);
+    }
+    assert_eq!(house.sweeper().sweep().await.unwrap(), 1);
+    house.settle().await;
+    assert_eq!(store.list().await.unwrap(), Vec::<String>::new());
+    assert_eq!(places().await, [second]);
     house.assert_nothing_is_left().await;
     house.stop().await;
 }

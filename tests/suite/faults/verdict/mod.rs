@@ -216,6 +216,16 @@ impl Verdict<'_> {
         }
     }
 
+    /// As an administrator does who has seen to what had failed.
+    async fn reset(&self, volume: &Value) {
+        if volume["status"] == "error" {
+            let path = format!("{}/{}/action", Kind::Volume.path(), volume["id"].as_str().unwrap());
+            self.server
+                .send(Method::POST, &path, Some(json!({"os-reset_status": {"status": "available"}})))
+                .await;
+        }
+    }
+
     /// As an administrator does whose compute service is gone.
     async fn detach(&self, volume: &Value) {
         if !matches!(volume["status"].as_str(), Some("in-use" | "reserved" | "attaching")) {

@@ -16,12 +16,18 @@ impl Verdict<'_> {
     }
 
     async fn quotas_of_volumes(&mut self) {
-        let (volumes, snapshots) = (self.rows(Kind::Volume).await, self.rows(Kind::Snapshot).await);
+        let (mut volumes, snapshots) = (self.rows(Kind::Volume).await, self.rows(Kind::Snapshot).await);
         let project = "00000000-0000-0000-0000-000000000000";
         let project =
             volumes.first().and_then(|row| row["os-vol-tenant-attr:tenant_id"].as_str()).unwrap_or(project);
         let path = format!("/volume/v3/os-quota-sets/{project}?usage=true");
         let usage = self.server.get(&path).await["quota_set"].clone();
+        // They are shown as any that failed.
+        for status in ["error_managing", "error_managing_deleting"] {
+            let path = format!("/volume/v3/volumes/detail?status={status}");
+            let never_managed = self.server.list(&path, "volumes").await;
+            volumes.retain(|row| never_managed.iter().all(|other| other["id"] != row["id"]));
+        }
         let sum = |rows: &[Value]| rows.iter().filter_map(|row| row["size"].as_i64()).sum::<i64>();
         for (name, counted) in [
             ("volumes", volumes.len() as i64),

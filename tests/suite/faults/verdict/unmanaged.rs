@@ -75,6 +75,7 @@ impl Verdict<'_> {
                 let path = format!("{}/{volume}", Kind::Volume.path());
                 let (_, row) = self.server.send(Method::GET, &path, None).await;
                 self.detach(&row["volume"]).await;
+                self.reset(&row["volume"]).await;
                 let wanted = json!({"volume_id": volume, "ref": reference});
                 ("/volume/v3/os-snapshot-manage", json!({ "snapshot": wanted }))
             }

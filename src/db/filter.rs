@@ -245,7 +245,8 @@ impl Conditions {
         if page.limit.is_some() || page.offset > 0 {
             let limit = self.bind(Value::Integer(page.limit.unwrap_or(i64::MAX)));
             let offset = self.bind(Value::Integer(page.offset));
-            query.push_str(&format!(" LIMIT {limit} OFFSET {offset}"));
+            // SQLite plans by a placeholder that is the whole limit, and so prepares the statement anew each time.
+            query.push_str(&format!(" LIMIT CAST({limit} AS BIGINT) OFFSET {offset}"));
         }
         query
     }

@@ -38,6 +38,9 @@ pub struct Volume {
     /// The name of that type, read with the row.
     #[sqlx(default)]
     pub volume_type_name: String,
+    /// Whether anything has it attached, read with the row.
+    #[sqlx(default)]
+    pub is_attached: bool,
     pub bootable: bool,
     pub multiattach: bool,
     pub snapshot_id: Option<SnapshotId>,
@@ -54,8 +57,9 @@ pub struct Volume {
 
 const COLUMNS: &str = "id, project_id, user_id, name, description, size, status, previous_status, \
     availability_zone, host, migration_status, name_id, replication_status, volume_type_id, \
-    (SELECT t.name FROM volume_types t WHERE t.id = volumes.volume_type_id) AS volume_type_name, bootable, \
-    multiattach, snapshot_id, source_volume_id, image_id, metadata, admin_metadata, image_metadata, \
+    (SELECT t.name FROM volume_types t WHERE t.id = volumes.volume_type_id) AS volume_type_name, \
+    EXISTS (SELECT 1 FROM attachments a WHERE a.volume_id = volumes.id AND a.status = 'attached') AS is_attached, \
+    bootable, multiattach, snapshot_id, source_volume_id, image_id, metadata, admin_metadata, image_metadata, \
     created_at, updated_at";
 
 /// How far its attachments are, as lists know it: a column that is not kept.

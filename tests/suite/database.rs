@@ -127,6 +127,7 @@ fn volume(number: u128, of_type: &VolumeTypeId) -> Volume {
         replication_status: None,
         volume_type_id: of_type.clone(),
         volume_type_name: String::new(),
+        is_attached: false,
         bootable: false,
         multiattach: false,
         snapshot_id: None,
@@ -452,7 +453,9 @@ async fn attachments_say_what_a_volume_is(database: Database) {
     assert!(repository.update_attachment(&first).await.unwrap());
     assert_eq!(repository.attachment(&first.id).await.unwrap().as_ref(), Some(&first));
     repository.follow_attachments(&row.id, Timestamp(7)).await.unwrap();
-    assert_eq!(repository.volume(&row.id).await.unwrap().unwrap().status, VolumeStatus::InUse);
+    let used = repository.volume(&row.id).await.unwrap().unwrap();
+    assert_eq!((used.status, used.is_attached), (VolumeStatus::InUse, true));
+    assert!(!repository.volume(&other.id).await.unwrap().unwrap().is_attached);
     assert_eq!(repository.attached_to(&[&row.id, &other.id]).await.unwrap(), [first.clone()]);
     assert_eq!(repository.attached_to(&[]).await.unwrap(), []);
 

@@ -82,6 +82,7 @@ pub async fn manage(
         multiattach: volume_type.is_multiattach(),
         volume_type_id: volume_type.id,
         volume_type_name: volume_type.name,
+        is_attached: false,
         bootable: wanted.bootable,
         snapshot_id: None,
         source_volume_id: None,

@@ -129,6 +129,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
         replication_status: None,
         volume_type_id: volume_type.id,
         volume_type_name: volume_type.name,
+        is_attached: false,
         bootable: source.is_bootable(),
         multiattach,
         snapshot_id: source.snapshot_id(),

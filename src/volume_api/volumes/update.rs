@@ -64,7 +64,7 @@ pub async fn update(
     if !repository.update_volume(&row).await? {
         return Err(Fault::Missing("Volume", id));
     }
-    let attached = Attached::to(&mut repository, std::slice::from_ref(&row)).await?;
+    let attached = Attached::to_held(&mut repository, &row).await?;
     repository.commit().await?;
     let volume = View::new(&row, &attached, &call, Place::Write);
     Ok(answer(StatusCode::OK, &One { volume }))

@@ -413,6 +413,7 @@ impl House {
             host: Some("pumice@directory#volumes".into()),
             volume_type_id: repository.volume_type("__DEFAULT__").await.unwrap().unwrap().id,
             volume_type_name: String::new(),
+            is_attached: false,
             bootable: false,
             multiattach: false,
             snapshot_id: None,

@@ -145,6 +145,7 @@ impl Stage {
             replication_status: None,
             volume_type_id: of_type.id,
             volume_type_name: String::new(),
+            is_attached: false,
             bootable: false,
             multiattach: false,
             snapshot_id: None,

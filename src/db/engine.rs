@@ -80,6 +80,11 @@ pub(crate) enum Connection<'a> {
     Postgres(&'a mut PgConnection),
 }
 
+/// A host that dies in the middle of a transaction does not keep the rows it holds from others for the two hours that TCP
+/// allows.
+const LET_GO: &str = "SET idle_in_transaction_session_timeout = '30s'; SET tcp_keepalives_idle = 30; \
+    SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
+
 /// One unit of work.
 pub struct Repository {
     held: Held,
@@ -99,6 +104,9 @@ impl Database {
             let pool = PgPoolOptions::new()
                 .max_connections(options.max_connections)
                 .acquire_timeout(options.timeout)
+                .after_connect(|connection, _| {
+                    Box::pin(async move { sqlx::raw_sql(LET_GO).execute(connection).await.map(drop) })
+                })
                 .connect_with(address)
                 .await?;
             Pools::Postgres(pool)

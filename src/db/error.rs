@@ -49,11 +49,13 @@ fn may_pass(error: &sqlx::Error) -> bool {
     use sqlx::Error::{Database, Io, PoolClosed, PoolTimedOut, WorkerCrashed};
     match error {
         Io(_) | PoolTimedOut | PoolClosed | WorkerCrashed => true,
-        // SQLite: busy. PostgreSQL: serialization failure, deadlock, connection failures, too many connections,
-        // shutting down or starting.
+        // SQLite: busy. PostgreSQL: serialization failure, deadlock, connection failures, no room and too many
+        // connections, shutting down or starting, given up by an operator's bounds on time, a server that only reads.
         Database(error) => error.code().is_some_and(|code| {
-            matches!(&*code, "5" | "40001" | "40P01" | "53300" | "57P01" | "57P02" | "57P03")
-                || code.len() == 5 && code.starts_with("08")
+            matches!(
+                &*code,
+                "5" | "25006" | "25P03" | "40001" | "40P01" | "55P03" | "57014" | "57P01" | "57P02" | "57P03"
+            ) || code.len() == 5 && (code.starts_with("08") || code.starts_with("53"))
         }),
         _ => false,
     }

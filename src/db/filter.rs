@@ -215,7 +215,12 @@ impl Conditions {
     }
 
     pub(super) fn count(&self, table: &str) -> String {
-        format!("SELECT COUNT(*) FROM {table}{}", self.where_clause())
+        self.all("COUNT(*)", table)
+    }
+
+    /// In no order.
+    pub(super) fn all(&self, columns: &str, table: &str) -> String {
+        format!("SELECT {columns} FROM {table}{}", self.where_clause())
     }
 
     /// The whole query of a page. `id` is added as the last sort key, so that the order is total.

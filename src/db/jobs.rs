@@ -157,13 +157,13 @@ impl Repository {
     pub async fn check_queue(&mut self, project: Option<&ProjectId>) -> Result<()> {
         let bounds = self.bounds;
         // No further than the bound: what lies behind it is of no interest.
-        let sql = "SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE finished_at IS NULL LIMIT $1) AS found";
+        let sql = "SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE finished_at IS NULL LIMIT CAST($1 AS BIGINT)) AS found";
         let open: i64 = on!(self, c => sqlx::query_scalar(sql).bind(bounds.in_all).fetch_one(c).await)?;
         if open >= bounds.in_all {
             return Err(DbError::QueueFull { of_project: false });
         }
         let Some(project) = project.filter(|_| open >= bounds.of_project) else { return Ok(()) };
-        let sql = "SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE finished_at IS NULL AND project_id = $1 LIMIT $2) \
+        let sql = "SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE finished_at IS NULL AND project_id = $1 LIMIT CAST($2 AS BIGINT)) \
             AS found";
         let own: i64 = on!(self, c =>
             sqlx::query_scalar(sql).bind(project).bind(bounds.of_project).fetch_one(c).await)?;
@@ -253,7 +253,7 @@ impl Repository {
                 + ROW_NUMBER() OVER (PARTITION BY due.place ORDER BY due.turn, due.run_at, due.ordinal, due.id) AS seat \
                 FROM due LEFT JOIN of_places ON of_places.place = due.place) \
              SELECT jobs.id, jobs.state, jobs.lease_owner FROM jobs JOIN seated ON seated.id = jobs.id WHERE (seated.seat <= $3 OR jobs.cancel) AND {waits} \
-             ORDER BY jobs.cancel DESC, seated.turn, seated.run_at, seated.ordinal, seated.id LIMIT $4{}",
+             ORDER BY jobs.cancel DESC, seated.turn, seated.run_at, seated.ordinal, seated.id LIMIT CAST($4 AS BIGINT){}",
             self.skip_locked()
         );
         let found: Vec<(JobId, JobState, Option<String>)> = on!(self, c => sqlx::query_as(AssertSqlSafe(sql))
@@ -401,6 +401,32 @@ impl Repository {
             "UPDATE jobs SET cancel = TRUE, updated_at = $2 WHERE resource_id = $1 AND finished_at IS NULL";
         Ok(on!(self, c => sqlx::query(sql)
             .bind(resource_id).bind(now).execute(c).await.map(|done| done.rows_affected()))?)
+    }
+
+    /// Keeps the jobs on a resource that are not over as they are until the transaction ends: before its row, as their
+    /// workers do. SQLite has one writer and needs no order.
+    pub async fn hold_jobs(&mut self, resource_id: &str) -> Result<()> {
+        let sql = "SELECT id FROM jobs WHERE resource_id = $1 AND finished_at IS NULL ORDER BY id";
+        let sql = format!("{sql}{}", self.lock());
+        on!(self, c => sqlx::query(AssertSqlSafe(sql)).bind(resource_id).fetch_all(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Likewise those on the snapshots of a volume.
+    pub async fn hold_jobs_of_snapshots(&mut self, volume_id: &str) -> Result<()> {
+        let sql = "SELECT id FROM jobs WHERE resource_id IN (SELECT id FROM snapshots WHERE volume_id = $1) \
+            AND finished_at IS NULL ORDER BY id";
+        let sql = format!("{sql}{}", self.lock());
+        on!(self, c => sqlx::query(AssertSqlSafe(sql)).bind(volume_id).fetch_all(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Whether somebody has the lease of a job that lasts so long.
+    pub async fn has_lease(&mut self, owner: &str, until: Timestamp) -> Result<bool> {
+        let sql = "SELECT COUNT(*) FROM jobs WHERE finished_at IS NULL AND state = 'running' AND lease_owner = $1 \
+            AND lease_until >= $2";
+        let leases: i64 = on!(self, c => sqlx::query_scalar(sql).bind(owner).bind(until).fetch_one(c).await)?;
+        Ok(leases > 0)
     }
 
     /// Likewise of one job. `false`: it is over, is being undone, or has come too far.

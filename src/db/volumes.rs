@@ -251,6 +251,26 @@ impl Repository {
             bind_all!(sqlx::query_scalar(AssertSqlSafe(sql)), &conditions.values).fetch_one(c).await)?)
     }
 
+    /// How many the filter finds, and how many GiB they have.
+    pub async fn sum_volumes(&mut self, filter: &VolumeFilter) -> Result<(i64, i64)> {
+        let conditions = filter.conditions();
+        let sql = conditions.all("COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT)", "volumes");
+        Ok(on!(self, c =>
+            bind_all!(sqlx::query_as(AssertSqlSafe(sql)), &conditions.values).fetch_one(c).await)?)
+    }
+
+    /// The metadata of all that the filter finds and that have any.
+    pub async fn metadata_of_volumes(
+        &mut self,
+        filter: &VolumeFilter,
+    ) -> Result<Vec<Json<BTreeMap<String, String>>>> {
+        let mut conditions = filter.conditions();
+        conditions.push("metadata <> '{}'".to_owned());
+        let sql = conditions.all("metadata", "volumes");
+        Ok(on!(self, c =>
+            bind_all!(sqlx::query_scalar(AssertSqlSafe(sql)), &conditions.values).fetch_all(c).await)?)
+    }
+
     /// The GiB of all volumes, by their host.
     pub async fn provisioned(&mut self) -> Result<Vec<(String, i64)>> {
         let sql = "SELECT host, CAST(SUM(size) AS BIGINT) FROM volumes WHERE host IS NOT NULL GROUP BY host";

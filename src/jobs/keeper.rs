@@ -11,6 +11,9 @@ use crate::db::{self, Database, Heartbeat};
 use crate::model::{JobId, Timestamp, World};
 use crate::telemetry::chain;
 
+/// How much later than it is due a lease may be prolonged, in seconds.
+const LATE: i64 = 5;
+
 pub struct Keeper {
     database: Database,
     world: World,
@@ -77,7 +80,10 @@ impl Keeper {
     /// Sees to it that nothing comes any more of what another process had under way for a job that is taken over from it.
     pub async fn shut_out(&self, owner: &str) {
         if owner != self.owner {
-            self.fence.shut_out(owner).await;
+            // Who keeps other leases is alive, and knows that it lost this one: the last thing it wrote was lost. What a
+            // paused process has runs out no later than a heartbeat after the first of its leases.
+            let alive = self.world.now().plus_seconds(self.heartbeat + LATE);
+            self.fence.shut_out(owner, alive).await;
         }
     }
 

@@ -35,6 +35,9 @@ const EXITS: usize = 4;
 /// Taken at once at the most.
 const BATCH: usize = 32;
 
+/// How often it is tried to give a job back whose state was not written.
+const GIVEN_BACK_EVERY: Duration = Duration::from_secs(1);
+
 type Build = dyn Fn(Task) -> Box<dyn Workflow> + Send + Sync;
 
 pub struct Worker {
@@ -167,13 +170,25 @@ impl Worker {
         if let Some(owner) = &job.left_by {
             self.keeper.shut_out(owner).await;
         }
-        let attempt = self.attempt(&job, &run).await;
+        match self.attempt(&job, &run).await {
+            Ok(Err(DbError::LeaseLost)) => tracing::warn!("another worker goes on with this job"),
+            Ok(Err(error)) => self.give_back(&job, &run, error).await,
+            Ok(Ok(())) | Err(Crashed) => {}
+        }
         drop(lease);
-        if let Ok(Err(error)) = attempt {
-            match error {
-                DbError::LeaseLost => tracing::warn!("another worker goes on with this job"),
-                // The lease runs out and the job is claimed again.
-                error => tracing::error!(error = %chain(&error), "the state of a job was not written"),
+    }
+
+    /// The state of a job was not written. Its lease is kept until that it is to begin once more is written: when a lease
+    /// runs out others take its owner for dead.
+    async fn give_back(&self, job: &Job, run: &Run, error: DbError) {
+        tracing::error!(error = %chain(&error), "the state of a job was not written");
+        let failure = StepError::from(error);
+        while !run.progress.is_forbidden() {
+            tokio::time::sleep(GIVEN_BACK_EVERY).await;
+            match self.requeue(job, run, &failure).await {
+                // It was written after all, and only the answer was lost.
+                Ok(()) | Err(DbError::LeaseLost) => return,
+                Err(error) => tracing::debug!(error = %chain(&error), "a job cannot be given back yet"),
             }
         }
     }

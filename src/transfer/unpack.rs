@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::thread;
 
 use bytes::Bytes;
@@ -121,7 +122,8 @@ pub fn unpack(
                 Err(error) => Err(io::Error::other(error.to_string())),
             };
             let piece = match read {
-                Ok(0) => return,
+                // An empty one says that it is the last.
+                Ok(0) => Ok(Bytes::new()),
                 Ok(length) if length as u64 > left => Err(UnpackError::TooMuch.into()),
                 Ok(length) => {
                     left -= length as u64;
@@ -129,7 +131,7 @@ pub fn unpack(
                 }
                 Err(error) => Err(cause_of(error)),
             };
-            let is_last = piece.is_err();
+            let is_last = piece.as_ref().map_or(true, Bytes::is_empty);
             if outgoing.blocking_send(piece).is_err() || is_last {
                 return;
             }
@@ -137,9 +139,20 @@ pub fn unpack(
     };
     let thread = thread::Builder::new().name("unpack".to_owned()).spawn(work);
     let pump = Arc::new(AbortOnDropHandle::new(pump));
+    let mut is_over = false;
     let unpacked = stream::poll_fn(move |context| {
         let _pump = &pump;
-        unpacked.poll_recv(context)
+        if is_over {
+            return Poll::Ready(None);
+        }
+        let piece = ready!(unpacked.poll_recv(context));
+        is_over = piece.as_ref().is_none_or(|piece| piece.as_ref().map_or(true, Bytes::is_empty));
+        Poll::Ready(match piece {
+            Some(Ok(piece)) if piece.is_empty() => None,
+            // The thread is gone and has not said that this was all.
+            None => Some(Err(UnpackError::Damaged(io::ErrorKind::UnexpectedEof.into()).into())),
+            piece => piece,
+        })
     });
     let failed = thread.err().map(|error| Err(error.into()));
     stream::iter(failed).chain(unpacked)

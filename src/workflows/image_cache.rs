@@ -68,7 +68,8 @@ pub(super) async fn make_room(
 
 /// All that was kept of an image. A copy that is open somewhere still, and that nothing hangs on, is tried again.
 pub(super) async fn evict_all(context: &Context, image: &ImageId, run: &Run) -> Result<(), StepError> {
-    for cached in run.database.read().await?.cached_images_of(image).await? {
+    let kept = run.database.read().await?.cached_images_of(image).await?;
+    for cached in kept {
         let rest = retire(context, &cached).await?;
         if rest == lineage::Rest::Needed && !has_clones(context, &cached).await? {
             return Err(StepError::new(Cause::Busy, "A cached copy of it is in use.", cached.name));

@@ -202,7 +202,7 @@ impl ImportImage {
             if self.has_failed(store) || !self.is_awaited(store, run).await? {
                 continue;
             }
-            match self.bring(store, run).await {
+            match self.bring_sealed(store, run).await {
                 Ok(()) => self.brought(store, run).await?,
                 Err(error) if self.import.all_must_succeed || !matches!(error.cause, Cause::Fatal) => {
                     return Err(error);
@@ -274,6 +274,12 @@ impl ImportImage {
             repository.add_location(&location).await?;
         }
         Ok(repository.commit().await?)
+    }
+
+    /// With the snapshot that volumes are made from: once it is said that the bytes are there, nothing takes them away.
+    async fn bring_sealed(&self, store: Option<&str>, run: &Run) -> Result<(), StepError> {
+        self.bring(store, run).await?;
+        seal_image::seal(&self.context, &self.id, store, run).await.map(drop)
     }
 
     async fn bring(&self, store: Option<&str>, run: &Run) -> Result<(), StepError> {
@@ -516,7 +522,7 @@ impl From<WebError> for StepError {
 #[async_trait]
 impl Workflow for ImportImage {
     fn steps(&self) -> &'static [&'static str] {
-        &["fetch", "unpack", "inspect", "convert", "verify", "store", "snapshot"]
+        &["fetch", "unpack", "inspect", "convert", "verify", "store"]
     }
 
     async fn run(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
@@ -527,8 +533,7 @@ impl Workflow for ImportImage {
             "inspect" => self.inspect(run).await,
             "convert" => self.convert(run).await,
             "verify" => self.verify(run).await,
-            "store" => self.store(run).await,
-            _ => seal_image::seal_all(&self.context, &self.id, run).await,
+            _ => self.store(run).await,
         }
     }
 

@@ -344,7 +344,10 @@ impl Image {
         if let Some(folder) = target.parent() {
             fs::create_dir_all(folder)?;
         }
-        Ok(fs::rename(draft, target)?)
+        fs::rename(draft, target)?;
+        // Who writes to it, and flushes, must find it there after a loss of power.
+        lock(&self.dirty).entries = true;
+        Ok(())
     }
 
     fn cut_tie(&self) -> Outcome<()> {

@@ -164,6 +164,9 @@ impl Link {
             if cluster.unanswered.is_lost(Some(failure)) {
                 self.let_go(&cluster, failure);
             }
+            // Nothing that should be in it can count as gone for that.
+            let is_missing = failure.kind == ErrorKind::NotFound;
+            let failure = if is_missing { failure.meaning(ErrorKind::Disconnected) } else { failure };
             failure.of("connect to pool", name)
         };
         // A pool may have been deleted and made anew under the same name, so the map is asked each time: it is

@@ -169,6 +169,8 @@ impl Drop for Handle {
         });
         if let Err(error) = spawned {
             tracing::warn!(image = self.name, %error, "no thread to close an image with: it stays open");
+            // And its connection with it.
+            std::mem::forget(self.pool.clone());
         }
     }
 }

@@ -212,13 +212,13 @@ pub(super) fn snapshots(image: &Handle) -> Outcome<Vec<Snapshot>> {
     unsafe { sys::rbd_snap_list_end(entries.as_mut_ptr()) };
     let mut snapshots = Vec::with_capacity(named.len());
     for (id, size, name) in named {
-        // Between the list and this question a snapshot may go.
-        match namespace(image, id) {
-            Ok(Namespace::Trash) => {
-                let name = trashed_name(image, id)?;
-                snapshots.push(Snapshot { id, name, size, namespace: Namespace::Trash });
-            }
-            Ok(namespace) => snapshots.push(Snapshot { id, name, size, namespace }),
+        // Between the list and these questions a snapshot may go.
+        let found = namespace(image, id).and_then(|namespace| {
+            let name = if namespace == Namespace::Trash { trashed_name(image, id)? } else { name };
+            Ok(Snapshot { id, name, size, namespace })
+        });
+        match found {
+            Ok(snapshot) => snapshots.push(snapshot),
             Err(failure) if failure.errno == Errno::ENOENT => {}
             Err(failure) => return Err(failure),
         }

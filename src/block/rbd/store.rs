@@ -228,6 +228,10 @@ impl BlockStore for RbdStore {
         const OPERATION: &str = "rename";
         check_name(OPERATION, from)?;
         check_name(OPERATION, to)?;
+        if from == to {
+            // librbd would say so too, and what is done then about a rename that broke off would take away the name.
+            return Err(BlockError::new(ErrorKind::Exists, OPERATION, from, "it has that name"));
+        }
         let (from_key, to_key) = (c_text(OPERATION, from, from)?, c_text(OPERATION, from, to)?);
         let (from_name, to_name) = (from.to_owned(), to.to_owned());
         self.in_pool(Class::Control, OPERATION, from, move |pool| {

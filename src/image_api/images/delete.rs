@@ -34,6 +34,7 @@ pub async fn delete(
     _: NoBody,
 ) -> Result<StatusCode> {
     let mut repository = app.database.begin().await?;
+    repository.hold_jobs(&id).await?;
     let image = find_to_change(&mut repository, &call, &id).await.map_err(|fault| match fault {
         Fault::NotFound(_) => Fault::NotFound(format!("Failed to find image {id} to delete")),
         other => other,

@@ -28,6 +28,7 @@ use crate::model::SnapshotStatus;
 )]
 pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) -> Result<Response, Fault> {
     let mut repository = app.database.begin().await?;
+    repository.hold_jobs(&id).await?;
     let snapshot = find_to_change(&mut repository, &call, &id).await?;
     call.check(rules::DELETE_SNAPSHOT, &target(&snapshot))?;
     let volume = repository.volume(&snapshot.volume_id).await?;
@@ -49,6 +50,7 @@ pub fn refused() -> Fault {
 /// `os-force_delete`: whatever its status.
 pub async fn force_delete(app: &App, call: &Call, id: &str) -> Result<Response, Fault> {
     let mut repository = app.database.begin().await?;
+    repository.hold_jobs(id).await?;
     let snapshot = find_to_change(&mut repository, call, id).await?;
     call.check(rules::SNAPSHOT_FORCE_DELETE, &target(&snapshot))?;
     call.check(rules::DELETE_SNAPSHOT, &target(&snapshot))?;

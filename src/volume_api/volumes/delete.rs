@@ -37,6 +37,10 @@ pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) 
     let cascade = flag(&call.query, "cascade")?;
     let force = call.version >= Microversion::FORCED_DELETE && flag(&call.query, "force")?;
     let mut repository = app.database.begin().await?;
+    if cascade {
+        repository.hold_jobs_of_snapshots(&id).await?;
+    }
+    repository.hold_jobs(&id).await?;
     let volume = find_to_change(&mut repository, &call, &id).await?;
     if force {
         call.check(rules::FORCE_DELETE, &target(&volume))?;
@@ -48,6 +52,7 @@ pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) 
 /// `os-force_delete`: whatever its status, unless an instance has it.
 pub async fn force_delete(app: &App, call: &Call, id: &str) -> Result<Response, Fault> {
     let mut repository = app.database.begin().await?;
+    repository.hold_jobs(id).await?;
     let volume = find_to_change(&mut repository, call, id).await?;
     call.check(rules::ADMIN_FORCE_DELETE, &target(&volume))?;
     remove(repository, app, call, volume, How { cascade: false, force: true }).await?;

@@ -12,26 +12,25 @@ use super::super::fault::{Fault, answer};
 use super::super::microversion::Microversion;
 use super::super::request::Call;
 use super::filter;
-use crate::db::Page;
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = VolumeTotals)]
-pub struct Totals<'a> {
-    total_count: usize,
+pub struct Totals {
+    total_count: i64,
     /// GiB.
     total_size: i64,
     /// Since 3.36: every key with its values.
     #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<BTreeMap<&'a str, BTreeSet<&'a str>>>,
+    metadata: Option<BTreeMap<String, BTreeSet<String>>>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = OneVolumeTotals)]
-pub struct One<'a> {
+pub struct One {
     #[serde(rename = "volume-summary")]
-    summary: Totals<'a>,
+    summary: Totals,
 }
 
 #[utoipa::path(
@@ -47,15 +46,19 @@ pub async fn summary(State(app): State<App>, call: Call) -> Result<Response, Fau
     call.since(Microversion::SUMMARY)?;
     let filter = filter::of_project(&call)?;
     call.check_own(rules::GET_ALL)?;
-    let volumes = app.database.read().await?.volumes(&filter, &Page::default()).await?;
-    let metadata = (call.version >= Microversion::SUMMARY_METADATA).then(|| {
-        let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for (key, value) in volumes.iter().flat_map(|volume| volume.metadata.iter()) {
+    let mut repository = app.database.read().await?;
+    let (total_count, total_size) = repository.sum_volumes(&filter).await?;
+    let metadata = if call.version >= Microversion::SUMMARY_METADATA {
+        let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (key, value) in
+            repository.metadata_of_volumes(&filter).await?.into_iter().flat_map(|found| found.0)
+        {
             values.entry(key).or_default().insert(value);
         }
-        values
-    });
-    let total_size = volumes.iter().map(|volume| volume.size.get()).sum();
-    let summary = Totals { total_count: volumes.len(), total_size, metadata };
+        Some(values)
+    } else {
+        None
+    };
+    let summary = Totals { total_count, total_size, metadata };
     Ok(answer(StatusCode::OK, &One { summary }))
 }

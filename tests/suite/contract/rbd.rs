@@ -105,9 +105,12 @@ async fn two_clients_remove_an_image_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pool_that_is_not_there_is_not_found() {
+async fn in_a_pool_that_is_not_there_nothing_counts_as_gone() {
     let store = rbd::open(options("no-such-pool"), BlockingPool::default()).unwrap();
-    assert_eq!(store.list().await.unwrap_err().kind, ErrorKind::NotFound);
+    assert_eq!(store.list().await.unwrap_err().kind, ErrorKind::Disconnected);
+    let opened = store.open("a", OpenMode::ReadOnly).await;
+    assert_eq!(opened.map(drop).unwrap_err().kind, ErrorKind::Disconnected);
+    assert_eq!(store.remove("a", &Progress::new()).await.unwrap_err().kind, ErrorKind::Disconnected);
 }
 
 /// An image with some bytes, and where a process that died while it renamed it left it: with the new name in the

@@ -84,7 +84,7 @@ enum Ask {
 
 const DELETE_IMAGE: &[&str] = &["remove", "unstage", "purge", "uncache"];
 const FROM_DISK: &[&str] = &["cache", "create", "download", "tidy", "resize", "replicate"];
-const IMPORT: &[&str] = &["fetch", "unpack", "inspect", "convert", "verify", "store", "snapshot"];
+const IMPORT: &[&str] = &["fetch", "unpack", "inspect", "convert", "verify", "store"];
 
 const CASES: &[Case] = &[
     Case { kind: "create_volume", steps: &["create", "replicate"], ask: Ask::CreateEmpty },

@@ -53,9 +53,12 @@ impl Kind {
         }
         let mut ends = path.rsplit('/');
         match (ends.next(), ends.next(), ends.next(), ends.next()) {
-            (Some("file" | "stage"), Some(_), Some("images"), Some(version)) if version.starts_with('v') => {
-                Self::Transfer
-            }
+            (Some("file" | "stage"), Some(_), Some("images"), Some(before)) => match before {
+                // The version stands in a header, and the API below a segment or at the root.
+                "" | "image" => Self::Transfer,
+                version if version.starts_with('v') => Self::Transfer,
+                _ => Self::Other,
+            },
             _ => Self::Other,
         }
     }
@@ -137,12 +140,20 @@ mod tests {
 
     #[test]
     fn names_that_users_chose_are_no_image_data() {
-        for path in ["/v2/images/x/file", "/image/v2/images/x/stage", "/image/v2.1/images/x/file"] {
+        for path in [
+            "/v2/images/x/file",
+            "/image/v2/images/x/stage",
+            "/image/v2.1/images/x/file",
+            "/images/x/file",
+            "/image/images/x/file",
+            "/image//images/x/file",
+        ] {
             assert_eq!(Kind::of(path), Kind::Transfer, "{path}");
         }
         for path in [
             "/image/v2/metadefs/namespaces/x/objects/file",
             "/image/v2/metadefs/namespaces/images/tags/stage",
+            "/image/metadefs/namespaces/images/objects/file",
             "/image/v2/metadefs/namespaces/x/objects/events",
             "/image/v2/images/file",
             "/volume/v3/volumes/x/metadata/file",

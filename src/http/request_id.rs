@@ -2,7 +2,7 @@
 //! it is in the logs beside that.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::{Instrument, Span, field};
@@ -19,7 +19,7 @@ pub struct RequestId(pub String);
 pub async fn assign_request_id(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = format!("req-{}", app.world.ids.random());
     let span = tracing::info_span!("request", request.id = %id, request.given_id = field::Empty,
-        http.method = %request.method(), http.path = %request.uri().path());
+        http.method = name_of(request.method()), http.path = %request.uri().path());
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).instrument(span).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -27,6 +27,12 @@ pub async fn assign_request_id(State(app): State<App>, mut request: Request, nex
         response.headers_mut().entry(REQUEST_ID).or_insert(value);
     }
     response
+}
+
+/// Clients may make up methods, of any length: what is kept of them, and logged, has few names.
+pub fn name_of(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
 /// Says in the logs what the client calls this request, if that can do no harm there.
@@ -53,6 +59,13 @@ fn is_global(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn methods_have_few_names() {
+        assert_eq!(name_of(&Method::PATCH), "PATCH");
+        let made_up = Method::from_bytes(&[b'X'; 100_000]).unwrap();
+        assert_eq!(name_of(&made_up), "other");
+    }
 
     #[test]
     fn ids_of_services_have_one_shape() {

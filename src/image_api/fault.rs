@@ -264,9 +264,11 @@ fn plain(body: &str) -> String {
         kept.push_str(before);
         match tag.split_once('>') {
             Some((_, after)) => rest = after,
+            // Nor does any later one end.
             None => {
                 kept.push('<');
                 rest = tag;
+                break;
             }
         }
     }
@@ -322,6 +324,13 @@ fn weighed(range: &str) -> Option<(&str, f32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_text_has_no_tags() {
+        assert_eq!(plain("a<br /><br />b <i>c</i>"), "a\n\nb c");
+        assert_eq!(plain("1 < 2"), "1 < 2");
+        assert_eq!(plain("<b>1 < 2 < 3"), "1 < 2 < 3");
+    }
 
     #[test]
     fn the_body_is_the_one_that_is_accepted() {

@@ -12,7 +12,7 @@ use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::health;
-use crate::http::{App, Kind, assign_request_id, busy, name_route, pass_gate, say_when};
+use crate::http::{App, Kind, assign_request_id, busy, name_of, name_route, pass_gate, say_when};
 use crate::identity::Authority;
 use crate::telemetry::metrics::{self, Metrics};
 use crate::{identity_api, image_api, pumice_api, volume_api};
@@ -135,10 +135,10 @@ fn internal_error() -> Response {
 
 async fn count(request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let method = request.method().to_string();
+    let method = name_of(request.method());
     let response = next.run(request).await;
     // The APIs match routes themselves, and say which in their answer.
     let route = response.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
-    metrics::request(&method, route, response.status().as_u16(), started.elapsed());
+    metrics::request(method, route, response.status().as_u16(), started.elapsed());
     response
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::fault::Fault;
+use super::request::Call;
 use super::schema::Object;
 use crate::block::Backend;
 use crate::db::{Page, Repository, Service, ServiceFilter, VolumeFilter};
@@ -71,13 +72,13 @@ impl Hints {
         Ok(Self { same, different: different.unwrap_or_default() })
     }
 
-    /// From volumes to their hosts. Volumes that are not there lie nowhere.
-    pub async fn hosts(self, repository: &mut Repository, app: &App) -> Result<Self, Fault> {
+    /// From volumes to their hosts. Volumes that are not there, or that the caller may not see, lie nowhere.
+    pub async fn hosts(self, repository: &mut Repository, app: &App, call: &Call) -> Result<Self, Fault> {
         let same = match self.same.filter(|ids| !ids.is_empty()) {
-            Some(ids) => Some(hosts_of(repository, app, ids).await?),
+            Some(ids) => Some(hosts_of(repository, app, call, ids).await?),
             None => None,
         };
-        let different = hosts_of(repository, app, self.different).await?;
+        let different = hosts_of(repository, app, call, self.different).await?;
         Ok(Self { same, different })
     }
 
@@ -92,6 +93,7 @@ impl Hints {
 async fn hosts_of(
     repository: &mut Repository,
     app: &App,
+    call: &Call,
     ids: BTreeSet<String>,
 ) -> Result<BTreeSet<String>, Fault> {
     if ids.is_empty() {
@@ -99,5 +101,6 @@ async fn hosts_of(
     }
     let filter = VolumeFilter { id: Some(ids.into_iter().collect()), ..VolumeFilter::default() };
     let volumes = repository.volumes(&filter, &Page::default()).await?;
-    Ok(volumes.iter().filter_map(|volume| place_of(app, volume.host.as_deref()?)).collect())
+    let seen = volumes.iter().filter(|volume| call.may_see(&volume.project_id));
+    Ok(seen.filter_map(|volume| place_of(app, volume.host.as_deref()?)).collect())
 }

@@ -34,11 +34,14 @@ pub async fn delete(
     _: NoBody,
 ) -> Result<StatusCode> {
     let mut repository = app.database.begin().await?;
-    repository.hold_jobs(&id).await?;
-    let image = find_to_change(&mut repository, &call, &id).await.map_err(|fault| match fault {
+    let missing = |fault| match fault {
         Fault::NotFound(_) => Fault::NotFound(format!("Failed to find image {id} to delete")),
         other => other,
-    })?;
+    };
+    let image = find(&mut repository, &call, &id).await.map_err(missing)?;
+    call.check_image(rules::DELETE_IMAGE, &image)?;
+    repository.hold_jobs(image.id.as_str()).await?;
+    let image = find_to_change(&mut repository, &call, &id).await.map_err(missing)?;
     call.check_image(rules::DELETE_IMAGE, &image)?;
     if image.protected {
         return Err(Fault::Forbidden(format!("Image {id} is protected and cannot be deleted.")));

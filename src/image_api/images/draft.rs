@@ -82,10 +82,20 @@ impl Draft {
         let own = names.filter(|name| !property::is_reserved(name)).count();
         within(own, limits.image_property_quota, "properties")?;
         within(self.image.tags.0.len(), limits.image_tag_quota, "tags")?;
+        let bytes: usize = self.image.properties.0.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if bytes > LARGEST {
+            return Err(Fault::TooLarge(format!(
+                "The limit has been exceeded on the size of all image properties. Attempted: {bytes} bytes, Maximum: \
+                 {LARGEST} bytes"
+            )));
+        }
         self.image.updated_at = now;
         Ok(self.image)
     }
 }
+
+/// Bytes of all properties of an image: what one request may say of one. Each volume made from it has a copy.
+const LARGEST: usize = 1 << 20;
 
 fn check_access(guard: &Guard, access: Access, name: &str) -> Result<()> {
     match guard.allows_property(access, name) {

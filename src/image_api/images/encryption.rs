@@ -23,12 +23,17 @@ pub async fn remove_key(app: &App, key: &str, token: Option<&HeaderValue>) {
         (_, Err(_)) => Err(anyhow::anyhow!("it is no UUID")),
         (Some(barbican), Ok(id)) => barbican.remove(id, token).await,
     };
+    // Whatever else a user wrote there is not for the log.
+    let id = Uuid::try_parse(key).ok().map(tracing::field::display);
     match outcome {
         Ok(true) => {}
-        Ok(false) => tracing::warn!(key.id = %key, "the encryption key of a deleted image is not there"),
+        Ok(false) => tracing::warn!(key.id = id, "the encryption key of a deleted image is not there"),
         Err(error) => {
-            tracing::warn!(key.id = %key, error = format!("{error:#}"),
-                "the encryption key of a deleted image cannot be removed");
+            tracing::warn!(
+                key.id = id,
+                error = format!("{error:#}"),
+                "the encryption key of a deleted image cannot be removed"
+            );
         }
     }
 }

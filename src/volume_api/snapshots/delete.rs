@@ -7,9 +7,10 @@ use axum::response::Response;
 use super::super::fault::{Fault, empty, empty_json};
 use super::super::placement;
 use super::super::request::Call;
-use super::{find_to_change, target};
+use super::{find, find_to_change, target};
 use crate::db::{Repository, Snapshot};
 use crate::http::App;
+use crate::identity::policy::Rule;
 use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};
 use crate::model::SnapshotStatus;
@@ -28,8 +29,7 @@ use crate::model::SnapshotStatus;
 )]
 pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) -> Result<Response, Fault> {
     let mut repository = app.database.begin().await?;
-    repository.hold_jobs(&id).await?;
-    let snapshot = find_to_change(&mut repository, &call, &id).await?;
+    let snapshot = held(&mut repository, &call, &id, rules::DELETE_SNAPSHOT).await?;
     call.check(rules::DELETE_SNAPSHOT, &target(&snapshot))?;
     let volume = repository.volume(&snapshot.volume_id).await?;
     let host = volume.and_then(|volume| volume.host);
@@ -41,6 +41,14 @@ pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) 
     Ok(empty(StatusCode::ACCEPTED))
 }
 
+/// With its jobs, which come first, as with their workers.
+async fn held(repository: &mut Repository, call: &Call, id: &str, rule: Rule) -> Result<Snapshot, Fault> {
+    let snapshot = find(repository, call, id).await?;
+    call.check(rule, &target(&snapshot))?;
+    repository.hold_jobs(snapshot.id.as_str()).await?;
+    find_to_change(repository, call, id).await
+}
+
 pub fn refused() -> Fault {
     Fault::InvalidSnapshot(
         "Snapshot status must be available or error and must not be part of a group.".to_owned(),
@@ -50,8 +58,7 @@ pub fn refused() -> Fault {
 /// `os-force_delete`: whatever its status.
 pub async fn force_delete(app: &App, call: &Call, id: &str) -> Result<Response, Fault> {
     let mut repository = app.database.begin().await?;
-    repository.hold_jobs(id).await?;
-    let snapshot = find_to_change(&mut repository, call, id).await?;
+    let snapshot = held(&mut repository, call, id, rules::SNAPSHOT_FORCE_DELETE).await?;
     call.check(rules::SNAPSHOT_FORCE_DELETE, &target(&snapshot))?;
     call.check(rules::DELETE_SNAPSHOT, &target(&snapshot))?;
     if snapshot.status != SnapshotStatus::Deleting {

@@ -93,7 +93,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
         return Err(Fault::NotImplemented("The encryption of volumes".to_owned()));
     }
     types::check_size(&volume_type, size)?;
-    let hints = wanted.hints.hosts(&mut repository, &app).await?;
+    let hints = wanted.hints.hosts(&mut repository, &app, &call).await?;
     // One in a backend that is not configured any more shares its place with nobody.
     let beside = source.host().map(|host| placement::place_of(&app, host).unwrap_or_default());
     let request = Request {

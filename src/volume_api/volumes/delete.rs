@@ -10,9 +10,10 @@ use super::super::paging::flag;
 use super::super::placement;
 use super::super::request::Call;
 use super::super::snapshots;
-use super::{find_to_change, target};
+use super::{find, find_to_change, target};
 use crate::db::{Page, Repository, SnapshotFilter, Volume, VolumeChange};
 use crate::http::App;
+use crate::identity::policy::Rule;
 use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};
 use crate::model::{MigrationStatus, SnapshotStatus, VolumeStatus};
@@ -37,11 +38,8 @@ pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) 
     let cascade = flag(&call.query, "cascade")?;
     let force = call.version >= Microversion::FORCED_DELETE && flag(&call.query, "force")?;
     let mut repository = app.database.begin().await?;
-    if cascade {
-        repository.hold_jobs_of_snapshots(&id).await?;
-    }
-    repository.hold_jobs(&id).await?;
-    let volume = find_to_change(&mut repository, &call, &id).await?;
+    let rule = if force { rules::FORCE_DELETE } else { rules::DELETE };
+    let volume = held(&mut repository, &call, &id, rule, cascade).await?;
     if force {
         call.check(rules::FORCE_DELETE, &target(&volume))?;
     }
@@ -52,11 +50,27 @@ pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) 
 /// `os-force_delete`: whatever its status, unless an instance has it.
 pub async fn force_delete(app: &App, call: &Call, id: &str) -> Result<Response, Fault> {
     let mut repository = app.database.begin().await?;
-    repository.hold_jobs(id).await?;
-    let volume = find_to_change(&mut repository, call, id).await?;
+    let volume = held(&mut repository, call, id, rules::ADMIN_FORCE_DELETE, false).await?;
     call.check(rules::ADMIN_FORCE_DELETE, &target(&volume))?;
     remove(repository, app, call, volume, How { cascade: false, force: true }).await?;
     Ok(empty_json(StatusCode::ACCEPTED))
+}
+
+/// With its jobs, which come first, as with their workers.
+async fn held(
+    repository: &mut Repository,
+    call: &Call,
+    id: &str,
+    rule: Rule,
+    cascade: bool,
+) -> Result<Volume, Fault> {
+    let volume = find(repository, call, id).await?;
+    call.check(rule, &target(&volume))?;
+    if cascade {
+        repository.hold_jobs_of_snapshots(volume.id.as_str()).await?;
+    }
+    repository.hold_jobs(volume.id.as_str()).await?;
+    find_to_change(repository, call, id).await
 }
 
 #[derive(Clone, Copy)]

@@ -852,6 +852,12 @@ async fn patches() {
         api.patch(id, V2_1, patch).await.fault(status, &message);
     }
     api.patch("zz", V2_1, json!([])).await.fault(404, "No image found with ID zz");
+    // However many requests bring them.
+    let half = "x".repeat(600_000);
+    api.patch(id, V2_1, json!([{"op": "add", "path": "/half", "value": half}])).await.is(200);
+    let both = api.patch(id, V2_1, json!([{"op": "add", "path": "/other", "value": half}])).await;
+    assert!(both.is(413).text().contains("the size of all image properties"));
+    api.patch(id, V2_1, json!([{"op": "remove", "path": "/half"}])).await.is(200);
     // All of a patch, or nothing.
     let both = json!([{"op": "replace", "path": "/name", "value": "b"}, {"op": "remove", "path": "/nope"}]);
     api.patch(id, V2_1, both).await.is(409);

@@ -6,7 +6,7 @@ use crate::db::{Image, ImageFilter, Page, Repository};
 use crate::formats;
 use crate::http::{App, images};
 use crate::identity::policy::{Access, Api, Guard};
-use crate::model::{GIB, Gib, ImageId, ImageStatus};
+use crate::model::{GIB, Gib, ImageId, ImageStatus, MemberStatus};
 
 /// Images of one name that are looked at. More than one is too many already, but a rule may keep some from the caller.
 const MOST_OF_A_NAME: i64 = 100;
@@ -63,7 +63,11 @@ async fn found(
     }
     let filter = ImageFilter {
         name: Some(vec![reference.to_owned()]),
+        // As a list without filters shows them.
         visible_to: (!guard.is_admin()).then(|| project.clone()),
+        community_of: Some(project.clone()),
+        member_status: Some(MemberStatus::Accepted),
+        os_hidden: Some(false),
         ..ImageFilter::default()
     };
     let page = Page { limit: Some(MOST_OF_A_NAME), ..Page::default() };

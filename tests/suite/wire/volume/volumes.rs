@@ -190,6 +190,13 @@ async fn sources_must_be_ready() {
 async fn a_volume_from_an_image_remembers_it() {
     let site = Site::new().await;
     let image = site.new_image(|_| {}).await;
+    // Lists do not show these unless they are asked to.
+    site.new_image(|image| image.os_hidden = true).await;
+    site.new_image(|image| {
+        image.visibility = "community".to_owned();
+        image.project_id = None;
+    })
+    .await;
     for reference in [
         json!({"imageRef": image}),
         json!({"image_id": image}),

@@ -12,6 +12,8 @@ pub struct Caller {
     pub project_id: Option<ProjectId>,
     pub project_name: Option<String>,
     pub project_domain_id: Option<String>,
+    /// The domain the token is scoped to, when it is to one.
+    pub domain_id: Option<String>,
     /// `None`, or `all`.
     pub system_scope: Option<String>,
     /// Of the user in that scope, with those they imply; in lower case.
@@ -30,6 +32,7 @@ impl Caller {
             project_id: Some(project_id),
             project_name: None,
             project_domain_id: None,
+            domain_id: None,
             system_scope: None,
             roles: ["admin", "manager", "member", "reader"].map(str::to_owned).into(),
             service_roles: vec!["service".to_owned()],

@@ -100,6 +100,10 @@ impl From<DbError> for Fault {
     fn from(error: DbError) -> Self {
         match error {
             DbError::Unavailable(_) => Fault::Unavailable(chain(&error)),
+            // Somebody else has deleted it since it was looked at.
+            DbError::Reference => {
+                Fault::Conflict("a reference", "what it names is not there any more".to_owned())
+            }
             other => Fault::Internal(chain(&other)),
         }
     }

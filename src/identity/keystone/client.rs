@@ -31,6 +31,7 @@ struct Token {
     expires_at: String,
     user: InDomain,
     project: Option<InDomain>,
+    domain: Option<Domain>,
     system: Option<System>,
     #[serde(default)]
     roles: Vec<Role>,
@@ -108,12 +109,13 @@ async fn read(answer: Response) -> Result<Token, Refusal> {
 }
 
 fn valid(token: Token) -> Result<Valid, Refusal> {
-    let Token { expires_at, user, project, system, roles } = token;
+    let Token { expires_at, user, project, domain, system, roles } = token;
     let expires_at = Timestamp::parse(&expires_at).ok_or_else(strange)?;
     let mut caller = Caller {
         user_id: UserId(user.id),
         user_name: Some(user.name),
         user_domain_id: user.domain.id,
+        domain_id: domain.and_then(|domain| domain.id),
         system_scope: system.filter(|system| system.all).map(|_| "all".to_owned()),
         roles: roles.into_iter().map(|role| role.name.to_lowercase()).collect(),
         ..Caller::default()

@@ -78,7 +78,7 @@ rules! {
     REACTIVATE = "reactivate": ADMIN_OR_MEMBER;
 }
 
-/// Those that a token for the whole system does not do for, whatever its roles: all but these.
+/// Those that a token for the whole system, or for a domain, does not do for, whatever its roles: all but these.
 pub(super) fn is_in_project(rule: &str) -> bool {
     let others = [CONTEXT_IS_ADMIN, DEFAULT, METADEF_ADMIN, SERVICE_API];
     others.iter().all(|other| other.name() != rule)

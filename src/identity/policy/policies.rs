@@ -70,8 +70,9 @@ pub(super) struct Policy {
 
 impl Policy {
     pub(super) fn allows(&self, rule: Rule, subject: &Subject<'_>, target: &Target) -> bool {
+        let caller = subject.caller;
         let out_of_scope = self.api == Api::Image
-            && subject.caller.system_scope.is_some()
+            && (caller.system_scope.is_some() || caller.domain_id.is_some())
             && image::is_in_project(rule.name());
         !out_of_scope && self.rules.allow(rule.name(), subject, target)
     }
@@ -257,6 +258,10 @@ mod tests {
         assert!(guard(&policies, Api::Volume, &["admin"], true).allows(volume::FORCE_DELETE, &ours));
         let system = guard(&policies, Api::Image, &["admin"], true);
         assert!(system.is_admin() && !system.allows(image::PUBLICIZE_IMAGE, &ours));
+        let of_domain =
+            Caller { domain_id: Some("d".into()), roles: vec!["admin".into()], ..Caller::default() };
+        let of_domain = Guard::new(&policies, Api::Image, Arc::new(of_domain));
+        assert!(!of_domain.allows(image::GET_IMAGES, &ours));
         assert!(guard(&policies, Api::Image, &["admin"], false).allows(image::PUBLICIZE_IMAGE, &ours));
     }
 

@@ -26,6 +26,7 @@ impl Subject<'_> {
             "project_id" | "tenant_id" | "tenant" => caller.project_id.as_ref().map(|id| id.as_str()),
             "user_domain_id" => caller.user_domain_id.as_deref(),
             "project_domain_id" => caller.project_domain_id.as_deref(),
+            "domain_id" => caller.domain_id.as_deref(),
             "system_scope" => caller.system_scope.as_deref(),
             "roles" => return caller.roles.iter().any(|role| role == text),
             "service_roles" => return caller.service_roles.iter().any(|role| role == text),

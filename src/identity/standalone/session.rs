@@ -110,6 +110,10 @@ fn caller(user: &User, target: &Target, roles: &[Role]) -> Caller {
         project_id: project.map(|project| project.id.clone()),
         project_name: project.map(|project| project.name.clone()),
         project_domain_id: project.map(|project| project.domain_id.to_string()),
+        domain_id: match target {
+            Target::Domain(domain) => Some(domain.id.to_string()),
+            _ => None,
+        },
         system_scope: matches!(target, Target::System).then(|| "all".to_owned()),
         roles: roles.iter().map(|role| role.name.to_lowercase()).collect(),
         service_roles: Vec::new(),

@@ -48,6 +48,7 @@ fn allowed(rule: Check, caller: &Value, target: &Value) -> bool {
         project_id: text("project_id").map(ProjectId),
         project_name: None,
         project_domain_id: None,
+        domain_id: text("domain_id"),
         system_scope: text("system_scope"),
         roles: texts("roles"),
         service_roles: texts("service_roles"),

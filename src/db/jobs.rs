@@ -98,6 +98,8 @@ pub struct Claimant<'a> {
 pub struct Share {
     /// That run at once in one place, with those that it works on already. Those that are cancelled need no seat there.
     pub of_place: i64,
+    /// Of those, for one project: it leaves some for others, who may come while its own take hours.
+    pub of_project: i64,
     /// That it takes now.
     pub in_all: i64,
 }
@@ -220,7 +222,7 @@ impl Repository {
     /// behind by a worker whose lease ran out.
     ///
     /// Projects take turns: the project that has least running comes first, so that a thousand jobs of one keep
-    /// another's one waiting for no more than a seat. Places have seats of their own, so that a pool that is slow
+    /// another's one waiting for no more than a seat, and one project leaves some seats of a place to others. Places have seats of their own, so that a pool that is slow
     /// keeps no other waiting. What is cancelled comes before all others: it only gives back.
     pub async fn claim_jobs(
         &mut self,
@@ -243,21 +245,28 @@ impl Repository {
                 WHERE finished_at IS NULL AND state = 'running' AND lease_until >= $1), \
              of_projects AS (SELECT project_id, COUNT(*) AS held FROM busy GROUP BY project_id), \
              of_places AS (SELECT place, COUNT(*) AS held FROM busy WHERE lease_owner = $2 GROUP BY place), \
-             due AS (SELECT jobs.id, jobs.place, jobs.run_at, jobs.ordinal, COALESCE(of_projects.held, 0) \
+             of_pairs AS (SELECT project_id, place, COUNT(*) AS held FROM busy WHERE lease_owner = $2 GROUP BY project_id, place), \
+             due AS (SELECT jobs.id, jobs.project_id, jobs.place, jobs.run_at, jobs.ordinal, COALESCE(of_projects.held, 0) \
                 + ROW_NUMBER() OVER (PARTITION BY jobs.project_id ORDER BY jobs.run_at, jobs.ordinal, jobs.id) AS turn \
                 FROM jobs LEFT JOIN of_projects ON of_projects.project_id = jobs.project_id WHERE {waits} \
                 AND NOT EXISTS ({EARLIER} AND e.resource_id = jobs.resource_id) \
                 AND NOT EXISTS ({EARLIER} AND e.source_id = jobs.resource_id) \
                 AND NOT EXISTS ({EARLIER} AND e.resource_id = jobs.source_id)), \
-             seated AS (SELECT due.id, due.turn, due.run_at, due.ordinal, COALESCE(of_places.held, 0) \
-                + ROW_NUMBER() OVER (PARTITION BY due.place ORDER BY due.turn, due.run_at, due.ordinal, due.id) AS seat \
-                FROM due LEFT JOIN of_places ON of_places.place = due.place) \
-             SELECT jobs.id, jobs.state, jobs.lease_owner FROM jobs JOIN seated ON seated.id = jobs.id WHERE (seated.seat <= $3 OR jobs.cancel) AND {waits} \
+             shared AS (SELECT due.id, due.place, due.turn, due.run_at, due.ordinal, COALESCE(of_pairs.held, 0) \
+                + ROW_NUMBER() OVER (PARTITION BY due.project_id, due.place \
+                    ORDER BY due.turn, due.run_at, due.ordinal, due.id) AS part \
+                FROM due LEFT JOIN of_pairs ON of_pairs.project_id = due.project_id AND of_pairs.place = due.place), \
+             seated AS (SELECT shared.id, shared.turn, shared.run_at, shared.ordinal, shared.part, COALESCE(of_places.held, 0) \
+                + ROW_NUMBER() OVER (PARTITION BY shared.place \
+                    ORDER BY shared.turn, shared.run_at, shared.ordinal, shared.id) AS seat \
+                FROM shared LEFT JOIN of_places ON of_places.place = shared.place) \
+             SELECT jobs.id, jobs.state, jobs.lease_owner FROM jobs JOIN seated ON seated.id = jobs.id \
+             WHERE (seated.seat <= $3 AND seated.part <= $5 OR jobs.cancel) AND {waits} \
              ORDER BY jobs.cancel DESC, seated.turn, seated.run_at, seated.ordinal, seated.id LIMIT CAST($4 AS BIGINT){}",
             self.skip_locked()
         );
         let found: Vec<(JobId, JobState, Option<String>)> = on!(self, c => sqlx::query_as(AssertSqlSafe(sql))
-            .bind(now).bind(owner).bind(share.of_place).bind(share.in_all).fetch_all(c).await)?;
+            .bind(now).bind(owner).bind(share.of_place).bind(share.in_all).bind(share.of_project).fetch_all(c).await)?;
         let mut jobs = Vec::with_capacity(found.len());
         for (id, state, left_by) in found {
             if state == JobState::Running && kept.contains(&id) {

@@ -129,7 +129,8 @@ impl Worker {
         }
         let (now, taken) = (self.world.now(), Instant::now());
         let lease_until = self.keeper.lease_until();
-        let share = Share { of_place, in_all: slots.len() as i64 };
+        let of_project = of_place - of_place / 4;
+        let share = Share { of_place, of_project, in_all: slots.len() as i64 };
         let mut repository = self.database.begin().await?;
         let kept = self.keeper.kept();
         let claimant = Claimant { owner: self.keeper.owner(), lease_until, kept: &kept, kinds: Task::KINDS };

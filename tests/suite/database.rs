@@ -803,7 +803,7 @@ async fn enqueue(database: &Database, world: &World, task: Task) -> JobId {
 }
 
 fn share(in_all: i64) -> Share {
-    Share { of_place: 1_000, in_all }
+    Share { of_place: 1_000, of_project: 1_000, in_all }
 }
 
 /// Claims all that may run, and ends them.

@@ -15,6 +15,7 @@ use super::{DatabaseKind, Options, Share, add, claimant, id, volume, volume_type
 on_both!(
     projects_take_turns,
     places_have_seats_of_their_own,
+    one_project_leaves_seats_to_others,
     the_order_is_that_of_events_and_not_of_clocks,
     what_is_handed_over_is_claimed_at_once,
     what_is_cancelled_needs_no_seat,
@@ -47,7 +48,7 @@ async fn projects_take_turns(database: Database) {
         delete(&database, &world, number, "large").await;
     }
     delete(&database, &world, 1_001, "small").await;
-    let share = |in_all| Share { of_place: 1_000, in_all };
+    let share = |in_all| Share { of_place: 1_000, of_project: 1_000, in_all };
     assert_eq!(claim(&database, &world, "a", share(1)).await, ["large"]);
     // It has nothing running, the other one has.
     assert_eq!(claim(&database, &world, "b", share(3)).await, ["small", "large", "large"]);
@@ -75,13 +76,13 @@ async fn the_length_of_the_queue_is_told(database: Database) {
     for number in 1..=3 {
         delete(&database, &world, number, "p").await;
     }
-    claim(&database, &world, "a", Share { of_place: 1, in_all: 1 }).await;
+    claim(&database, &world, "a", Share { of_place: 1, of_project: 1, in_all: 1 }).await;
     backlog.count().await.unwrap();
     let line = |state: &str, count: u32| {
         format!("pumice_jobs_open{{kind=\"delete_volume\",state=\"{state}\"}} {count}")
     };
     assert_eq!(lines(), [line("queued", 2), line("running", 1)]);
-    claim(&database, &world, "a", Share { of_place: 3, in_all: 3 }).await;
+    claim(&database, &world, "a", Share { of_place: 3, of_project: 3, in_all: 3 }).await;
     backlog.count().await.unwrap();
     assert_eq!(lines(), [line("queued", 0), line("running", 3)]);
 }
@@ -101,7 +102,7 @@ async fn places_have_seats_of_their_own(database: Database) {
         delete(&database, &world, number, "slow").await;
     }
     delete(&database, &world, 11, "fast").await;
-    let share = Share { of_place: 3, in_all: 10 };
+    let share = Share { of_place: 3, of_project: 3, in_all: 10 };
     let mut claimed = claim(&database, &world, "a", share).await;
     claimed.sort();
     assert_eq!(claimed, ["fast", "slow", "slow", "slow"]);
@@ -110,20 +111,37 @@ async fn places_have_seats_of_their_own(database: Database) {
     assert_eq!(claim(&database, &world, "b", share).await, ["slow", "slow", "slow"]);
 }
 
+/// What its own jobs wait for may take hours.
+async fn one_project_leaves_seats_to_others(database: Database) {
+    let world = World::real();
+    for number in 1..=10 {
+        delete(&database, &world, number, "large").await;
+    }
+    let share = Share { of_place: 4, of_project: 3, in_all: 10 };
+    assert_eq!(claim(&database, &world, "a", share).await, ["large", "large", "large"]);
+    assert!(claim(&database, &world, "a", share).await.is_empty());
+    for number in 11..=12 {
+        delete(&database, &world, number, "other").await;
+    }
+    assert_eq!(claim(&database, &world, "a", share).await, ["other"]);
+    assert!(claim(&database, &world, "a", share).await.is_empty());
+    assert_eq!(claim(&database, &world, "b", share).await.len(), 4);
+}
+
 async fn what_is_cancelled_needs_no_seat(database: Database) {
     let world = World::real();
     let mut ids = Vec::new();
     for number in 1..=3 {
         ids.push(delete(&database, &world, number, &format!("p{number}")).await);
     }
-    let none = Share { of_place: 0, in_all: 10 };
+    let none = Share { of_place: 0, of_project: 0, in_all: 10 };
     assert!(claim(&database, &world, "a", none).await.is_empty());
     let mut repository = database.begin().await.unwrap();
     // It was to be tried again much later.
     repository.requeue_job(&ids[2], world.now().plus_seconds(3_600), "", world.now()).await.unwrap();
     assert!(repository.cancel_job(&ids[2], world.now()).await.unwrap());
     repository.commit().await.unwrap();
-    assert_eq!(claim(&database, &world, "a", Share { of_place: 1, in_all: 1 }).await, ["p3"]);
+    assert_eq!(claim(&database, &world, "a", Share { of_place: 1, of_project: 1, in_all: 1 }).await, ["p3"]);
     assert!(claim(&database, &world, "a", none).await.is_empty());
     assert_eq!(database.read().await.unwrap().jobs_to_cancel("a").await.unwrap(), [ids.remove(2)]);
 }
@@ -175,7 +193,7 @@ async fn the_order_is_that_of_events_and_not_of_clocks(database: Database) {
 async fn what_is_handed_over_is_claimed_at_once(database: Database) {
     let world = World::real();
     delete(&database, &world, 1, "p").await;
-    let share = Share { of_place: 1, in_all: 1 };
+    let share = Share { of_place: 1, of_project: 1, in_all: 1 };
     let claim = async |owner: &str| {
         let mut repository = database.begin().await.unwrap();
         let until = world.now().plus_seconds(3_600);
@@ -227,7 +245,7 @@ async fn what_waits_is_woken(database: Database) {
     let world = World::real();
     let job = delete(&database, &world, 1, "p").await;
     let resource = id(1);
-    let share = Share { of_place: 10, in_all: 10 };
+    let share = Share { of_place: 10, of_project: 10, in_all: 10 };
     for wakes_before in [false, true] {
         assert_eq!(claim(&database, &world, "a", share).await.len(), 1, "{wakes_before}");
         let mut repository = database.begin().await.unwrap();

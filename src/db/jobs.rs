@@ -430,15 +430,7 @@ impl Repository {
         Ok(())
     }
 
-    /// Whether somebody has the lease of a job that lasts so long.
-    pub async fn has_lease(&mut self, owner: &str, until: Timestamp) -> Result<bool> {
-        let sql = "SELECT COUNT(*) FROM jobs WHERE finished_at IS NULL AND state = 'running' AND lease_owner = $1 \
-            AND lease_until >= $2";
-        let leases: i64 = on!(self, c => sqlx::query_scalar(sql).bind(owner).bind(until).fetch_one(c).await)?;
-        Ok(leases > 0)
-    }
-
-    /// Likewise of one job. `false`: it is over, is being undone, or has come too far.
+    /// Asks one job to stop. `false`: it is over, is being undone, or has come too far.
     pub async fn cancel_job(&mut self, id: &JobId, now: Timestamp) -> Result<bool> {
         self.rings = true;
         // It waits for no better time any more.

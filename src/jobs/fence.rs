@@ -3,14 +3,13 @@
 use async_trait::async_trait;
 
 use crate::db;
-use crate::model::Timestamp;
 
 #[async_trait]
 pub trait Fence: Send + Sync + 'static {
     /// Writes down what others need to [shut out](Fence::shut_out) this process, unless it is written down already.
     async fn announce(&self, owner: &str) -> db::Result<()>;
 
-    /// From the answer on nothing comes any more of what this owner of leases had under way, unless it has one that lasts
-    /// until `alive`. Where that cannot be had it says so in the log.
-    async fn shut_out(&self, owner: &str, alive: Timestamp);
+    /// From the answer on nothing comes any more of what this owner of leases had under way. Where that cannot be had it
+    /// says so in the log.
+    async fn shut_out(&self, owner: &str);
 }

@@ -11,9 +11,6 @@ use crate::db::{self, Database, Heartbeat};
 use crate::model::{JobId, Timestamp, World};
 use crate::telemetry::chain;
 
-/// How much later than it is due a lease may be prolonged, in seconds.
-const LATE: i64 = 5;
-
 pub struct Keeper {
     database: Database,
     world: World,
@@ -80,10 +77,8 @@ impl Keeper {
     /// Sees to it that nothing comes any more of what another process had under way for a job that is taken over from it.
     pub async fn shut_out(&self, owner: &str) {
         if owner != self.owner {
-            // Who keeps other leases is alive, and knows that it lost this one: the last thing it wrote was lost. What a
-            // paused process has runs out no later than a heartbeat after the first of its leases.
-            let alive = self.world.now().plus_seconds(self.heartbeat + LATE);
-            self.fence.shut_out(owner, alive).await;
+            // Even if it is alive: a call to the cluster that it was in when it lost the lease still goes on.
+            self.fence.shut_out(owner).await;
         }
     }
 

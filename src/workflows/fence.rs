@@ -30,14 +30,9 @@ impl Fence {
         Self { context, database, world, announced: Mutex::default(), turn: Mutex::default() }
     }
 
-    async fn try_to_shut_out(&self, owner: &str, alive: Timestamp) -> Result<(), StepError> {
+    async fn try_to_shut_out(&self, owner: &str) -> Result<(), StepError> {
         let _turn = self.turn.lock().await;
-        let mut repository = self.database.read().await?;
-        if repository.has_lease(owner, alive).await? {
-            return Ok(());
-        }
-        let clients = repository.clients_of(owner).await?;
-        drop(repository);
+        let clients = self.database.read().await?.clients_of(owner).await?;
         // Several services may share a process and its connections.
         let own = rbd::clients();
         for client in clients.iter().filter(|client| !own.contains(client)) {
@@ -87,8 +82,8 @@ impl jobs::Fence for Fence {
         Ok(())
     }
 
-    async fn shut_out(&self, owner: &str, alive: Timestamp) {
-        if let Err(error) = self.try_to_shut_out(owner, alive).await {
+    async fn shut_out(&self, owner: &str) {
+        if let Err(error) = self.try_to_shut_out(owner).await {
             let StepError { message, detail, .. } = error;
             tracing::warn!(
                 owner,

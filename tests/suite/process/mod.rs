@@ -214,7 +214,9 @@ impl Place {
         database.close().await;
         let stores = self.stores();
         for store in [&stores.images, &stores.volumes.first().store] {
-            assert_eq!(store.list().await.unwrap(), Vec::<String>::new(), "in pool {}", store.pool());
+            let left = store.list().await.unwrap();
+            let seen: Vec<String> = left.iter().map(|name| pools::seen_of(store.pool(), name)).collect();
+            assert!(left.is_empty(), "in pool {}: {left:?}\n{}", store.pool(), seen.join("\n"));
             assert_eq!(store.trash_list().await.unwrap(), [], "in the trash of pool {}", store.pool());
         }
         drop(stores);

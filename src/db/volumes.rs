@@ -263,12 +263,13 @@ impl Repository {
     pub async fn metadata_of_volumes(
         &mut self,
         filter: &VolumeFilter,
-    ) -> Result<Vec<Json<BTreeMap<String, String>>>> {
+    ) -> Result<Vec<BTreeMap<String, String>>> {
         let mut conditions = filter.conditions();
         conditions.push("metadata <> '{}'".to_owned());
         let sql = conditions.all("metadata", "volumes");
-        Ok(on!(self, c =>
-            bind_all!(sqlx::query_scalar(AssertSqlSafe(sql)), &conditions.values).fetch_all(c).await)?)
+        let found: Vec<Json<BTreeMap<String, String>>> = on!(self, c =>
+            bind_all!(sqlx::query_scalar(AssertSqlSafe(sql)), &conditions.values).fetch_all(c).await)?;
+        Ok(found.into_iter().map(|Json(metadata)| metadata).collect())
     }
 
     /// The GiB of all volumes, by their host.

@@ -2,7 +2,6 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::task::{Poll, ready};
 use std::thread;
 
 use bytes::Bytes;
@@ -103,7 +102,7 @@ pub fn unpack(
     unpacking: Unpacking,
 ) -> impl Stream<Item = Result<Bytes, Box<dyn std::error::Error + Send + Sync>>> + Send {
     let (feed, incoming) = mpsc::channel(2);
-    let (outgoing, mut unpacked) = mpsc::channel(2);
+    let (outgoing, unpacked) = mpsc::channel(2);
     let pump = tokio::spawn(async move {
         let mut packed = std::pin::pin!(packed);
         while let Some(bytes) = packed.next().await {
@@ -139,20 +138,18 @@ pub fn unpack(
     };
     let thread = thread::Builder::new().name("unpack".to_owned()).spawn(work);
     let pump = Arc::new(AbortOnDropHandle::new(pump));
-    let mut is_over = false;
-    let unpacked = stream::poll_fn(move |context| {
+    let unpacked = stream::unfold(Some(unpacked), move |unpacked| {
         let _pump = &pump;
-        if is_over {
-            return Poll::Ready(None);
+        async move {
+            let mut unpacked = unpacked?;
+            match unpacked.recv().await {
+                Some(Ok(piece)) if piece.is_empty() => None,
+                Some(Ok(piece)) => Some((Ok(piece), Some(unpacked))),
+                Some(Err(error)) => Some((Err(error), None)),
+                // The thread is gone and has not said that this was all.
+                None => Some((Err(UnpackError::Damaged(io::ErrorKind::UnexpectedEof.into()).into()), None)),
+            }
         }
-        let piece = ready!(unpacked.poll_recv(context));
-        is_over = piece.as_ref().is_none_or(|piece| piece.as_ref().map_or(true, Bytes::is_empty));
-        Poll::Ready(match piece {
-            Some(Ok(piece)) if piece.is_empty() => None,
-            // The thread is gone and has not said that this was all.
-            None => Some(Err(UnpackError::Damaged(io::ErrorKind::UnexpectedEof.into()).into())),
-            piece => piece,
-        })
     });
     let failed = thread.err().map(|error| Err(error.into()));
     stream::iter(failed).chain(unpacked)

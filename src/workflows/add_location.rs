@@ -1,12 +1,13 @@
 //! Bytes that are somewhere already become an image's content, and stay there: on somebody's web server, or in a pool of
 //! ours, where another service cloned them. They are read once, to know their digests.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::StreamExt;
 
 use super::import_image::read;
+use super::told::Told;
 use super::{Context, names, storage};
 use crate::block::{BlockImage, OpenMode, Progress};
 use crate::db::{self, ImageChange, Repository};
@@ -18,12 +19,12 @@ pub(super) struct AddLocation {
     context: Context,
     id: ImageId,
     location: NewLocation,
-    facts: Mutex<ImageChange>,
+    facts: Told<ImageChange>,
 }
 
 impl AddLocation {
     pub(super) fn new(context: Context, id: ImageId, location: NewLocation) -> Self {
-        Self { context, id, location, facts: Mutex::default() }
+        Self { context, id, location, facts: Told::default() }
     }
 
     /// What the digests are made with; none without secure hashes.
@@ -45,7 +46,7 @@ impl AddLocation {
     async fn hash(&self, run: &Run) -> Result<(), StepError> {
         let facts = if self.is_in_store() { self.in_store(run).await? } else { self.on_the_web(run).await? };
         storage::reserve(&self.context, &self.id, facts.size, run).await?;
-        *self.facts.lock().unwrap_or_else(PoisonError::into_inner) = facts;
+        self.facts.set(facts);
         Ok(())
     }
 
@@ -152,7 +153,7 @@ impl Workflow for AddLocation {
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
         repository.ready_location(&self.id, self.location.store.as_deref(), true).await?;
-        let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let facts = self.facts.get();
         let (from, to) = (ImageStatus::Importing, ImageStatus::Active);
         repository.change_image(&self.id, from, to, &facts, run.now()).await.map(drop)
     }

@@ -1,10 +1,11 @@
 //! A snapshot of a volume goes. With clone format 2 what clones read from stays, unseen, until the last of them goes;
 //! with format 1, and in the directory store, it stays under the name of a clone snapshot.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::told::Told;
 use super::{Context, lineage, names};
 use crate::block::{self, BlockImage, BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
 use crate::db::{self, Leftover, Repository};
@@ -16,12 +17,12 @@ pub(super) struct DeleteSnapshot {
     id: SnapshotId,
     volume_id: VolumeId,
     /// The snapshot under its other name.
-    kept: Mutex<Option<Leftover>>,
+    kept: Told<Option<Leftover>>,
 }
 
 impl DeleteSnapshot {
     pub(super) fn new(context: Context, id: SnapshotId, volume_id: VolumeId) -> Self {
-        Self { context, id, volume_id, kept: Mutex::default() }
+        Self { context, id, volume_id, kept: Told::default() }
     }
 
     async fn unprotect(&self, image: &dyn BlockImage) -> block::Result<()> {
@@ -47,18 +48,13 @@ impl DeleteSnapshot {
         let snapshot = names::deleted_snapshot(&self.id);
         let is_kept = image.snapshots().await?.iter().any(|found| found.name == snapshot);
         let path = SnapshotPath { pool: pool.to_owned(), image: names::volume(&self.volume_id), snapshot };
-        *self.kept() = is_kept.then(|| lineage::note(&path));
+        self.kept.set(is_kept.then(|| lineage::note(&path)));
         Ok(())
     }
 
     /// The volume's image.
     async fn open(&self, store: &Arc<dyn BlockStore>) -> block::Result<Option<Arc<dyn BlockImage>>> {
         store.open(&names::volume(&self.volume_id), OpenMode::ReadWrite).await.or_missing()
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Option<Leftover>> {
-        // It is replaced as a whole.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,8 +88,7 @@ impl Workflow for DeleteSnapshot {
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
-        let kept = self.kept().clone();
-        if let Some(kept) = kept {
+        if let Some(kept) = self.kept.get() {
             repository.add_leftover(&kept, run.now()).await?;
         }
         repository.remove_snapshot(&self.id).await?;

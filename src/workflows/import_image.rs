@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::remote::{self, Remote};
+use super::told::Told;
 use super::{Context, delete_image, lineage, names, seal_image, storage};
 use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode};
 use crate::config::Config;
@@ -79,14 +80,14 @@ pub(super) struct ImportImage {
     import: Import,
     /// The image was made for this import, and goes when that fails.
     is_new: bool,
-    virtual_size: Mutex<Option<i64>>,
+    virtual_size: Told<Option<i64>>,
     /// The stores that it failed for, where others are enough.
     failed: Mutex<BTreeSet<String>>,
 }
 
 impl ImportImage {
     pub(super) fn new(context: Context, id: ImageId, import: Import) -> Self {
-        Self { context, id, import, is_new: false, virtual_size: Mutex::default(), failed: Mutex::default() }
+        Self { context, id, import, is_new: false, virtual_size: Told::default(), failed: Mutex::default() }
     }
 
     pub(super) fn of_new_image(context: Context, id: ImageId, import: Import) -> Self {
@@ -175,7 +176,7 @@ impl ImportImage {
         }
         let virtual_size = self.context.options.intake.virtual_size(&row, &content);
         let virtual_size = virtual_size.map_err(|refusal| StepError::fatal(refusal.to_string()))?;
-        *self.virtual_size.lock().unwrap_or_else(PoisonError::into_inner) = virtual_size;
+        self.virtual_size.set(virtual_size);
         Ok(())
     }
 
@@ -556,7 +557,7 @@ impl Workflow for ImportImage {
         self.tell(repository, run, failed.into_iter(), Outcome::Done { is_raw }).await?;
         let Some(staged) = staged else { return Ok(()) };
         repository.remove_unready_locations(&self.id).await?;
-        let virtual_size = *self.virtual_size.lock().unwrap_or_else(PoisonError::into_inner);
+        let virtual_size = self.virtual_size.get();
         let change = ImageChange { virtual_size, ..staged.facts() };
         // Unless someone deletes it: then its status stays as they want it.
         let (from, to) = (ImageStatus::Importing, ImageStatus::Active);

@@ -1,10 +1,9 @@
 //! An image that lies on the pool becomes a volume: it gets the volume's name, and what its type says.
 //! When that fails it has its own name again.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use async_trait::async_trait;
 
+use super::told::Told;
 use super::{Context, lineage, names, qos, replication};
 use crate::block::{ErrorKind, Missing, OpenMode, SnapshotPath};
 use crate::db::{self, Repository, VolumeChange};
@@ -16,12 +15,12 @@ pub(super) struct ManageVolume {
     id: VolumeId,
     source: String,
     /// The snapshot that it is a clone of, and that was taken for it.
-    parent: Mutex<Option<SnapshotPath>>,
+    parent: Told<Option<SnapshotPath>>,
 }
 
 impl ManageVolume {
     pub(super) fn new(context: Context, id: VolumeId, source: String) -> Self {
-        Self { context, id, source, parent: Mutex::default() }
+        Self { context, id, source, parent: Told::default() }
     }
 
     async fn rename(&self, run: &Run) -> Result<(), StepError> {
@@ -77,13 +76,8 @@ impl ManageVolume {
         let store = self.context.store_of(&self.id, run).await?;
         let parent = lineage::parent_of(store, &names::volume(&self.id)).await?;
         let parent = parent.map(|parent| parent.path);
-        *self.parent() = parent.filter(|parent| names::is_clone_snapshot(&parent.snapshot));
+        self.parent.set(parent.filter(|parent| names::is_clone_snapshot(&parent.snapshot)));
         Ok(())
-    }
-
-    fn parent(&self) -> MutexGuard<'_, Option<SnapshotPath>> {
-        // It is replaced as a whole.
-        self.parent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn leave(&self, repository: &mut Repository, run: &Run, status: VolumeStatus) -> db::Result<()> {
@@ -119,8 +113,7 @@ impl Workflow for ManageVolume {
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
-        let parent = self.parent().take();
-        if let Some(parent) = parent {
+        if let Some(parent) = self.parent.get() {
             repository.add_leftover(&lineage::note(&parent), run.now()).await?;
         }
         if let Some(row) = repository.volume_to_change(&self.id).await?

@@ -34,6 +34,7 @@ mod seal_image;
 mod storage;
 mod sweeper;
 mod tell_nova;
+mod told;
 mod unmanage_snapshot;
 mod unmanage_volume;
 mod upload_image;

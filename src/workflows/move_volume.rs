@@ -6,11 +6,12 @@
 
 mod stand_in;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use self::stand_in::Whose;
+use super::told::Told;
 use super::{Context, is_one_place, lineage, names, qos, replication};
 use crate::block::{Backend, BlockStore, OpenMode};
 use crate::db::{self, Leftover, Repository, Volume, VolumeChange, VolumeMove};
@@ -29,7 +30,7 @@ pub(super) struct MoveVolume {
     from: String,
     to: Destination,
     /// When the row was changed last before the copy began: another change means that somebody was at the volume.
-    seen: Mutex<Option<Timestamp>>,
+    seen: Told<Option<Timestamp>>,
 }
 
 /// The two places, when they are not one.
@@ -46,7 +47,7 @@ impl MoveVolume {
         from: String,
         to: Destination,
     ) -> Self {
-        Self { context, id, new_type, from, to, seen: Mutex::default() }
+        Self { context, id, new_type, from, to, seen: Told::default() }
     }
 
     fn name(&self) -> String {
@@ -98,8 +99,7 @@ impl MoveVolume {
         }
         let row = repository.volume(&self.id).await?;
         repository.commit().await?;
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) =
-            row.map(|row| row.updated_at.unwrap_or(row.created_at));
+        self.seen.set(row.map(|row| row.updated_at.unwrap_or(row.created_at)));
         let Some(Way { from, to }) = way else { return Ok(()) };
         lineage::clear(&to.store, &self.name(), run).await?;
         let source = from.open(&self.name(), OpenMode::ReadOnly).await?;
@@ -149,7 +149,7 @@ impl MoveVolume {
     async fn switch(&self, row: &Volume, run: &Run) -> Step {
         let (host, zone) = self.destination()?;
         let way = self.way().await?;
-        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.get();
         let mut repository = run.transaction().await?;
         if !repository.settle_job(&run.id).await? {
             return Err(StepError::cancelled());

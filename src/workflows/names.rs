@@ -105,16 +105,20 @@ pub fn needed_for(snapshot: &str) -> Option<&'static str> {
 
 /// Of a source volume, taken for one clone: named by that clone.
 pub fn clone_snapshot(clone: &VolumeId) -> String {
-    format!("{VOLUME}{clone}{CLONE_SNAPSHOT_END}")
+    taken_for(clone.as_str())
 }
 
 /// Of a volume, taken for an image that is made from it: a clone snapshot like others.
 pub fn upload_snapshot(image: &ImageId) -> String {
-    format!("{VOLUME}{image}{CLONE_SNAPSHOT_END}")
+    taken_for(image.as_str())
 }
 
 /// Of a volume, where its snapshot was deleted while clones hang on it: a clone snapshot of nobody's from then on.
 pub fn deleted_snapshot(id: &SnapshotId) -> String {
+    taken_for(id.as_str())
+}
+
+fn taken_for(id: &str) -> String {
     format!("{VOLUME}{id}{CLONE_SNAPSHOT_END}")
 }
 

@@ -7,13 +7,14 @@
 //! asked first, for the tables of such a file stand before its bytes.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use futures::StreamExt;
 use uuid::Uuid;
 
+use super::told::Told;
 use super::{Context, in_one_cluster, lineage, names, replication, seal_image, storage};
 use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
 use crate::db::{self, ImageChange, Leftover, Location, Repository, VolumeChange};
@@ -29,12 +30,12 @@ pub(super) struct UploadVolume {
     image_id: ImageId,
     is_clone: AtomicBool,
     /// Known once the bytes are there.
-    change: Mutex<ImageChange>,
+    change: Told<ImageChange>,
 }
 
 impl UploadVolume {
     pub(super) fn new(context: Context, volume_id: VolumeId, image_id: ImageId) -> Self {
-        Self { context, volume_id, image_id, is_clone: AtomicBool::new(false), change: Mutex::default() }
+        Self { context, volume_id, image_id, is_clone: AtomicBool::new(false), change: Told::default() }
     }
 
     /// Where the volume lies.
@@ -100,7 +101,7 @@ impl UploadVolume {
         image.close().await?;
         // No store has more than the column holds.
         let size = i64::try_from(size?).ok();
-        *self.change() = ImageChange { size, virtual_size: size, ..ImageChange::default() };
+        self.change.set(ImageChange { size, virtual_size: size, ..ImageChange::default() });
         Ok(true)
     }
 
@@ -110,7 +111,7 @@ impl UploadVolume {
         let from = volumes.open(&source.image, OpenMode::Snapshot(source.snapshot)).await?;
         let copied = self.copy_from(&from, format, run).await;
         from.close().await?;
-        *self.change() = copied?;
+        self.change.set(copied?);
         Ok(())
     }
 
@@ -189,11 +190,6 @@ impl UploadVolume {
         repository.change_volume(&self.volume_id, from, back, &change, run.now()).await?;
         Ok(())
     }
-
-    fn change(&self) -> MutexGuard<'_, ImageChange> {
-        // It is replaced as a whole.
-        self.change.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The stretches of a volume in which there may be anything.
@@ -238,7 +234,7 @@ impl Workflow for UploadVolume {
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
         self.give_back(repository, run).await?;
         let (from, to) = (ImageStatus::Saving, ImageStatus::Active);
-        let change = self.change().clone();
+        let change = self.change.get();
         repository.ready_location(&self.image_id, None, true).await?;
         let is_there = repository.change_image(&self.image_id, from, to, &change, run.now()).await?;
         // Unless someone has deleted the image meanwhile: that job comes next.
@@ -272,12 +268,12 @@ pub(super) struct DetachImage {
     context: Context,
     id: ImageId,
     /// What the sweeper need not look after any more.
-    released: Mutex<Option<Leftover>>,
+    released: Told<Option<Leftover>>,
 }
 
 impl DetachImage {
     pub(super) fn new(context: Context, id: ImageId) -> Self {
-        Self { context, id, released: Mutex::default() }
+        Self { context, id, released: Told::default() }
     }
 
     /// Afterwards nothing tells what it hung on: that is noted before.
@@ -289,13 +285,8 @@ impl DetachImage {
         repository.add_leftover(&note, run.now()).await?;
         repository.commit().await?;
         let rest = lineage::flatten(&self.context, store, name, &run.progress).await.or_missing()?;
-        *self.released() = (rest == Some(lineage::Rest::Gone)).then_some(note);
+        self.released.set((rest == Some(lineage::Rest::Gone)).then_some(note));
         Ok(())
-    }
-
-    fn released(&self) -> MutexGuard<'_, Option<Leftover>> {
-        // It is replaced as a whole.
-        self.released.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -315,8 +306,7 @@ impl Workflow for DetachImage {
     }
 
     async fn finish(&self, repository: &mut Repository, _: &Run) -> db::Result<()> {
-        let released = self.released().take();
-        match released {
+        match self.released.get() {
             Some(note) => repository.remove_leftover(&note).await,
             None => Ok(()),
         }

@@ -40,6 +40,7 @@ pub async fn delete(
     };
     let image = find(&mut repository, &call, &id).await.map_err(missing)?;
     call.check_image(rules::DELETE_IMAGE, &image)?;
+    // Before the row, as their workers do; and they are nobody's to hold who may not do it.
     repository.hold_jobs(image.id.as_str()).await?;
     let image = find_to_change(&mut repository, &call, &id).await.map_err(missing)?;
     call.check_image(rules::DELETE_IMAGE, &image)?;

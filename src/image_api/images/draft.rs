@@ -10,6 +10,9 @@ use crate::image_api::fault::{Fault, Result};
 use crate::image_api::request::Call;
 use crate::model::{ImageStatus, ProjectId, Timestamp};
 
+/// Bytes of all properties of an image: what one request may say of one. Each volume made from it has a copy.
+const LARGEST: usize = 1 << 20;
+
 pub struct Draft {
     image: Image,
     guard: Guard,
@@ -93,9 +96,6 @@ impl Draft {
         Ok(self.image)
     }
 }
-
-/// Bytes of all properties of an image: what one request may say of one. Each volume made from it has a copy.
-const LARGEST: usize = 1 << 20;
 
 fn check_access(guard: &Guard, access: Access, name: &str) -> Result<()> {
     match guard.allows_property(access, name) {

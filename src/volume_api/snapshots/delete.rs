@@ -30,7 +30,6 @@ use crate::model::SnapshotStatus;
 pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) -> Result<Response, Fault> {
     let mut repository = app.database.begin().await?;
     let snapshot = held(&mut repository, &call, &id, rules::DELETE_SNAPSHOT).await?;
-    call.check(rules::DELETE_SNAPSHOT, &target(&snapshot))?;
     let volume = repository.volume(&snapshot.volume_id).await?;
     let host = volume.and_then(|volume| volume.host);
     placement::check_not_frozen(&mut repository, &app, host.as_deref()).await?;
@@ -41,12 +40,14 @@ pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) 
     Ok(empty(StatusCode::ACCEPTED))
 }
 
-/// With its jobs, which come first, as with their workers.
+/// With its jobs, which come first, as with their workers: they are nobody's to hold who may not do it.
 async fn held(repository: &mut Repository, call: &Call, id: &str, rule: Rule) -> Result<Snapshot, Fault> {
     let snapshot = find(repository, call, id).await?;
     call.check(rule, &target(&snapshot))?;
     repository.hold_jobs(snapshot.id.as_str()).await?;
-    find_to_change(repository, call, id).await
+    let snapshot = find_to_change(repository, call, id).await?;
+    call.check(rule, &target(&snapshot))?;
+    Ok(snapshot)
 }
 
 pub fn refused() -> Fault {
@@ -59,7 +60,6 @@ pub fn refused() -> Fault {
 pub async fn force_delete(app: &App, call: &Call, id: &str) -> Result<Response, Fault> {
     let mut repository = app.database.begin().await?;
     let snapshot = held(&mut repository, call, id, rules::SNAPSHOT_FORCE_DELETE).await?;
-    call.check(rules::SNAPSHOT_FORCE_DELETE, &target(&snapshot))?;
     call.check(rules::DELETE_SNAPSHOT, &target(&snapshot))?;
     if snapshot.status != SnapshotStatus::Deleting {
         mark_deleting(&mut repository, app, call, &snapshot, true).await?;

@@ -40,9 +40,6 @@ pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) 
     let mut repository = app.database.begin().await?;
     let rule = if force { rules::FORCE_DELETE } else { rules::DELETE };
     let volume = held(&mut repository, &call, &id, rule, cascade).await?;
-    if force {
-        call.check(rules::FORCE_DELETE, &target(&volume))?;
-    }
     remove(repository, &app, &call, volume, How { cascade, force }).await?;
     Ok(empty(StatusCode::ACCEPTED))
 }
@@ -51,12 +48,11 @@ pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) 
 pub async fn force_delete(app: &App, call: &Call, id: &str) -> Result<Response, Fault> {
     let mut repository = app.database.begin().await?;
     let volume = held(&mut repository, call, id, rules::ADMIN_FORCE_DELETE, false).await?;
-    call.check(rules::ADMIN_FORCE_DELETE, &target(&volume))?;
     remove(repository, app, call, volume, How { cascade: false, force: true }).await?;
     Ok(empty_json(StatusCode::ACCEPTED))
 }
 
-/// With its jobs, which come first, as with their workers.
+/// With its jobs, which come first, as with their workers: they are nobody's to hold who may not do it.
 async fn held(
     repository: &mut Repository,
     call: &Call,
@@ -70,7 +66,9 @@ async fn held(
         repository.hold_jobs_of_snapshots(volume.id.as_str()).await?;
     }
     repository.hold_jobs(volume.id.as_str()).await?;
-    find_to_change(repository, call, id).await
+    let volume = find_to_change(repository, call, id).await?;
+    call.check(rule, &target(&volume))?;
+    Ok(volume)
 }
 
 #[derive(Clone, Copy)]

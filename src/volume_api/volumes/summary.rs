@@ -48,17 +48,18 @@ pub async fn summary(State(app): State<App>, call: Call) -> Result<Response, Fau
     call.check_own(rules::GET_ALL)?;
     let mut repository = app.database.read().await?;
     let (total_count, total_size) = repository.sum_volumes(&filter).await?;
-    let metadata = if call.version >= Microversion::SUMMARY_METADATA {
-        let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (key, value) in
-            repository.metadata_of_volumes(&filter).await?.into_iter().flat_map(|found| found.0)
-        {
-            values.entry(key).or_default().insert(value);
-        }
-        Some(values)
-    } else {
-        None
+    let metadata = match call.version >= Microversion::SUMMARY_METADATA {
+        true => Some(values(repository.metadata_of_volumes(&filter).await?)),
+        false => None,
     };
     let summary = Totals { total_count, total_size, metadata };
     Ok(answer(StatusCode::OK, &One { summary }))
+}
+
+fn values(found: Vec<BTreeMap<String, String>>) -> BTreeMap<String, BTreeSet<String>> {
+    let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (key, value) in found.into_iter().flatten() {
+        values.entry(key).or_default().insert(value);
+    }
+    values
 }

@@ -86,10 +86,10 @@ impl Round {
         verdict.over(&things, &cancelled).await;
         verdict.delete_everything().await;
         let findings = verdict.findings;
-        let log = place.folder.path().join("log");
+        // Until all is well; the folder goes in any case.
+        let kept = std::env::temp_dir().join(format!("pumice-faults-{}.log", std::process::id()));
+        std::fs::copy(place.folder.path().join("log"), &kept).unwrap();
         if !findings.is_empty() {
-            let kept = std::env::temp_dir().join(format!("pumice-faults-{}.log", std::process::id()));
-            std::fs::copy(&log, &kept).unwrap();
             panic!(
                 "seed {}, {} findings, log {}:\n{}",
                 self.seed,
@@ -111,6 +111,7 @@ impl Round {
             assert_eq!(pools::left_of_images(pool), Vec::<String>::new(), "in pool {pool}");
         }
         println!("nothing is left");
+        std::fs::remove_file(&kept).unwrap();
     }
 
     async fn prepare(&self, place: &mut Place, other: &Pools, nova: &Nova) -> Proxy {

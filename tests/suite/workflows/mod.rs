@@ -70,13 +70,17 @@ impl DeathAt {
     }
 
     async fn comes(&self) {
-        let died = tokio::time::timeout(Duration::from_secs(60), async {
-            while !self.has_come.load(Ordering::SeqCst) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        });
-        died.await.unwrap();
+        is_set(&self.has_come).await;
     }
+}
+
+async fn is_set(flag: &AtomicBool) {
+    let set = tokio::time::timeout(Duration::from_secs(60), async {
+        while !flag.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    set.await.unwrap();
 }
 
 impl Faults for DeathAt {

@@ -13,7 +13,7 @@ use pumice::workflows::names;
 
 use super::imports::copy_to_second;
 use super::moves::{FIRST, SECOND};
-use super::{house, pattern};
+use super::{house, is_set, pattern};
 use crate::house::reluctant::Reluctant;
 use crate::house::{DatabaseKind, House, StoreKind};
 
@@ -95,12 +95,7 @@ async fn reset_while_deleted(moment: Moment) -> (House, VolumeId) {
     let volume = house.volume(VolumeSource::Empty, 1).await;
     house.write(&volume, 4096, &pattern(10_000, 3)).await;
     assert!(house.delete_volume(&volume).await);
-    let died = tokio::time::timeout(Duration::from_secs(60), async {
-        while !death.1.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    died.await.unwrap();
+    is_set(&death.1).await;
     house.stop().await;
     let reset = VolumeReset { status: Some(VolumeStatus::Available), migration_status: None };
     let mut repository = house.database.begin().await.unwrap();
@@ -141,12 +136,7 @@ impl Loss {
     }
 
     pub(super) async fn came(&self) {
-        let lost = tokio::time::timeout(Duration::from_secs(60), async {
-            while !self.is_lost.load(Ordering::SeqCst) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        });
-        lost.await.unwrap();
+        is_set(&self.is_lost).await;
     }
 }
 

@@ -180,6 +180,7 @@ pub trait BlockStore: Send + Sync + 'static {
     /// Works while the image is open. Answers the entry's id.
     async fn trash_move(&self, name: &str) -> Result<String>;
 
+    /// Also images whose removal broke off, for its process died: they have no name any more.
     async fn trash_list(&self) -> Result<Vec<TrashEntry>>;
 
     /// Whether clones still read from an entry. [`ErrorKind::NotFound`] for one that is not there.
@@ -187,8 +188,8 @@ pub trait BlockStore: Send + Sync + 'static {
 
     /// Removes the bytes of an entry, and the snapshots that nothing hangs on any more. [`ErrorKind::HasChildren`]
     /// or [`ErrorKind::HasSnapshots`] while clones need it, [`ErrorKind::Busy`] while it is open for writing: nothing is
-    /// changed then.
-    async fn trash_remove(&self, id: &str, progress: &Progress) -> Result<()>;
+    /// changed then. Answers what it hung on: without a name it cannot be opened to see that.
+    async fn trash_remove(&self, id: &str, progress: &Progress) -> Result<Option<SnapshotPath>>;
 
     /// Walks over all objects of the pool. None, where an image's name is kept in one place only.
     async fn stray_names(&self) -> Result<Vec<StrayName>> {

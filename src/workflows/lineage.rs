@@ -43,9 +43,9 @@ pub(super) async fn release(
     from: &Arc<dyn BlockStore>,
     parent: &SnapshotPath,
 ) -> Result<()> {
-    let mut next = Some(parent.clone());
+    let mut next = vec![parent.clone()];
     for _ in 0..DEEPEST {
-        let Some(parent) = next else { return Ok(()) };
+        let Some(parent) = next.pop() else { return Ok(()) };
         let Some(store) = context.pool_beside(from, &parent.pool).await? else { return Ok(()) };
         let _lock = context.locks.lock(names::live(&parent.image)).await;
         if names::is_clone_snapshot(&parent.snapshot) {
@@ -54,7 +54,7 @@ pub(super) async fn release(
                 drop_clone_snapshot(&context.stores, store, name, &parent.snapshot).await?;
             }
         }
-        next = remove_if_deleted(context, store, &parent.image).await?.1;
+        next.extend(remove_if_deleted(context, store, &parent.image).await?.1);
     }
     Ok(())
 }
@@ -91,11 +91,11 @@ pub(super) async fn release_noted(
 
 /// Removes a deleted image, if nothing needs it any more, and all that was kept for its sake.
 pub(super) async fn reap(context: &Context, store: &Arc<dyn BlockStore>, name: &str) -> Result<Rest> {
-    let (rest, parent) = {
+    let (rest, parents) = {
         let _lock = context.locks.lock(names::live(name)).await;
         remove_if_deleted(context, store, name).await?
     };
-    if let Some(parent) = parent {
+    for parent in parents {
         release(context, store, &parent).await?;
     }
     Ok(rest)
@@ -427,12 +427,13 @@ async fn is_read_through(stores: &Stores, clone: &str) -> Result<bool> {
     Ok(false)
 }
 
-/// Removes `name` if it was deleted and nothing needs it; answers what it hung on then.
+/// Removes `name` if it was deleted and nothing needs it; answers what it hung on then. In the trash are images, and what
+/// an earlier removal broke off with.
 async fn remove_if_deleted(
     context: &Context,
     store: &Arc<dyn BlockStore>,
     name: &str,
-) -> Result<(Rest, Option<SnapshotPath>)> {
+) -> Result<(Rest, Vec<SnapshotPath>)> {
     let deleted = names::deleted(names::live(name));
     let progress = Progress::new();
     if let Some(image) = store.open(&deleted, OpenMode::ReadWrite).await.or_missing()? {
@@ -440,36 +441,38 @@ async fn remove_if_deleted(
         let parent = image.parent().await;
         image.close().await?;
         if freed? == Rest::Needed {
-            return Ok((Rest::Needed, None));
+            return Ok((Rest::Needed, Vec::new()));
         }
         return match removed(|| store.remove(&deleted, &progress)).await? {
-            Rest::Gone => Ok((Rest::Gone, parent?.map(|parent| parent.path))),
-            Rest::Needed => Ok((Rest::Needed, None)),
+            Some(()) => Ok((Rest::Gone, parent?.map(|parent| parent.path).into_iter().collect())),
+            None => Ok((Rest::Needed, Vec::new())),
         };
     }
-    let mut rest = Rest::Gone;
-    for entry in store.trash_list().await?.iter().filter(|entry| entry.name == name) {
-        if removed(|| store.trash_remove(&entry.id, &progress)).await? == Rest::Needed {
-            rest = Rest::Needed;
+    let (mut rest, mut parents) = (Rest::Gone, Vec::new());
+    let trash = store.trash_list().await?;
+    for entry in trash.iter().filter(|entry| entry.name == name || entry.name == deleted) {
+        match removed(|| store.trash_remove(&entry.id, &progress)).await? {
+            Some(parent) => parents.extend(parent),
+            None => rest = Rest::Needed,
         }
     }
-    Ok((rest, None))
+    Ok((rest, parents))
 }
 
 /// While librbd removes a clone it has the parent open itself for a moment, on behalf of whoever removes another clone:
-/// so the last one to go asks more than once.
-async fn removed<'a>(remove: impl Fn() -> BoxFuture<'a, Result<()>>) -> Result<Rest> {
+/// so the last one to go asks more than once. `None`: it is needed.
+async fn removed<'a, T: Default>(remove: impl Fn() -> BoxFuture<'a, Result<T>>) -> Result<Option<T>> {
     let mut pauses = [50, 100, 200, 400, 800].map(Duration::from_millis).into_iter();
     loop {
         match remove().await.or_missing() {
-            Ok(_) => return Ok(Rest::Gone),
+            Ok(removed) => return Ok(Some(removed.unwrap_or_default())),
             Err(error) if matches!(error.kind, ErrorKind::HasSnapshots | ErrorKind::HasChildren) => {
-                return Ok(Rest::Needed);
+                return Ok(None);
             }
             Err(error) if error.kind == ErrorKind::Busy => {
                 let Some(pause) = pauses.next() else {
                     tracing::info!(%error, "somebody has it open: it goes when the sweeper comes by");
-                    return Ok(Rest::Needed);
+                    return Ok(None);
                 };
                 tokio::time::sleep(pause).await;
             }

@@ -13,7 +13,7 @@ use super::image::Image;
 use super::shelf::Shelf;
 use crate::block::{
     BlockError, BlockImage, Child, Class, ErrorKind, Extent, OpenMode, Parent, Progress, Result,
-    SnapshotInfo, SnapshotPath, check_name,
+    SnapshotInfo, check_name,
 };
 
 pub struct Handle {
@@ -246,14 +246,8 @@ impl BlockImage for Handle {
         let parent = move |image: &Arc<Image>| {
             let state = image.state()?;
             let overlap = state.header.overlap(state.view(at)?.layers - 1);
-            let Some((parent, layer)) = state.parent()? else { return Ok(None) };
-            let parent_state = parent.peek();
-            let path = SnapshotPath {
-                pool: parent.pool.clone(),
-                image: parent_state.place.name.clone(),
-                snapshot: parent_state.header.frozen(layer)?.1.name.clone(),
-            };
-            Ok(Some(Parent { path, overlap, in_trash: parent_state.place.in_trash }))
+            let Some((path, in_trash)) = state.parent_path()? else { return Ok(None) };
+            Ok(Some(Parent { path, overlap, in_trash }))
         };
         self.run(Class::Control, "parent", parent).await
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use super::fault::{Fault, Outcome, if_there, lock, read, write};
 use super::files;
 use super::header::{Header, Layer};
-use crate::block::{ErrorKind, Extent};
+use crate::block::{ErrorKind, Extent, SnapshotPath};
 
 /// Writers of one object wait for each other; objects share this many locks.
 const TURNS: usize = 64;
@@ -124,6 +124,18 @@ impl State {
             (Some(key), Some(parent)) => Ok(Some((parent, key.layer))),
             (Some(_), None) => Err(Fault::new(ErrorKind::Io, "the header of its parent is unusable")),
         }
+    }
+
+    /// And whether that is in the trash.
+    pub fn parent_path(&self) -> Outcome<Option<(SnapshotPath, bool)>> {
+        let Some((parent, layer)) = self.parent()? else { return Ok(None) };
+        let state = parent.peek();
+        let path = SnapshotPath {
+            pool: parent.pool.clone(),
+            image: state.place.name.clone(),
+            snapshot: state.header.frozen(layer)?.1.name.clone(),
+        };
+        Ok(Some((path, state.place.in_trash)))
     }
 }
 

@@ -11,7 +11,7 @@ use super::files;
 use super::header::{Header, ParentKey};
 use super::image::{Image, Place, gone};
 use super::layers::check_size;
-use crate::block::{ErrorKind, Progress, TrashEntry};
+use crate::block::{ErrorKind, Progress, SnapshotPath, TrashEntry};
 
 pub struct Shelf {
     pub name: String,
@@ -261,12 +261,15 @@ impl Shelf {
         Ok(!lock(&image.children).is_empty())
     }
 
-    pub fn trash_remove(&self, id: &str, progress: &Progress) -> Outcome<()> {
+    /// Of a parent that is unusable nobody can let go.
+    pub fn trash_remove(&self, id: &str, progress: &Progress) -> Outcome<Option<SnapshotPath>> {
         let names = lock(&self.names);
         let image = find_in_trash(&names, id)?.sound()?;
+        let parent = image.peek().parent_path().ok().flatten().map(|(path, _)| path);
         self.remove_image(names, &image, progress, |names| {
             names.trash.remove(id);
-        })
+        })?;
+        Ok(parent)
     }
 
     /// The bytes first and then the header: until the very end the same call can be made again.

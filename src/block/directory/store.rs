@@ -106,7 +106,7 @@ impl BlockStore for Store {
         self.run(Class::Control, "look into the trash", id, move |shelf| shelf.trash_has_clones(&named)).await
     }
 
-    async fn trash_remove(&self, id: &str, progress: &Progress) -> Result<()> {
+    async fn trash_remove(&self, id: &str, progress: &Progress) -> Result<Option<SnapshotPath>> {
         let (named, progress) = (id.to_owned(), progress.clone());
         let remove = move |shelf: &Shelf| shelf.trash_remove(&named, &progress);
         self.run(Class::Remove, "remove from trash", id, remove).await

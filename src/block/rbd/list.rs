@@ -1,6 +1,6 @@
 //! librbd's ways to answer many things at once: arrays that may turn out too short, and their clean-up.
 //!
-//! Functions: `rbd_list2`, `rbd_trash_get`, `rbd_trash_list`, `rbd_snap_list`, `rbd_snap_is_protected`,
+//! Functions: `rbd_list2`, `rbd_snap_list`, `rbd_snap_is_protected`,
 //! `rbd_snap_get_namespace_type`, `rbd_snap_get_trash_namespace`, `rbd_snap_set_by_id`, `rbd_list_children3`,
 //! `rbd_get_parent`, `rbd_get_overlap`, `rbd_metadata_list`, `rbd_diff_iterate2`, `rbd_watchers_list`,
 //! `rbd_list_lockers`.
@@ -18,7 +18,7 @@ use super::cluster::Pool;
 use super::errno::{Failure, check};
 use super::handle::Handle;
 use super::sys;
-use crate::block::{Child, Extent, Lock, LockKind, Parent, SnapshotPath, TrashEntry};
+use crate::block::{Child, Extent, Lock, LockKind, Parent, SnapshotPath};
 
 type Outcome<T> = Result<T, Failure>;
 
@@ -60,7 +60,7 @@ unsafe fn sized<T>(
     }
 }
 
-/// The names, and the ids that the directory has for them.
+/// The names and ids of the directory, and of the images in the trash whose removal has begun.
 pub(super) fn images(pool: &Pool) -> Outcome<Vec<(String, String)>> {
     // SAFETY: `rbd_list2` keeps the promise of `sized`; its entries are read before they are cleaned up, once.
     unsafe {
@@ -70,35 +70,6 @@ pub(super) fn images(pool: &Pool) -> Outcome<Vec<(String, String)>> {
             entries.iter().map(|entry: &sys::rbd_image_spec_t| (text(entry.name), text(entry.id))).collect();
         sys::rbd_image_spec_list_cleanup(entries.as_mut_ptr(), entries.len());
         Ok(images)
-    }
-}
-
-pub(super) fn trash(pool: &Pool) -> Outcome<Vec<TrashEntry>> {
-    // SAFETY: as in `images`.
-    unsafe {
-        let mut entries =
-            sized("rbd_trash_list", 64, |entries, count| sys::rbd_trash_list(pool.io(), entries, count))?;
-        let found = entries
-            .iter()
-            .filter(|entry: &&sys::rbd_trash_image_info_t| {
-                !matches!(entry.source, sys::TRASH_SOURCE_MIRRORING | sys::TRASH_SOURCE_MIGRATION)
-            })
-            .map(|entry| TrashEntry { id: text(entry.id), name: text(entry.name) })
-            .collect();
-        sys::rbd_trash_list_cleanup(entries.as_mut_ptr(), entries.len());
-        Ok(found)
-    }
-}
-
-/// The name an image in the trash had.
-pub(super) fn trash_name(pool: &Pool, id: &CStr) -> Outcome<String> {
-    let mut entry = MaybeUninit::<sys::rbd_trash_image_info_t>::zeroed();
-    // SAFETY: the text ends in NUL; the entry is whole after success, and cleaned up once.
-    unsafe {
-        check("rbd_trash_get", sys::rbd_trash_get(pool.io(), id.as_ptr(), entry.as_mut_ptr()))?;
-        let name = text(entry.assume_init_ref().name);
-        sys::rbd_trash_get_cleanup(entry.as_mut_ptr());
-        Ok(name)
     }
 }
 

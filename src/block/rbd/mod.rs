@@ -9,6 +9,8 @@
 //! - [`mirror`]: images that another cluster has too
 //! - [`monitors`]: where the cluster is found
 //! - [`names`]: which name leads to which image
+//! - [`trash`]: what lies in the trash, and is on its way there
+//! - [`class`]: what is asked of the OSDs themselves
 //! - [`errno`]: what its numbers mean
 //! - [`sys`]: its declarations
 //!
@@ -16,6 +18,7 @@
 //! [`BlockingPool`]; what an open image can do without waiting is submitted from there too, because librbd
 //! may first have to read the image's header anew.
 
+mod class;
 mod cluster;
 mod completion;
 mod errno;
@@ -28,6 +31,7 @@ mod monitors;
 mod names;
 mod store;
 mod sys;
+mod trash;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -7,8 +7,8 @@
 //!
 //! A removal takes the object last, so one that broke off can leave it, too.
 //!
-//! Functions: `rados_exec` (`dir_get_id`, `dir_get_name` and `dir_rename_image` of the class `rbd`), `rados_read`,
-//! `rados_stat`, `rados_remove`, `rados_nobjects_list_*`.
+//! Functions: `rados_exec` (`dir_get_id`, `dir_get_name`, `dir_rename_image` and `dir_remove_image` of the class `rbd`),
+//! `rados_read`, `rados_stat`, `rados_remove`, `rados_nobjects_list_*`.
 
 #![allow(unsafe_code)]
 
@@ -19,6 +19,7 @@ use std::ptr;
 use ceph::rados;
 use nix::errno::Errno;
 
+use super::class::{self, Reader, or_none};
 use super::cluster::Pool;
 use super::errno::{Failure, c_own, check};
 use super::{list, sys};
@@ -29,7 +30,6 @@ type Outcome<T> = Result<T, Failure>;
 const DIRECTORY: &CStr = c"rbd_directory";
 const POINTER: &str = "rbd_id.";
 const HEADER: &str = "rbd_header.";
-const CLASS: &CStr = c"rbd";
 
 /// No name and no id is longer.
 const ROOM: usize = 4096;
@@ -37,6 +37,19 @@ const ROOM: usize = 4096;
 /// Whether the directory knows this image by this name.
 pub(super) fn is_name_of(pool: &Pool, name: &str, id: &str) -> Outcome<bool> {
     Ok(id_of(pool, name)?.as_deref() == Some(id))
+}
+
+/// Whether the name leads to this image, wherever one looks.
+pub(super) fn leads(pool: &Pool, name: &str, id: &str) -> Outcome<bool> {
+    Ok(is_name_of(pool, name, id)? && pointer(pool, name)?.as_deref() == Some(id))
+}
+
+/// Takes the name away from an image, wherever it still has it.
+pub(super) fn forget(pool: &Pool, name: &str, id: &str) -> Outcome<()> {
+    if pointer(pool, name)?.as_deref() == Some(id) {
+        remove_pointer(pool, name)?;
+    }
+    or_none(ask(pool, c"dir_remove_image", &[name, id])).map(drop)
 }
 
 /// Removes what a broken off rename left of a name. Answers whether there was such a thing: what it leads to is an image
@@ -162,7 +175,7 @@ fn pointer(pool: &Pool, name: &str) -> Outcome<Option<String>> {
     // SAFETY: the pool is alive, the text ends in NUL, and the buffer is as long as said.
     let read =
         unsafe { rados::rados_read(pool.io(), object.as_ptr(), bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    or_none(check("rados_read", read).and_then(|length| decode("rados_read", &bytes, length)))
+    or_none(check("rados_read", read).and_then(|_| text("rados_read", &bytes)))
 }
 
 fn remove_pointer(pool: &Pool, name: &str) -> Outcome<()> {
@@ -172,72 +185,12 @@ fn remove_pointer(pool: &Pool, name: &str) -> Outcome<()> {
     or_none(check("rados_remove", removed).map(drop)).map(drop)
 }
 
-/// A method of the class, run where the directory lies. Answers the text it answers.
+/// Asks the directory; answers the text that it answers. An answer without any text is an empty one.
 fn ask(pool: &Pool, method: &'static CStr, texts: &[&str]) -> Outcome<String> {
-    let question = encode(texts);
-    let mut answer = vec![0; ROOM];
-    // SAFETY: the pool is alive, the texts end in NUL, and the buffers are as long as said.
-    let length = unsafe {
-        rados::rados_exec(
-            pool.io(),
-            DIRECTORY.as_ptr(),
-            CLASS.as_ptr(),
-            method.as_ptr(),
-            question.as_ptr().cast(),
-            question.len(),
-            answer.as_mut_ptr().cast(),
-            answer.len(),
-        )
-    };
-    let function = method.to_str().unwrap_or("rados_exec");
-    check(function, length).and_then(|length| decode(function, &answer, length))
+    let answer = class::ask(pool, DIRECTORY, method, &class::encode(texts), ROOM)?;
+    if answer.is_empty() { Ok(String::new()) } else { text(class::name_of(method), &answer) }
 }
 
-fn or_none<T>(outcome: Outcome<T>) -> Outcome<Option<T>> {
-    match outcome {
-        Ok(found) => Ok(Some(found)),
-        Err(failure) if failure.errno == Errno::ENOENT => Ok(None),
-        Err(failure) => Err(failure),
-    }
-}
-
-/// As Ceph writes texts: the length in four bytes, the least first, then the bytes.
-fn encode(texts: &[&str]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for text in texts {
-        bytes.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
-        bytes.extend(text.as_bytes());
-    }
-    bytes
-}
-
-/// An answer without any text is an empty one.
-fn decode(function: &'static str, bytes: &[u8], length: u64) -> Outcome<String> {
-    let read = || {
-        let bytes = bytes.get(..usize::try_from(length).ok()?)?;
-        if bytes.is_empty() {
-            return Some(String::new());
-        }
-        let (length, text) = bytes.split_first_chunk::<4>()?;
-        let text = text.get(..usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
-        String::from_utf8(text.to_vec()).ok()
-    };
-    read().ok_or(Failure { function, errno: Errno::EIO, kind: crate::block::ErrorKind::Io })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_are_read_as_they_are_written() {
-        let bytes = encode(&["volume-1"]);
-        assert_eq!(bytes, b"\x08\0\0\0volume-1");
-        assert_eq!(decode("f", &bytes, bytes.len() as u64).unwrap(), "volume-1");
-        assert_eq!(decode("f", &bytes, 0).unwrap(), "");
-        for broken in [&bytes[..3], &bytes[..11], b"\xff\xff\xff\xffa", b"\x01\0\0\0\xff"] {
-            assert!(decode("f", broken, broken.len() as u64).is_err(), "{broken:?}");
-        }
-        assert!(decode("f", &bytes, bytes.len() as u64 + 1).is_err());
-    }
+fn text(function: &'static str, bytes: &[u8]) -> Outcome<String> {
+    Reader(bytes).text().ok_or(class::unreadable(function))
 }

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)]
 
+use std::collections::HashSet;
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use super::errno::{Failure, c_own, c_text, check};
 use super::handle::{By, Handle};
 use super::image::RbdImage;
 use super::list::{self, Namespace};
-use super::{CloneFormat, RbdOptions, flags, mirror, monitors, names, sys};
+use super::{CloneFormat, RbdOptions, flags, mirror, monitors, names, sys, trash};
 use crate::block::{
     BlockError, BlockImage, BlockStore, BlockingPool, Class, ErrorKind, Monitor, OpenMode, PoolStatistics,
     Progress, Result, SnapshotPath, StrayName, TrashEntry, check_name, check_object_size,
@@ -263,10 +264,16 @@ impl BlockStore for RbdStore {
     }
 
     async fn list(&self) -> Result<Vec<String>> {
-        let images = self.in_pool(Class::Control, "list", self.pool(), |pool| list::images(pool)).await?;
-        let mut names: Vec<String> = images.into_iter().map(|(name, _)| name).collect();
-        names.sort();
-        Ok(names)
+        self.in_pool(Class::Control, "list", self.pool(), |pool| {
+            // One that came there in between is in the trash, not in both.
+            let images = list::images(pool)?;
+            let gone: HashSet<String> = trash::entries(pool)?.into_iter().map(|entry| entry.id).collect();
+            let mut names: Vec<String> =
+                images.into_iter().filter(|(_, id)| !gone.contains(id)).map(|(name, _)| name).collect();
+            names.sort();
+            Ok(names)
+        })
+        .await
     }
 
     async fn trash_move(&self, name: &str) -> Result<String> {
@@ -289,15 +296,16 @@ impl BlockStore for RbdStore {
     }
 
     async fn trash_list(&self) -> Result<Vec<TrashEntry>> {
-        self.in_pool(Class::Control, "list the trash", self.pool(), |pool| list::trash(pool)).await
+        self.in_pool(Class::Control, "list the trash", self.pool(), |pool| trash::entries(pool)).await
     }
 
     async fn trash_has_clones(&self, id: &str) -> Result<bool> {
         const OPERATION: &str = "look into the trash";
         check_name(OPERATION, id)?;
         let key = c_text(OPERATION, id, id)?;
+        let subject = id.to_owned();
         self.in_pool(Class::Control, OPERATION, id, move |pool| {
-            let name = list::trash_name(pool, &key)?;
+            let name = trash::entry(pool, &subject)?.name;
             let looking = match Handle::open(pool, &name, By::Id(&key), false, None) {
                 Ok(handle) => handle,
                 // A removal got as far as the header; what is left is the entry.
@@ -311,28 +319,33 @@ impl BlockStore for RbdStore {
         .await
     }
 
-    async fn trash_remove(&self, id: &str, progress: &Progress) -> Result<()> {
+    async fn trash_remove(&self, id: &str, progress: &Progress) -> Result<Option<SnapshotPath>> {
         const OPERATION: &str = "remove from the trash";
         check_name(OPERATION, id)?;
         let key = c_text(OPERATION, id, id)?;
+        let subject = id.to_owned();
         let (progress, patience) = (progress.clone(), self.options.patience());
         self.in_pool(Class::Remove, OPERATION, id, move |pool| {
-            let name = list::trash_name(pool, &key)?;
-            pool.closing().wait(&name, patience);
-            match Handle::open(pool, &name, By::Id(&key), true, None) {
+            let entry = trash::entry(pool, &subject)?;
+            trash::arrive(pool, &subject, &entry)?;
+            pool.closing().wait(&entry.name, patience);
+            let parent = match Handle::open(pool, &entry.name, By::Id(&key), true, None) {
                 Ok(handle) => {
-                    let emptied = remove_snapshots(&handle);
+                    let parent = list::parent(&handle).and_then(|parent| {
+                        remove_snapshots(&handle).map(|()| parent.map(|parent| parent.path))
+                    });
                     handle.close()?;
-                    emptied?;
+                    parent?
                 }
                 // An earlier removal got as far as the header; what is left is the entry.
-                Err(failure) if failure.errno == Errno::ENOENT => {}
+                Err(failure) if failure.errno == Errno::ENOENT => None,
                 Err(failure) => return Err(failure),
-            }
+            };
             watched("rbd_trash_remove_with_progress", &progress, |arg| {
                 // SAFETY: the pool is alive, the text ends in NUL, and `report` takes this argument.
                 unsafe { sys::rbd_trash_remove_with_progress(pool.io(), key.as_ptr(), true, report, arg) }
             })
+            .map(|()| parent)
         })
         .await
     }

@@ -24,10 +24,6 @@ pub(super) const OPTION_STRIPE_UNIT: c_int = 3;
 pub(super) const OPTION_STRIPE_COUNT: c_int = 4;
 pub(super) const OPTION_CLONE_FORMAT: c_int = 12;
 
-/// Trash entries that belong to an unfinished mirroring or migration, not to a user.
-pub(super) const TRASH_SOURCE_MIRRORING: c_int = 1;
-pub(super) const TRASH_SOURCE_MIGRATION: c_int = 2;
-
 #[repr(C)]
 pub(super) struct rbd_image_spec_t {
     pub id: *mut c_char,
@@ -67,15 +63,6 @@ pub(super) struct rbd_image_info_t {
     pub block_name_prefix: [c_char; 24],
     pub parent_pool: i64,
     pub parent_name: [c_char; 96],
-}
-
-#[repr(C)]
-pub(super) struct rbd_trash_image_info_t {
-    pub id: *mut c_char,
-    pub name: *mut c_char,
-    pub source: c_int,
-    pub deletion_time: libc::time_t,
-    pub deferment_end_time: libc::time_t,
 }
 
 #[repr(C)]
@@ -150,18 +137,6 @@ unsafe extern "C" {
     pub(super) fn rbd_rename(io: rados_ioctx_t, from: *const c_char, to: *const c_char) -> c_int;
 
     pub(super) fn rbd_trash_move(io: rados_ioctx_t, name: *const c_char, delay: u64) -> c_int;
-    pub(super) fn rbd_trash_get(
-        io: rados_ioctx_t,
-        id: *const c_char,
-        entry: *mut rbd_trash_image_info_t,
-    ) -> c_int;
-    pub(super) fn rbd_trash_get_cleanup(entry: *mut rbd_trash_image_info_t);
-    pub(super) fn rbd_trash_list(
-        io: rados_ioctx_t,
-        entries: *mut rbd_trash_image_info_t,
-        count: *mut usize,
-    ) -> c_int;
-    pub(super) fn rbd_trash_list_cleanup(entries: *mut rbd_trash_image_info_t, count: usize);
     pub(super) fn rbd_trash_remove_with_progress(
         io: rados_ioctx_t,
         id: *const c_char,

@@ -228,6 +228,73 @@ async fn a_name_that_leads_nowhere_is_found() {
     store.remove(&name, &Progress::new()).await.unwrap();
 }
 
+/// What still has its name is not in the trash, whatever an entry there says.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_as_far_as_its_entry_is_not_in_the_trash() {
+    let stores = stores("entry", CloneFormat::V2);
+    let image = stores.image("begun", OBJECT).await;
+    image.create_snapshot("s").await.unwrap();
+    let name = image.name().to_owned();
+    image.close().await.unwrap();
+    let id = pools::leave_half_removed("volumes", &name, pools::Died::AtTheEntry);
+    assert_eq!(stores.trash(&*stores.first).await, []);
+    assert!(stores.first.list().await.unwrap().contains(&name));
+    assert_refused(stores.first.trash_remove(&id, &Progress::new()).await, ErrorKind::NotFound);
+    assert_refused(stores.first.trash_has_clones(&id).await, ErrorKind::NotFound);
+    let image = stores.write(&name).await;
+    assert_eq!(image.snapshots().await.unwrap().len(), 1, "nothing was taken from it");
+    image.close().await.unwrap();
+    // The next move goes on with it.
+    assert_eq!(stores.first.trash_move(&name).await.unwrap(), id);
+    assert_eq!(stores.trash(&*stores.first).await, [TrashEntry { id: id.clone(), name }]);
+    stores.first.trash_remove(&id, &Progress::new()).await.unwrap();
+    assert_eq!(stores.trash(&*stores.first).await, []);
+}
+
+/// What has lost its name on its way is in the trash, and goes from there, or by its name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_broke_off_is_brought_to_its_end() {
+    use pools::Died::{AtTheData, BetweenTheNames};
+    let stores = stores("broken", CloneFormat::V2);
+    let ways = [
+        (BetweenTheNames { directory: false }, false),
+        (BetweenTheNames { directory: false }, true),
+        // Not librbd's order, which it would not go on with itself.
+        (BetweenTheNames { directory: true }, false),
+        (AtTheData, false),
+        (AtTheData, true),
+    ];
+    for (died, by_name) in ways {
+        let image = stores.image("half", 4 * OBJECT).await;
+        let name = image.name().to_owned();
+        image.write(0, noise(1, 2 * OBJECT)).await.unwrap();
+        image.close().await.unwrap();
+        let id = pools::leave_half_removed("volumes", &name, died);
+        let entry = TrashEntry { id: id.clone(), name: name.clone() };
+        assert_eq!(stores.trash(&*stores.first).await, [entry], "{died:?}");
+        assert!(!stores.first.list().await.unwrap().contains(&name), "{died:?}");
+        assert_refused(stores.first.open(&name, OpenMode::ReadOnly).await.map(drop), ErrorKind::NotFound);
+        assert!(!stores.first.trash_has_clones(&id).await.unwrap());
+        if by_name {
+            let removed = stores.first.remove(&name, &Progress::new()).await;
+            assert!(removed.is_ok(), "{died:?} {removed:?}");
+        } else {
+            // Somebody else may have the name by now.
+            if died == AtTheData {
+                stores.first.create(&name, OBJECT, OBJECT).await.unwrap();
+            }
+            stores.first.trash_remove(&id, &Progress::new()).await.unwrap();
+            if died == AtTheData {
+                stores.first.remove(&name, &Progress::new()).await.unwrap();
+            }
+        }
+        assert_eq!(stores.trash(&*stores.first).await, [], "{died:?}");
+        let is_left = |object: &String| object.ends_with(&name) || object.contains(&format!(".{id}"));
+        let left: Vec<String> = pools::objects("volumes").into_iter().filter(is_left).collect();
+        assert_eq!(left, Vec::<String>::new(), "{died:?} {by_name}");
+    }
+}
+
 /// One that was put on by hand stays when its owner goes, and is in everybody's way.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_advisory_lock_is_seen_and_broken() {

@@ -88,7 +88,7 @@ pub async fn clones_keep_reading(stores: &Stores) {
     }
     clone.flatten(&Progress::new()).await.unwrap();
     assert!(!stores.first.trash_has_clones(&id).await.unwrap());
-    stores.first.trash_remove(&id, &Progress::new()).await.unwrap();
+    assert_eq!(stores.first.trash_remove(&id, &Progress::new()).await.unwrap(), None);
     assert!(stores.trash(&*stores.first).await.is_empty());
     assert_holds(&*clone, &bytes).await;
 }
@@ -106,7 +106,8 @@ pub async fn trashed_clone_holds_its_parent(stores: &Stores) {
     if stores.needs_protection {
         assert_refused(parent.unprotect_snapshot("s").await, ErrorKind::HasChildren);
     }
-    stores.first.trash_remove(&id, &Progress::new()).await.unwrap();
+    let hung_on = stores.first.trash_remove(&id, &Progress::new()).await.unwrap();
+    assert_eq!(hung_on, Some(stores.path(parent.name(), "s")));
     assert!(parent.children().await.unwrap().is_empty());
     parent.unprotect_snapshot("s").await.unwrap();
     parent.remove_snapshot("s").await.unwrap();

@@ -109,7 +109,7 @@ impl BlockStore for Reluctant {
         self.store.trash_has_clones(id).await
     }
 
-    async fn trash_remove(&self, id: &str, progress: &Progress) -> Result<()> {
+    async fn trash_remove(&self, id: &str, progress: &Progress) -> Result<Option<SnapshotPath>> {
         self.store.trash_remove(id, progress).await
     }
 

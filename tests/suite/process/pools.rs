@@ -179,6 +179,43 @@ pub fn take_away_nameless(pool: &str) -> Vec<String> {
     nameless
 }
 
+/// How far a process came that died on an image's way to the trash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Died {
+    /// The entry is written, and the image has its name still.
+    AtTheEntry,
+    /// `rbd_id.<name>` is gone, or the name in the directory.
+    BetweenTheNames { directory: bool },
+    /// It was a removal, and had begun to remove the data.
+    AtTheData,
+}
+
+/// Leaves an image as such a process does; answers its id.
+pub fn leave_half_removed(pool: &str, name: &str, died: Died) -> String {
+    let info: serde_json::Value =
+        serde_json::from_str(&run("rbd", &["info", "--format", "json", &format!("{pool}/{name}")])).unwrap();
+    let id = info["id"].as_str().unwrap().to_owned();
+    // `cls::rbd::TrashImageSpec`: who put it there (the user, a removal), the name, two times, how far it is (on its way,
+    // being removed).
+    let (source, state) = if died == Died::AtTheData { (3, 2) } else { (0, 1) };
+    let length = u8::try_from(name.len()).unwrap();
+    let inner = [&[source, length, 0, 0, 0], name.as_bytes(), &[0; 16], &[state]].concat();
+    let entry = [&[2, 1, u8::try_from(inner.len()).unwrap(), 0, 0, 0], &inner[..]].concat();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, entry).unwrap();
+    let rados = |arguments: &[&str]| run("rados", &[&["-p", pool], arguments].concat());
+    let file = file.path().display().to_string();
+    rados(&["setomapval", "rbd_trash", &format!("id_{id}"), "--input-file", &file]);
+    if matches!(died, Died::BetweenTheNames { directory: true } | Died::AtTheData) {
+        rados(&["rmomapkey", "rbd_directory", &format!("name_{name}")]);
+        rados(&["rmomapkey", "rbd_directory", &format!("id_{id}")]);
+    }
+    if matches!(died, Died::BetweenTheNames { directory: false } | Died::AtTheData) {
+        rados(&["rm", &format!("rbd_id.{name}")]);
+    }
+    id
+}
+
 /// What Ceph's own tools say of an image, whatever that is.
 pub fn seen_of(pool: &str, name: &str) -> String {
     let spec = format!("{pool}/{name}");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pumice::block::OpenMode;
+use pumice::block::{OpenMode, Progress};
 use pumice::config::Config;
 use pumice::jobs::{Moment, NoFaults, VolumeSource};
 use pumice::model::{ImageStatus, JobState, VolumeId, VolumeStatus};
@@ -13,6 +13,7 @@ use rand::{Rng, SeedableRng};
 
 use super::{DeathAt, house, on_every_store, pattern, snapshots};
 use crate::house::{DatabaseKind, House, StoreKind};
+use crate::process::pools;
 
 /// Trees of volumes, snapshots and clones, grown and cut at random, sometimes many cuts at once.
 async fn random_trees_leave_nothing(store: StoreKind) {
@@ -193,6 +194,45 @@ async fn a_crash_leaves_nothing_of_a_deleted_snapshot(store: StoreKind) {
     assert_eq!(snapshots(&house, &first).await, Vec::<String>::new());
     house.assert_nothing_is_left().await;
     house.stop().await;
+}
+
+/// A process died while it removed what had been kept for the last clone, and with it the clone.
+async fn a_removal_of_what_was_kept_broke_off(store: StoreKind) {
+    let mut house = house(store).await;
+    let first = house.volume(VolumeSource::Empty, 1).await;
+    house.write(&first, 0, &pattern(9_000, 1)).await;
+    let second = house.clone_of(&first).await;
+    house.write(&second, 0, &pattern(9_000, 2)).await;
+    let third = house.clone_of(&second).await;
+    assert!(house.delete_volume(&first).await);
+    assert!(house.delete_volume(&second).await);
+    house.settle().await;
+    let place = house.stores.volumes.first().store.clone();
+    let kept = names::deleted(&names::volume(&second));
+    place.remove(&names::volume(&third), &Progress::new()).await.unwrap();
+    let open = place.open(&kept, OpenMode::ReadWrite).await.unwrap();
+    for snapshot in open.snapshots().await.unwrap() {
+        open.unprotect_snapshot(&snapshot.name).await.unwrap();
+        open.remove_snapshot(&snapshot.name).await.unwrap();
+    }
+    open.close().await.unwrap();
+    let id = pools::leave_half_removed(place.pool(), &kept, pools::Died::AtTheData);
+    assert!(house.delete_volume(&third).await);
+    house.settle().await;
+    assert_eq!(house.on_pools().await, Vec::<String>::new());
+    assert!(!pools::objects(place.pool()).contains(&format!("rbd_header.{id}")));
+    house.sweep().await;
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_of_what_was_kept_broke_off_with_clone_format_1() {
+    a_removal_of_what_was_kept_broke_off(StoreKind::RbdV1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_of_what_was_kept_broke_off_with_clone_format_2() {
+    a_removal_of_what_was_kept_broke_off(StoreKind::RbdV2).await;
 }
 
 /// Its row does not say that it is a clone.

@@ -43,6 +43,10 @@ section! {
         pub header_timeout: Seconds = Seconds(30), "seconds";
         /// How long a client may take nothing of an answer, until it is hung up on.
         pub send_timeout: Seconds = Seconds(60), "seconds";
+        /// Fewer bytes a second than these, on average over `send_timeout`, are as good as nothing: whoever takes a byte
+        /// now and then does not hold a place and an open image for ever. Time in which there is nothing to send does not
+        /// count. `0`: a single byte is enough.
+        pub send_min_rate: u32 = 1024, "bytes/second";
         /// How long a request may take, image data excepted.
         pub request_timeout: Seconds = Seconds(60), "seconds";
         /// How long requests may still run after the service was asked to stop.

@@ -19,6 +19,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::pace::{Pace, Paced};
 use super::routes;
 use super::tls::Certificate;
 use crate::config::{Config, IdentityMode, Role};
@@ -105,6 +106,10 @@ impl Listeners {
             no_room: routes::no_room(app),
             header_timeout: app.config.api.header_timeout.into(),
             send_timeout: app.config.api.send_timeout.into(),
+            pace: Pace {
+                min_rate: app.config.api.send_min_rate.into(),
+                window: app.config.api.send_timeout.into(),
+            },
             shutdown: app.config.api.shutdown_timeout.into(),
             tls: self.certificate.map(Certificate::acceptor).transpose()?,
         };
@@ -127,6 +132,7 @@ struct Limits {
     no_room: Router,
     header_timeout: Duration,
     send_timeout: Duration,
+    pace: Pace,
     shutdown: Duration,
     tls: Option<TlsAcceptor>,
 }
@@ -202,6 +208,7 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no-delay was not set");
     }
+    let stream = Paced::new(stream, limits.pace);
     match &limits.tls {
         None => answer(stream, seat, limits, watcher).await?,
         Some(tls) => {

@@ -5,6 +5,7 @@ mod drain;
 mod health;
 mod listen;
 mod options;
+mod pace;
 mod places;
 mod reachable;
 mod routes;

@@ -62,6 +62,10 @@ const COLUMNS: &str = "id, project_id, user_id, name, description, size, status,
     bootable, multiattach, snapshot_id, source_volume_id, image_id, metadata, admin_metadata, image_metadata, \
     created_at, updated_at";
 
+/// When it was last changed, but for its description.
+const USED_AT: &str =
+    "(CASE WHEN described_at = updated_at THEN used_at ELSE COALESCE(updated_at, created_at) END)";
+
 /// How far its attachments are, as lists know it: a column that is not kept.
 pub const ATTACH_STATUS: &str = "CASE \
     WHEN EXISTS (SELECT 1 FROM attachments a WHERE a.volume_id = volumes.id AND a.status = 'attached') THEN 'attached' \
@@ -105,7 +109,7 @@ impl Volume {
 pub struct VolumeMove {
     /// What it must be still.
     pub status: VolumeStatus,
-    /// When it was last changed, which must be so still.
+    /// When it was last [used](Repository::volume_used_at), which must be so still.
     pub seen: Timestamp,
     pub host: String,
     pub availability_zone: String,
@@ -281,9 +285,11 @@ impl Repository {
     /// Writes what a user may change: name, description, metadata of its own and of the image, whether it boots.
     /// `false`: no such row.
     pub async fn update_volume(&mut self, volume: &Volume) -> Result<bool> {
-        let sql = "UPDATE volumes SET name = $2, description = $3, metadata = $4, bootable = $5, updated_at = $6, \
-            image_metadata = $7 WHERE id = $1";
-        let rows = on!(self, c => sqlx::query(sql)
+        let sql = format!(
+            "UPDATE volumes SET name = $2, description = $3, metadata = $4, bootable = $5, used_at = {USED_AT}, \
+                described_at = $6, updated_at = $6, image_metadata = $7 WHERE id = $1"
+        );
+        let rows = on!(self, c => sqlx::query(AssertSqlSafe(sql))
             .bind(&volume.id)
             .bind(&volume.name)
             .bind(&volume.description)
@@ -400,13 +406,21 @@ impl Repository {
         Ok(())
     }
 
+    /// When the volume was last changed in a way that may have to do with its bytes. `None`: no such row.
+    pub async fn volume_used_at(&mut self, id: &VolumeId) -> Result<Option<Timestamp>> {
+        let sql = format!("SELECT {USED_AT} FROM volumes WHERE id = $1");
+        Ok(on!(self, c => sqlx::query_scalar(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
+    }
+
     /// Compare and swap: `false` when somebody was at the volume meanwhile.
     pub async fn move_volume(&mut self, id: &VolumeId, change: &VolumeMove, now: Timestamp) -> Result<bool> {
-        let sql = "UPDATE volumes SET host = $4, availability_zone = $5, \
-            volume_type_id = COALESCE($6, volume_type_id), multiattach = COALESCE($7, multiattach), retyping_to = NULL, \
-            updated_at = $8 \
-            WHERE id = $1 AND status = $2 AND COALESCE(updated_at, created_at) = $3";
-        let rows = on!(self, c => sqlx::query(sql)
+        let sql = format!(
+            "UPDATE volumes SET host = $4, availability_zone = $5, \
+                volume_type_id = COALESCE($6, volume_type_id), multiattach = COALESCE($7, multiattach), \
+                retyping_to = NULL, updated_at = $8 \
+                WHERE id = $1 AND status = $2 AND {USED_AT} = $3"
+        );
+        let rows = on!(self, c => sqlx::query(AssertSqlSafe(sql))
             .bind(id)
             .bind(change.status)
             .bind(change.seen)

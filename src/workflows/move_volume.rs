@@ -97,9 +97,9 @@ impl MoveVolume {
         if host != self.from {
             repository.set_migration_status(&self.id, Some(MigrationStatus::Migrating)).await?;
         }
-        let row = repository.volume(&self.id).await?;
+        let seen = repository.volume_used_at(&self.id).await?;
         repository.commit().await?;
-        self.seen.set(row.map(|row| row.updated_at.unwrap_or(row.created_at)));
+        self.seen.set(seen);
         let Some(Way { from, to }) = way else { return Ok(()) };
         lineage::clear(&to.store, &self.name(), run).await?;
         let source = from.open(&self.name(), OpenMode::ReadOnly).await?;

@@ -18,7 +18,8 @@ mod seals;
 mod swaps;
 mod uploads;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pumice::block::OpenMode;
@@ -71,6 +72,47 @@ impl DeathAt {
 
     async fn comes(&self) {
         is_set(&self.has_come).await;
+    }
+}
+
+/// A job waits before a step until it is let go.
+struct HoldBefore {
+    kind: &'static str,
+    step: &'static str,
+    begun: AtomicUsize,
+    goes_on: AtomicBool,
+}
+
+impl HoldBefore {
+    fn new(kind: &'static str, step: &'static str) -> Arc<Self> {
+        Arc::new(Self { kind, step, begun: AtomicUsize::new(0), goes_on: AtomicBool::new(false) })
+    }
+
+    async fn begins(&self) {
+        let begun = tokio::time::timeout(Duration::from_secs(60), async {
+            while self.begun.load(Ordering::SeqCst) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        begun.await.unwrap();
+    }
+
+    fn let_go(&self) {
+        self.goes_on.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Faults for HoldBefore {
+    fn at(&self, run: &Run, moment: Moment) -> Fault {
+        if run.kind == self.kind && moment == Moment::Before(self.step) {
+            self.begun.fetch_add(1, Ordering::SeqCst);
+            tokio::task::block_in_place(|| {
+                while !self.goes_on.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            });
+        }
+        Fault::None
     }
 }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use pumice::block::{Backend, OpenMode};
 use pumice::config::Config;
-use pumice::db::{QosSpecs, VolumeType};
+use pumice::db::{QosSpecs, VolumeChange, VolumeType};
 use pumice::jobs::{self, Destination, NoFaults, Origin, Task, VolumeSource};
 use pumice::model::{MigrationStatus, QosSpecsId, VolumeId, VolumeStatus, VolumeTypeId};
 use pumice::workflows::names;
 use serde_json::json;
 use sqlx::types::Json;
 
-use super::{house, on_every_store, pattern};
+use super::{HoldBefore, house, on_every_store, pattern};
 use crate::house::{DatabaseKind, House, StoreKind};
 use crate::process::pools;
 
@@ -313,6 +313,55 @@ async fn a_retype_in_place_changes_the_limits_and_an_extend_keeps_them(store: St
     assert_eq!(house.limits(&volume).await, [limit("iops_burst", "9")]);
     house.assert_nothing_is_left().await;
     house.stop().await;
+}
+
+/// A new name, of a volume that is being copied, is not a change of its bytes; that it was reserved may be.
+async fn described_or_used_while_it_moves(database: DatabaseKind) {
+    for is_used in [false, true] {
+        let hold = HoldBefore::new("migrate_volume", "switch");
+        let mut house = House::with(StoreKind::Directory, database, Config::default(), hold.clone()).await;
+        let volume = house.volume(VolumeSource::Empty, 1).await;
+        house.write(&volume, 0, &pattern(9_000, 3)).await;
+        house.migrate(&volume, SECOND).await;
+        hold.begins().await;
+        let mut repository = house.database.begin().await.unwrap();
+        for (from, to) in [
+            (VolumeStatus::Available, VolumeStatus::Reserved),
+            (VolumeStatus::Reserved, VolumeStatus::Available),
+        ] {
+            let change = VolumeChange::default();
+            if is_used {
+                assert!(
+                    repository.change_volume(&volume, from, to, &change, house.world.now()).await.unwrap()
+                );
+            }
+        }
+        for name in ["one", "two"] {
+            let mut row = repository.volume(&volume).await.unwrap().unwrap();
+            row.name = Some(name.to_owned());
+            row.updated_at = Some(house.world.now());
+            repository.update_volume(&row).await.unwrap();
+        }
+        repository.commit().await.unwrap();
+        hold.let_go();
+        house.settle().await;
+        let place = if is_used { FIRST } else { SECOND };
+        house.assert_lies_in(place, &volume, 0, &pattern(9_000, 3)).await;
+        assert_eq!(house.row(&volume).await.name.as_deref(), Some("two"));
+        house.sweep().await;
+        house.assert_nothing_is_left().await;
+        house.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn described_or_used_while_it_moves_with_sqlite() {
+    described_or_used_while_it_moves(DatabaseKind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn described_or_used_while_it_moves_with_postgresql() {
+    described_or_used_while_it_moves(DatabaseKind::Postgres).await;
 }
 
 async fn a_copy_of_another_type_has_the_limits_of_its_own(store: StoreKind) {

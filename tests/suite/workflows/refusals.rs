@@ -1,7 +1,7 @@
 //! What was not deleted is as it was, or does not say that it is available.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pumice::block::{Backends, BlockStore, ErrorKind, OpenMode};
@@ -13,7 +13,7 @@ use pumice::workflows::names;
 
 use super::imports::copy_to_second;
 use super::moves::{FIRST, SECOND};
-use super::{house, is_set, pattern};
+use super::{HoldBefore, house, is_set, pattern};
 use crate::house::reluctant::Reluctant;
 use crate::house::{DatabaseKind, House, StoreKind};
 
@@ -150,41 +150,17 @@ impl Faults for Loss {
     }
 }
 
-/// A step takes longer than its job's lease.
-struct Hold {
-    begun: AtomicUsize,
-    goes_on: AtomicBool,
-}
-
-impl Faults for Hold {
-    fn at(&self, run: &Run, moment: Moment) -> Fault {
-        if run.kind == "create_snapshot" && moment == Moment::Before(run.step().unwrap()) {
-            self.begun.fetch_add(1, Ordering::SeqCst);
-            tokio::task::block_in_place(|| {
-                while !self.goes_on.load(Ordering::SeqCst) {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-            });
-        }
-        Fault::None
-    }
-}
-
 /// Machines are suspended, and clocks are set: who is still at a job does not begin it once more beside itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_process_does_not_claim_what_it_is_at() {
     let mut house = house(StoreKind::Directory).await;
     let volume = house.volume(VolumeSource::Empty, 1).await;
     house.stop().await;
-    let hold = Arc::new(Hold { begun: AtomicUsize::new(0), goes_on: AtomicBool::new(false) });
+    // It takes longer than the job's lease.
+    let hold = HoldBefore::new("create_snapshot", "snapshot");
     house.start(hold.clone()).await;
     let snapshot = house.create_snapshot(&volume).await;
-    let begun = async {
-        while hold.begun.load(Ordering::SeqCst) == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), begun).await.unwrap();
+    hold.begins().await;
     let mut repository = house.database.begin().await.unwrap();
     assert_eq!(repository.end_all_leases().await.unwrap(), 1);
     repository.commit().await.unwrap();
@@ -196,7 +172,7 @@ async fn a_process_does_not_claim_what_it_is_at() {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), looked).await.unwrap();
-    hold.goes_on.store(true, Ordering::SeqCst);
+    hold.let_go();
     house.settle().await;
     let job = house.last_job(&snapshot).await.unwrap();
     assert_eq!((job.state, job.attempts, hold.begun.load(Ordering::SeqCst)), (JobState::Done, 1, 1));

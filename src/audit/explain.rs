@@ -1,6 +1,6 @@
 //! What findings say that both audits have.
 
-use crate::block::{Leads, Lock, LockKind, StrayName};
+use crate::block::{Leads, Lock, LockKind, Nameless, StrayName};
 
 pub(super) fn stale_lock(lock: &Lock) -> String {
     let Lock { owner, address, cookie, kind } = lock;
@@ -25,4 +25,12 @@ pub(super) fn stray_name(stray: &StrayName) -> String {
             .to_owned(),
     };
     format!("The object rbd_id.{} {what}. No image can be given the name.", stray.name)
+}
+
+pub(super) fn nameless(left: &Nameless) -> String {
+    format!(
+        "{} belongs to an image that has no name, neither in the pool's directory nor in its trash: nobody can open or \
+         remove it.",
+        left.object
+    )
 }

@@ -26,6 +26,8 @@ pub enum Kind {
     StaleLock,
     /// A name that a pool keeps, and no image that has it.
     StrayName,
+    /// Objects of an image that has no name.
+    Nameless,
     /// A volume's status and its attachments contradict each other.
     LeakedAttachment,
     /// A status that only a job could end, and no job.
@@ -33,7 +35,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Orphan,
         Kind::Zombie,
         Kind::Missing,
@@ -42,6 +44,7 @@ impl Kind {
         Kind::StaleWatcher,
         Kind::StaleLock,
         Kind::StrayName,
+        Kind::Nameless,
         Kind::LeakedAttachment,
         Kind::Stranded,
     ];
@@ -56,6 +59,7 @@ impl Kind {
             Kind::StaleWatcher => "stale-watcher",
             Kind::StaleLock => "stale-lock",
             Kind::StrayName => "stray-name",
+            Kind::Nameless => "nameless",
             Kind::LeakedAttachment => "leaked-attachment",
             Kind::Stranded => "stranded",
         }
@@ -103,7 +107,7 @@ impl Report {
     }
 
     pub(super) fn has_strays(&self) -> bool {
-        self.findings.iter().any(|finding| finding.kind == Kind::StrayName)
+        self.findings.iter().any(|finding| matches!(finding.kind, Kind::StrayName | Kind::Nameless))
     }
 
     /// What a second look at the suspects says as well.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::repair::Mend;
 use super::seen::{Pool, Seen};
 use super::{Clients, Finding, Kind, Known, Place, explain};
-use crate::block::{Backends, Leads, LockKind, StrayName};
+use crate::block::{Backends, Leads, LockKind, Nameless, StrayName};
 use crate::db::{KnownCopy, KnownImage, KnownVolume};
 use crate::model::{AttachmentStatus, Gib, ImageStatus, SnapshotStatus, Timestamp, VolumeId, VolumeStatus};
 use crate::workflows::names::{self, Named};
@@ -68,8 +68,11 @@ impl<'a> Judge<'a> {
         for entry in &pool.trash {
             self.in_trash(place, &entry.name);
         }
-        for stray in &pool.strays {
+        for stray in &pool.strays.names {
             self.stray_name(place, stray);
+        }
+        for left in &pool.strays.nameless {
+            self.nameless(place, left);
         }
     }
 
@@ -93,12 +96,18 @@ impl<'a> Judge<'a> {
 
     fn stray_name(&mut self, place: &Place, stray: &StrayName) {
         let Some(named) = Named::parse(&stray.name) else { return };
-        let written_at = Timestamp(stray.written_at.saturating_mul(1_000_000));
-        if !place.may_hold(named) || self.is_at_work(named.id()) || !self.is_old(written_at) {
+        if !place.may_hold(named) || self.is_at_work(named.id()) || !self.is_old(written(stray.written_at)) {
             return;
         }
         let mend = (stray.leads != Leads::Astray).then(|| Mend::DropName(stray.clone()));
         self.add(place, Kind::StrayName, &stray.name, None, explain::stray_name(stray), mend);
+    }
+
+    /// Nobody can say whose it is.
+    fn nameless(&mut self, place: &Place, left: &Nameless) {
+        if self.is_old(written(left.written_at)) {
+            self.add(place, Kind::Nameless, &left.object, None, explain::nameless(left), None);
+        }
     }
 
     fn volume_on_pool(&mut self, place: &'a Place, name: &str, id: &str, seen: &Seen) {
@@ -477,6 +486,11 @@ impl<'a> Judge<'a> {
             mend,
         });
     }
+}
+
+/// As a pool tells it, in seconds.
+fn written(at: i64) -> Timestamp {
+    Timestamp(at.saturating_mul(1_000_000))
 }
 
 fn has_content(row: &KnownImage) -> bool {

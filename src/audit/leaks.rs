@@ -170,7 +170,17 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn pool(&mut self, place: &Place, pool: &Pool) {
-        for stray in &pool.strays {
+        for left in &pool.strays.nameless {
+            self.add(
+                place,
+                Kind::Nameless,
+                &left.object,
+                left.object.clone(),
+                None,
+                &explain::nameless(left),
+            );
+        }
+        for stray in &pool.strays.names {
             if Named::parse(&stray.name).is_some_and(|named| place.may_hold(named)) {
                 let why = explain::stray_name(stray);
                 self.add(place, Kind::StrayName, &stray.name, stray.name.clone(), None, &why);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 
 use super::{Looked, Place};
-use crate::block::{BlockImage, BlockStore, Child, Lock, Missing, OpenMode, Stores, StrayName, TrashEntry};
+use crate::block::{BlockImage, BlockStore, Child, Lock, Missing, OpenMode, Stores, Strays, TrashEntry};
 use crate::workflows::children;
 use crate::workflows::names::{self, Named};
 
@@ -15,7 +15,7 @@ pub(super) struct Pool {
     pub(super) names: HashSet<String>,
     pub(super) trash: Vec<TrashEntry>,
     /// Empty where nobody looked for them.
-    pub(super) strays: Vec<StrayName>,
+    pub(super) strays: Strays,
     pub(super) images: BTreeMap<String, Seen>,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Glance<'a> {
     pub(super) only: Option<&'a HashSet<String>>,
     /// Images that are open at once.
     pub(super) at_once: usize,
-    /// Also for stray names, past all objects of the pools.
+    /// Also for strays, past all objects of the pools.
     pub(super) at_objects: bool,
 }
 
@@ -88,7 +88,7 @@ pub(super) fn clients(seen: &[(Place, Pool)]) -> impl Iterator<Item = (String, S
 async fn pool(place: &Place, how: Glance<'_>, unseen: &mut Vec<String>) -> Looked<Pool> {
     let names = place.store.list().await?;
     let trash = place.store.trash_list().await?;
-    let strays = if how.at_objects { place.store.stray_names().await? } else { Vec::new() };
+    let strays = if how.at_objects { place.store.strays().await? } else { Strays::default() };
     let is_wanted =
         |name: &&String| Named::parse(name).is_some() && how.only.is_none_or(|only| only.contains(*name));
     let wanted: Vec<String> = names.iter().filter(is_wanted).cloned().collect();

@@ -107,6 +107,22 @@ pub enum Leads {
     Astray,
 }
 
+/// What is left of an image that no name leads to, neither of the pool nor of its trash: nobody can open or remove it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nameless {
+    /// One of its objects; one with data, where there is any.
+    pub object: String,
+    /// Seconds since 1970.
+    pub written_at: i64,
+}
+
+/// What a walk over all objects of a pool finds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Strays {
+    pub names: Vec<StrayName>,
+    pub nameless: Vec<Nameless>,
+}
+
 /// A lock on an image. Nobody but a lock's owner takes it back, so one stays when its owner dies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lock {
@@ -192,8 +208,8 @@ pub trait BlockStore: Send + Sync + 'static {
     async fn trash_remove(&self, id: &str, progress: &Progress) -> Result<Option<SnapshotPath>>;
 
     /// Walks over all objects of the pool. None, where an image's name is kept in one place only.
-    async fn stray_names(&self) -> Result<Vec<StrayName>> {
-        Ok(Vec::new())
+    async fn strays(&self) -> Result<Strays> {
+        Ok(Strays::default())
     }
 
     /// Removes the name, if it still is as it was found, and nothing that it leads to. Answers whether it was. One that

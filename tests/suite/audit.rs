@@ -474,6 +474,52 @@ async fn a_name_without_an_image_goes() {
     house.stop().await;
 }
 
+/// What a process leaves that makes an image when somebody else takes its name away.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_name_is_told() {
+    let (mut house, own) = house(StoreKind::RbdV2).await;
+    let volumes = house.stores.volumes.first().store.clone();
+    let rados = |arguments: &[&str]| pools::run("rados", &[&["-p", &own.volumes], arguments].concat());
+    let name = format!("volume-{}", new_id());
+    let mut ids = Vec::new();
+    for is_written in [false, true] {
+        make(&volumes, &name).await;
+        if is_written {
+            let image = volumes.open(&name, OpenMode::ReadWrite).await.unwrap();
+            image.write(64 << 10, vec![1; 4096].into()).await.unwrap();
+            image.close().await.unwrap();
+        }
+        // As if it were on its way to the trash, and there were no entry.
+        let id = pools::leave_half_removed(&own.volumes, &name, pools::Died::AtTheData);
+        assert_eq!(
+            found(&house).await.iter().filter(|finding| finding.kind == Kind::Nameless).count(),
+            ids.len()
+        );
+        rados(&["rmomapkey", "rbd_trash", &format!("id_{id}")]);
+        ids.push(id);
+    }
+    let objects = [format!("rbd_header.{}", ids[0]), format!("rbd_data.{}.0000000000000001", ids[1])];
+    let expected: BTreeSet<_> = objects.iter().map(|object| (Kind::Nameless, object.clone())).collect();
+    let findings = found(&house).await;
+    assert_eq!(kinds(&findings), expected);
+    assert_eq!(audit(&house, 600).look().await.unwrap().findings, [], "they are young");
+    // Nobody knows whose it is.
+    assert_eq!(mend_all(&house).await, expected);
+    let leaked =
+        Leaks { stores: house.stores.clone(), backups: None, ids: None, at_once: 4, at_objects: true }
+            .look()
+            .await;
+    assert_eq!(kinds(&leaked.findings), expected);
+    for id in &ids {
+        for object in pools::objects(&own.volumes).iter().filter(|object| object.contains(&format!(".{id}")))
+        {
+            rados(&["rm", object]);
+        }
+    }
+    assert_eq!(found(&house).await, []);
+    house.stop().await;
+}
+
 macro_rules! on_both_stores {
     ($($case:ident),* $(,)?) => {
         mod directory {

@@ -9,6 +9,7 @@
 //! - [`mirror`]: images that another cluster has too
 //! - [`monitors`]: where the cluster is found
 //! - [`names`]: which name leads to which image
+//! - [`strays`]: what belongs to no image
 //! - [`trash`]: what lies in the trash, and is on its way there
 //! - [`class`]: what is asked of the OSDs themselves
 //! - [`errno`]: what its numbers mean
@@ -30,6 +31,7 @@ mod mirror;
 mod monitors;
 mod names;
 mod store;
+mod strays;
 mod sys;
 mod trash;
 

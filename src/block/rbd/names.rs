@@ -8,28 +8,22 @@
 //! A removal takes the object last, so one that broke off can leave it, too.
 //!
 //! Functions: `rados_exec` (`dir_get_id`, `dir_get_name`, `dir_rename_image` and `dir_remove_image` of the class `rbd`),
-//! `rados_read`, `rados_stat`, `rados_remove`, `rados_nobjects_list_*`.
+//! `rados_read`, `rados_remove`.
 
 #![allow(unsafe_code)]
 
-use std::collections::HashMap;
 use std::ffi::CStr;
-use std::ptr;
 
 use ceph::rados;
-use nix::errno::Errno;
 
 use super::class::{self, Reader, or_none};
 use super::cluster::Pool;
 use super::errno::{Failure, c_own, check};
-use super::{list, sys};
-use crate::block::{Leads, StrayName};
 
 type Outcome<T> = Result<T, Failure>;
 
 const DIRECTORY: &CStr = c"rbd_directory";
-const POINTER: &str = "rbd_id.";
-const HEADER: &str = "rbd_header.";
+pub(super) const POINTER: &str = "rbd_id.";
 
 /// No name and no id is longer.
 const ROOM: usize = 4096;
@@ -84,92 +78,16 @@ pub(super) fn finish_rename(pool: &Pool, from: &str, to: &str) -> Outcome<bool> 
     Ok(true)
 }
 
-/// The names that lead to no image of that name. The objects are read before the directory: an image that is being made
-/// has an object first.
-pub(super) fn strays(pool: &Pool) -> Outcome<Vec<StrayName>> {
-    let names = pointers(pool)?;
-    let directory: HashMap<String, String> = list::images(pool)?.into_iter().collect();
-    let mut strays = Vec::new();
-    for name in names {
-        let Some(id) = pointer(pool, &name)? else { continue };
-        if directory.get(&name) != Some(&id) {
-            strays.extend(stray(pool, &name)?);
-        }
-    }
-    Ok(strays)
-}
-
-/// Removes the object, if it is as it was found.
-pub(super) fn remove_stray(pool: &Pool, found: &StrayName) -> Outcome<bool> {
-    if found.leads == Leads::Astray || stray(pool, &found.name)?.as_ref() != Some(found) {
-        return Ok(false);
-    }
-    remove_pointer(pool, &found.name)?;
-    Ok(true)
-}
-
-fn stray(pool: &Pool, name: &str) -> Outcome<Option<StrayName>> {
-    let Some(moment) = written_at(pool, &format!("{POINTER}{name}"))? else { return Ok(None) };
-    let Some(id) = pointer(pool, name)? else { return Ok(None) };
-    let known = id_of(pool, name)?;
-    if known.as_ref() == Some(&id) {
-        return Ok(None);
-    }
-    let leads = match name_of(pool, &id)? {
-        _ if known.is_some() => Leads::Astray,
-        Some(other) if other != name => Leads::To(other),
-        None if written_at(pool, &format!("{HEADER}{id}"))?.is_none() => Leads::Nowhere,
-        _ => Leads::Astray,
-    };
-    Ok(Some(StrayName { name: name.to_owned(), leads, written_at: moment }))
-}
-
-/// `None`: there is no such object.
-fn written_at(pool: &Pool, object: &str) -> Outcome<Option<i64>> {
-    let object = c_own(object)?;
-    let (mut size, mut time) = (0, 0);
-    // SAFETY: the pool is alive, the text ends in NUL, and both variables outlive the call.
-    let answer = unsafe { rados::rados_stat(pool.io(), object.as_ptr(), &mut size, &mut time) };
-    or_none(check("rados_stat", answer).map(|_| time))
-}
-
-/// The names of all objects that lead from a name, in no order. Walks over all objects of the pool.
-fn pointers(pool: &Pool) -> Outcome<Vec<String>> {
-    let mut walk = ptr::null_mut();
-    // SAFETY: the pool is alive and the variable outlives the call.
-    check("rados_nobjects_list_open", unsafe { rados::rados_nobjects_list_open(pool.io(), &mut walk) })?;
-    let mut names = Vec::new();
-    let end = loop {
-        let mut entry = ptr::null();
-        // SAFETY: the walk is open and the variable outlives the call; nobody asks for the other two.
-        let next =
-            unsafe { sys::rados_nobjects_list_next(walk, &mut entry, ptr::null_mut(), ptr::null_mut()) };
-        match check("rados_nobjects_list_next", next) {
-            // SAFETY: the text ends in NUL and is alive until the next call.
-            Ok(_) => names.extend(unsafe { CStr::from_ptr(entry) }.to_str().ok().and_then(named)),
-            Err(failure) if failure.errno == Errno::ENOENT => break Ok(names),
-            Err(failure) => break Err(failure),
-        }
-    };
-    // SAFETY: opened above, closed once.
-    unsafe { rados::rados_nobjects_list_close(walk) }
-    end
-}
-
-fn named(object: &str) -> Option<String> {
-    object.strip_prefix(POINTER).map(str::to_owned)
-}
-
-fn id_of(pool: &Pool, name: &str) -> Outcome<Option<String>> {
+pub(super) fn id_of(pool: &Pool, name: &str) -> Outcome<Option<String>> {
     or_none(ask(pool, c"dir_get_id", &[name]))
 }
 
-fn name_of(pool: &Pool, id: &str) -> Outcome<Option<String>> {
+pub(super) fn name_of(pool: &Pool, id: &str) -> Outcome<Option<String>> {
     or_none(ask(pool, c"dir_get_name", &[id]))
 }
 
 /// The id in `rbd_id.<name>`.
-fn pointer(pool: &Pool, name: &str) -> Outcome<Option<String>> {
+pub(super) fn pointer(pool: &Pool, name: &str) -> Outcome<Option<String>> {
     let object = c_own(&format!("{POINTER}{name}"))?;
     let mut bytes = vec![0; ROOM];
     // SAFETY: the pool is alive, the text ends in NUL, and the buffer is as long as said.
@@ -178,7 +96,7 @@ fn pointer(pool: &Pool, name: &str) -> Outcome<Option<String>> {
     or_none(check("rados_read", read).and_then(|_| text("rados_read", &bytes)))
 }
 
-fn remove_pointer(pool: &Pool, name: &str) -> Outcome<()> {
+pub(super) fn remove_pointer(pool: &Pool, name: &str) -> Outcome<()> {
     let object = c_own(&format!("{POINTER}{name}"))?;
     // SAFETY: the pool is alive and the text ends in NUL.
     let removed = unsafe { rados::rados_remove(pool.io(), object.as_ptr()) };

@@ -20,10 +20,10 @@ use super::errno::{Failure, c_own, c_text, check};
 use super::handle::{By, Handle};
 use super::image::RbdImage;
 use super::list::{self, Namespace};
-use super::{CloneFormat, RbdOptions, flags, mirror, monitors, names, sys, trash};
+use super::{CloneFormat, RbdOptions, flags, mirror, monitors, names, strays, sys, trash};
 use crate::block::{
     BlockError, BlockImage, BlockStore, BlockingPool, Class, ErrorKind, Monitor, OpenMode, PoolStatistics,
-    Progress, Result, SnapshotPath, StrayName, TrashEntry, check_name, check_object_size,
+    Progress, Result, SnapshotPath, StrayName, Strays, TrashEntry, check_name, check_object_size,
 };
 use crate::model::ClusterClient;
 
@@ -361,14 +361,14 @@ impl BlockStore for RbdStore {
         .await
     }
 
-    async fn stray_names(&self) -> Result<Vec<StrayName>> {
-        self.in_pool(Class::Heavy, "look for stray names", self.pool(), |pool| names::strays(pool)).await
+    async fn strays(&self) -> Result<Strays> {
+        self.in_pool(Class::Heavy, "look for strays", self.pool(), |pool| strays::look(pool)).await
     }
 
     async fn remove_stray_name(&self, stray: &StrayName) -> Result<bool> {
         const OPERATION: &str = "remove a stray name";
         let found = stray.clone();
-        self.in_pool(Class::Control, OPERATION, &stray.name, move |pool| names::remove_stray(pool, &found))
+        self.in_pool(Class::Control, OPERATION, &stray.name, move |pool| strays::remove_name(pool, &found))
             .await
     }
 

@@ -64,6 +64,12 @@ pub(super) fn entry(pool: &Pool, id: &str) -> Outcome<Spec> {
     Ok(spec)
 }
 
+/// Whether there is an entry, whosever it is.
+pub(super) fn holds(pool: &Pool, id: &str) -> Outcome<bool> {
+    let asked = class::ask(pool, TRASH, c"trash_get", &class::encode(&[id]), ROOM);
+    class::or_none(asked).map(|entry| entry.is_some())
+}
+
 /// Brings an image's way to the trash to its end.
 pub(super) fn arrive(pool: &Pool, id: &str, spec: &Spec) -> Outcome<()> {
     if spec.state != MOVING {

@@ -175,7 +175,7 @@ async fn a_rename_that_broke_off_leaves_one_name() {
 
 async fn strays(store: &Arc<dyn BlockStore>, case: &str) -> Vec<StrayName> {
     let ours = format!("t{}.{case}.", std::process::id());
-    store.stray_names().await.unwrap().into_iter().filter(|stray| stray.name.starts_with(&ours)).collect()
+    store.strays().await.unwrap().names.into_iter().filter(|stray| stray.name.starts_with(&ours)).collect()
 }
 
 /// It is found without being asked for, and goes without what it leads to.

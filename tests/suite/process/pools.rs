@@ -153,11 +153,24 @@ pub fn left_of_images(pool: &str) -> Vec<String> {
     let end = Instant::now() + TRIMMED_WITHIN;
     loop {
         let left: Vec<String> = objects(pool).into_iter().filter(is_left).collect();
-        if left.is_empty() || Instant::now() > end {
+        if left.is_empty() {
             return left;
+        }
+        if Instant::now() > end {
+            return left.into_iter().map(|object| told_of(pool, &object)).collect();
         }
         std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// What RADOS says of an object that should not be there.
+fn told_of(pool: &str, object: &str) -> String {
+    let say = |arguments: &[&str]| {
+        let output = command("rados", &[&["-p", pool], arguments].concat()).output().unwrap();
+        [output.stdout, output.stderr].map(|words| String::from_utf8_lossy(&words).trim().to_owned()).concat()
+    };
+    let snapshots = say(&["listsnaps", object]).split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("{object}: {}; {snapshots}", say(&["stat", object]))
 }
 
 /// In a pool where nothing has a name any more: takes away images that are in its trash neither, and have no data: what

@@ -44,6 +44,10 @@ fn excuse(finding: &Value) -> Option<&'static str> {
         "stale-lock" if finding["explanation"].as_str()?.contains("Whoever writes next takes it over") => {
             Some("a client was killed while it wrote to the image")
         }
+        // Nothing fences a call to the cluster that was under way. What was written to such an image is no excuse.
+        "nameless" if !finding["name"].as_str()?.starts_with("rbd_data.") => {
+            Some("a process was paused while it made the image")
+        }
         _ => None,
     }
 }

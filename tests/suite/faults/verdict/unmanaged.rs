@@ -1,5 +1,7 @@
 //! What the service was told to forget: it is on the pool, and can be taken back.
 
+use std::collections::HashSet;
+
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -13,12 +15,13 @@ impl Verdict<'_> {
         let mut all = things.to_vec();
         // What could not be managed has its own name again, and its row stands for nothing.
         let unmanage = Some(json!({"os-unmanage": {}}));
+        let on_pools = self.on_pools().await;
         for kind in [Kind::Volume, Kind::Snapshot] {
             for row in self.rows(kind).await {
-                let is_void = match kind {
-                    Kind::Snapshot => row["status"] == "error" && row["metadata"][WAS].is_string(),
-                    _ => row["status"] == "error_managing",
-                };
+                // The API does not say what went wrong with it, and as a volume it may have come to harm later.
+                let is_void = row["status"] == "error"
+                    && row["metadata"][WAS].is_string()
+                    && !on_pools.contains(&format!("volume-{}", row["id"].as_str().unwrap()));
                 if is_void {
                     let path = format!("{}/{}/action", kind.path(), row["id"].as_str().unwrap());
                     let (status, body) = self.server.send(Method::POST, &path, unmanage.clone()).await;
@@ -39,6 +42,14 @@ impl Verdict<'_> {
             self.server.settle().await;
         }
         all
+    }
+
+    async fn on_pools(&self) -> HashSet<String> {
+        let mut names = HashSet::new();
+        for backend in self.stores.volumes.iter() {
+            names.extend(backend.store.list().await.unwrap());
+        }
+        names
     }
 
     /// `None`: its client knows what became of it, or it is lost.

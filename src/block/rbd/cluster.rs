@@ -385,6 +385,10 @@ fn settings(key: &Key) -> Vec<(String, String)> {
         ("client_mount_timeout", key.connect_timeout.to_string()),
         ("rados_mon_op_timeout", operation.clone()),
         ("rados_osd_op_timeout", operation),
+        // A write whose object map could not be told in time fails. Otherwise librbd marks the map as invalid, and when
+        // that gets lost as well it goes on: the write counts as done, and nobody sees it, neither in a snapshot nor when
+        // the image is removed.
+        ("rbd_invalidate_object_map_on_timeout", "false".into()),
         // Submitting never waits for the cluster.
         ("rbd_non_blocking_aio", "true".into()),
         // Our writes are large and many at a time: a cache would copy them, and hide their errors (a full

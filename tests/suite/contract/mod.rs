@@ -11,6 +11,7 @@ mod clones;
 mod directory;
 mod images;
 mod model;
+mod outage;
 mod rbd;
 mod snapshots;
 mod trash;

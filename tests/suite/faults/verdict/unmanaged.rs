@@ -1,13 +1,14 @@
 //! What the service was told to forget: it is on the pool, and can be taken back.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::super::load::WAS;
 use super::super::model::{Fate, Kind, Thing};
-use super::Verdict;
+use super::{SOON, Verdict};
 
 impl Verdict<'_> {
     /// Answers what there is afterwards.
@@ -95,7 +96,14 @@ impl Verdict<'_> {
                 ("/volume/v3/os-volume-manage", json!({ "volume": wanted }))
             }
         };
-        let (status, body) = self.server.send(Method::POST, path, Some(body)).await;
+        // The cluster has only just come back.
+        let end = Instant::now() + SOON;
+        let (status, body) = loop {
+            let answer = self.server.send(Method::POST, path, Some(body.clone())).await;
+            if answer.0 != StatusCode::SERVICE_UNAVAILABLE || Instant::now() > end {
+                break answer;
+            }
+        };
         if status == StatusCode::ACCEPTED {
             return Some(thing.kind.of(&body)["id"].as_str().unwrap().to_owned());
         }

@@ -463,7 +463,7 @@ fn has_clones(looking: &Handle) -> Result<bool, Failure> {
     }
 }
 
-/// Clears an image in the trash of its snapshots, if nothing hangs on any of them.
+/// Clears an image in the trash of its snapshots, if nothing hangs on any of them and nobody else has it open.
 fn remove_snapshots(handle: &Handle) -> Result<(), Failure> {
     let in_the_way = |kind| {
         let errno = if kind == ErrorKind::HasChildren { Errno::EBUSY } else { Errno::ENOTEMPTY };
@@ -483,6 +483,10 @@ fn remove_snapshots(handle: &Handle) -> Result<(), Failure> {
     }
     if snapshots.iter().any(|snapshot| snapshot.namespace == Namespace::Other) {
         return in_the_way(ErrorKind::HasSnapshots);
+    }
+    // One of them is this handle.
+    if list::watchers(handle)?.len() > 1 {
+        return Err(Failure { function: "rbd_watchers_list", errno: Errno::EBUSY, kind: ErrorKind::Busy });
     }
     for snapshot in snapshots {
         if snapshot.namespace == Namespace::User {

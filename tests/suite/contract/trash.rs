@@ -40,10 +40,12 @@ pub async fn moved_while_open(stores: &Stores) {
 pub async fn open_for_writing_it_stays(stores: &Stores) {
     let image = stores.image("written", 2 * OBJECT).await;
     image.write(0, noise(1, OBJECT)).await.unwrap();
+    image.create_snapshot("s").await.unwrap();
     let id = stores.first.trash_move(image.name()).await.unwrap();
     for _ in 0..2 {
         assert_refused(stores.first.trash_remove(&id, &Progress::new()).await, ErrorKind::Busy);
         assert_eq!(stores.trash(&*stores.first).await.len(), 1);
+        assert_eq!(image.snapshots().await.unwrap().len(), 1);
     }
     image.write(OBJECT, noise(2, OBJECT)).await.unwrap();
     assert_holds(&*image, &[noise(1, OBJECT), noise(2, OBJECT)].concat()).await;

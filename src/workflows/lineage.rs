@@ -240,11 +240,7 @@ pub(super) async fn drop_unneeded(
             continue;
         }
         let is_needed = match names::clone_of(&snapshot.name) {
-            Some(clone) => {
-                is_there(store, clone).await?
-                    || is_there(store, &names::deleted(clone)).await?
-                    || is_read_through(&context.stores, clone).await?
-            }
+            Some(clone) => has_clone(context, store, clone).await?,
             None => false,
         };
         if is_needed {
@@ -254,6 +250,31 @@ pub(super) async fn drop_unneeded(
         }
     }
     Ok(rest)
+}
+
+/// Drops what was taken for clones that are gone. Who removed one goes by the names, and the image may have got another
+/// name just then.
+pub(super) async fn drop_orphaned(
+    context: &Context,
+    store: &Arc<dyn BlockStore>,
+    image: &dyn BlockImage,
+) -> Result<()> {
+    let Some(children) = children(image).await? else { return Ok(()) };
+    for snapshot in image.snapshots().await? {
+        let Some(clone) = names::clone_of(&snapshot.name) else { continue };
+        let hangs_on_it = children.iter().any(|child| child.snapshot == snapshot.name);
+        if !hangs_on_it && !has_clone(context, store, clone).await? {
+            unprotect_and_remove(image, &snapshot.name).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the clone that a snapshot was taken for is there, though it may not hang on that any more, or is read through.
+async fn has_clone(context: &Context, store: &Arc<dyn BlockStore>, clone: &str) -> Result<bool> {
+    Ok(is_there(store, clone).await?
+        || is_there(store, &names::deleted(clone)).await?
+        || is_read_through(&context.stores, clone).await?)
 }
 
 /// Whether an image can be opened: a process that dies while it makes one leaves a name that is taken, and nothing behind

@@ -71,6 +71,17 @@ impl ManageVolume {
         Ok(())
     }
 
+    /// Clones of it may have gone while it was nobody's.
+    async fn drop_orphaned(&self, run: &Run) -> Result<(), StepError> {
+        let store = self.context.store_of(&self.id, run).await?;
+        let name = names::volume(&self.id);
+        let _lock = self.context.locks.lock(&name).await;
+        let image = store.open(&name, OpenMode::ReadWrite).await?;
+        let dropped = lineage::drop_orphaned(&self.context, store, &*image).await;
+        image.close().await?;
+        Ok(dropped?)
+    }
+
     /// Nothing in the row will tell of that when the volume goes.
     async fn note_parent(&self, run: &Run) -> Result<(), StepError> {
         let store = self.context.store_of(&self.id, run).await?;
@@ -99,6 +110,7 @@ impl Workflow for ManageVolume {
             "check" => self.check(run).await,
             _ => {
                 self.suit(run).await?;
+                self.drop_orphaned(run).await?;
                 self.note_parent(run).await
             }
         }

@@ -84,7 +84,11 @@ fn stray(pool: &Pool, name: &str) -> Outcome<Option<StrayName>> {
 
 /// What of an image is there. An object that only a snapshot had which is gone is listed until the OSDs have trimmed it.
 fn left_of(pool: &Pool, id: &str, object: String) -> Outcome<Option<Nameless>> {
-    for object in [object, format!("{HEADER}{id}"), format!("{MAP}{id}")] {
+    let mut objects = [format!("{HEADER}{id}"), object, format!("{MAP}{id}")];
+    if objects[1].starts_with(DATA) {
+        objects.swap(0, 1);
+    }
+    for object in objects {
         if let Some(written_at) = written_at(pool, &object)? {
             return Ok(Some(Nameless { object, written_at }));
         }

@@ -235,6 +235,34 @@ async fn a_removal_of_what_was_kept_broke_off_with_clone_format_2() {
     a_removal_of_what_was_kept_broke_off(StoreKind::RbdV2).await;
 }
 
+/// The process dies when the clone is removed and its snapshot is not; meanwhile what it hung on is unmanaged, and gets
+/// another name when it is managed again.
+async fn a_clone_that_went_meanwhile_leaves_no_snapshot(store: StoreKind) {
+    let death = Arc::new(DeathAt::new("delete_volume", Moment::After("remove")));
+    let mut house = House::with(store, DatabaseKind::Sqlite, Config::default(), death.clone()).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let [clone, other] = [house.clone_of(&volume).await, house.clone_of(&volume).await];
+    house.unmanage_volume(&volume).await;
+    house.settle().await;
+    assert!(house.delete_volume(&clone).await);
+    death.comes().await;
+    house.stop().await;
+    let managed = house.manage_volume(&names::volume(&volume), 1).await;
+    let place = house.stores.volumes.first().store.clone();
+    // As far as the managing came when the deletion went on.
+    place.rename(&names::volume(&volume), &names::volume(&managed)).await.unwrap();
+    house.start(Arc::new(NoFaults)).await;
+    house.settle().await;
+    assert_eq!(house.volume_status(&clone).await, None);
+    assert_eq!(house.volume_status(&managed).await, Some(VolumeStatus::Available));
+    assert_eq!(snapshots(&house, &managed).await, [names::clone_snapshot(&other)]);
+    assert!(house.delete_volume(&other).await);
+    house.settle().await;
+    assert_eq!(snapshots(&house, &managed).await, Vec::<String>::new());
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 /// Its row does not say that it is a clone.
 async fn a_clone_that_was_managed_takes_its_snapshot_along(store: StoreKind) {
     let mut house = house(store).await;
@@ -347,6 +375,7 @@ on_every_store!(
     a_snapshot_goes_and_its_clones_do_not_notice,
     a_crash_leaves_nothing_of_a_deleted_snapshot,
     a_clone_that_was_managed_takes_its_snapshot_along,
+    a_clone_that_went_meanwhile_leaves_no_snapshot,
     an_image_in_use,
     a_volume_open_elsewhere_stays,
     a_volume_whose_image_is_gone_can_be_deleted,

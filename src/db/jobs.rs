@@ -223,7 +223,8 @@ impl Repository {
     ///
     /// Projects take turns: the project that has least running comes first, so that a thousand jobs of one keep
     /// another's one waiting for no more than a seat, and one project leaves some seats of a place to others. Places
-    /// have seats of their own, so that a pool that is slow keeps no other waiting. What is cancelled comes before all others: it only gives back.
+    /// have seats of their own, so that a pool that is slow keeps no other waiting. What is cancelled comes before all
+    /// others: it only gives back.
     pub async fn claim_jobs(
         &mut self,
         claimant: Claimant<'_>,

@@ -29,7 +29,7 @@ pub(super) struct MoveVolume {
     new_type: Option<VolumeTypeId>,
     from: String,
     to: Destination,
-    /// When the row was changed last before the copy began: another change means that somebody was at the volume.
+    /// When the volume was used last before the copy began: another use means that somebody was at its bytes.
     seen: Told<Option<Timestamp>>,
 }
 

@@ -18,6 +18,7 @@ use crate::block::TrashEntry;
 type Outcome<T> = Result<T, Failure>;
 
 const TRASH: &CStr = c"rbd_trash";
+const GET: &CStr = c"trash_get";
 
 /// So many entries are asked for at once, and have room.
 const PAGE: u64 = 100;
@@ -55,19 +56,21 @@ pub(super) fn entries(pool: &Pool) -> Outcome<Vec<TrashEntry>> {
 
 /// ENOENT: it is not there.
 pub(super) fn entry(pool: &Pool, id: &str) -> Outcome<Spec> {
-    const METHOD: &CStr = c"trash_get";
-    let answer = class::ask(pool, TRASH, METHOD, &class::encode(&[id]), ROOM)?;
-    let spec = Spec::read(&mut Reader(&answer)).ok_or_else(|| class::unreadable(class::name_of(METHOD)))?;
+    let answer = get(pool, id)?;
+    let spec = Spec::read(&mut Reader(&answer)).ok_or_else(|| class::unreadable(class::name_of(GET)))?;
     if !spec.is_in_trash(pool, id)? {
-        return Err(class::missing(class::name_of(METHOD)));
+        return Err(class::missing(class::name_of(GET)));
     }
     Ok(spec)
 }
 
 /// Whether there is an entry, whosever it is.
 pub(super) fn holds(pool: &Pool, id: &str) -> Outcome<bool> {
-    let asked = class::ask(pool, TRASH, c"trash_get", &class::encode(&[id]), ROOM);
-    class::or_none(asked).map(|entry| entry.is_some())
+    class::or_none(get(pool, id)).map(|entry| entry.is_some())
+}
+
+fn get(pool: &Pool, id: &str) -> Outcome<Vec<u8>> {
+    class::ask(pool, TRASH, GET, &class::encode(&[id]), ROOM)
 }
 
 /// Brings an image's way to the trash to its end.

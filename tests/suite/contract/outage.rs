@@ -18,11 +18,12 @@ struct Cluster(TempDir);
 impl Cluster {
     fn start() -> Self {
         let cluster = Self(tempfile::tempdir().unwrap());
-        // Both at once, so that they differ.
-        let ports = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-        let [port, old] = ports.map(|listener| listener.local_addr().unwrap().port().to_string());
+        // Below those that outgoing connections are given, for nobody keeps them until the monitor has them.
+        let is_free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+        let first = 20_000 + (std::process::id() % 5_000) as u16;
+        let port = (first..32_000).find(|port| is_free(*port) && is_free(port + 1)).unwrap();
         let mut up = cluster.script("up");
-        succeeds(up.env("CEPH_DEV_PORT", port).env("CEPH_DEV_PORT_V1", old).env("CEPH_DEV_SIZE", "4"));
+        succeeds(up.env("CEPH_DEV_PORT", port.to_string()).env("CEPH_DEV_SIZE", "4"));
         cluster
     }
 

@@ -89,12 +89,7 @@ impl HoldBefore {
     }
 
     async fn begins(&self) {
-        let begun = tokio::time::timeout(Duration::from_secs(60), async {
-            while self.begun.load(Ordering::SeqCst) == 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        });
-        begun.await.unwrap();
+        becomes(|| self.begun.load(Ordering::SeqCst) > 0).await;
     }
 
     fn let_go(&self) {
@@ -117,12 +112,16 @@ impl Faults for HoldBefore {
 }
 
 async fn is_set(flag: &AtomicBool) {
-    let set = tokio::time::timeout(Duration::from_secs(60), async {
-        while !flag.load(Ordering::SeqCst) {
+    becomes(|| flag.load(Ordering::SeqCst)).await;
+}
+
+async fn becomes(so: impl Fn() -> bool) {
+    let become_so = tokio::time::timeout(Duration::from_secs(60), async {
+        while !so() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
-    set.await.unwrap();
+    become_so.await.unwrap();
 }
 
 impl Faults for DeathAt {

@@ -1,20 +1,24 @@
 //! Nobody comes in whom nobody knows: the layer in front of the APIs.
 
-use axum::extract::{Request, State};
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::App;
-use crate::identity::{Refusal, Tokens};
+use crate::identity::{Caller, Refusal, Tokens};
 
 /// On answers of this layer: no API made them.
 #[derive(Clone, Copy)]
 pub struct Unauthenticated;
 
-/// Finds out who asks, once: a token that is good when a request starts is good until its end.
-/// The caller is put into the request's extensions, from where [`super::RequestContext`] takes it.
+/// Finds out who asks, once: a token that is good when a request starts is good until its end, unless the answer has none
+/// (see [`Admission`]). The caller is put into the request's extensions, from where [`super::RequestContext`] takes it.
 pub async fn authenticate(State(app): State<App>, mut request: Request, next: Next) -> Response {
     match app.authority.caller(tokens(request.headers())).await {
         Ok(caller) => {
@@ -22,6 +26,33 @@ pub async fn authenticate(State(app): State<App>, mut request: Request, next: Ne
             next.run(request).await
         }
         Err(refusal) => refused(&app, request, &refusal),
+    }
+}
+
+/// What somebody was let in with, for an answer without an end: that must not outlive it.
+pub struct Admission {
+    app: App,
+    headers: HeaderMap,
+    caller: Arc<Caller>,
+}
+
+impl Admission {
+    /// Whether the same tokens would let the same caller in now. `Unavailable`: nobody can tell at the moment.
+    pub async fn holds(&self) -> Result<bool, Refusal> {
+        match self.app.authority.caller(tokens(&self.headers)).await {
+            Ok(caller) => Ok(caller == self.caller),
+            Err(Refusal::Unauthorized) => Ok(false),
+            Err(unavailable @ Refusal::Unavailable(_)) => Err(unavailable),
+        }
+    }
+}
+
+impl FromRequestParts<App> for Admission {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        let caller = parts.extensions.get::<Arc<Caller>>().cloned().unwrap_or_default();
+        Ok(Self { app: app.clone(), headers: parts.headers.clone(), caller })
     }
 }
 

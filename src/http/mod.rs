@@ -18,7 +18,7 @@ mod route_name;
 
 pub use address::host;
 pub use app::App;
-pub use authentication::{Unauthenticated, authenticate};
+pub use authentication::{Admission, Unauthenticated, authenticate};
 pub use body::{BodyError, holds_nul, media_type, whole};
 pub use context::RequestContext;
 pub use gate::{Gates, Kind, RETRY_AFTER_SECONDS, busy, pass_gate, say_when};

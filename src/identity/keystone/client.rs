@@ -120,6 +120,8 @@ fn valid(token: Token) -> Result<Valid, Refusal> {
         roles: roles.into_iter().map(|role| role.name.to_lowercase()).collect(),
         ..Caller::default()
     };
+    // Keystone promises no order, and the same roles make the same caller.
+    caller.roles.sort_unstable();
     if let Some(project) = project {
         caller.project_id = Some(ProjectId(project.id));
         caller.project_name = Some(project.name);

@@ -11,7 +11,7 @@ use futures::{Stream, StreamExt, stream};
 
 use super::view::JobView;
 use crate::db::{self, Direction, Job, JobFilter, Page, SortKey};
-use crate::http::App;
+use crate::http::{Admission, App};
 use crate::model::{JobId, JobState, Timestamp};
 use crate::pumice_api::fault::{ErrorBody, Fault};
 use crate::pumice_api::request::Call;
@@ -29,7 +29,7 @@ const BATCH: i64 = 500;
 /// Changes of jobs, as server-sent events
 ///
 /// First every job that is not over, then each change: an event `job` with the same object as
-/// `/pumice/v1/jobs/{id}` has in `job`.
+/// `/pumice/v1/jobs/{id}` has in `job`. The stream ends with the token, and when its roles change.
 #[utoipa::path(
     get,
     path = "/pumice/v1/jobs/events",
@@ -39,10 +39,15 @@ const BATCH: i64 = 500;
         (status = 403, description = "The rules do not allow it", body = ErrorBody),
     )
 )]
-pub(crate) async fn job_events(State(app): State<App>, call: Call) -> Result<impl IntoResponse, Fault> {
+pub(crate) async fn job_events(
+    State(app): State<App>,
+    call: Call,
+    admission: Admission,
+) -> Result<impl IntoResponse, Fault> {
     call.check_list()?;
     let stopping = app.stopping.clone().cancelled_owned();
-    Ok(Sse::new(events(app, call).take_until(stopping))
+    let listener = Listener { app, call, admission, since: None, told: HashMap::new() };
+    Ok(Sse::new(events(listener).take_until(stopping))
         .keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
 }
 
@@ -50,20 +55,17 @@ pub(crate) async fn job_events(State(app): State<App>, call: Call) -> Result<imp
 struct Listener {
     app: App,
     call: Call,
+    admission: Admission,
     since: Option<Timestamp>,
     told: HashMap<JobId, Timestamp>,
 }
 
-fn events(app: App, call: Call) -> impl Stream<Item = Result<Event, Infallible>> {
-    let listener = Listener { app, call, since: None, told: HashMap::new() };
+fn events(listener: Listener) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold(listener, |mut listener| async move {
         if listener.since.is_some() {
             tokio::time::sleep(PERIOD).await;
         }
-        let news = listener.news().await.unwrap_or_else(|error| {
-            tracing::warn!(error = %chain(&error), "changes of jobs cannot be read");
-            Vec::new()
-        });
+        let news = listener.news_if_admitted().await?;
         Some((stream::iter(news), listener))
     })
     .flatten()
@@ -71,6 +73,21 @@ fn events(app: App, call: Call) -> impl Stream<Item = Result<Event, Infallible>>
 }
 
 impl Listener {
+    /// `None`: the listener has no business here any more. What cannot be told now is told with a later look.
+    async fn news_if_admitted(&mut self) -> Option<Vec<Job>> {
+        match self.admission.holds().await {
+            Ok(true) => Some(self.news().await.unwrap_or_else(|error| {
+                tracing::warn!(error = %chain(&error), "changes of jobs cannot be read");
+                Vec::new()
+            })),
+            Ok(false) => None,
+            Err(refusal) => {
+                tracing::warn!(error = %refusal, "whether a listener may go on cannot be told");
+                Some(Vec::new())
+            }
+        }
+    }
+
     async fn news(&mut self) -> db::Result<Vec<Job>> {
         let now = self.app.world.now();
         let mut filter = JobFilter { project_id: self.call.only_of(), ..JobFilter::default() };

@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use pumice::identity::standalone::Standalone;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use super::{Cloud, by_password, on_both};
 use crate::house::DatabaseKind;
+use crate::process::PATIENCE;
 use crate::support::Answer;
 
 on_both! {
@@ -16,6 +18,7 @@ on_both! {
     a_token_ends_with_what_it_stands_on
     a_token_is_shown_to_those_it_concerns
     an_upload_outlives_its_token
+    a_stream_of_events_does_not
     another_process_believes_the_same_tokens
     a_service_speaks_for_a_user
     a_project_in_the_path_is_that_of_the_token
@@ -241,6 +244,39 @@ async fn an_upload_outlives_its_token(kind: DatabaseKind) {
     let path = format!("/image/v2/images/{id}");
     let shown = cloud.call("GET", &path).header("x-auth-token", &again).send().await.expect(200).json();
     assert_eq!((&shown["status"], &shown["size"]), (&json!("active"), &json!(300_000)));
+}
+
+/// Nor does it outlive the roles that it was opened with.
+async fn a_stream_of_events_does_not(kind: DatabaseKind) {
+    let cloud = Cloud::new(kind).await;
+    let person = cloud.person("alice", "member").await;
+    let follow = async || {
+        let token = cloud.token_of(&person).await;
+        let call = cloud.call("GET", "/pumice/v1/jobs/events").header("x-auth-token", &token);
+        let stream = call.open().await;
+        assert_eq!(stream.status(), 200);
+        (token, tokio::spawn(Answer::read(stream)))
+    };
+    let ends = async |stream: JoinHandle<Answer>| {
+        tokio::time::timeout(PATIENCE, stream).await.expect("the stream goes on").unwrap();
+    };
+
+    let (token, stream) = follow().await;
+    let (other, unconcerned) = follow().await;
+    let admin = cloud.admin().await;
+    let taken_back = cloud.call("DELETE", "/identity/v3/auth/tokens").header("x-auth-token", &admin);
+    taken_back.header("x-subject-token", &token).send().await.expect(204);
+    ends(stream).await;
+    assert!(!unconcerned.is_finished() && cloud.is_good(&other).await);
+
+    let manager = cloud.role(&admin, "manager").await;
+    let grant = format!("/projects/{}/users/{}/roles/{manager}", person.project, person.id);
+    cloud.identity(&admin, "PUT", &grant, None).await.expect(204);
+    ends(unconcerned).await;
+
+    let (_, stream) = follow().await;
+    cloud.site.pass(3600);
+    ends(stream).await;
 }
 
 async fn another_process_believes_the_same_tokens(kind: DatabaseKind) {

@@ -267,10 +267,7 @@ pub async fn request(stage: &Stage, route: &Route, player: Player) -> Call {
 /// The status that this player gets.
 async fn status(stage: &Stage, route: &Route, player: Player) -> u16 {
     let (path, wanted) = prepare(stage, route).await;
-    if path.ends_with("/events") {
-        return stage.open(route.api, player, &path).await.status().as_u16();
-    }
-    newest(route, call(stage, route, player, &path, wanted)).send().await.status.as_u16()
+    newest(route, call(stage, route, player, &path, wanted)).open().await.status().as_u16()
 }
 
 const TAG: &str = "/v2/metadefs/namespaces/{namespace}/tags/{tag}";

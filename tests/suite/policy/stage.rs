@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::{Request, Response};
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
@@ -25,7 +23,6 @@ use pumice::model::{
 };
 use serde_json::json;
 use sqlx::types::Json;
-use tower::ServiceExt;
 
 use crate::support::{Call, Site};
 
@@ -115,12 +112,6 @@ impl Stage {
 
     pub fn call(&self, api: Api, player: Player, method: &str, path: &str) -> Call {
         Call::to(self.routes(api, player), method, path)
-    }
-
-    /// For answers whose body has no end.
-    pub async fn open(&self, api: Api, player: Player, path: &str) -> Response<Body> {
-        let request = Request::get(path).body(Body::empty()).unwrap();
-        self.routes(api, player).oneshot(request).await.unwrap()
     }
 
     /// An available volume of 1 GiB with the metadata item `k`.

@@ -126,7 +126,7 @@ async fn events_tell_nothing_of_another_project() {
     let stage = Stage::new().await;
     for player in STRANGERS {
         let (ours, theirs) = (stage.job(OURS).await, stage.job(THEIRS).await);
-        let answer = stage.open(Api::Pumice, player, "/pumice/v1/jobs/events").await;
+        let answer = stage.call(Api::Pumice, player, "GET", "/pumice/v1/jobs/events").open().await;
         assert_eq!(answer.status().as_u16(), 200);
         let (mut events, mut told) = (answer.into_body().into_data_stream(), String::new());
         read(&mut events, &mut told, &theirs).await;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use futures::Stream;
 use http_body_util::BodyExt;
 use pumice::block::directory::Directory;
@@ -201,16 +201,18 @@ impl Call {
         self
     }
 
-    pub async fn send(self) -> Answer {
+    /// Answers when the head is there.
+    pub async fn open(self) -> Response<Body> {
         let mut request = Request::builder().method(self.method.as_str()).uri(&self.path);
         if let Some(headers) = request.headers_mut() {
             *headers = self.headers;
         }
         let request = request.body(self.body).unwrap();
-        let response = self.routes.oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body }
+        self.routes.oneshot(request).await.unwrap()
+    }
+
+    pub async fn send(self) -> Answer {
+        Answer::read(self.open().await).await
     }
 }
 
@@ -222,6 +224,12 @@ pub struct Answer {
 }
 
 impl Answer {
+    pub async fn read(response: Response<Body>) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Self { status: parts.status, headers: parts.headers, body }
+    }
+
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{}", self.text());

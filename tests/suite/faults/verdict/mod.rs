@@ -220,14 +220,11 @@ impl Verdict<'_> {
         }
     }
 
-    /// As an administrator does who has seen to what had failed.
-    async fn reset(&self, volume: &Value) {
-        if volume["status"] == "error" {
-            let path = format!("{}/{}/action", Kind::Volume.path(), volume["id"].as_str().unwrap());
-            self.server
-                .send(Method::POST, &path, Some(json!({"os-reset_status": {"status": "available"}})))
-                .await;
-        }
+    /// As an administrator does.
+    async fn reset(&self, volume: &str, status: &str) {
+        let path = format!("{}/{volume}/action", Kind::Volume.path());
+        let reset = json!({"os-reset_status": {"status": status}});
+        self.server.send(Method::POST, &path, Some(reset)).await;
     }
 
     /// As an administrator does whose compute service is gone.

@@ -34,13 +34,17 @@ impl Verdict<'_> {
             }
         }
         self.server.settle().await;
-        // A snapshot is taken back as one of a volume that is there.
+        // A snapshot is taken back as one of a volume that is there, and that says meanwhile that it is whole.
+        let mut broken = Vec::new();
         for kind in [Kind::Volume, Kind::Snapshot] {
             let known = all.clone();
             for thing in known.iter().filter(|thing| thing.kind == kind && thing.fate == Fate::GivenUp) {
-                all.extend(self.take_back_one(thing, &known).await);
+                all.extend(self.take_back_one(thing, &known, &mut broken).await);
             }
             self.server.settle().await;
+        }
+        for volume in &broken {
+            self.reset(volume, "error").await;
         }
         all
     }
@@ -54,7 +58,12 @@ impl Verdict<'_> {
     }
 
     /// `None`: its client knows what became of it, or it is lost.
-    async fn take_back_one(&mut self, thing: &Thing, known: &[Thing]) -> Option<Thing> {
+    async fn take_back_one(
+        &mut self,
+        thing: &Thing,
+        known: &[Thing],
+        broken: &mut Vec<String>,
+    ) -> Option<Thing> {
         let rows = self.rows(thing.kind).await;
         if rows.iter().any(|row| row["id"] == thing.id) {
             // It was never forgotten.
@@ -68,7 +77,7 @@ impl Verdict<'_> {
         }
         let found = match rows.iter().find(|row| row["metadata"][WAS] == thing.id) {
             Some(row) => row["id"].as_str().unwrap().to_owned(),
-            None => self.manage(thing).await?,
+            None => self.manage(thing, broken).await?,
         };
         let mut found = thing.copied_to(thing.kind, &found);
         found.volume.clone_from(&thing.volume);
@@ -77,7 +86,7 @@ impl Verdict<'_> {
         Some(found)
     }
 
-    async fn manage(&mut self, thing: &Thing) -> Option<String> {
+    async fn manage(&mut self, thing: &Thing, broken: &mut Vec<String>) -> Option<String> {
         let reference = json!({"source-name": thing.name()});
         let (path, body) = match thing.kind {
             Kind::Snapshot => {
@@ -87,7 +96,10 @@ impl Verdict<'_> {
                 let path = format!("{}/{volume}", Kind::Volume.path());
                 let (_, row) = self.server.send(Method::GET, &path, None).await;
                 self.detach(&row["volume"]).await;
-                self.reset(&row["volume"]).await;
+                if row["volume"]["status"] == "error" {
+                    self.reset(&volume, "available").await;
+                    broken.push(volume.clone());
+                }
                 let wanted = json!({"volume_id": volume, "ref": reference});
                 ("/volume/v3/os-snapshot-manage", json!({ "snapshot": wanted }))
             }

@@ -1,8 +1,10 @@
 //! Bytes in and out, beside `rbd import` and `rbd export` of the same file.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pumice::transfer::{Algorithm, Digests};
@@ -31,6 +33,7 @@ struct Rates {
     without: Vec<f64>,
     without_sealed: Vec<f64>,
     with: Vec<f64>,
+    import_digested: Vec<f64>,
     sparse_without: Vec<f64>,
     passing_by: Vec<f64>,
     sparse_with: Vec<f64>,
@@ -90,6 +93,10 @@ pub async fn measure(bench: &Bench, table: &mut Table) -> anyhow::Result<()> {
         client.delete_image(&image).await?;
         pause().await;
 
+        rates.import_digested.push(rate(GIB, import_digested(bench, &dense)?));
+        bench.cluster.remove("digested")?;
+        pause().await;
+
         for (server, list) in [(&without, &mut rates.sparse_without), (&with, &mut rates.sparse_with)] {
             let client = server.client();
             let (image, time) = client.uploaded(&sparse).await?;
@@ -105,6 +112,21 @@ pub async fn measure(bench: &Bench, table: &mut Table) -> anyhow::Result<()> {
     table.note(digest_speeds().await?);
     without.stop().await?;
     with.stop().await
+}
+
+/// What takes the same of the cores with the tools that there are: they start together, and the last one counts.
+fn import_digested(bench: &Bench, file: &Path) -> anyhow::Result<Duration> {
+    let started = Instant::now();
+    let digest = |algorithm: &str| {
+        let arguments: [&OsStr; 3] = ["dgst".as_ref(), algorithm.as_ref(), file.as_ref()];
+        Command::new("openssl").args(arguments).stdout(Stdio::null()).spawn()
+    };
+    let digests = [digest("-md5")?, digest("-sha512")?];
+    bench.cluster.import(file, "digested")?;
+    for mut digest in digests {
+        anyhow::ensure!(digest.wait()?.success(), "openssl dgst failed");
+    }
+    Ok(started.elapsed())
 }
 
 /// The OSD goes on for a while with what it was told.
@@ -124,11 +146,17 @@ fn show(rates: Rates, table: &mut Table) {
     let (without, with) = (&rates.without, &rates.with);
     table.add(row("upload of dense 1 GiB, digests off", without, &import, &rates.import, UPLOAD_WITHOUT));
     table.add(row("upload of dense 1 GiB, md5 and sha512", with, &import, &rates.import, UPLOAD_WITH));
+    let peers = &rates.import_digested;
+    let peer = format!("rbd import, openssl dgst -md5, -sha512 at once {}", mib_s(median(peers.clone())));
+    table.add(
+        Row::shown("the same, beside tools that do as much", mib_s(median(with.clone())))
+            .beside(peer, ratio(with, peers)),
+    );
     // What must be done for the same result, whoever waits for it.
     let sealed = &rates.without_sealed;
     let peer = format!("import, snap create, protect {}", mib_s(median(rates.import_sealed.clone())));
     table.add(
-        Row::shown("the first of these, until its snapshot is there too", mib_s(median(sealed.clone())))
+        Row::shown("the first, until its snapshot is there too", mib_s(median(sealed.clone())))
             .beside(peer, ratio(sealed, &rates.import_sealed)),
     );
     let dense = format!("dense {}", mib_s(median(without.clone())));
@@ -226,8 +254,8 @@ fn sparse_file(bench: &Bench) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-fn same_bytes(one: &std::path::Path, other: &std::path::Path) -> anyhow::Result<()> {
-    let same = std::process::Command::new("cmp").arg(one).arg(other).status()?.success();
+fn same_bytes(one: &Path, other: &Path) -> anyhow::Result<()> {
+    let same = Command::new("cmp").arg(one).arg(other).status()?.success();
     anyhow::ensure!(same, "what was downloaded is not what was uploaded");
     Ok(())
 }

@@ -89,10 +89,14 @@ impl Cluster {
     }
 
     pub fn remove_sealed(&self, image: &str) -> anyhow::Result<()> {
-        let image = format!("{IMAGES}/{image}");
-        self.run("rbd", &["snap", "unprotect", &format!("{image}@snap")])?;
-        self.run("rbd", &["snap", "rm", "--no-progress", &format!("{image}@snap")])?;
-        self.run("rbd", &["rm", "--no-progress", &image]).map(drop)
+        let snapshot = format!("{IMAGES}/{image}@snap");
+        self.run("rbd", &["snap", "unprotect", &snapshot])?;
+        self.run("rbd", &["snap", "rm", "--no-progress", &snapshot])?;
+        self.remove(image)
+    }
+
+    pub fn remove(&self, image: &str) -> anyhow::Result<()> {
+        self.run("rbd", &["rm", "--no-progress", &format!("{IMAGES}/{image}")]).map(drop)
     }
 
     /// The pools as the service sees them, called from this process.

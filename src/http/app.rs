@@ -1,5 +1,6 @@
 //! What every handler gets.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +20,13 @@ use crate::signature::Certificates;
 use crate::telemetry::levels::Levels;
 use crate::web::{Barbican, Nova, Regions, Web};
 
-/// Shared by all requests; cheap to clone.
+/// Each layer and each handler of a request takes one along: a clone is one counter.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Shared>);
+
+/// By all requests.
+#[derive(Clone)]
+pub struct Shared {
     pub config: Arc<Config>,
     pub database: Database,
     pub world: World,
@@ -52,7 +57,19 @@ pub struct App {
     pub stopping: CancellationToken,
 }
 
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
 impl App {
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+
     /// Where this client finds Identity.
     pub fn identity_address(&self, parts: &Parts) -> String {
         let Config { api, keystone_authtoken: keystone, identity, .. } = &*self.config;

@@ -17,7 +17,7 @@ mod request_id;
 mod route_name;
 
 pub use address::host;
-pub use app::App;
+pub use app::{App, Shared};
 pub use authentication::{Admission, Unauthenticated, authenticate};
 pub use body::{BodyError, holds_nul, media_type, whole};
 pub use context::RequestContext;

@@ -25,7 +25,7 @@ use crate::audit::{self, Audit};
 use crate::block::{BlockStore, Stores};
 use crate::config::{Config, IdentityMode};
 use crate::db::{self, Database, Json, VolumeType};
-use crate::http::{App, Gates};
+use crate::http::{App, Gates, Shared};
 use crate::identity::keystone::Keystone;
 use crate::identity::policy::Policies;
 use crate::identity::standalone::{Standalone, first_start};
@@ -142,7 +142,7 @@ impl Service {
         let config = Arc::new(config);
         let gates = Gates::new(&config.api);
         let levels = Levels::new(&config.log.filter);
-        let app = App {
+        let app = App::new(Shared {
             config,
             database,
             world,
@@ -160,13 +160,13 @@ impl Service {
             gates,
             levels,
             stopping: CancellationToken::new(),
-        };
+        });
         Ok(Self { app, context, worker })
     }
 
     /// Writes what must be in the database, and takes over what the last process left running.
     pub async fn prepare(&self) -> db::Result<()> {
-        let App { config, database, world, .. } = &self.app;
+        let Shared { config, database, world, .. } = &*self.app;
         ensure_default_type(config, database, world).await?;
         if config.replica.role.works() {
             self.worker.take_over().await?;
@@ -180,20 +180,20 @@ impl Service {
     }
 
     pub fn sweeper(&self) -> Sweeper {
-        let App { config, database, world, .. } = &self.app;
+        let Shared { config, database, world, .. } = &*self.app;
         let keep = options::of_sweeper(config);
         Sweeper::new(self.context.clone(), database.clone(), world.clone(), keep)
     }
 
     /// Which has few images open at once and does not walk over all objects, so that nobody waits for it.
     pub fn audit(&self) -> Audit {
-        let App { stores, database, world, .. } = &self.app;
+        let Shared { stores, database, world, .. } = &*self.app;
         let options = audit::Options { at_once: 2, ..audit::Options::default() };
         Audit::new(stores.clone(), database.clone(), world.clone(), options)
     }
 
     pub fn reporter(&self) -> Reporter {
-        let App { stores, places, database, world, .. } = &self.app;
+        let Shared { stores, places, database, world, .. } = &*self.app;
         Reporter::new(stores.volumes.clone(), places.clone(), database.clone(), world.clone())
     }
 
@@ -216,9 +216,8 @@ impl Service {
             end.come(&jobs).await;
             last.cancel();
         });
-        let App { database, levels, .. } = self.app.clone();
-        let halt = stop.clone();
-        tasks.spawn(async move { database.hear_others(|news| levels.hear(news), halt).await });
+        let (app, halt) = (self.app.clone(), stop.clone());
+        tasks.spawn(async move { app.database.hear_others(|news| app.levels.hear(news), halt).await });
         if works {
             tasks.spawn(self.sweeper().run(SWEEP, stop.clone()));
             tasks.spawn(self.reporter().run(REPORT, stop.clone()));

@@ -16,7 +16,7 @@ use pumice::block::directory::Directory;
 use pumice::block::{BlockStore, BlockingPool, OpenMode, Progress, SnapshotPath};
 use pumice::config::{Config, DatabaseUrl, IdentityMode};
 use pumice::db::Leftover;
-use pumice::http::App;
+use pumice::http::Shared;
 use pumice::service::{Service, open_database};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -558,7 +558,7 @@ const COMMITS: usize = 12;
 async fn committer() {
     let folder = std::env::var_os(FOLDER).expect("the test below starts this");
     let service = Service::open(config_in(Path::new(&folder))).await.unwrap();
-    let App { database, world, .. } = &service.app;
+    let Shared { database, world, .. } = &*service.app;
     for number in 0..COMMITS {
         let mut repository = database.begin().await.unwrap();
         let leftover = Leftover { pool: "p".to_owned(), name: format!("{number:02}") };

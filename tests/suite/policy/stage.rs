@@ -13,7 +13,7 @@ use pumice::db::{
     Attachment, DefaultVolumeType, Encryption, Image, ImageMember, Location, Message, MetadefItem,
     MetadefNamespace, NewJob, QosSpecs, Resource, Snapshot, Transfer, Volume, VolumeType,
 };
-use pumice::http::App;
+use pumice::http::{App, Shared};
 use pumice::identity::{Authority, Caller};
 use pumice::jobs::{self, Origin, Task, VolumeSource};
 use pumice::model::{
@@ -102,7 +102,8 @@ impl Stage {
         let mut caller = Caller::everybody(user, ProjectId(player.project.to_owned()));
         caller.roles = player.roles.iter().map(|role| (*role).to_owned()).collect();
         caller.service_roles = service_roles.iter().map(|role| (*role).to_owned()).collect();
-        let app = App { authority: Authority::Nobody(Arc::new(caller)), ..self.app().clone() };
+        let authority = Authority::Nobody(Arc::new(caller));
+        let app = App::new(Shared { authority, ..Shared::clone(self.app()) });
         match api {
             Api::Image => pumice::image_api::router(app, ""),
             Api::Volume => pumice::volume_api::router(app, ""),

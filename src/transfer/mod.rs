@@ -40,7 +40,7 @@ pub use convert::{convert, open_disk};
 pub use copy::{CopyOptions, copy};
 pub use digest::{Algorithm, DigestError, Digests, UnknownAlgorithm};
 pub use error::TransferError;
-pub use receive::{ReceiveOptions, Received, receive};
+pub use receive::{ReceiveOptions, Received, measure, receive};
 pub use send::{SendOptions, send, send_encoded};
 pub use unpack::{UnpackError, Unpacking, unpack};
 pub use zero::{GRAIN, is_zero};

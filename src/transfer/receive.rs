@@ -106,6 +106,38 @@ where
     Ok(Received { size, stored, digests: digests.finish().await? })
 }
 
+/// Reads all of `body` and keeps nothing: how many bytes there are, and their digests.
+///
+/// `options.sparse`, `in_flight` and `chunk` are of no concern. `progress` counts as in [`receive`].
+pub async fn measure<S, E>(
+    body: S,
+    options: &ReceiveOptions,
+    progress: &Progress,
+) -> Result<Received, TransferError>
+where
+    S: Stream<Item = Result<Bytes, E>> + Send,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut body = pin!(body);
+    let digests = Digests::start(&options.digests)?;
+    let mut pace = Pace::new(options.idle_timeout, options.min_rate);
+    let mut writes = InFlight::new("", 1);
+    let mut size = 0;
+    let mut going_on = progress.report(0, options.size.unwrap_or(0));
+    while going_on {
+        let frame = next_frame(&mut body, &mut pace, progress, &mut writes).await?;
+        let length = frame.as_ref().map_or(0, Bytes::len) as u64;
+        size += length;
+        check_size(size, frame.is_none(), options)?;
+        let Some(frame) = frame else {
+            return Ok(Received { size, stored: 0, digests: digests.finish().await? });
+        };
+        digests.update(frame).await?;
+        going_on = progress.advance(length);
+    }
+    Err(TransferError::Cancelled)
+}
+
 /// Answers when the last write was started, with the number of bytes.
 async fn take_in<S, E>(
     mut body: Pin<&mut S>,

@@ -4,16 +4,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::StreamExt;
 
-use super::import_image::read;
+use super::import_image::{read, refused};
 use super::told::Told;
 use super::{Context, names, storage};
-use crate::block::{BlockImage, OpenMode, Progress};
+use crate::block::{BlockImage, OpenMode};
 use crate::db::{self, ImageChange, Repository};
 use crate::jobs::{Cause, NewLocation, Run, StepError, Workflow};
 use crate::model::{ImageId, ImageStatus};
-use crate::transfer::{Algorithm, Digests};
+use crate::transfer::{Algorithm, measure};
 
 pub(super) struct AddLocation {
     context: Context,
@@ -51,25 +50,15 @@ impl AddLocation {
     }
 
     async fn on_the_web(&self, run: &Run) -> Result<ImageChange, StepError> {
-        let mut download = self.context.web.get(self.location.url.as_str()).await?;
+        let download = self.context.web.get(self.location.url.as_str()).await?;
         self.check_size(download.length.unwrap_or(0))?;
         let algorithms = self.algorithms()?;
         if algorithms.is_empty() {
             return self.facts(download.length, Vec::new());
         }
-        let digests = Digests::start(&algorithms);
-        let digests = digests.map_err(|error| StepError::fatal(error.to_string()))?;
-        let mut length: u64 = 0;
-        report(&run.progress, 0, download.length)?;
-        while let Some(bytes) = download.body.next().await {
-            let bytes = bytes?;
-            length += bytes.len() as u64;
-            self.check_size(length)?;
-            report(&run.progress, length, download.length)?;
-            digests.update(bytes).await.map_err(|error| StepError::fatal(error.to_string()))?;
-        }
-        let found = digests.finish().await.map_err(|error| StepError::fatal(error.to_string()))?;
-        self.facts(Some(length), found)
+        let options = self.context.options.intake.options(download.length, algorithms);
+        let measured = measure(download.body, &options, &run.progress).await.map_err(refused)?;
+        self.facts(Some(measured.size), measured.digests)
     }
 
     /// As the snapshot has them: it does not change any more.
@@ -130,10 +119,6 @@ impl AddLocation {
             os_hash_value: Some(hash.clone()),
         })
     }
-}
-
-fn report(progress: &Progress, done: u64, of: Option<u64>) -> Result<(), StepError> {
-    if progress.report(done, of.unwrap_or(0)) { Ok(()) } else { Err(StepError::cancelled()) }
 }
 
 #[async_trait]

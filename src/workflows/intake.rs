@@ -82,7 +82,13 @@ impl Intake {
         // One that is named twice is computed once.
         let kept = self.digests.map(|algorithm| [Algorithm::Md5, algorithm]).into_iter().flatten();
         let digests = kept.chain(self.others.iter().copied()).collect();
-        let options = ReceiveOptions {
+        let received = receive(body, image.clone(), self.options(promised, digests), progress).await;
+        image.close().await?;
+        received
+    }
+
+    pub(super) fn options(&self, promised: Option<u64>, digests: Vec<Algorithm>) -> ReceiveOptions {
+        ReceiveOptions {
             size: promised,
             limit: self.limit,
             sparse: self.sparse,
@@ -91,10 +97,7 @@ impl Intake {
             digests,
             idle_timeout: self.idle_timeout,
             min_rate: self.min_rate,
-        };
-        let received = receive(body, image.clone(), options, progress).await;
-        image.close().await?;
-        received
+        }
     }
 
     /// What an image's row says of bytes that came in.

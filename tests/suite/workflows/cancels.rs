@@ -9,7 +9,7 @@ use axum::routing::get;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use pumice::config::Config;
-use pumice::jobs::{Fault, Faults, ImportSource, Moment, Run, VolumeSource};
+use pumice::jobs::{Fault, Faults, ImportSource, Moment, NoFaults, Run, VolumeSource};
 use pumice::model::{ImageStatus, JobId, JobState, VolumeStatus};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -50,6 +50,13 @@ async fn silent() -> (String, Arc<Notify>) {
     (format!("http://{address}/disk.img"), asked)
 }
 
+fn our_servers_may_be_asked() -> Config {
+    let mut config = Config::default();
+    config.import_filtering_opts.allowed_hosts = vec!["127.0.0.1".to_owned()];
+    config.import_filtering_opts.allowed_ports.clear();
+    config
+}
+
 async fn until(house: &House, id: &JobId, state: JobState) {
     let reached = tokio::time::timeout(PATIENCE, async {
         while house.database.read().await.unwrap().job(id).await.unwrap().unwrap().state != state {
@@ -62,10 +69,8 @@ async fn until(house: &House, id: &JobId, state: JobState) {
 /// With two seats: a volume is made in one, which does not end, and an image is imported in the other, from a server
 /// that does not go on.
 async fn what_waits_ends_before_what_runs_and_that_stops_too(database: DatabaseKind) {
-    let mut config = Config::default();
+    let mut config = our_servers_may_be_asked();
     config.jobs.workers = 1;
-    config.import_filtering_opts.allowed_hosts = vec!["127.0.0.1".to_owned()];
-    config.import_filtering_opts.allowed_ports.clear();
     let (release, held) = mpsc::channel();
     let hold = Arc::new(Hold(Mutex::new(held)));
     let mut house = House::with(StoreKind::Directory, database, config, hold).await;
@@ -107,4 +112,19 @@ async fn what_waits_ends_before_what_runs_and_that_stops_too_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_waits_ends_before_what_runs_and_that_stops_too_on_postgresql() {
     what_waits_ends_before_what_runs_and_that_stops_too(DatabaseKind::Postgres).await;
+}
+
+#[tokio::test]
+async fn who_reads_from_a_silent_server_for_a_location_stops() {
+    let config = our_servers_may_be_asked();
+    let mut house = House::with(StoreKind::Directory, DatabaseKind::Sqlite, config, Arc::new(NoFaults)).await;
+    let (uri, asked) = silent().await;
+    let image = house.queued_image().await;
+    house.add_location(&image, uri).await;
+    tokio::time::timeout(PATIENCE, asked.notified()).await.unwrap();
+    let job = house.last_job(&image).await.unwrap();
+    assert!(cancel(&house.database, &job.id).await);
+    until(&house, &job.id, JobState::Cancelled).await;
+    assert_eq!(house.image_status(&image).await, Some(ImageStatus::Queued));
+    house.stop().await;
 }

@@ -106,9 +106,12 @@ impl Round {
                 println!("images without a name in pool {pool}: {nameless:?}");
             }
         }
-        place.assert_empty(server).await;
+        pools::trim_without_rests();
+        place.assert_empty_but_for(server, is_never_trimmed).await;
         for pool in [&other.images, &other.volumes] {
-            assert_eq!(pools::left_of_images(pool), Vec::<String>::new(), "in pool {pool}");
+            let mut left = pools::left_of_images(pool);
+            left.retain(|object| !is_never_trimmed(object));
+            assert_eq!(left, Vec::<String>::new(), "in pool {pool}");
         }
         println!("nothing is left");
         std::fs::remove_file(&kept).unwrap();
@@ -231,4 +234,13 @@ async fn a_long_round() {
     let cluster = std::env::var_os("PUMICE_FAULTS_CLUSTER").map(PathBuf::from);
     let length = Duration::from_secs(number("PUMICE_FAULTS_FOR", 600));
     Round { seed: number("PUMICE_FAULTS_SEED", 1), length, cluster }.run().await;
+}
+
+/// See docs/faults.md: the removal of a snapshot had broken off, and somebody wrote to the image.
+fn is_never_trimmed(object: &str) -> bool {
+    let is_so = pools::is_for_snapshots_alone(object);
+    if is_so {
+        println!("RADOS keeps for a snapshot that is gone: {object}");
+    }
+    is_so
 }

@@ -163,6 +163,18 @@ pub fn left_of_images(pool: &str) -> Vec<String> {
     }
 }
 
+/// An OSD on what says that it is a spinning disk rests for five seconds after every two objects that it trims.
+pub fn trim_without_rests() {
+    for option in ["osd_snap_trim_sleep_hdd", "osd_delete_sleep_hdd"] {
+        run("ceph", &["tell", "osd.*", "config", "set", option, "0"]);
+    }
+}
+
+/// Whether an object, as [`left_of_images`] tells of it, is there for snapshots alone, and nobody can read it.
+pub fn is_for_snapshots_alone(told: &str) -> bool {
+    told.contains("(2) No such file or directory")
+}
+
 /// What RADOS says of an object that should not be there.
 fn told_of(pool: &str, object: &str) -> String {
     let say = |arguments: &[&str]| {

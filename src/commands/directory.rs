@@ -41,10 +41,12 @@ pub(super) fn with_directory(
 impl Directory {
     async fn open(config: &Config) -> anyhow::Result<Self> {
         let database = open_database(config).await?;
-        if !database.read().await?.any_user().await.context("has the service been started once?")? {
+        let domain = DomainId(DEFAULT_DOMAIN.to_owned());
+        let found = database.read().await?.domain(&domain).await;
+        if found.context("has the service been started once?")?.is_none() {
             bail!("there is nobody yet: the first start of the service makes the administrator");
         }
-        Ok(Self { database, world: World::real(), domain: DomainId(DEFAULT_DOMAIN.to_owned()) })
+        Ok(Self { database, world: World::real(), domain })
     }
 
     pub(super) async fn user(&self, repository: &mut Repository, name_or_id: &str) -> anyhow::Result<User> {
@@ -53,6 +55,21 @@ impl Directory {
             None => repository.user(&UserId(name_or_id.to_owned())).await?,
         };
         found.with_context(|| format!("there is no user {name_or_id}"))
+    }
+
+    /// Nobody else changes it meanwhile.
+    pub(super) async fn change(
+        &self,
+        name_or_id: &str,
+        change: impl FnOnce(&mut User),
+    ) -> anyhow::Result<()> {
+        let mut repository = self.database.begin().await?;
+        let found = self.user(&mut repository, name_or_id).await?;
+        let user = repository.user_to_change(&found.id).await?;
+        let mut user = user.with_context(|| format!("there is no user {name_or_id}"))?;
+        change(&mut user);
+        repository.update_user(&user).await?;
+        Ok(repository.commit().await?)
     }
 
     pub(super) async fn project(
@@ -100,8 +117,8 @@ async fn token_of_an_administrator(config: &Config, directory: &Directory) -> an
         ..RoleAssignmentFilter::default()
     };
     for held in repository.role_assignments(&filter).await? {
-        let scope = Scope::Project(ProjectId(held.scope_id));
-        let token = standalone.vouch(held.user_id, scope)?;
+        let Some(user) = repository.user(&held.user_id).await? else { continue };
+        let token = standalone.vouch(&user, Scope::Project(ProjectId(held.scope_id)))?;
         // The user or the project may be disabled.
         if standalone.session(&token).await.is_ok() {
             return Ok(token);

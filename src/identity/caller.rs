@@ -16,6 +16,8 @@ pub struct Caller {
     pub domain_id: Option<String>,
     /// `None`, or `all`.
     pub system_scope: Option<String>,
+    /// Whether that project is the administrators', as far as the identity service is told of one.
+    pub is_admin_project: bool,
     /// Of the user in that scope, with those they imply; in lower case.
     pub roles: Vec<String>,
     /// Of the service that asks on the user's behalf (`X-Service-Token`); in lower case.
@@ -34,6 +36,7 @@ impl Caller {
             project_domain_id: None,
             domain_id: None,
             system_scope: None,
+            is_admin_project: true,
             roles: ["admin", "manager", "member", "reader"].map(str::to_owned).into(),
             service_roles: vec!["service".to_owned()],
         }

@@ -111,6 +111,16 @@ impl<'a> Fields<'a> {
         self.name(longest)?.ok_or_else(|| invalid(self.kind, "'name' is a required property"))
     }
 
+    /// What there is not here may be named where it asks for nothing: null, false, or empty.
+    pub(super) fn without(&self, name: &'static str) -> Result<()> {
+        match self.get(name) {
+            None | Some(Value::Null | Value::Bool(false)) => Ok(()),
+            Some(Value::Array(items)) if items.is_empty() => Ok(()),
+            Some(Value::Object(fields)) if fields.is_empty() => Ok(()),
+            Some(_) => Err(invalid(name, "it is not supported by this service")),
+        }
+    }
+
     /// All but these.
     pub(super) fn others(&self, known: &[&str]) -> Map<String, Value> {
         let others = self.fields.iter().filter(|(name, _)| !known.contains(&name.as_str()));

@@ -39,9 +39,13 @@ impl Timestamp {
         self.written(TO_SECONDS)
     }
 
-    /// As clients write it: `2030-01-01T00:00:00`, with or without fractions and a `Z`.
+    /// As clients write it: `2030-01-01T00:00:00`, with or without fractions and a `Z`. No other offset.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.strip_suffix('Z').unwrap_or(text);
+        let (_, time) = text.split_once('T')?;
+        if time.contains(['+', '-']) {
+            return None;
+        }
         let moment = PrimitiveDateTime::parse(text, &Iso8601::DEFAULT).ok()?.assume_utc();
         i64::try_from(moment.unix_timestamp_nanos() / 1000).ok().map(Self)
     }
@@ -122,7 +126,8 @@ mod tests {
             assert_eq!(Timestamp::parse(written), Some(moment));
         }
         assert_eq!(Timestamp::parse("2026-11-22T11:47:26"), Some(Timestamp(1_795_348_046_000_000)));
-        for wrong in ["", "tomorrow", "2026-11-22", "2026-13-22T11:47:26"] {
+        let offsets = ["2026-11-22T11:47:26+05:00", "2026-11-22T11:47:26-0500", "20261122T114726+05"];
+        for wrong in ["", "tomorrow", "2026-11-22", "2026-13-22T11:47:26"].into_iter().chain(offsets) {
             assert_eq!(Timestamp::parse(wrong), None, "{wrong}");
         }
     }

@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod enable;
 mod list;
 mod set_password;
 
@@ -28,6 +29,7 @@ enum Command {
     Create(create::Arguments),
     Delete(delete::Arguments),
     SetPassword(set_password::Arguments),
+    Enable(enable::Arguments),
 }
 
 pub fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<()> {
@@ -36,6 +38,7 @@ pub fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<()> {
         Command::Create(arguments) => create::run(arguments, directory).await,
         Command::Delete(arguments) => delete::run(arguments, directory).await,
         Command::SetPassword(arguments) => set_password::run(arguments, directory).await,
+        Command::Enable(arguments) => enable::run(arguments, directory).await,
     })
 }
 

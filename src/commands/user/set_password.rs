@@ -17,11 +17,8 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, directory: &Directory) -> anyhow::Result<()> {
-    let mut repository = directory.database.begin().await?;
-    let mut user = directory.user(&mut repository, &arguments.user).await?;
+    // Before anything is held that others wait for: a terminal may take its time.
     let password = password(arguments.password_stdin, &directory.world)?;
-    set_password(&directory.world, &mut user, hash(&directory.world, &password)?);
-    repository.update_user(&user).await?;
-    repository.commit().await?;
-    Ok(())
+    let hash = hash(&directory.world, &password)?;
+    directory.change(&arguments.user, |user| set_password(&directory.world, user, hash)).await
 }

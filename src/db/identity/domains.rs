@@ -32,7 +32,16 @@ impl Repository {
     }
 
     pub async fn domain(&mut self, id: &DomainId) -> Result<Option<Domain>> {
-        let sql = format!("SELECT {COLUMNS} FROM domains WHERE id = $1");
+        self.domain_and(id, "").await
+    }
+
+    /// Nobody else changes it before the end of the transaction.
+    pub async fn domain_to_change(&mut self, id: &DomainId) -> Result<Option<Domain>> {
+        self.domain_and(id, self.lock()).await
+    }
+
+    async fn domain_and(&mut self, id: &DomainId, lock: &str) -> Result<Option<Domain>> {
+        let sql = format!("SELECT {COLUMNS} FROM domains WHERE id = $1{lock}");
         Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
     }
 

@@ -46,7 +46,16 @@ impl Repository {
     }
 
     pub async fn project(&mut self, id: &ProjectId) -> Result<Option<Project>> {
-        let sql = format!("SELECT {COLUMNS} FROM projects WHERE id = $1");
+        self.project_and(id, "").await
+    }
+
+    /// Nobody else changes it before the end of the transaction.
+    pub async fn project_to_change(&mut self, id: &ProjectId) -> Result<Option<Project>> {
+        self.project_and(id, self.lock()).await
+    }
+
+    async fn project_and(&mut self, id: &ProjectId, lock: &str) -> Result<Option<Project>> {
+        let sql = format!("SELECT {COLUMNS} FROM projects WHERE id = $1{lock}");
         Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
     }
 

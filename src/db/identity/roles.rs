@@ -15,7 +15,7 @@ pub struct Role {
     pub created_at: Timestamp,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, sqlx::FromRow)]
 pub struct RoleAssignment {
     pub user_id: UserId,
     /// As [`Scope`] has them.

@@ -19,12 +19,14 @@ pub struct User {
     pub default_project_id: Option<ProjectId>,
     /// Tokens issued before are not good any more.
     pub tokens_valid_from: Timestamp,
+    /// Nor are those that tell another one.
+    pub token_epoch: i64,
     pub extra: Extra,
     pub created_at: Timestamp,
 }
 
-const COLUMNS: &str =
-    "id, domain_id, name, password_hash, enabled, default_project_id, tokens_valid_from, extra, created_at";
+const COLUMNS: &str = "id, domain_id, name, password_hash, enabled, default_project_id, tokens_valid_from, token_epoch, extra, \
+    created_at";
 
 /// Which users a list holds; `None` is no condition.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +39,7 @@ pub struct UserFilter {
 impl Repository {
     pub async fn add_user(&mut self, user: &User) -> Result<()> {
         let sql = "INSERT INTO users (id, domain_id, name, password_hash, enabled, default_project_id, \
-            tokens_valid_from, extra, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+            tokens_valid_from, token_epoch, extra, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         on!(self, c => sqlx::query(sql)
             .bind(&user.id)
             .bind(&user.domain_id)
@@ -46,6 +48,7 @@ impl Repository {
             .bind(user.enabled)
             .bind(&user.default_project_id)
             .bind(user.tokens_valid_from)
+            .bind(user.token_epoch)
             .bind(&user.extra)
             .bind(user.created_at)
             .execute(c).await.map(drop))?;
@@ -53,7 +56,16 @@ impl Repository {
     }
 
     pub async fn user(&mut self, id: &UserId) -> Result<Option<User>> {
-        let sql = format!("SELECT {COLUMNS} FROM users WHERE id = $1");
+        self.user_and(id, "").await
+    }
+
+    /// Nobody else changes it before the end of the transaction.
+    pub async fn user_to_change(&mut self, id: &UserId) -> Result<Option<User>> {
+        self.user_and(id, self.lock()).await
+    }
+
+    async fn user_and(&mut self, id: &UserId, lock: &str) -> Result<Option<User>> {
+        let sql = format!("SELECT {COLUMNS} FROM users WHERE id = $1{lock}");
         Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
     }
 
@@ -84,7 +96,7 @@ impl Repository {
     /// Writes what can change.
     pub async fn update_user(&mut self, user: &User) -> Result<()> {
         let sql = "UPDATE users SET name = $2, password_hash = $3, enabled = $4, default_project_id = $5, \
-            tokens_valid_from = $6, extra = $7 WHERE id = $1";
+            tokens_valid_from = $6, token_epoch = $7, extra = $8 WHERE id = $1";
         on!(self, c => sqlx::query(sql)
             .bind(&user.id)
             .bind(&user.name)
@@ -92,6 +104,7 @@ impl Repository {
             .bind(user.enabled)
             .bind(&user.default_project_id)
             .bind(user.tokens_valid_from)
+            .bind(user.token_epoch)
             .bind(&user.extra)
             .execute(c).await.map(drop))?;
         Ok(())

@@ -35,6 +35,8 @@ struct Token {
     system: Option<System>,
     #[serde(default)]
     roles: Vec<Role>,
+    /// Left out where Keystone is not told which project is the administrators'.
+    is_admin_project: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -109,7 +111,7 @@ async fn read(answer: Response) -> Result<Token, Refusal> {
 }
 
 fn valid(token: Token) -> Result<Valid, Refusal> {
-    let Token { expires_at, user, project, domain, system, roles } = token;
+    let Token { expires_at, user, project, domain, system, roles, is_admin_project } = token;
     let expires_at = Timestamp::parse(&expires_at).ok_or_else(strange)?;
     let mut caller = Caller {
         user_id: UserId(user.id),
@@ -118,6 +120,7 @@ fn valid(token: Token) -> Result<Valid, Refusal> {
         domain_id: domain.and_then(|domain| domain.id),
         system_scope: system.filter(|system| system.all).map(|_| "all".to_owned()),
         roles: roles.into_iter().map(|role| role.name.to_lowercase()).collect(),
+        is_admin_project: is_admin_project.unwrap_or(true),
         ..Caller::default()
     };
     // Keystone promises no order, and the same roles make the same caller.

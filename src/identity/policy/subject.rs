@@ -31,8 +31,7 @@ impl Subject<'_> {
             "roles" => return caller.roles.iter().any(|role| role == text),
             "service_roles" => return caller.service_roles.iter().any(|role| role == text),
             "is_admin" => return truth(self.is_admin),
-            // Keystone says otherwise only when it is told which project is the administrators'.
-            "is_admin_project" => return truth(true),
+            "is_admin_project" => return truth(caller.is_admin_project),
             _ => None,
         };
         known == Some(text)

@@ -98,6 +98,10 @@ rules! {
     GET_MESSAGE = "message:get": READER;
     DELETE_MESSAGE = "message:delete": MEMBER;
 
+    BACKUP_GET_ALL = "backup:get_all": READER;
+    GROUP_GET_ALL = "group:get_all": READER;
+    GROUP_SNAPSHOT_GET_ALL = "group:get_all_group_snapshots": READER;
+
     TYPE_GET = "volume_extension:type_get": READER;
     TYPE_GET_ALL = "volume_extension:type_get_all": READER;
     TYPE_EXTRA_SPECS = "volume_extension:access_types_extra_specs": READER;

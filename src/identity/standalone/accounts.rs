@@ -18,6 +18,7 @@ pub fn new_user(world: &World, domain: DomainId, name: &str, password: Option<Se
         enabled: true,
         default_project_id: None,
         tokens_valid_from: now,
+        token_epoch: 0,
         extra: nothing(),
         created_at: now,
     }
@@ -47,7 +48,13 @@ pub fn new_role(world: &World, name: &str, description: Option<&str>) -> Role {
 /// Whoever knew the old one is not believed any more, nor is any token made with it.
 pub fn set_password(world: &World, user: &mut User, password: SecretHash) {
     user.password_hash = Some(password);
+    end_tokens(world, user);
+}
+
+/// No token that the user has is good any more.
+pub fn end_tokens(world: &World, user: &mut User) {
     user.tokens_valid_from = world.now();
+    user.token_epoch += 1;
 }
 
 /// The ids of these roles and of all that they imply.

@@ -7,7 +7,7 @@ use crate::model::Timestamp;
 
 /// Failures that cost nothing: people mistype.
 const FREE: u32 = 5;
-/// The longest pause, in seconds. Whoever has the password waits no longer than this for somebody who has not.
+/// The longest pause after a failure, in seconds. Whoever has the password waits as long as somebody goes on who has not.
 const LONGEST: i64 = 60;
 /// Failures are forgotten after this time without one, in seconds.
 const FORGOTTEN: f64 = 900.0;

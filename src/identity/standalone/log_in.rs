@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::passwords::PasswordError;
 use super::session::Session;
 use super::token::{Claims, Method};
-use super::{Inner, Refusal, Standalone};
+use super::{Inner, LATE, Refusal, Standalone};
 use crate::db::{ApplicationCredential, DbError, Domain, Repository, SecretHash, User};
 use crate::model::{ApplicationCredentialId, DomainId, ProjectId, Scope, Timestamp, UserId};
 
@@ -77,6 +77,8 @@ pub enum LogInError {
 /// What the proofs so far say.
 struct Proven {
     user_id: UserId,
+    /// The user's, as it was before the first proof was held against anything.
+    epoch: i64,
     methods: Vec<Method>,
     /// Of the token that was shown, if one was: the new one is its child and lives no longer.
     parent: Option<Arc<Session>>,
@@ -99,6 +101,7 @@ impl Standalone {
             user_id: proven.user_id,
             scope: None,
             methods: proven.methods,
+            epoch: proven.epoch,
             audit_ids: [audit_id].into_iter().chain(parents).collect(),
             issued_at: now,
             expires_at: parent.map_or(now.plus_seconds(*lifetime), |claims| claims.expires_at),
@@ -130,6 +133,7 @@ impl Standalone {
                     methods: earlier.methods.into_iter().chain(next.methods).collect(),
                     parent: earlier.parent.or(next.parent),
                     credential: earlier.credential.or(next.credential),
+                    epoch: earlier.epoch,
                     ..next
                 },
                 Some(_) => return Err(LogInError::Denied),
@@ -139,27 +143,41 @@ impl Standalone {
     }
 
     async fn by_password(&self, name: UserName, password: String) -> Result<Proven, LogInError> {
-        let known = user(&mut self.0.database.read().await?, &name).await?;
+        let mut repository = self.0.database.read().await?;
+        let known = user(&mut repository, &name).await?;
         let hash = known.as_ref().and_then(|user| user.password_hash.clone());
-        let counted = known.as_ref().map_or_else(|| name.as_tried(), |user| user.id.to_string());
-        let is_right = self.compare(&format!("user {counted}"), password, hash).await?;
+        let counted = match &known {
+            Some(user) => user.id.to_string(),
+            None => tried_user(&mut repository, &name).await?,
+        };
+        drop(repository);
+        let is_right = self.compare(format!("user {counted}"), password, hash).await?;
         // Whether the user is enabled is looked at with everything else, when the session is looked up.
         let known = known.filter(|_| is_right).ok_or(LogInError::Denied)?;
-        Ok(Proven { user_id: known.id, methods: vec![Method::Password], parent: None, credential: None })
+        let methods = vec![Method::Password];
+        Ok(Proven { user_id: known.id, epoch: known.token_epoch, methods, parent: None, credential: None })
     }
 
     async fn by_credential(&self, name: CredentialName, secret: String) -> Result<Proven, LogInError> {
-        let known = credential(&mut self.0.database.read().await?, &name).await?;
+        let mut repository = self.0.database.read().await?;
+        let known = credential(&mut repository, &name).await?;
         let hash = known.as_ref().map(|credential| credential.secret_hash.clone());
-        let counted = known.as_ref().map_or_else(|| name.as_tried(), |credential| credential.id.to_string());
-        let is_right = self.compare(&format!("credential {counted}"), secret, hash).await?;
-        let known = known.filter(|_| is_right).ok_or(LogInError::Denied)?;
+        let (counted, user) = match &known {
+            Some(credential) => (credential.id.to_string(), repository.user(&credential.user_id).await?),
+            None => (tried_credential(&mut repository, &name).await?, None),
+        };
+        drop(repository);
+        let is_right = self.compare(format!("credential {counted}"), secret, hash).await?;
+        let (Some(credential), Some(user), true) = (known, user, is_right) else {
+            return Err(LogInError::Denied);
+        };
         let methods = vec![Method::ApplicationCredential];
-        Ok(Proven { user_id: known.user_id.clone(), methods, parent: None, credential: Some(known) })
+        let epoch = user.token_epoch;
+        Ok(Proven { user_id: user.id, epoch, methods, parent: None, credential: Some(credential) })
     }
 
     async fn by_token(&self, token: &str) -> Result<Proven, LogInError> {
-        let session = self.session_now(token).await.map_err(|refusal| match refusal {
+        let session = self.session_now(token, 0).await.map_err(|refusal| match refusal {
             Refusal::Unauthorized => LogInError::BadToken,
             Refusal::Unavailable(why) => LogInError::Unavailable(why),
         })?;
@@ -171,29 +189,35 @@ impl Standalone {
         if !methods.contains(&Method::Token) {
             methods.push(Method::Token);
         }
-        Ok(Proven { user_id: session.user.id.clone(), methods, parent: Some(session), credential: None })
+        let (user_id, epoch) = (session.user.id.clone(), session.claims.epoch);
+        Ok(Proven { user_id, epoch, methods, parent: Some(session), credential: None })
     }
 
-    /// Looks at the brake only when there is a place to hash: many at once get no more tries than one by one.
+    /// Looks at the brake only when there is a place to hash: many at once get no more tries than one by one. It comes to
+    /// its end when nobody waits for it any more: hashing cannot be stopped, and a failure counts.
     async fn compare(
         &self,
-        counted: &str,
+        counted: String,
         secret: String,
         right: Option<SecretHash>,
     ) -> Result<bool, LogInError> {
-        let Inner { passwords, brake, world, .. } = &*self.0;
-        let place = passwords.place().await?;
-        let wait = brake.wait(counted, world.now());
-        if wait > 0 {
-            return Err(LogInError::Wait(wait));
-        }
-        let is_right = passwords.matches(&place, secret, right).await?;
-        if is_right {
-            brake.succeeded(counted);
-        } else {
-            brake.failed(counted, world.now());
-        }
-        Ok(is_right)
+        let inner = self.0.clone();
+        let compared = tokio::spawn(async move {
+            let Inner { passwords, brake, world, .. } = &*inner;
+            let place = passwords.place().await?;
+            let wait = brake.wait(&counted, world.now());
+            if wait > 0 {
+                return Err(LogInError::Wait(wait));
+            }
+            let is_right = passwords.matches(place, secret, right).await?;
+            if is_right {
+                brake.succeeded(&counted);
+            } else {
+                brake.failed(&counted, world.now());
+            }
+            Ok(is_right)
+        });
+        compared.await.map_err(|_| PasswordError::Stopped)?
     }
 
     /// The scopes to try, one after the other.
@@ -239,53 +263,56 @@ impl Standalone {
         let Inner { database, world, .. } = &*self.0;
         let Claims { expires_at, .. } = session.claims;
         let mut repository = database.begin().await?;
-        repository.revoke_token(session.claims.audit_id(), expires_at, world.now()).await?;
+        // Until no service goes on with it either.
+        repository
+            .revoke_token(session.claims.audit_id(), expires_at.plus_seconds(LATE), world.now())
+            .await?;
         repository.commit().await?;
         self.changed();
         Ok(())
     }
 
     /// For somebody who has the database, and with it the key: a token without a log-in.
-    pub fn vouch(&self, user_id: UserId, scope: Scope) -> anyhow::Result<String> {
+    pub fn vouch(&self, user: &User, scope: Scope) -> anyhow::Result<String> {
         let Inner { world, signer, lifetime, .. } = &*self.0;
         let issued_at: Timestamp = world.now();
         signer.sign(&Claims {
-            user_id,
+            user_id: user.id.clone(),
             scope: Some(scope),
             methods: vec![Method::Password],
             audit_ids: vec![URL_SAFE_NO_PAD.encode(world.ids.random().as_bytes())],
             issued_at,
             expires_at: issued_at.plus_seconds(*lifetime),
+            epoch: user.token_epoch,
             application_credential_id: None,
         })
     }
 }
 
-impl DomainName {
-    fn as_tried(&self) -> &str {
-        match self {
-            DomainName::Id(text) | DomainName::Name(text) => text,
+/// What failures of a user whom there is not are counted by: one, whichever way the domain is named, as with those there
+/// are.
+async fn tried_user(repository: &mut Repository, name: &UserName) -> Result<String, DbError> {
+    Ok(match name {
+        UserName::Id(id) => id.clone(),
+        UserName::Name(name, in_domain) => {
+            let known = domain(repository, in_domain).await?;
+            let (DomainName::Id(tried) | DomainName::Name(tried)) = in_domain;
+            format!("{} {name}", known.map_or_else(|| tried.clone(), |domain| domain.id.0))
         }
-    }
+    })
 }
 
-impl UserName {
-    /// As it was tried, where nobody has this name.
-    fn as_tried(&self) -> String {
-        match self {
-            UserName::Id(id) => id.clone(),
-            UserName::Name(name, domain) => format!("{} {name}", domain.as_tried()),
+async fn tried_credential(repository: &mut Repository, name: &CredentialName) -> Result<String, DbError> {
+    Ok(match name {
+        CredentialName::Id(id) => id.clone(),
+        CredentialName::Name(name, of_user) => {
+            let of_user = match user(repository, of_user).await? {
+                Some(user) => user.id.0,
+                None => tried_user(repository, of_user).await?,
+            };
+            format!("{of_user} {name}")
         }
-    }
-}
-
-impl CredentialName {
-    fn as_tried(&self) -> String {
-        match self {
-            CredentialName::Id(id) => id.clone(),
-            CredentialName::Name(name, user) => format!("{} {name}", user.as_tried()),
-        }
-    }
+    })
 }
 
 async fn domain(repository: &mut Repository, name: &DomainName) -> Result<Option<Domain>, DbError> {

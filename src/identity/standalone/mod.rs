@@ -28,6 +28,11 @@ pub use token::{Claims, Method};
 
 /// What another process changed is noticed within this time; what this one changed, at once.
 const REMEMBERED: i64 = 5;
+/// How long a service may go on with the token of a user that has expired, in seconds: as Keystone's
+/// `allow_expired_window`.
+const LATE: i64 = 172_800;
+/// Whose token says that it is a service.
+const SERVICE: &str = "service";
 /// Sessions that are remembered.
 const SESSIONS: u64 = 10_000;
 /// The first key. Processes that start at the same time agree on it by its name.
@@ -84,26 +89,41 @@ impl Standalone {
                 return Ok(known.session);
             }
         }
-        let session = self.session_now(token).await?;
+        let session = self.session_now(token, 0).await?;
         sessions.insert(key, Remembered { session: session.clone(), generation, since: now });
         Ok(session)
     }
 
-    /// As [`Standalone::session`], whatever is remembered: another server may have taken the token back.
-    async fn session_now(&self, token: &str) -> Result<Arc<Session>, Refusal> {
+    /// Also what a token stands for that has expired, but not long ago: what was begun with it may take its time.
+    pub async fn late_session(&self, token: &str) -> Result<Arc<Session>, Refusal> {
+        match self.session(token).await {
+            Err(Refusal::Unauthorized) => self.session_now(token, LATE).await,
+            known => known,
+        }
+    }
+
+    /// As [`Standalone::session`], whatever is remembered: another server may have taken the token back. It may have
+    /// expired so many seconds ago.
+    async fn session_now(&self, token: &str, late: i64) -> Result<Arc<Session>, Refusal> {
         let Inner { database, world, signer, .. } = &*self.0;
         let now = world.now();
-        let claims = signer.read(token).filter(|claims| now < claims.expires_at);
+        let claims = signer.read(token).filter(|claims| now < claims.expires_at.plus_seconds(late));
         let claims = claims.ok_or(Refusal::Unauthorized)?;
         let found = async { Session::look_up(&mut database.read().await?, claims, now).await }.await;
         Ok(Arc::new(found.map_err(unavailable)?.ok_or(Refusal::Unauthorized)?))
     }
 
-    /// Who asks, with the roles of a service that asks for them, if it says who it is.
+    /// Who asks, with the roles of a service that asks for them, if it says who it is. Such a service may go on with a
+    /// token that expired after it had begun.
     pub async fn caller(&self, tokens: Tokens<'_>) -> Result<Arc<Caller>, Refusal> {
-        let session = self.session(tokens.subject.ok_or(Refusal::Unauthorized)?).await?;
-        let Some(service) = tokens.service else { return Ok(session.caller.clone()) };
-        let service_roles = self.session(service).await?.caller.roles.clone();
+        let subject = tokens.subject.ok_or(Refusal::Unauthorized)?;
+        let Some(service) = tokens.service else { return Ok(self.session(subject).await?.caller.clone()) };
+        let service = self.session(service).await?;
+        let session = match service.has_role(SERVICE) {
+            true => self.late_session(subject).await?,
+            false => self.session(subject).await?,
+        };
+        let service_roles = service.caller.roles.clone();
         Ok(Arc::new(Caller { service_roles, ..Caller::clone(&session.caller) }))
     }
 

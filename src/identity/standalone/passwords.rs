@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use argon2::Argon2;
 use argon2::password_hash::{self, PasswordHasher, PasswordVerifier, phc};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::db::SecretHash;
 use crate::model::World;
@@ -27,51 +27,63 @@ pub enum PasswordError {
 
 pub struct Passwords {
     world: World,
-    waiting: Semaphore,
-    places: Semaphore,
+    waiting: Arc<Semaphore>,
+    places: Arc<Semaphore>,
     /// What is compared with where there is nothing to compare with, so that this takes as long.
     decoy: Arc<SecretHash>,
 }
 
-/// A place among those who hash.
+/// A place among those who hash. Whoever hashes takes it along: it is taken until that is over, also where nobody waits
+/// for the outcome any more.
 #[expect(dead_code, reason = "given back when dropped")]
-pub(super) struct Place<'a>(SemaphorePermit<'a>, SemaphorePermit<'a>);
+pub(super) struct Place(OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 impl Passwords {
     pub(super) fn new(world: World) -> Result<Self, PasswordError> {
         let nobody_knows = openssl::base64::encode_block(&world.ids.secret());
         let decoy = Arc::new(hash(&world, &nobody_knows)?);
-        let (waiting, places) = (Semaphore::new(WAITING), Semaphore::new(AT_ONCE));
+        let [waiting, places] = [WAITING, AT_ONCE].map(|places| Arc::new(Semaphore::new(places)));
         Ok(Self { world, waiting, places, decoy })
     }
 
     pub async fn hash(&self, password: String) -> Result<SecretHash, PasswordError> {
-        let _place = self.place().await?;
         let world = self.world.clone();
-        let hashed = tokio::task::spawn_blocking(move || hash(&world, &password)).await;
-        hashed.map_err(|_| PasswordError::Stopped)?
+        in_place(self.place().await?, move || hash(&world, &password)).await
     }
 
-    pub(super) async fn place(&self) -> Result<Place<'_>, PasswordError> {
-        let waiting = self.waiting.try_acquire().map_err(|_| PasswordError::Busy)?;
-        Ok(Place(self.places.acquire().await.map_err(|_| PasswordError::Stopped)?, waiting))
+    pub(super) async fn place(&self) -> Result<Place, PasswordError> {
+        let waiting = self.waiting.clone().try_acquire_owned().map_err(|_| PasswordError::Busy)?;
+        let place = self.places.clone().acquire_owned().await;
+        Ok(Place(place.map_err(|_| PasswordError::Stopped)?, waiting))
     }
 
     /// Whether it is the right one; never, when there is no hash, and as slowly.
     pub(super) async fn matches(
         &self,
-        _place: &Place<'_>,
+        place: Place,
         password: String,
         right: Option<SecretHash>,
     ) -> Result<bool, PasswordError> {
         let decoy = self.decoy.clone();
-        let compared = tokio::task::spawn_blocking(move || {
+        in_place(place, move || {
             let is_possible = right.is_some();
             let is_equal = compare(&password, right.as_ref().unwrap_or(&decoy));
             is_equal.map(|is_equal| is_equal && is_possible)
-        });
-        compared.await.map_err(|_| PasswordError::Stopped)?
+        })
+        .await
     }
+}
+
+async fn in_place<T: Send + 'static>(
+    place: Place,
+    work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
+) -> Result<T, PasswordError> {
+    let done = tokio::task::spawn_blocking(move || {
+        let outcome = work();
+        drop(place);
+        outcome
+    });
+    done.await.map_err(|_| PasswordError::Stopped)?
 }
 
 /// With a salt of its own. Takes a while: not for a thread that others wait for.
@@ -101,13 +113,28 @@ mod tests {
         assert!(hash.0.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.0);
         assert_eq!(format!("{hash:?}"), "***");
         assert_ne!(passwords.hash("correct horse".into()).await.unwrap(), hash, "the salt is not random");
-        let place = passwords.place().await.unwrap();
-        let matches = |password: &str, hash| passwords.matches(&place, password.to_owned(), hash);
+        let matches = async |password: &str, hash| {
+            passwords.matches(passwords.place().await.unwrap(), password.to_owned(), hash).await
+        };
         assert!(matches("correct horse", Some(hash.clone())).await.unwrap());
         assert!(!matches("correct hors", Some(hash.clone())).await.unwrap());
         assert!(!matches("", Some(hash)).await.unwrap());
         assert!(!matches("correct horse", None).await.unwrap());
         assert!(matches("x", Some(SecretHash("damaged".into()))).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn who_went_away_has_a_place_until_the_end() {
+        let passwords = Passwords::new(World::real()).unwrap();
+        let (end, held) = std::sync::mpsc::channel::<()>();
+        let mut hashing = Box::pin(in_place(passwords.place().await.unwrap(), move || Ok(held.recv())));
+        assert!(futures::poll!(&mut hashing).is_pending());
+        drop(hashing);
+        assert_eq!(passwords.places.available_permits(), AT_ONCE - 1);
+        assert_eq!(passwords.waiting.available_permits(), WAITING - 1);
+        end.send(()).unwrap();
+        drop(passwords.places.acquire_many(AT_ONCE as u32).await.unwrap());
+        drop(passwords.waiting.acquire_many(WAITING as u32).await.unwrap());
     }
 
     #[tokio::test]

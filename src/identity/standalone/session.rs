@@ -42,7 +42,7 @@ impl Session {
         let Some(user) = repository.user(&claims.user_id).await?.filter(|user| user.enabled) else {
             return Ok(None);
         };
-        if claims.issued_at < user.tokens_valid_from {
+        if claims.issued_at < user.tokens_valid_from || claims.epoch != user.token_epoch {
             return Ok(None);
         }
         let Some(user_domain) = repository.domain(&user.domain_id).await?.filter(|domain| domain.enabled)
@@ -115,6 +115,7 @@ fn caller(user: &User, target: &Target, roles: &[Role]) -> Caller {
             _ => None,
         },
         system_scope: matches!(target, Target::System).then(|| "all".to_owned()),
+        is_admin_project: true,
         roles: roles.iter().map(|role| role.name.to_lowercase()).collect(),
         service_roles: Vec::new(),
     }

@@ -53,6 +53,9 @@ pub struct Claims {
     pub issued_at: Timestamp,
     #[serde(rename = "e")]
     pub expires_at: Timestamp,
+    /// Of the user, when the proofs were read.
+    #[serde(rename = "n", default, skip_serializing_if = "is_zero")]
+    pub epoch: i64,
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     pub application_credential_id: Option<ApplicationCredentialId>,
 }
@@ -62,6 +65,10 @@ impl Claims {
     pub fn audit_id(&self) -> &str {
         self.audit_ids.first().map_or("", String::as_str)
     }
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 mod scope {
@@ -145,6 +152,7 @@ mod tests {
             audit_ids: vec!["GHOZtgO-QKyxThTR9zxduw".into(), "h0c5llgvS-qFVOHMgd9CmA".into()],
             issued_at: Timestamp(1_795_348_046_970_525),
             expires_at: Timestamp(1_795_351_646_970_525),
+            epoch: 7,
             application_credential_id: None,
         }
     }

@@ -51,6 +51,7 @@ pub(in crate::identity_api) async fn create(
     let description = fields.text("description", 65_535)?;
     let unrestricted = fields.boolean("unrestricted")?.unwrap_or(false);
     let expires_at = expires_at(&fields)?;
+    fields.without("access_rules")?;
     let asked = roles(&fields, &asker.0.roles)?;
     let world = &api.app.world;
     let secret = fields.text("secret", 255)?.filter(|secret| !secret.is_empty());

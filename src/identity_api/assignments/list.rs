@@ -1,6 +1,6 @@
 //! `GET /v3/role_assignments`
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use axum::Json;
 use axum::extract::State;
@@ -16,7 +16,7 @@ use crate::identity_api::Api;
 use crate::identity_api::asker::Asker;
 use crate::identity_api::fault::{FaultBody, Result};
 use crate::identity_api::links::{Base, ListLinks};
-use crate::model::Scope;
+use crate::model::{RoleId, Scope, UserId};
 
 #[derive(Serialize, ToSchema)]
 pub(in crate::identity_api) struct RoleAssignments {
@@ -62,7 +62,7 @@ pub(in crate::identity_api) async fn list(
         found.retain(|assignment| wanted_role.as_ref().is_none_or(|role| assignment.role_id.0 == *role));
     }
     let names = match is_set(&query, "include_names") {
-        true => Some(Names::read(&mut repository).await?),
+        true => Some(Names::read(&mut repository, filter.user_id.as_deref()).await?),
         false => None,
     };
     let role_assignments = found.iter().filter_map(|found| view(found, names.as_ref(), &base)).collect();
@@ -88,19 +88,22 @@ async fn effective(
     repository: &mut Repository,
     assigned: Vec<RoleAssignment>,
 ) -> Result<Vec<RoleAssignment>> {
-    let mut all: Vec<RoleAssignment> = Vec::new();
-    for assignment in assigned {
-        for role_id in with_implied(repository, vec![assignment.role_id.clone()]).await? {
-            let implied = RoleAssignment { role_id, ..assignment.clone() };
-            if !all.contains(&implied) {
-                all.push(implied);
-            }
+    let mut implied: HashMap<RoleId, Vec<RoleId>> = HashMap::new();
+    for RoleAssignment { role_id, .. } in &assigned {
+        if !implied.contains_key(role_id) {
+            implied.insert(role_id.clone(), with_implied(repository, vec![role_id.clone()]).await?);
         }
     }
-    Ok(all)
+    let mut known = HashSet::new();
+    let with_roles = |assignment: RoleAssignment| {
+        let roles = implied.get(&assignment.role_id).cloned().unwrap_or_default();
+        roles.into_iter().map(move |role_id| RoleAssignment { role_id, ..assignment.clone() })
+    };
+    let all = assigned.into_iter().flat_map(with_roles);
+    Ok(all.filter(|assignment| known.insert(assignment.clone())).collect())
 }
 
-/// Everybody's, by id; users and projects with their domain.
+/// By id, of everybody or of one user; users and projects with their domain.
 struct Names {
     users: HashMap<String, (String, String)>,
     projects: HashMap<String, (String, String)>,
@@ -109,9 +112,14 @@ struct Names {
 }
 
 impl Names {
-    async fn read(repository: &mut Repository) -> Result<Self> {
-        let users = repository.users(&UserFilter::default()).await?;
-        let projects = repository.projects(&ProjectFilter::default()).await?;
+    async fn read(repository: &mut Repository, user: Option<&str>) -> Result<Self> {
+        let (users, projects) = match user.map(|id| UserId(id.to_owned())) {
+            Some(id) => (Vec::from_iter(repository.user(&id).await?), repository.projects_of(&id).await?),
+            None => {
+                let users = repository.users(&UserFilter::default()).await?;
+                (users, repository.projects(&ProjectFilter::default()).await?)
+            }
+        };
         let domains = repository.domains().await?;
         let roles = repository.roles().await?;
         Ok(Self {

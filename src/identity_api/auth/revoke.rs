@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 
-use super::validate::subject;
+use super::validate::{subject, unknown};
 use crate::identity_api::Api;
 use crate::identity_api::asker::Asker;
 use crate::identity_api::fault::{FaultBody, Result};
@@ -23,7 +23,7 @@ pub(in crate::identity_api) async fn revoke(
     asker: Asker,
     headers: HeaderMap,
 ) -> Result<StatusCode> {
-    let (_, session) = subject(&api, &headers).await?;
+    let session = api.standalone.session(subject(&headers)?).await.map_err(unknown)?;
     asker.must(asker.is(&session.user.id) || asker.is_admin(), "identity:revoke_token")?;
     api.standalone.revoke(&session).await?;
     Ok(StatusCode::NO_CONTENT)

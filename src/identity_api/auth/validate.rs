@@ -1,7 +1,5 @@
 //! `GET /v3/auth/tokens`
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -10,7 +8,7 @@ use axum::http::header::HeaderName;
 use super::view::{SUBJECT, TokenBody, TokenView};
 use crate::http::Query;
 use crate::identity::Refusal;
-use crate::identity::standalone::{Session, Target};
+use crate::identity::standalone::Target;
 use crate::identity_api::Api;
 use crate::identity_api::asker::Asker;
 use crate::identity_api::catalogue::Catalogue;
@@ -22,6 +20,8 @@ use crate::identity_api::fault::{Fault, FaultBody, Result};
     params(
         ("X-Subject-Token" = String, Header, description = "The token"),
         ("nocatalog" = Option<String>, Query, description = "Leaves the catalogue out"),
+        ("allow_expired" = Option<String>, Query,
+            description = "Also of a token that has expired, not longer than two days ago"),
     ),
     responses(
         (status = 200, body = TokenBody),
@@ -36,21 +36,33 @@ pub(in crate::identity_api) async fn validate(
     query: Query,
     headers: HeaderMap,
 ) -> Result<([(HeaderName, String); 1], Json<TokenBody>)> {
-    let (token, session) = subject(&api, &headers).await?;
+    let token = subject(&headers)?;
+    let session = match query.last("allow_expired").is_some_and(is_true) {
+        true => api.standalone.late_session(token).await,
+        false => api.standalone.session(token).await,
+    };
+    let session = session.map_err(unknown)?;
     let is_service = asker.0.has_role("service");
     let is_observer = matches!(asker.0.target, Target::System) && asker.0.has_role("reader");
     let may = asker.is(&session.user.id) || asker.is_admin() || is_service || is_observer;
     asker.must(may, "identity:validate_token")?;
     let catalogue = query.last("nocatalog").is_none().then_some(catalogue);
-    Ok(([(SUBJECT, token)], Json(TokenBody { token: TokenView::new(&session, catalogue) })))
+    Ok(([(SUBJECT, token.to_owned())], Json(TokenBody { token: TokenView::new(&session, catalogue) })))
 }
 
 /// The token a request is about.
-pub(super) async fn subject(api: &Api, headers: &HeaderMap) -> Result<(String, Arc<Session>)> {
-    let token = headers.get(SUBJECT).and_then(|token| token.to_str().ok()).ok_or(Fault::NoSubject)?;
-    match api.standalone.session(token).await {
-        Ok(session) => Ok((token.to_owned(), session)),
-        Err(Refusal::Unauthorized) => Err(Fault::UnknownToken),
-        Err(other) => Err(other.into()),
+pub(super) fn subject(headers: &HeaderMap) -> Result<&str> {
+    headers.get(SUBJECT).and_then(|token| token.to_str().ok()).ok_or(Fault::NoSubject)
+}
+
+pub(super) fn unknown(refusal: Refusal) -> Fault {
+    match refusal {
+        Refusal::Unauthorized => Fault::UnknownToken,
+        other => other.into(),
     }
+}
+
+/// As the real service reads it.
+fn is_true(text: &str) -> bool {
+    matches!(text.to_ascii_lowercase().as_str(), "1" | "t" | "true" | "on" | "y" | "yes")
 }

@@ -13,6 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
+use super::asker::Asker;
 use super::body::Fields;
 use super::fault::{Fault, Result};
 use super::links::{Base, ListLinks, SelfLink};
@@ -75,9 +76,19 @@ async fn find(repository: &mut Repository, id: &str) -> Result<Domain> {
     found.ok_or_else(|| Fault::Missing("domain", id.to_owned()))
 }
 
-/// The domain a new user or project is to be in.
-pub(super) async fn named_in(repository: &mut Repository, fields: &Fields<'_>) -> Result<DomainId> {
-    let id = fields.text("domain_id", 64)?.unwrap_or_else(|| DEFAULT_DOMAIN.to_owned());
+async fn find_to_change(repository: &mut Repository, id: &str) -> Result<Domain> {
+    let found = repository.domain_to_change(&DomainId(id.to_owned())).await?;
+    found.ok_or_else(|| Fault::Missing("domain", id.to_owned()))
+}
+
+/// The domain a new user or project is to be in: that of the token, where it is for one, unless another is named.
+pub(super) async fn named_in(
+    repository: &mut Repository,
+    fields: &Fields<'_>,
+    asker: &Asker,
+) -> Result<DomainId> {
+    let id = fields.text("domain_id", 64)?.or_else(|| asker.0.caller.domain_id.clone());
+    let id = id.unwrap_or_else(|| DEFAULT_DOMAIN.to_owned());
     match repository.domain(&DomainId(id.clone())).await? {
         Some(domain) => Ok(domain.id),
         None => Err(Fault::Invalid(format!("Could not find domain: {id}."))),

@@ -26,7 +26,8 @@ pub(in crate::identity_api) async fn show(
     Path(id): Path<String>,
     base: Base,
 ) -> Result<Json<DomainBody>> {
-    let is_own = asker.0.caller.project_domain_id.as_deref() == Some(id.as_str());
+    let caller = &asker.0.caller;
+    let is_own = [&caller.project_domain_id, &caller.domain_id].contains(&&Some(id.clone()));
     if !is_own {
         asker.may_see("identity:get_domain")?;
     }

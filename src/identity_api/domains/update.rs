@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 
-use super::{DomainBody, DomainView, NAME, fill, find, stored};
+use super::{DomainBody, DomainView, NAME, fill, find_to_change, stored};
 use crate::identity_api::Api;
 use crate::identity_api::asker::Asker;
 use crate::identity_api::body::Body;
@@ -33,7 +33,7 @@ pub(in crate::identity_api) async fn update(
     asker.may_change("identity:update_domain")?;
     let fields = body.about("domain")?;
     let mut repository = api.app.database.begin().await?;
-    let mut domain = find(&mut repository, &id).await?;
+    let mut domain = find_to_change(&mut repository, &id).await?;
     if let Some(name) = fields.name(NAME)? {
         domain.name = name;
     }

@@ -35,7 +35,7 @@ pub(in crate::identity_api) async fn create(
     let fields = body.about("project")?;
     let name = fields.required_name(NAME)?;
     let mut repository = api.app.database.begin().await?;
-    let domain = domains::named_in(&mut repository, &fields).await?;
+    let domain = domains::named_in(&mut repository, &fields, &asker).await?;
     let mut project = new_project(&api.app.world, domain, &name, "");
     fill(&mut project, &fields)?;
     repository.add_project(&project).await.map_err(|error| stored(error, &project))?;

@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::body::Fields;
+use super::body::{Fields, invalid};
 use super::fault::{Fault, Result};
 use super::links::{Base, ListLinks, SelfLink};
 use crate::db::{DbError, Project, Repository};
@@ -87,6 +87,11 @@ async fn find(repository: &mut Repository, id: &str) -> Result<Project> {
     found.ok_or_else(|| Fault::Missing("project", id.to_owned()))
 }
 
+async fn find_to_change(repository: &mut Repository, id: &str) -> Result<Project> {
+    let found = repository.project_to_change(&ProjectId(id.to_owned())).await?;
+    found.ok_or_else(|| Fault::Missing("project", id.to_owned()))
+}
+
 /// What both creation and update may set.
 fn fill(project: &mut Project, fields: &Fields<'_>) -> Result<()> {
     if let Some(enabled) = fields.boolean("enabled")? {
@@ -94,6 +99,12 @@ fn fill(project: &mut Project, fields: &Fields<'_>) -> Result<()> {
     }
     if let Some(description) = fields.optional("description", DESCRIPTION)? {
         project.description = description.unwrap_or_default();
+    }
+    for name in ["is_domain", "tags", "options"] {
+        fields.without(name)?;
+    }
+    if fields.text("parent_id", 64)?.is_some_and(|parent| parent != project.domain_id.as_str()) {
+        return Err(invalid("parent_id", "projects have no projects here, and it is not the domain"));
     }
     const KNOWN: &[&str] = &[
         "id",

@@ -39,7 +39,7 @@ pub(in crate::identity_api) async fn create(
         None => None,
     };
     let mut repository = api.app.database.begin().await?;
-    let domain = domains::named_in(&mut repository, &fields).await?;
+    let domain = domains::named_in(&mut repository, &fields, &asker).await?;
     let mut user = new_user(&api.app.world, domain, &name, password);
     fill(&mut user, &fields)?;
     repository.add_user(&user).await.map_err(|error| stored(error, &user))?;

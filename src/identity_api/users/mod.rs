@@ -84,6 +84,11 @@ async fn find(repository: &mut Repository, id: &str) -> Result<User> {
     found.ok_or_else(|| Fault::Missing("user", id.to_owned()))
 }
 
+async fn find_to_change(repository: &mut Repository, id: &str) -> Result<User> {
+    let found = repository.user_to_change(&UserId(id.to_owned())).await?;
+    found.ok_or_else(|| Fault::Missing("user", id.to_owned()))
+}
+
 /// What both creation and update may set; not the password.
 fn fill(user: &mut User, fields: &Fields<'_>) -> Result<()> {
     if let Some(enabled) = fields.boolean("enabled")? {
@@ -92,6 +97,7 @@ fn fill(user: &mut User, fields: &Fields<'_>) -> Result<()> {
     if let Some(default) = fields.optional("default_project_id", NAME)? {
         user.default_project_id = default.map(ProjectId);
     }
+    fields.without("options")?;
     const KNOWN: &[&str] = &[
         "id",
         "name",

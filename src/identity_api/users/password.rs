@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
-use super::{PASSWORD, find};
+use super::{PASSWORD, find_to_change};
 use crate::identity::standalone::accounts::set_password;
 use crate::identity::standalone::{LogIn, Proof, UserName, Wanted};
 use crate::identity_api::Api;
@@ -33,11 +33,15 @@ pub(in crate::identity_api) async fn change(
     let password = fields.text("password", PASSWORD)?.ok_or(Fault::Expected("password", "user"))?;
     // As slow as any other guess.
     let proof = Proof::Password { user: UserName::Id(id.clone()), password: original };
-    api.standalone.log_in(LogIn { proofs: vec![proof], wanted: Wanted::Unscoped }).await?;
+    let (_, session) = api.standalone.log_in(LogIn { proofs: vec![proof], wanted: Wanted::Unscoped }).await?;
 
     let hash = api.standalone.passwords().hash(password).await?;
     let mut repository = api.app.database.begin().await?;
-    let mut user = find(&mut repository, &id).await?;
+    let mut user = find_to_change(&mut repository, &id).await?;
+    // Whoever has set another one meanwhile, or shut the user out, was told that it is so.
+    if user.password_hash != session.user.password_hash || !user.enabled {
+        return Err(Fault::Unauthorized);
+    }
     set_password(&api.app.world, &mut user, hash);
     repository.update_user(&user).await?;
     repository.commit().await?;

@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::{Path, State};
 
-use super::{NAME, PASSWORD, UserBody, UserView, fill, find, stored};
-use crate::identity::standalone::accounts::set_password;
+use super::{NAME, PASSWORD, UserBody, UserView, fill, find_to_change, stored};
+use crate::identity::standalone::accounts::{end_tokens, set_password};
 use crate::identity_api::Api;
 use crate::identity_api::asker::Asker;
 use crate::identity_api::body::Body;
@@ -38,7 +38,7 @@ pub(in crate::identity_api) async fn update(
         None => None,
     };
     let mut repository = api.app.database.begin().await?;
-    let mut user = find(&mut repository, &id).await?;
+    let mut user = find_to_change(&mut repository, &id).await?;
     if let Some(name) = fields.name(NAME)? {
         user.name = name;
     }
@@ -48,7 +48,7 @@ pub(in crate::identity_api) async fn update(
     }
     if !user.enabled {
         // Enabled again, the user logs in again.
-        user.tokens_valid_from = api.app.world.now();
+        end_tokens(&api.app.world, &mut user);
     }
     repository.update_user(&user).await.map_err(|error| stored(error, &user))?;
     repository.commit().await?;

@@ -10,6 +10,8 @@ on_both! {
     others_see_what_is_their_own
     roles_are_given_and_taken
     a_domain_goes_with_what_is_in_it
+    what_there_is_not_is_refused
+    changes_at_once_are_all_made
     only_a_project_that_is_there_has_a_default_type
 }
 
@@ -192,6 +194,54 @@ async fn roles_are_given_and_taken(kind: DatabaseKind) {
     send("DELETE", &role).await.expect(204);
     send("DELETE", &format!("/projects/{}", alice.project)).await.expect(204);
     assert_eq!(list("").await.len(), 1);
+}
+
+/// Whoever asks for a restriction must not take it for given.
+async fn what_there_is_not_is_refused(kind: DatabaseKind) {
+    let cloud = Cloud::new(kind).await;
+    let admin = cloud.admin().await;
+    for (path, body) in [
+        ("/users", json!({ "user": { "name": "x", "options": { "lock_password": true } } })),
+        ("/projects", json!({ "project": { "name": "x", "parent_id": "some project" } })),
+        ("/projects", json!({ "project": { "name": "x", "is_domain": true } })),
+        ("/projects", json!({ "project": { "name": "x", "tags": ["a"] } })),
+    ] {
+        cloud.identity(&admin, "POST", path, Some(body)).await.expect(400);
+    }
+    let empty = json!({ "name": "x", "options": {}, "tags": [], "is_domain": false, "parent_id": "default" });
+    cloud.identity(&admin, "POST", "/projects", Some(json!({ "project": empty }))).await.expect(201);
+    let alice = cloud.person("alice", "member").await;
+    let token = cloud.token_of(&alice).await;
+    let path = format!("/users/{}/application_credentials", alice.id);
+    let rules = json!([{ "method": "GET", "path": "/v3/volumes", "service": "volumev3" }]);
+    for (key, value, status) in [
+        ("access_rules", rules, 400),
+        ("expires_at", json!("2099-01-01T00:00:00+05:00"), 400),
+        ("access_rules", json!([]), 201),
+    ] {
+        let credential = json!({ "application_credential": { "name": "x", key: value } });
+        cloud.identity(&token, "POST", &path, Some(credential)).await.expect(status);
+    }
+}
+
+/// None writes over what another one has just written.
+async fn changes_at_once_are_all_made(kind: DatabaseKind) {
+    let cloud = Cloud::new(kind).await;
+    let (admin, alice) = (cloud.admin().await, cloud.person("alice", "member").await);
+    let things =
+        [("user", format!("/users/{}", alice.id)), ("project", format!("/projects/{}", alice.project))];
+    for (kind, path) in &things {
+        let change = |number: usize| match number {
+            7 => json!({ *kind: { "enabled": false } }),
+            number => json!({ *kind: { "description": number.to_string() } }),
+        };
+        let changes = (0..16).map(|number| cloud.identity(&admin, "PATCH", path, Some(change(number))));
+        for answer in futures::future::join_all(changes).await {
+            answer.expect(200);
+        }
+        let shown = cloud.identity(&admin, "GET", path, None).await.expect(200).json();
+        assert_eq!(shown[kind]["enabled"], false);
+    }
 }
 
 async fn a_domain_goes_with_what_is_in_it(kind: DatabaseKind) {

@@ -247,7 +247,7 @@ async fn a_service_may_go_on_with_an_expired_token() {
     with("bad").await.expect(401);
     let tokens = Tokens { subject: Some("expired"), service: Some("service") };
     let caller = site.app().authority.caller(tokens).await.unwrap();
-    assert_eq!(caller.service_roles, ["service", "reader"]);
+    assert_eq!(caller.service_roles, ["reader", "service"]);
     assert_eq!(caller.roles, ["member", "reader"]);
 }
 

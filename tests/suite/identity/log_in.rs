@@ -13,6 +13,7 @@ on_both! {
     a_default_project_is_taken_when_nobody_says
     an_application_credential_is_its_users_and_no_more
     no_token_outlives_a_password_that_changes_meanwhile
+    nobody_sets_a_password_back
     guessing_is_slow
     malformed_requests_are_refused
 }
@@ -30,6 +31,26 @@ async fn no_token_outlives_a_password_that_changes_meanwhile(kind: DatabaseKind)
     for token in answers.iter().filter_map(|answer| answer.header("x-subject-token")) {
         assert!(!cloud.is_good(token).await);
     }
+}
+
+/// Whoever knows the old one was let in with it, and writes after it was changed.
+async fn nobody_sets_a_password_back(kind: DatabaseKind) {
+    let cloud = Cloud::new(kind).await;
+    let person = cloud.person("alice", "member").await;
+    let admin = cloud.admin().await;
+    let body = json!({ "user": { "original_password": person.password, "password": person.password } });
+    let path = format!("/identity/v3/users/{}/password", person.id);
+    let changes = (0..40).map(|_| cloud.call("POST", &path).json(&body).send());
+    let user = format!("/users/{}", person.id);
+    let body = json!({ "user": { "password": "another one" } });
+    let (changes, changed) =
+        tokio::join!(futures::future::join_all(changes), cloud.identity(&admin, "PATCH", &user, Some(body)));
+    changed.expect(200);
+    assert!(changes.iter().any(|answer| answer.status != 204));
+    // They count as failures.
+    cloud.site.pass(60);
+    let scope = project("project-of-alice");
+    cloud.log_in(&by_password("alice", "another one", scope)).await.expect(201);
 }
 
 async fn a_password_gives_a_token_for_each_scope(kind: DatabaseKind) {
@@ -239,6 +260,19 @@ async fn guessing_is_slow(kind: DatabaseKind) {
         }
         assert_eq!(statuses[..5], [401; 5], "{statuses:?}");
         assert!(statuses.contains(&429), "{statuses:?}");
+    }
+    // However the domain is named.
+    for name in ["admin", "nobody"] {
+        let wrong = by_password(name, "wrong", project("admin"));
+        let mut pause = 0;
+        while pause < 30 {
+            cloud.site.pass(pause);
+            let answer = cloud.log_in(&wrong).await;
+            pause = answer.header("retry-after").map_or(0, |seconds| seconds.parse().unwrap());
+        }
+        let user = json!({ "name": name, "domain": { "name": "Default" }, "password": "wrong" });
+        let identity = json!({ "methods": ["password"], "password": { "user": user } });
+        cloud.log_in(&json!({ "identity": identity })).await.expect(429);
     }
     let mut answer = cloud.log_in(&by_password("admin", "wrong", project("admin"))).await;
     while answer.status != 429 {

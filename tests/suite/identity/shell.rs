@@ -75,6 +75,21 @@ async fn users_are_managed_beside_the_service(database: DatabaseKind) {
     let second = shell(&place, &["user", "set-password", "admin"], "");
     assert_eq!(log_in(&server, &by_password("admin", &first, project("admin"))).await, Err(401));
     log_in(&server, &by_password("admin", second.trim(), project("admin"))).await.unwrap();
+    // Nobody is left, or nobody is let in: there is a way back.
+    for user in ["admin", "alice"] {
+        shell(&place, &["user", "delete", user], "");
+    }
+    shell(&place, &["user", "create", "alice", "--password-stdin"], "correct horse\n");
+    shell(&place, &["role", "add", "admin", "--user", "alice", "--project", "admin"], "");
+    let auth = by_password("alice", "correct horse", project("admin"));
+    let token = log_in(&server, &auth).await.unwrap();
+    let client = reqwest::Client::new();
+    let change = client.patch(format!("{}/identity/v3/domains/default", server.url));
+    let change = change.header("x-auth-token", token).json(&json!({ "domain": { "enabled": false } }));
+    assert_eq!(change.send().await.unwrap().status(), 200);
+    assert_eq!(log_in(&server, &auth).await, Err(401));
+    shell(&place, &["user", "enable", "alice"], "");
+    log_in(&server, &auth).await.unwrap();
     for wrong in [
         &["user", "create", "alice"][..],
         &["user", "delete", "nobody"],

@@ -21,6 +21,7 @@ on_both! {
     a_stream_of_events_does_not
     another_process_believes_the_same_tokens
     a_service_speaks_for_a_user
+    a_service_goes_on_with_a_token_that_expired
     a_project_in_the_path_is_that_of_the_token
     names_cannot_add_headers
 }
@@ -309,6 +310,43 @@ async fn a_service_speaks_for_a_user(kind: DatabaseKind) {
     };
     with(&service).await.expect(200);
     with("not-a-token").await.expect(401);
+}
+
+async fn a_service_goes_on_with_a_token_that_expired(kind: DatabaseKind) {
+    let cloud = Cloud::new(kind).await;
+    let (alice, bob) = (cloud.person("alice", "member").await, cloud.person("bob", "member").await);
+    let nova = cloud.person("nova", "service").await;
+    let (token, taken_back) = (cloud.token_of(&alice).await, cloud.token_of(&alice).await);
+    let take_back = cloud.call("DELETE", "/identity/v3/auth/tokens").header("x-auth-token", &taken_back);
+    take_back.header("x-subject-token", &taken_back).send().await.expect(204);
+    cloud.site.pass(3700);
+    let (service, other) = (cloud.token_of(&nova).await, cloud.token_of(&bob).await);
+    let with = async |token: &str, service: &str| {
+        let call = cloud.call("GET", "/image/v2/images").header("x-auth-token", token);
+        call.header("x-service-token", service).send().await.status.as_u16()
+    };
+    let validate = async |token: &str, query: &str| {
+        let call = cloud.call("GET", &format!("/identity/v3/auth/tokens{query}"));
+        let call = call.header("x-auth-token", &service).header("x-subject-token", token);
+        call.send().await.status.as_u16()
+    };
+    assert!(!cloud.is_good(&token).await);
+    assert_eq!(with(&token, &service).await, 200);
+    assert_eq!(with(&token, &other).await, 401);
+    assert_eq!(with(&taken_back, &service).await, 401);
+    assert_eq!(validate(&token, "").await, 404);
+    assert_eq!(validate(&token, "?allow_expired=1").await, 200);
+    assert_eq!(validate(&token, "?allow_expired=0").await, 404);
+    assert_eq!(validate(&taken_back, "?allow_expired=1").await, 404);
+    // Another token that is taken back lets none of those come back that are gone for good.
+    let admin = cloud.admin().await;
+    let take_back = cloud.call("DELETE", "/identity/v3/auth/tokens").header("x-auth-token", &admin);
+    take_back.header("x-subject-token", &other).send().await.expect(204);
+    assert_eq!(with(&taken_back, &service).await, 401);
+    // Nor does it last for ever.
+    cloud.site.pass(172_800);
+    let service = cloud.token_of(&nova).await;
+    assert_eq!(with(&token, &service).await, 401);
 }
 
 async fn a_project_in_the_path_is_that_of_the_token(kind: DatabaseKind) {

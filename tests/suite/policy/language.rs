@@ -42,6 +42,7 @@ fn allowed(rule: Check, caller: &Value, target: &Value) -> bool {
     let texts = |name: &str| serde_json::from_value(caller[name].clone()).unwrap();
     let caller_is_admin = caller["is_admin"] == true;
     let caller = Caller {
+        is_admin_project: true,
         user_id: UserId(text("user_id").unwrap()),
         user_name: None,
         user_domain_id: None,

@@ -1,0 +1,22 @@
+use anyhow::Context;
+use clap::Args;
+
+use crate::commands::directory::Directory;
+
+/// Let a user in again who was disabled, or whose domain was
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Name or id
+    user: String,
+}
+
+pub(super) async fn run(arguments: Arguments, directory: &Directory) -> anyhow::Result<()> {
+    let mut repository = directory.database.begin().await?;
+    let found = directory.user(&mut repository, &arguments.user).await?;
+    let domain = repository.domain_to_change(&found.domain_id).await?;
+    let mut domain = domain.with_context(|| format!("{} has no domain", found.name))?;
+    domain.enabled = true;
+    repository.update_domain(&domain).await?;
+    repository.commit().await?;
+    directory.change(&arguments.user, |user| user.enabled = true).await
+}

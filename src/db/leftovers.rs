@@ -23,16 +23,19 @@ impl Repository {
 
     async fn note_leftover(&mut self, leftover: &Leftover, kept: bool, now: Timestamp) -> Result<()> {
         let sql = "INSERT INTO leftovers (pool, name, kept, created_at) VALUES ($1, $2, $3, $4) \
-            ON CONFLICT (pool, name) DO UPDATE SET kept = excluded.kept";
+            ON CONFLICT (pool, name) DO UPDATE SET kept = excluded.kept, created_at = excluded.created_at";
         on!(self, c => sqlx::query(sql)
             .bind(&leftover.pool).bind(&leftover.name).bind(kept).bind(now).execute(c).await.map(drop))?;
         Ok(())
     }
 
-    /// Newest first: a leftover may hang on an older one. Those that are kept are not among them.
-    pub async fn leftovers(&mut self) -> Result<Vec<Leftover>> {
-        let sql = "SELECT pool, name FROM leftovers WHERE NOT kept ORDER BY created_at DESC, name";
-        Ok(on!(self, c => sqlx::query_as(sql).fetch_all(c).await)?)
+    /// With when they were noted last. Newest first: a leftover may hang on an older one. Those that are kept are not
+    /// among them.
+    pub async fn leftovers(&mut self) -> Result<Vec<(Leftover, Timestamp)>> {
+        let sql =
+            "SELECT pool, name, created_at FROM leftovers WHERE NOT kept ORDER BY created_at DESC, name";
+        let found: Vec<(String, String, Timestamp)> = on!(self, c => sqlx::query_as(sql).fetch_all(c).await)?;
+        Ok(found.into_iter().map(|(pool, name, noted_at)| (Leftover { pool, name }, noted_at)).collect())
     }
 
     /// Those that are kept, too.
@@ -46,6 +49,14 @@ impl Repository {
         let found: Option<Leftover> = on!(self, c => sqlx::query_as(sql)
             .bind(&leftover.pool).bind(&leftover.name).fetch_optional(c).await)?;
         Ok(found.is_some())
+    }
+
+    /// Forgets one that was looked for and not found, unless it was noted anew meanwhile.
+    pub async fn forget_leftover(&mut self, leftover: &Leftover, noted_at: Timestamp) -> Result<()> {
+        let sql = "DELETE FROM leftovers WHERE pool = $1 AND name = $2 AND created_at = $3";
+        on!(self, c => sqlx::query(sql)
+            .bind(&leftover.pool).bind(&leftover.name).bind(noted_at).execute(c).await.map(drop))?;
+        Ok(())
     }
 
     pub async fn remove_leftover(&mut self, leftover: &Leftover) -> Result<()> {

@@ -217,6 +217,10 @@ impl Worker {
                 if failure.cause == Cause::Cancelled && run.is_handed_over() {
                     return Ok(self.hand_over(run).await);
                 }
+                if failure.cause == Cause::Cancelled && !self.is_cancelled(run).await {
+                    // By a lease that had lapsed, and was prolonged since.
+                    return Ok(self.requeue(job, run, &failure).await);
+                }
                 if let Some(until) = failure.until {
                     return Ok(self.postpone(job, run, &failure, until).await);
                 }
@@ -239,6 +243,12 @@ impl Worker {
                 Ok(self.requeue(job, run, &failure).await)
             }
         }
+    }
+
+    /// Whether somebody wants it stopped. Not known counts as no: who goes on with it finds out.
+    async fn is_cancelled(&self, run: &Run) -> bool {
+        let job = async { self.database.read().await?.job(&run.id).await }.await;
+        job.ok().flatten().is_some_and(|job| job.cancel)
     }
 
     async fn forward(

@@ -71,6 +71,7 @@ impl DeleteImage {
     /// In no store before all of them have let go of it, and not before it is noted what it hangs on: after a crash only
     /// the note tells.
     async fn remove(&self, run: &Run) -> Result<(), StepError> {
+        self.check_others(run).await?;
         self.stop_detaching(run).await?;
         let stores = self.stores(run).await?;
         let _lock = self.context.locks.lock(self.id.as_str()).await;
@@ -93,6 +94,18 @@ impl DeleteImage {
             }
             removed.map_err(StepError::of_removal)?;
             way_back = None;
+        }
+        Ok(())
+    }
+
+    /// Bytes go from one store only while another one has them. They may count again since this was asked for: another
+    /// request for the same was refused meanwhile.
+    async fn check_others(&self, run: &Run) -> Result<(), StepError> {
+        let Extent::In(store) = &self.extent else { return Ok(()) };
+        let Some(row) = run.database.read().await?.image(&self.id).await? else { return Ok(()) };
+        let counts = row.places().any(|place| place.store == *store);
+        if counts || row.places().next().is_none() {
+            return Err(StepError::in_use("The image's bytes are needed in this store."));
         }
         Ok(())
     }
@@ -194,7 +207,10 @@ impl DeleteImage {
             // After a crash it is the sweeper who sees to the volume's snapshot.
             let parents = self.notes().parents.clone();
             for (_, parent) in parents.iter().filter(|(clone, _)| Arc::ptr_eq(clone, &store)) {
-                lineage::release(&self.context, &store, parent).await?;
+                if lineage::release_all(&self.context, &store, parent).await? == lineage::Rest::Needed {
+                    // By others, and the sweeper knows of it.
+                    self.notes().parents.retain(|(_, other)| other != parent);
+                }
             }
         }
         Ok(())

@@ -173,10 +173,14 @@ impl DeleteVolume {
                 return Ok(());
             }
         }
-        let noted = self.notes().parent.clone();
-        let by_row = self.parents_by_row(&row, run).await?;
-        for parent in noted.iter().chain(&by_row) {
-            lineage::release(&self.context, store, parent).await?;
+        let parent = self.notes().parent.clone();
+        for parent in parent.iter().chain(&self.parents_by_row(&row, run).await?) {
+            let rest = lineage::release_all(&self.context, store, parent).await?;
+            let mut notes = self.notes();
+            if rest == lineage::Rest::Needed && notes.noted == Some(lineage::note(parent)) {
+                // By others: the sweeper's from now on.
+                notes.noted = None;
+            }
         }
         Ok(())
     }

@@ -379,8 +379,8 @@ impl ImportImage {
         source: &Arc<dyn BlockImage>,
         run: &Run,
     ) -> Result<(), StepError> {
-        // What an earlier try left.
-        lineage::take_away(store, self.id.as_str(), run).await?;
+        // What an earlier try left, which may have come as far as the snapshot.
+        lineage::take_away_sealed(store, self.id.as_str(), run).await?;
         let object_size = self.context.options.intake.object_size;
         let size = source.size().await?;
         run.check_allowed()?;
@@ -457,7 +457,51 @@ impl ImportImage {
         let Some(row) = run.database.read().await?.image(&self.id).await? else { return Ok(()) };
         for location in row.locations.iter().filter(|location| self.import.stores.contains(&location.store)) {
             let store = self.context.images_in(location.store.as_deref())?;
-            delete_image::remove_content(&self.context, store, &self.id, &run.progress.beside()).await?;
+            if !self.is_copy() {
+                delete_image::remove_content(&self.context, store, &self.id, &run.progress.beside()).await?;
+            } else if self.withdraw(location.store.as_deref(), run).await? {
+                self.take_back(location.store.as_deref(), store, run).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody reads what was copied to this store from now on. `false`: it stays, for no other store has the bytes.
+    async fn withdraw(&self, store: Option<&str>, run: &Run) -> Result<bool, StepError> {
+        let mut repository = run.transaction().await?;
+        let Some(row) = repository.image_to_change(&self.id).await? else { return Ok(false) };
+        let is_ready = row.places().any(|place| place.store.as_deref() == store);
+        if is_ready && row.places().count() == 1 {
+            return Ok(false);
+        }
+        repository.ready_location(&self.id, store, false).await?;
+        repository.commit().await?;
+        Ok(true)
+    }
+
+    /// A copy that somebody runs from already stays. What clones read from behind its back waits for the last of them.
+    async fn take_back(
+        &self,
+        place: Option<&str>,
+        store: &Arc<dyn BlockStore>,
+        run: &Run,
+    ) -> Result<(), StepError> {
+        let progress = run.progress.beside();
+        match delete_image::remove_content(&self.context, store, &self.id, &progress).await {
+            Err(error)
+                if error.cause == Cause::InUse && lineage::is_there(store, self.id.as_str()).await? =>
+            {
+                let mut repository = run.transaction().await?;
+                repository.ready_location(&self.id, place, true).await?;
+                return Ok(repository.commit().await?);
+            }
+            other => other?,
+        }
+        if lineage::reap(&self.context, store, self.id.as_str()).await? == lineage::Rest::Needed {
+            let mut repository = run.transaction().await?;
+            let waits = Leftover { pool: store.pool().to_owned(), name: self.id.to_string() };
+            repository.add_leftover(&waits, run.now()).await?;
+            repository.commit().await?;
         }
         Ok(())
     }
@@ -482,7 +526,12 @@ impl ImportImage {
         if self.import.inject && outcome != Outcome::Failed {
             properties.extend(self.context.options.imports.inject.clone());
         }
-        properties.insert(IMPORTING_TO.to_owned(), String::new());
+        // Others may be under way already: its last store is seen to have the bytes before this.
+        let ours: Vec<String> = self.import.stores.iter().map(|id| self.id_of(id.as_deref())).collect();
+        let list = properties.get(IMPORTING_TO).map(String::as_str).unwrap_or_default();
+        let others: Vec<&str> = list.split(',').filter(|id| !ours.iter().any(|own| own == id)).collect();
+        let others = others.join(",");
+        properties.insert(IMPORTING_TO.to_owned(), others);
         properties.insert(FAILED.to_owned(), failed.join(","));
         row.updated_at = run.now();
         repository.update_image(&row).await.map(drop)
@@ -569,12 +618,16 @@ impl Workflow for ImportImage {
     /// import it; unless it is being deleted already.
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
         let row = repository.image_to_change(&self.id).await?;
-        if self.is_new && row.is_some_and(|row| row.status == ImageStatus::Importing) {
+        if self.is_new && row.as_ref().is_some_and(|row| row.status == ImageStatus::Importing) {
             return repository.remove_image(&self.id).await.map(drop);
         }
         let stores = || self.import.stores.iter().map(Option::as_deref);
         self.tell(repository, run, stores().map(|store| self.id_of(store)), Outcome::Failed).await?;
-        for store in stores() {
+        let stays = |store: Option<&str>| {
+            let row = row.as_ref().filter(|_| self.is_copy());
+            row.is_some_and(|row| row.places().any(|place| place.store.as_deref() == store))
+        };
+        for store in stores().filter(|store| !stays(*store)) {
             repository.remove_location(&self.id, store).await?;
         }
         if self.is_copy() {

@@ -70,6 +70,18 @@ pub(super) fn noted(pool: &str, name: &str) -> Option<SnapshotPath> {
     Some(SnapshotPath { pool: pool.to_owned(), image: image.to_owned(), snapshot: snapshot.to_owned() })
 }
 
+/// [`release`]s what the clone in `from` hung on, and answers whether others do.
+pub(super) async fn release_all(
+    context: &Context,
+    from: &Arc<dyn BlockStore>,
+    parent: &SnapshotPath,
+) -> Result<Rest> {
+    match context.pool_beside(from, &parent.pool).await? {
+        Some(store) => release_noted(context, store, parent).await,
+        None => Ok(Rest::Gone),
+    }
+}
+
 /// [`release`]s what a note tells of, in the store where that is. Its clone may be there after all, and then it stays.
 pub(super) async fn release_noted(
     context: &Context,

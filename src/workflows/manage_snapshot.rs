@@ -80,8 +80,11 @@ impl Workflow for ManageSnapshot {
             _ => image.unprotect_snapshot(&name).await.or_missing(),
         };
         image.close().await?;
-        undone?;
-        Ok(())
+        match undone {
+            // Another snapshot has its name by now: it keeps the new one.
+            Err(error) if step == "rename" && error.kind == ErrorKind::Exists => Ok(()),
+            other => Ok(other.map(drop)?),
+        }
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {

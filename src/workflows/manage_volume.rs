@@ -119,7 +119,11 @@ impl Workflow for ManageVolume {
     async fn undo(&self, step: &'static str, run: &Run) -> Result<(), StepError> {
         if step == "rename" {
             let store = self.context.store_of(&self.id, run).await?;
-            store.rename(&names::volume(&self.id), &self.source).await.or_missing()?;
+            match store.rename(&names::volume(&self.id), &self.source).await.or_missing() {
+                // Another image has its name by now: it keeps the new one.
+                Err(error) if error.kind == ErrorKind::Exists => {}
+                other => drop(other?),
+            }
         }
         Ok(())
     }

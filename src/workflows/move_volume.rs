@@ -168,7 +168,12 @@ impl MoveVolume {
             volume_type_id: self.new_type.clone(),
             multiattach: of.filter(|_| self.new_type.is_some()).map(|of| of.is_multiattach()),
         };
-        if !repository.move_volume(&self.id, &change, run.now()).await? {
+        // Whoever attaches it meanwhile was told of the old place.
+        let stays_free = match row.status {
+            VolumeStatus::Attaching | VolumeStatus::Detaching | VolumeStatus::InUse => way.is_none(),
+            _ => true,
+        };
+        if !stays_free || !repository.move_volume(&self.id, &change, run.now()).await? {
             return Err(StepError::in_use("The volume was changed while it was copied."));
         }
         if host != self.from {

@@ -64,8 +64,8 @@ impl Remote {
         run: &Run,
     ) -> Result<ImageChange, StepError> {
         let Target { store, name, object_size, room, ref signed, digests } = *target;
-        // What an earlier try left.
-        lineage::take_away(store, name, run).await?;
+        // What an earlier try left, which may have come as far as the snapshot.
+        lineage::take_away_sealed(store, name, run).await?;
         let download = self.begin(context).await?;
         let size = self.size().or(download.length);
         let too_small =

@@ -59,7 +59,7 @@ impl Sweeper {
     async fn sweep_until(&self, stop: &CancellationToken) -> Result<usize, StepError> {
         let leftovers = self.database.read().await?.leftovers().await?;
         let mut needed = 0;
-        for leftover in leftovers {
+        for (leftover, noted_at) in leftovers {
             if stop.is_cancelled() {
                 break;
             }
@@ -71,7 +71,7 @@ impl Sweeper {
             });
             if is_gone {
                 let mut repository = self.database.begin().await?;
-                repository.remove_leftover(&leftover).await?;
+                repository.forget_leftover(&leftover, noted_at).await?;
                 repository.commit().await?;
             } else {
                 needed += 1;

@@ -91,9 +91,10 @@ async fn change_over(
             next.id, volume.id
         )));
     }
+    let seen = repository.volume_used_at(&volume.id).await?;
     let change = VolumeMove {
         status: volume.status,
-        seen: volume.updated_at.unwrap_or(volume.created_at),
+        seen: seen.unwrap_or(volume.created_at),
         host: next.host.clone().unwrap_or_default(),
         availability_zone: next.availability_zone.clone(),
         volume_type_id: Some(next.volume_type_id.clone()),

@@ -6,7 +6,7 @@
 use super::{MoveVolume, Step};
 use crate::db::{Repository, Volume, VolumeChange};
 use crate::jobs::{Cause, Run, StepError};
-use crate::model::{MigrationStatus, VolumeId, VolumeStatus};
+use crate::model::{AttachmentStatus, MigrationStatus, VolumeId, VolumeStatus};
 use crate::web::NovaError;
 use crate::workflows::replication;
 
@@ -44,6 +44,12 @@ impl MoveVolume {
             return Err(StepError::fatal("The volume's next copy was deleted."));
         }
         if repository.attached_to(&[&self.id]).await?.is_empty() {
+            // Whoever was told where it lies opens it there.
+            let attachments = repository.attachments_of(&self.id).await?;
+            let is_told = attachments.iter().any(|one| one.status == AttachmentStatus::Attaching);
+            if is_told || matches!(row.status, VolumeStatus::Attaching | VolumeStatus::Detaching) {
+                return Err(StepError::in_use("The volume is being attached or detached."));
+            }
             return Ok(Whose::Ours);
         }
         if self.context.nova.is_none() {

@@ -801,7 +801,8 @@ impl House {
     }
 
     async fn leftovers(&self) -> Vec<Leftover> {
-        self.database.read().await.unwrap().leftovers().await.unwrap()
+        let leftovers = self.database.read().await.unwrap().leftovers().await.unwrap();
+        leftovers.into_iter().map(|(leftover, _)| leftover).collect()
     }
 
     /// What somebody still had open when it should go waits in the trash, and the sweeper knows of it.

@@ -12,13 +12,14 @@ use flate2::write::GzEncoder;
 use futures::StreamExt;
 use pumice::block::OpenMode;
 use pumice::config::Config;
-use pumice::jobs::{Import, ImportSource, Moment, NoFaults, Origin, VolumeSource};
+use pumice::jobs::{self, Import, ImportSource, Moment, NoFaults, Origin, Task, VolumeSource};
 use pumice::model::{ImageId, ImageStatus, JobState};
 use pumice::transfer::{Algorithm, Digests};
 use pumice::workflows::{Arrival, upload_image};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
+use super::generic::cancel;
 use super::refusals::Loss;
 use super::{DeathAt, disk_image, house, on_every_store, pattern};
 use crate::house::{DatabaseKind, House, StoreKind};
@@ -516,6 +517,75 @@ async fn what_is_being_deleted_is_not_brought_again(store: StoreKind) {
     house.stop().await;
 }
 
+/// The copy was seen, and so the bytes may go from the other store, when the job that made it is cancelled.
+async fn the_last_bytes_are_not_taken_back(store: StoreKind) {
+    let death = Arc::new(DeathAt::new("import_image", Moment::After("store")));
+    let mut house = House::with(store, DatabaseKind::Sqlite, importing(), death.clone()).await;
+    let bytes = pattern(300_000, 9);
+    let image = house.upload(bytes.clone()).await;
+    house.settle().await;
+    house.import_to(&image, copy_to_second()).await;
+    death.comes().await;
+    let job = house.last_job(&image).await.unwrap();
+    house.delete_from_store(&image, None).await;
+    assert!(cancel(&house.database, &job.id).await);
+    house.stop().await;
+    house.start(Arc::new(NoFaults)).await;
+    house.settle().await;
+    let second = Some("second".to_owned());
+    assert_eq!(stores_of(&house, &image).await.0, std::slice::from_ref(&second));
+    let kept = house.stores.images_in(second.as_deref()).unwrap();
+    let kept = kept.open(image.as_str(), OpenMode::ReadOnly).await.unwrap();
+    assert!(kept.read(0, bytes.len() as u64).await.unwrap() == bytes);
+    kept.close().await.unwrap();
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// A request for the same was refused meanwhile, and they count again; others may go now.
+async fn bytes_that_count_are_not_removed(store: StoreKind) {
+    let mut house = importing_house(store).await;
+    let image = house.upload(pattern(300_000, 10)).await;
+    house.import_to(&image, copy_to_second()).await;
+    house.settle().await;
+    let mut repository = house.database.begin().await.unwrap();
+    let task = Task::DeleteFromStore { image_id: image.clone(), store: Some("second".to_owned()) };
+    jobs::enqueue(&mut repository, &house.world, task, &Origin::default()).await.unwrap();
+    repository.commit().await.unwrap();
+    house.settle().await;
+    assert_eq!(house.last_job(&image).await.unwrap().state, JobState::Failed);
+    assert_eq!(stores_of(&house, &image).await.0.len(), 2);
+    house.delete_from_store(&image, None).await;
+    house.settle().await;
+    assert_eq!(stores_of(&house, &image).await.0, [Some("second".to_owned())]);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// It is seen to have the bytes before its job is over, and so the next import may be under way by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_ends_leaves_the_next_one_alone() {
+    const IMPORTING_TO: &str = "os_glance_importing_to_stores";
+    let death = Arc::new(DeathAt::new("import_image", Moment::After("store")));
+    let mut house = House::with(StoreKind::Directory, DatabaseKind::Sqlite, importing(), death.clone()).await;
+    let image = house.upload(pattern(300_000, 11)).await;
+    house.settle().await;
+    house.import_to(&image, copy_to_second()).await;
+    death.comes().await;
+    let mut repository = house.database.begin().await.unwrap();
+    let mut row = repository.image_to_change(&image).await.unwrap().unwrap();
+    row.properties.0.insert(IMPORTING_TO.to_owned(), "third".to_owned());
+    repository.update_image(&row).await.unwrap();
+    repository.commit().await.unwrap();
+    house.stop().await;
+    house.start(Arc::new(NoFaults)).await;
+    house.settle().await;
+    let row = house.images().await.remove(0);
+    assert_eq!((row.places().count(), row.properties[IMPORTING_TO].as_str()), (2, "third"));
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 async fn an_image_is_in_several_stores(store: StoreKind) {
     let mut house = importing_house(store).await;
     let bytes = pattern(2_500_000, 7);
@@ -609,6 +679,8 @@ async fn a_projects_storage_is_not_exceeded(store: StoreKind) {
 on_every_store!(
     a_projects_storage_is_not_exceeded,
     an_image_is_in_several_stores,
+    the_last_bytes_are_not_taken_back,
+    bytes_that_count_are_not_removed,
     what_is_being_deleted_is_not_brought_again,
     bytes_come_from_everywhere,
     an_image_comes_from_another_region,

@@ -7,7 +7,9 @@ use pumice::block::{Backend, OpenMode};
 use pumice::config::Config;
 use pumice::db::{QosSpecs, VolumeChange, VolumeType};
 use pumice::jobs::{self, Destination, NoFaults, Origin, Task, VolumeSource};
-use pumice::model::{MigrationStatus, QosSpecsId, VolumeId, VolumeStatus, VolumeTypeId};
+use pumice::model::{
+    AttachmentStatus, JobState, MigrationStatus, QosSpecsId, VolumeId, VolumeStatus, VolumeTypeId,
+};
 use pumice::workflows::names;
 use serde_json::json;
 use sqlx::types::Json;
@@ -37,6 +39,15 @@ impl House {
         let to = Destination::Place { host: self.place(to), zone: "nova".into() };
         let task = Task::MigrateVolume { volume_id: id.clone(), from: row.host.unwrap(), to };
         jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
+        repository.commit().await.unwrap();
+    }
+
+    pub async fn rename(&self, id: &VolumeId, name: &str) {
+        let mut repository = self.database.begin().await.unwrap();
+        let mut row = repository.volume(id).await.unwrap().unwrap();
+        row.name = Some(name.to_owned());
+        row.updated_at = Some(self.world.now());
+        repository.update_volume(&row).await.unwrap();
         repository.commit().await.unwrap();
     }
 
@@ -315,6 +326,21 @@ async fn a_retype_in_place_changes_the_limits_and_an_extend_keeps_them(store: St
     house.stop().await;
 }
 
+/// Whoever was told where it lies opens it there.
+async fn one_that_is_being_attached_stays(store: StoreKind) {
+    let mut house = house(store).await;
+    let volume = house.attached(&["a server"], AttachmentStatus::Attaching).await;
+    house.write(&volume, 0, &pattern(9_000, 5)).await;
+    house.migrate(&volume, SECOND).await;
+    house.settle().await;
+    house.assert_lies_in(FIRST, &volume, 0, &pattern(9_000, 5)).await;
+    assert_eq!(house.row(&volume).await.status, VolumeStatus::Attaching);
+    assert_eq!(house.last_job(&volume).await.unwrap().state, JobState::Failed);
+    house.detach_all().await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 /// A new name, of a volume that is being copied, is not a change of its bytes; that it was reserved may be.
 async fn described_or_used_while_it_moves(database: DatabaseKind) {
     for is_used in [false, true] {
@@ -336,13 +362,10 @@ async fn described_or_used_while_it_moves(database: DatabaseKind) {
                 );
             }
         }
-        for name in ["one", "two"] {
-            let mut row = repository.volume(&volume).await.unwrap().unwrap();
-            row.name = Some(name.to_owned());
-            row.updated_at = Some(house.world.now());
-            repository.update_volume(&row).await.unwrap();
-        }
         repository.commit().await.unwrap();
+        for name in ["one", "two"] {
+            house.rename(&volume, name).await;
+        }
         hold.let_go();
         house.settle().await;
         let place = if is_used { FIRST } else { SECOND };
@@ -406,6 +429,7 @@ on_every_store!(
     a_volume_moves_with_its_bytes,
     what_clones_read_from_stays_until_they_go,
     leaves_a_place_twice,
+    one_that_is_being_attached_stays,
     one_that_came_back_can_be_unmanaged,
     one_with_clones_of_each_copy_moves_and_goes,
     one_that_came_back_is_deleted_before_its_clones,

@@ -314,6 +314,8 @@ async fn a_volume_in_use_moves_there_and_back(store: StoreKind) {
         let volume = house.volume_in_use(&bytes).await;
         let before = house.attachments(&volume).await.remove(0).id;
         for name in [SECOND, FIRST] {
+            // What it is called has nothing to do with it.
+            house.rename(&volume, name).await;
             house.migrate(&volume, name).await;
             house.settle().await;
             house.assert_in_use_in(name, &volume, &bytes).await;

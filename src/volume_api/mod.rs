@@ -23,6 +23,7 @@ mod manageable_volumes;
 mod messages;
 mod metadata;
 pub(crate) mod microversion;
+mod nothing;
 mod paging;
 mod placement;
 mod pools;
@@ -109,6 +110,7 @@ fn authenticated() -> OpenApiRouter<App> {
         .merge(attachments::router())
         .merge(transfers::router())
         .merge(messages::router())
+        .merge(nothing::router())
         .merge(manageable_volumes::router())
         .merge(manageable_snapshots::router())
         .merge(types::router())

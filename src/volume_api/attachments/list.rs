@@ -97,6 +97,10 @@ fn filter(call: &Call) -> Result<AttachmentFilter, Fault> {
             // The real service knows the column by the second name only, and finds nothing by the first.
             "status" | "attach_status" => filter.status = Some(texts(value)),
             "id" => filter.id = Some(texts(value)),
+            // Nobody but an administrator who asks for all projects may ask for another one.
+            "project_id" if filter.project_id.as_deref().is_none_or(|own| own == value) => {
+                filter.project_id = Some(value.to_owned());
+            }
             // What is no column finds nothing.
             _ => filter.id = Some(Vec::new()),
         }

@@ -70,6 +70,10 @@ fn add_filters(filter: &mut MessageFilter, call: &Call) -> Result<bool, Fault> {
             None => (key, &mut filter.texts),
         };
         match column(plain).filter(|column| *column != "created_at") {
+            // They are stored in capitals, and found however they are written, as in most databases of the real service.
+            Some(column @ ("resource_type" | "message_level")) => {
+                list.push((column, value.to_ascii_uppercase()));
+            }
             Some(column) => list.push((column, value.to_owned())),
             // Administrators see all of them anyway.
             None if key == "all_tenants" => {}

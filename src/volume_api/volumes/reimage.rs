@@ -30,6 +30,9 @@ pub async fn reimage(app: &App, call: &Call, id: &str, body: &Value) -> Result<R
     let mut repository = app.database.begin().await?;
     let volume = find_to_change(&mut repository, call, id).await?;
     let image = find_image(&mut repository, app, call, image_id).await?;
+    if image::snapshot_of_server(&image).is_some() {
+        return Err(Fault::NotImplemented("A reimage from the snapshot of a server's volume".to_owned()));
+    }
     let image = image::hold(&mut repository, image).await?;
     let is_reserved = volume.status == VolumeStatus::Reserved;
     call.check(if is_reserved { rules::REIMAGE_RESERVED } else { rules::REIMAGE }, &target(&volume))?;

@@ -1,5 +1,7 @@
 //! The image a volume is made from.
 
+use serde_json::Value;
+
 use super::super::super::fault::Fault;
 use super::super::super::request::Call;
 use crate::db::{Image, ImageFilter, Page, Repository};
@@ -23,6 +25,23 @@ pub async fn find(
     let mut image = found(repository, &guard, call, reference).await?;
     image.properties.0.retain(|name, _| guard.allows_property(Access::Read, name));
     Ok(image)
+}
+
+/// Of a server that booted from a volume, Nova makes an image without bytes, which names the snapshot of the volume.
+pub fn snapshot_of_server(image: &Image) -> Option<String> {
+    let devices: Value = serde_json::from_str(image.properties.get("block_device_mapping")?).ok()?;
+    let is_boot = |device: &&Value| device["source_type"] == "snapshot" && device["boot_index"] == 0;
+    Some(devices.as_array()?.iter().find(is_boot)?["snapshot_id"].as_str()?.to_owned())
+}
+
+/// What such an image is told for when its snapshot is not there.
+pub fn without_snapshot(fault: Fault, id: &str) -> Fault {
+    match fault {
+        Fault::Missing(..) => Fault::NoSuch(format!(
+            "Nova specific image is found, but boot volume snapshot id:{id} not found."
+        )),
+        other => other,
+    }
 }
 
 /// Whoever deletes it waits until the transaction ends, and then finds the job that reads from it; or was faster.

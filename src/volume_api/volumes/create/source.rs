@@ -51,7 +51,15 @@ impl Source {
         }
         if let Some(reference) = &wanted.image {
             let image = image::find(repository, app, call, reference).await?;
-            sources.push(Source::Image(Box::new(image::hold(repository, image).await?)));
+            sources.push(match image::snapshot_of_server(&image) {
+                Some(id) => {
+                    let snapshot = snapshots::find_to_change(repository, call, &id).await;
+                    let snapshot = snapshot.map_err(|fault| image::without_snapshot(fault, &id))?;
+                    let volume = find(repository, call, snapshot.volume_id.as_str()).await?;
+                    Source::Snapshot(Box::new((snapshot, volume)))
+                }
+                None => Source::Image(Box::new(image::hold(repository, image).await?)),
+            });
         }
         if let Some(id) = &wanted.backup_id {
             return Err(Fault::Missing("Backup", id.clone()));

@@ -9,7 +9,7 @@ use pumice::model::VolumeStatus::{self, Available, Downloading, InUse};
 use pumice::model::{AttachmentId, MigrationStatus, VolumeId};
 use serde_json::{Value, json};
 
-use super::{assert_refused, fault, id_of};
+use super::{PROJECT, assert_refused, fault, id_of};
 use crate::policy::stage::{ADMIN, Api, MEMBER, OURS, READER, Stage};
 use crate::support::{Answer, Call, Site};
 use crate::workflows::nova::{self, Knows};
@@ -220,6 +220,22 @@ async fn what_cannot_be_attached_is_not_reserved_either() {
     let id = id_of(&attachment_of(&reserved));
     assert_eq!(site.update_attachment(&id, json!({"host": "h"})).await.expect(501).text(), expected);
     assert_eq!(site.status(&volume).await, VolumeStatus::Reserved);
+}
+
+#[tokio::test]
+async fn attachments_of_a_project_are_found() {
+    let site = Site::new().await;
+    let volume = site.available_volume(json!({"size": 1})).await;
+    let made = site.attach(json!({"volume_uuid": volume})).await.expect(200);
+    let found = async |query: &str| {
+        let list = site.get(&format!("/v3/attachments?{query}")).await.expect(200).json();
+        list["attachments"].as_array().unwrap().iter().map(id_of).collect::<Vec<_>>()
+    };
+    let one = [id_of(&attachment_of(&made))];
+    assert_eq!(found(&format!("all_tenants=1&project_id={PROJECT}")).await, one);
+    assert_eq!(found(&format!("project_id={PROJECT}")).await, one);
+    assert!(found("all_tenants=1&project_id=other").await.is_empty());
+    assert!(found("project_id=other").await.is_empty());
 }
 
 #[tokio::test]

@@ -204,6 +204,38 @@ async fn disks_of_other_formats_become_volumes() {
     assert_refused(&refused, &format!("Image {large} is unacceptable: {message}"));
 }
 
+/// Nova makes such an image of a server that booted from a volume: it has no bytes, and names the snapshot that has.
+#[tokio::test]
+async fn an_image_of_a_server_is_its_snapshot() {
+    let site = Site::new().await;
+    let volume = site.available_volume(json!({"size": 2})).await;
+    let snapshot = site.available_snapshot(&volume).await;
+    let image_of = async |snapshot: &str| {
+        let devices = json!([
+            {"source_type": "blank", "boot_index": 1},
+            {"source_type": "snapshot", "boot_index": 0, "snapshot_id": snapshot},
+        ]);
+        let made = site.new_image(|image| {
+            image.size = Some(0);
+            image.properties.0.insert("block_device_mapping".to_owned(), devices.to_string());
+        });
+        made.await.to_string()
+    };
+    let image = image_of(&snapshot).await;
+    let volume = site.new_volume(json!({"imageRef": image})).await;
+    assert_eq!((&volume["snapshot_id"], &volume["size"]), (&json!(snapshot), &json!(2)));
+    let id = site.available_volume(json!({"size": 2})).await;
+    let path = format!("/v3/volumes/{id}/action");
+    site.post(&path, json!({"os-reimage": {"image_id": image}})).await.expect(501);
+
+    let gone = "5f2f2bd5-39ed-4a53-9e62-5b0e5d9c0f8b";
+    let image = image_of(gone).await;
+    let refused =
+        site.post("/v3/volumes", json!({"volume": {"size": 2, "imageRef": image}})).await.expect(404);
+    let message = format!("Nova specific image is found, but boot volume snapshot id:{gone} not found.");
+    assert_eq!(refused.text(), fault("itemNotFound", 404, &message));
+}
+
 #[tokio::test]
 async fn a_volume_is_reimaged() {
     let site = Site::new().await;

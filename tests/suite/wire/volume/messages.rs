@@ -75,6 +75,8 @@ async fn messages_are_filtered_sorted_and_paged_since_3_5() {
     assert_eq!(list("/v3/messages?event_id=VOLUME_VOLUME_007_010", 5).await, [b]);
     assert_eq!(list("/v3/messages?event_id~=_007_", 71).await, [b]);
     assert_eq!(list("/v3/messages?message_level=INFO", 71).await, Vec::<String>::new());
+    // As Horizon asks.
+    assert_eq!(list("/v3/messages?resource_type=volume&resource_uuid=a", 29).await, [a]);
     // Nobody looked at them before.
     assert_eq!(list("/v3/messages?resource_uuid=a&limit=x", 4).await, [b, a]);
     let page = site.get("/v3/messages?limit=1").await.json();

@@ -173,14 +173,22 @@ impl DeleteVolume {
                 return Ok(());
             }
         }
-        let parent = self.notes().parent.clone();
-        for parent in parent.iter().chain(&self.parents_by_row(&row, run).await?) {
-            let rest = lineage::release_all(&self.context, store, parent).await?;
-            let mut notes = self.notes();
-            if rest == lineage::Rest::Needed && notes.noted == Some(lineage::note(parent)) {
-                // By others: the sweeper's from now on.
-                notes.noted = None;
+        let (parent, is_noted) = {
+            let notes = self.notes();
+            (notes.parent.clone(), notes.noted.is_some())
+        };
+        match &parent {
+            Some(parent) if is_noted => {
+                if lineage::release_all(&self.context, store, parent).await? == lineage::Rest::Needed {
+                    // By others: the sweeper's from now on.
+                    self.notes().noted = None;
+                }
             }
+            Some(parent) => lineage::release(&self.context, store, parent).await?,
+            None => {}
+        }
+        for parent in self.parents_by_row(&row, run).await? {
+            lineage::release(&self.context, store, &parent).await?;
         }
         Ok(())
     }

@@ -488,9 +488,7 @@ impl ImportImage {
     ) -> Result<(), StepError> {
         let progress = run.progress.beside();
         match delete_image::remove_content(&self.context, store, &self.id, &progress).await {
-            Err(error)
-                if error.cause == Cause::InUse && lineage::is_there(store, self.id.as_str()).await? =>
-            {
+            Err(error) if error.cause == Cause::InUse && seal_image::is_sealed(store, &self.id).await? => {
                 let mut repository = run.transaction().await?;
                 repository.ready_location(&self.id, place, true).await?;
                 return Ok(repository.commit().await?);

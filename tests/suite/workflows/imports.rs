@@ -10,12 +10,12 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::StreamExt;
-use pumice::block::OpenMode;
+use pumice::block::{OpenMode, SnapshotPath};
 use pumice::config::Config;
 use pumice::jobs::{self, Import, ImportSource, Moment, NoFaults, Origin, Task, VolumeSource};
 use pumice::model::{ImageId, ImageStatus, JobState};
 use pumice::transfer::{Algorithm, Digests};
-use pumice::workflows::{Arrival, upload_image};
+use pumice::workflows::{Arrival, names, upload_image};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -542,6 +542,37 @@ async fn the_last_bytes_are_not_taken_back(store: StoreKind) {
     house.stop().await;
 }
 
+/// Nova clones what it sees, and no job of ours knows of that.
+async fn a_copy_that_is_taken_back_stays_for_its_clones(store: StoreKind) {
+    let death = Arc::new(DeathAt::new("import_image", Moment::After("store")));
+    let mut house = House::with(store, DatabaseKind::Sqlite, importing(), death.clone()).await;
+    let bytes = pattern(300_000, 12);
+    let image = house.upload(bytes.clone()).await;
+    house.settle().await;
+    house.import_to(&image, copy_to_second()).await;
+    death.comes().await;
+    let job = house.last_job(&image).await.unwrap();
+    let kept = house.stores.images_in(Some("second")).unwrap().clone();
+    let parent = SnapshotPath {
+        pool: kept.pool().to_owned(),
+        image: image.to_string(),
+        snapshot: names::IMAGE_SNAPSHOT.to_owned(),
+    };
+    kept.clone_snapshot(&parent, "a disk of Nova", None).await.unwrap();
+    assert!(cancel(&house.database, &job.id).await);
+    house.stop().await;
+    house.start(Arc::new(NoFaults)).await;
+    house.settle().await;
+    assert_eq!(house.last_job(&image).await.unwrap().state, JobState::Cancelled);
+    let disk = kept.open("a disk of Nova", OpenMode::ReadOnly).await.unwrap();
+    assert!(disk.read(0, bytes.len() as u64).await.unwrap() == bytes);
+    disk.close().await.unwrap();
+    kept.remove("a disk of Nova", &pumice::block::Progress::new()).await.unwrap();
+    house.sweep().await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 /// A request for the same was refused meanwhile, and they count again; others may go now.
 async fn bytes_that_count_are_not_removed(store: StoreKind) {
     let mut house = importing_house(store).await;
@@ -680,6 +711,7 @@ on_every_store!(
     a_projects_storage_is_not_exceeded,
     an_image_is_in_several_stores,
     the_last_bytes_are_not_taken_back,
+    a_copy_that_is_taken_back_stays_for_its_clones,
     bytes_that_count_are_not_removed,
     what_is_being_deleted_is_not_brought_again,
     bytes_come_from_everywhere,

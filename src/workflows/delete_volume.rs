@@ -177,15 +177,17 @@ impl DeleteVolume {
             let notes = self.notes();
             (notes.parent.clone(), notes.noted.is_some())
         };
-        match &parent {
-            Some(parent) if is_noted => {
-                if lineage::release_all(&self.context, store, parent).await? == lineage::Rest::Needed {
-                    // By others: the sweeper's from now on.
-                    self.notes().noted = None;
-                }
+        let rest = match &parent {
+            Some(parent) if is_noted => lineage::release_all(&self.context, store, parent).await?,
+            Some(parent) => {
+                lineage::release(&self.context, store, parent).await?;
+                lineage::Rest::Gone
             }
-            Some(parent) => lineage::release(&self.context, store, parent).await?,
-            None => {}
+            None => lineage::Rest::Gone,
+        };
+        if rest == lineage::Rest::Needed {
+            // By others: the sweeper's from now on.
+            self.notes().noted = None;
         }
         for parent in self.parents_by_row(&row, run).await? {
             lineage::release(&self.context, store, &parent).await?;

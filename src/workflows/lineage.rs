@@ -92,9 +92,10 @@ pub(super) async fn release_noted(
     let live = names::live(&parent.image);
     for name in [live, &names::deleted(live)] {
         let Some(image) = store.open(name, OpenMode::ReadOnly).await.or_missing()? else { continue };
-        let snapshots = image.snapshots().await;
+        // It may go in this very moment.
+        let snapshots = image.snapshots().await.or_missing();
         image.close().await?;
-        if snapshots?.iter().any(|snapshot| snapshot.name == parent.snapshot) {
+        if snapshots?.is_some_and(|found| found.iter().any(|snapshot| snapshot.name == parent.snapshot)) {
             return Ok(Rest::Needed);
         }
     }

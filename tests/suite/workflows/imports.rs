@@ -558,16 +558,16 @@ async fn a_copy_that_is_taken_back_stays_for_its_clones(store: StoreKind) {
         image: image.to_string(),
         snapshot: names::IMAGE_SNAPSHOT.to_owned(),
     };
-    kept.clone_snapshot(&parent, "a disk of Nova", None).await.unwrap();
+    kept.clone_snapshot(&parent, "nova_disk", None).await.unwrap();
     assert!(cancel(&house.database, &job.id).await);
     house.stop().await;
     house.start(Arc::new(NoFaults)).await;
     house.settle().await;
     assert_eq!(house.last_job(&image).await.unwrap().state, JobState::Cancelled);
-    let disk = kept.open("a disk of Nova", OpenMode::ReadOnly).await.unwrap();
+    let disk = kept.open("nova_disk", OpenMode::ReadOnly).await.unwrap();
     assert!(disk.read(0, bytes.len() as u64).await.unwrap() == bytes);
     disk.close().await.unwrap();
-    kept.remove("a disk of Nova", &pumice::block::Progress::new()).await.unwrap();
+    kept.remove("nova_disk", &pumice::block::Progress::new()).await.unwrap();
     house.sweep().await;
     house.assert_nothing_is_left().await;
     house.stop().await;

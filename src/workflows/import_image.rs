@@ -9,6 +9,7 @@ mod converted;
 pub(super) mod read;
 mod region;
 mod signed;
+mod unstore;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -436,8 +437,7 @@ impl ImportImage {
         let Some(mut row) = repository.image_to_change(&self.id).await? else { return Ok(()) };
         let id = self.id_of(store);
         if let Some(list) = row.properties.0.get_mut(IMPORTING_TO) {
-            let rest: Vec<&str> = list.split(',').filter(|other| *other != id).collect();
-            *list = rest.join(",");
+            *list = without(list, &[id]);
             row.updated_at = run.now();
             repository.update_image(&row).await?;
         }
@@ -450,58 +450,6 @@ impl ImportImage {
             (Some(staged), Some(row)) => Ok((staged, row)),
             _ => Err(StepError::fatal("The image was deleted.")),
         }
-    }
-
-    /// Takes back what `store` did.
-    async fn unstore(&self, run: &Run) -> Result<(), StepError> {
-        let Some(row) = run.database.read().await?.image(&self.id).await? else { return Ok(()) };
-        for location in row.locations.iter().filter(|location| self.import.stores.contains(&location.store)) {
-            let store = self.context.images_in(location.store.as_deref())?;
-            if !self.is_copy() {
-                delete_image::remove_content(&self.context, store, &self.id, &run.progress.beside()).await?;
-            } else if self.withdraw(location.store.as_deref(), run).await? {
-                self.take_back(location.store.as_deref(), store, run).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Nobody reads what was copied to this store from now on. `false`: it stays, for no other store has the bytes.
-    async fn withdraw(&self, store: Option<&str>, run: &Run) -> Result<bool, StepError> {
-        let mut repository = run.transaction().await?;
-        let Some(row) = repository.image_to_change(&self.id).await? else { return Ok(false) };
-        let is_ready = row.places().any(|place| place.store.as_deref() == store);
-        if is_ready && row.places().count() == 1 {
-            return Ok(false);
-        }
-        repository.ready_location(&self.id, store, false).await?;
-        repository.commit().await?;
-        Ok(true)
-    }
-
-    /// A copy that somebody runs from already stays. What clones read from behind its back waits for the last of them.
-    async fn take_back(
-        &self,
-        place: Option<&str>,
-        store: &Arc<dyn BlockStore>,
-        run: &Run,
-    ) -> Result<(), StepError> {
-        let progress = run.progress.beside();
-        match delete_image::remove_content(&self.context, store, &self.id, &progress).await {
-            Err(error) if error.cause == Cause::InUse && seal_image::is_sealed(store, &self.id).await? => {
-                let mut repository = run.transaction().await?;
-                repository.ready_location(&self.id, place, true).await?;
-                return Ok(repository.commit().await?);
-            }
-            other => other?,
-        }
-        if lineage::reap(&self.context, store, self.id.as_str()).await? == lineage::Rest::Needed {
-            let mut repository = run.transaction().await?;
-            let waits = Leftover { pool: store.pool().to_owned(), name: self.id.to_string() };
-            repository.add_leftover(&waits, run.now()).await?;
-            repository.commit().await?;
-        }
-        Ok(())
     }
 
     /// What the row says of the import: it is over.
@@ -526,9 +474,7 @@ impl ImportImage {
         }
         // Others may be under way already: its last store is seen to have the bytes before this.
         let ours: Vec<String> = self.import.stores.iter().map(|id| self.id_of(id.as_deref())).collect();
-        let list = properties.get(IMPORTING_TO).map(String::as_str).unwrap_or_default();
-        let others: Vec<&str> = list.split(',').filter(|id| !ours.iter().any(|own| own == id)).collect();
-        let others = others.join(",");
+        let others = without(properties.get(IMPORTING_TO).map_or("", String::as_str), &ours);
         properties.insert(IMPORTING_TO.to_owned(), others);
         properties.insert(FAILED.to_owned(), failed.join(","));
         row.updated_at = run.now();
@@ -539,6 +485,12 @@ impl ImportImage {
 /// Who asked by the older way, a task, has no such list.
 fn is_under_way_to(row: &Image, store: &str) -> bool {
     row.properties.get(IMPORTING_TO).is_none_or(|list| list.split(',').any(|id| id == store))
+}
+
+/// A list of stores without these.
+fn without(list: &str, ids: &[String]) -> String {
+    let rest: Vec<&str> = list.split(',').filter(|other| !ids.iter().any(|id| id == other)).collect();
+    rest.join(",")
 }
 
 /// Why bytes did not come in, for users.
@@ -619,13 +571,14 @@ impl Workflow for ImportImage {
         if self.is_new && row.as_ref().is_some_and(|row| row.status == ImageStatus::Importing) {
             return repository.remove_image(&self.id).await.map(drop);
         }
-        let stores = || self.import.stores.iter().map(Option::as_deref);
-        self.tell(repository, run, stores().map(|store| self.id_of(store)), Outcome::Failed).await?;
-        let stays = |store: Option<&str>| {
+        // A copy may have stayed, see `unstore`.
+        let stays = |store: &Option<&str>| {
             let row = row.as_ref().filter(|_| self.is_copy());
-            row.is_some_and(|row| row.places().any(|place| place.store.as_deref() == store))
+            row.is_some_and(|row| row.places().any(|place| place.store.as_deref() == *store))
         };
-        for store in stores().filter(|store| !stays(*store)) {
+        let stores = || self.import.stores.iter().map(Option::as_deref).filter(|store| !stays(store));
+        self.tell(repository, run, stores().map(|store| self.id_of(store)), Outcome::Failed).await?;
+        for store in stores() {
             repository.remove_location(&self.id, store).await?;
         }
         if self.is_copy() {

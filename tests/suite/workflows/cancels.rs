@@ -1,5 +1,6 @@
 //! Jobs that somebody wants stopped, while others keep all seats.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -112,6 +113,31 @@ async fn what_waits_ends_before_what_runs_and_that_stops_too_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_waits_ends_before_what_runs_and_that_stops_too_on_postgresql() {
     what_waits_ends_before_what_runs_and_that_stops_too(DatabaseKind::Postgres).await;
+}
+
+/// Tells a job to stop, once, that nobody has cancelled, as a lease does that lapses and is prolonged afterwards.
+#[derive(Default)]
+struct Lapse(AtomicBool);
+
+impl Faults for Lapse {
+    fn at(&self, run: &Run, moment: Moment) -> Fault {
+        if moment == Moment::Before("create") && !self.0.swap(true, Ordering::SeqCst) {
+            run.progress.cancel();
+        }
+        Fault::None
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_cancelled_goes_on() {
+    let lapse = Arc::new(Lapse::default());
+    let mut house =
+        House::with(StoreKind::Directory, DatabaseKind::Sqlite, Config::default(), lapse.clone()).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    assert!(lapse.0.load(Ordering::SeqCst));
+    assert_eq!(house.last_job(&volume).await.unwrap().attempts, 2);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
 }
 
 #[tokio::test]

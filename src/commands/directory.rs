@@ -57,19 +57,15 @@ impl Directory {
         found.with_context(|| format!("there is no user {name_or_id}"))
     }
 
-    /// Nobody else changes it meanwhile.
-    pub(super) async fn change(
+    /// Nobody else changes it before the end of the transaction.
+    pub(super) async fn user_to_change(
         &self,
+        repository: &mut Repository,
         name_or_id: &str,
-        change: impl FnOnce(&mut User),
-    ) -> anyhow::Result<()> {
-        let mut repository = self.database.begin().await?;
-        let found = self.user(&mut repository, name_or_id).await?;
+    ) -> anyhow::Result<User> {
+        let found = self.user(repository, name_or_id).await?;
         let user = repository.user_to_change(&found.id).await?;
-        let mut user = user.with_context(|| format!("there is no user {name_or_id}"))?;
-        change(&mut user);
-        repository.update_user(&user).await?;
-        Ok(repository.commit().await?)
+        user.with_context(|| format!("there is no user {name_or_id}"))
     }
 
     pub(super) async fn project(

@@ -1,7 +1,7 @@
 use anyhow::Context;
 use clap::Args;
 
-use super::password;
+use super::Password;
 use crate::commands::directory::Directory;
 use crate::identity::standalone::accounts::new_user;
 use crate::identity::standalone::hash;
@@ -18,10 +18,12 @@ pub struct Arguments {
 
 pub(super) async fn run(arguments: Arguments, directory: &Directory) -> anyhow::Result<()> {
     let Directory { database, world, domain } = directory;
-    let hash = hash(world, &password(arguments.password_stdin, world)?)?;
+    let password = Password::given(arguments.password_stdin, world)?;
+    let hash = hash(world, &password.text)?;
     let user = new_user(world, domain.clone(), &arguments.name, Some(hash));
     let mut repository = database.begin().await?;
     repository.add_user(&user).await.with_context(|| format!("{} cannot be made", arguments.name))?;
     repository.commit().await?;
+    password.show();
     Ok(())
 }

@@ -12,11 +12,12 @@ pub struct Arguments {
 
 pub(super) async fn run(arguments: Arguments, directory: &Directory) -> anyhow::Result<()> {
     let mut repository = directory.database.begin().await?;
-    let found = directory.user(&mut repository, &arguments.user).await?;
-    let domain = repository.domain_to_change(&found.domain_id).await?;
-    let mut domain = domain.with_context(|| format!("{} has no domain", found.name))?;
-    domain.enabled = true;
+    let mut user = directory.user_to_change(&mut repository, &arguments.user).await?;
+    let domain = repository.domain_to_change(&user.domain_id).await?;
+    let mut domain = domain.with_context(|| format!("{} has no domain", user.name))?;
+    (user.enabled, domain.enabled) = (true, true);
+    repository.update_user(&user).await?;
     repository.update_domain(&domain).await?;
     repository.commit().await?;
-    directory.change(&arguments.user, |user| user.enabled = true).await
+    Ok(())
 }

@@ -42,17 +42,29 @@ pub fn run(arguments: Arguments, file: Option<&Path>) -> anyhow::Result<()> {
     })
 }
 
-/// From standard input (never from the command line, which others can see), or a random one, which is printed.
-fn password(is_given: bool, world: &World) -> anyhow::Result<String> {
-    if !is_given {
-        let password = random_password(world);
-        println!("{password}");
-        return Ok(password);
+struct Password {
+    text: String,
+    is_random: bool,
+}
+
+impl Password {
+    /// From standard input (never from the command line, which others can see), or a random one.
+    fn given(from_stdin: bool, world: &World) -> anyhow::Result<Self> {
+        if !from_stdin {
+            return Ok(Self { text: random_password(world), is_random: true });
+        }
+        let mut text = String::new();
+        std::io::stdin().take(4097).read_to_string(&mut text).context("no password on standard input")?;
+        let text = text.trim_end_matches(['\r', '\n']);
+        ensure!(!text.is_empty() && text.len() <= 4096, "a password has 1 to 4096 bytes");
+        ensure!(!text.contains('\0'), "a password has no NUL in it");
+        Ok(Self { text: text.to_owned(), is_random: false })
     }
-    let mut text = String::new();
-    std::io::stdin().take(4097).read_to_string(&mut text).context("no password on standard input")?;
-    let password = text.trim_end_matches(['\r', '\n']);
-    ensure!(!password.is_empty() && password.len() <= 4096, "a password has 1 to 4096 bytes");
-    ensure!(!password.contains('\0'), "a password has no NUL in it");
-    Ok(password.to_owned())
+
+    /// Once it is good: nobody else knows a random one.
+    fn show(&self) {
+        if self.is_random {
+            println!("{}", self.text);
+        }
+    }
 }

@@ -1,6 +1,6 @@
 use clap::Args;
 
-use super::password;
+use super::Password;
 use crate::commands::directory::Directory;
 use crate::identity::standalone::accounts::set_password;
 use crate::identity::standalone::hash;
@@ -17,8 +17,15 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, directory: &Directory) -> anyhow::Result<()> {
+    let Directory { database, world, .. } = directory;
     // Before anything is held that others wait for: a terminal may take its time.
-    let password = password(arguments.password_stdin, &directory.world)?;
-    let hash = hash(&directory.world, &password)?;
-    directory.change(&arguments.user, |user| set_password(&directory.world, user, hash)).await
+    let password = Password::given(arguments.password_stdin, world)?;
+    let hash = hash(world, &password.text)?;
+    let mut repository = database.begin().await?;
+    let mut user = directory.user_to_change(&mut repository, &arguments.user).await?;
+    set_password(world, &mut user, hash);
+    repository.update_user(&user).await?;
+    repository.commit().await?;
+    password.show();
+    Ok(())
 }

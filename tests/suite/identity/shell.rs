@@ -91,13 +91,17 @@ async fn users_are_managed_beside_the_service(database: DatabaseKind) {
     shell(&place, &["user", "enable", "alice"], "");
     log_in(&server, &auth).await.unwrap();
     for wrong in [
-        &["user", "create", "alice"][..],
+        &["user", "set-password", "nobody"][..],
+        &["user", "create", "alice"],
         &["user", "delete", "nobody"],
         &["role", "add", "king", "--user", "alice", "--system"],
         &["role", "remove", "admin", "--user", "alice", "--system"],
         &["role", "add", "member", "--user", "alice"],
     ] {
-        assert!(!place.command(wrong).output().unwrap().status.success(), "{wrong:?}");
+        let output = place.command(wrong).output().unwrap();
+        assert!(!output.status.success(), "{wrong:?}");
+        // A password above all, which is nobody's.
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{wrong:?}");
     }
     server.stop();
 }

@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::App;
-use crate::identity::{Caller, Refusal, Tokens};
+use crate::identity::{Authority, Caller, Refusal, Tokens};
 
 /// On answers of this layer: no API made them.
 #[derive(Clone, Copy)]
@@ -31,7 +31,7 @@ pub async fn authenticate(State(app): State<App>, mut request: Request, next: Ne
 
 /// What somebody was let in with, for an answer without an end: that must not outlive it.
 pub struct Admission {
-    app: App,
+    authority: Authority,
     headers: HeaderMap,
     caller: Arc<Caller>,
 }
@@ -39,7 +39,7 @@ pub struct Admission {
 impl Admission {
     /// Whether the same tokens would let the same caller in now. `Unavailable`: nobody can tell at the moment.
     pub async fn holds(&self) -> Result<bool, Refusal> {
-        match self.app.authority.caller(tokens(&self.headers)).await {
+        match self.authority.caller(tokens(&self.headers)).await {
             Ok(caller) => Ok(caller == self.caller),
             Err(Refusal::Unauthorized) => Ok(false),
             Err(unavailable @ Refusal::Unavailable(_)) => Err(unavailable),
@@ -52,7 +52,7 @@ impl FromRequestParts<App> for Admission {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         let caller = parts.extensions.get::<Arc<Caller>>().cloned().unwrap_or_default();
-        Ok(Self { app: app.clone(), headers: parts.headers.clone(), caller })
+        Ok(Self { authority: app.authority.clone(), headers: parts.headers.clone(), caller })
     }
 }
 

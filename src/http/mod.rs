@@ -23,6 +23,6 @@ pub use body::{BodyError, holds_nul, media_type, whole};
 pub use context::RequestContext;
 pub use gate::{Gates, Kind, RETRY_AFTER_SECONDS, busy, pass_gate, say_when};
 pub use image_schema::ImageSchema;
-pub use query::Query;
+pub use query::{Query, truth};
 pub use request_id::{REQUEST_ID, RequestId, assign_request_id, name_of, note_given_id, note_global_id};
 pub use route_name::name_route;

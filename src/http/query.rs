@@ -36,3 +36,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
         Ok(Self::parse(parts.uri.query().unwrap_or_default()))
     }
 }
+
+/// What oslo takes for a truth value in a query.
+pub fn truth(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "1" | "t" | "true" | "on" | "y" | "yes" => Some(true),
+        "0" | "f" | "false" | "off" | "n" | "no" => Some(false),
+        _ => None,
+    }
+}

@@ -22,8 +22,8 @@ impl Microversion {
     pub const MANAGEABLE: Self = Self(8);
     pub const GROUP_FILTER: Self = Self(10);
     pub const CLUSTERS: Self = Self(7);
-    pub const SUMMARY: Self = Self(12);
     pub const GROUP_TYPES: Self = Self(11);
+    pub const SUMMARY: Self = Self(12);
     pub const GROUPS: Self = Self(13);
     pub const GROUP_SNAPSHOTS: Self = Self(14);
     pub const ETAGS: Self = Self(15);

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Number, Value};
 
+pub use crate::http::truth as boolean;
+
 /// `repr()`
 pub fn repr(value: &Value) -> String {
     match value {
@@ -63,15 +65,6 @@ pub fn list(texts: &[&str]) -> String {
 
 fn joined(texts: &[&str]) -> String {
     texts.iter().map(|text| repr_text(text)).collect::<Vec<_>>().join(", ")
-}
-
-/// What oslo takes for a truth value in a query.
-pub fn boolean(text: &str) -> Option<bool> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "1" | "t" | "true" | "on" | "y" | "yes" => Some(true),
-        "0" | "f" | "false" | "off" | "n" | "no" => Some(false),
-        _ => None,
-    }
 }
 
 /// A literal: texts, numbers, `True`, `False`, `None`, lists, tuples and dictionaries with texts as keys.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use pumice::db::{
     ATTACH_STATUS, Attachment, AttachmentFilter, CachedImage, Claimant, Database, DbError, DefaultVolumeType,
-    Direction, Encryption, Heartbeat, Image, ImageChange, JobOutcome, Message, MessageFilter, Operator,
-    Options, Page, QosSpecs, QosSpecsFilter, Repository, Service, ServiceFilter, Share, Snapshot,
+    Direction, Encryption, Heartbeat, Image, ImageChange, JobOutcome, Leftover, Message, MessageFilter,
+    Operator, Options, Page, QosSpecs, QosSpecsFilter, Repository, Service, ServiceFilter, Share, Snapshot,
     SnapshotFilter, SortKey, Staged, Transfer, TransferFilter, Volume, VolumeChange, VolumeFilter,
     VolumeMove, VolumeReset, VolumeType,
 };
@@ -70,6 +70,7 @@ on_both!(
     concurrent_claims_share_the_queue,
     services_say_what_they_are_and_keep_what_was_said_of_them,
     a_host_is_counted_project_by_project,
+    a_leftover_that_is_noted_anew_is_not_forgotten,
     a_volume_moves_only_as_it_was_seen,
     what_stands_in_for_a_volume_is_not_a_volume,
 );
@@ -1027,6 +1028,21 @@ async fn services_say_what_they_are_and_keep_what_was_said_of_them(database: Dat
     assert_eq!(hosts(of_host).await.len(), 3);
     let enabled = ServiceFilter { disabled: Some(false), ..ServiceFilter::default() };
     assert_eq!(hosts(enabled).await, ["pumice", "pumice@b"]);
+}
+
+/// Whoever looked for it and found nothing did so before.
+async fn a_leftover_that_is_noted_anew_is_not_forgotten(database: Database) {
+    let leftover = Leftover { pool: "p".to_owned(), name: "volume-x".to_owned() };
+    let mut repository = database.begin().await.unwrap();
+    repository.add_leftover(&leftover, Timestamp(1)).await.unwrap();
+    let seen = repository.leftovers().await.unwrap();
+    assert_eq!(seen, [(leftover.clone(), Timestamp(1))]);
+    repository.add_leftover(&leftover, Timestamp(2)).await.unwrap();
+    repository.forget_leftover(&leftover, Timestamp(1)).await.unwrap();
+    assert!(repository.has_leftover(&leftover).await.unwrap());
+    repository.forget_leftover(&leftover, Timestamp(2)).await.unwrap();
+    assert!(!repository.has_leftover(&leftover).await.unwrap());
+    repository.commit().await.unwrap();
 }
 
 async fn a_host_is_counted_project_by_project(database: Database) {

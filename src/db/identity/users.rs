@@ -25,8 +25,8 @@ pub struct User {
     pub created_at: Timestamp,
 }
 
-const COLUMNS: &str = "id, domain_id, name, password_hash, enabled, default_project_id, tokens_valid_from, token_epoch, extra, \
-    created_at";
+const COLUMNS: &str = "id, domain_id, name, password_hash, enabled, default_project_id, tokens_valid_from, token_epoch, \
+    extra, created_at";
 
 /// Which users a list holds; `None` is no condition.
 #[derive(Clone, Debug, Default)]

@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use axum::http::header::HeaderName;
 
 use super::view::{SUBJECT, TokenBody, TokenView};
-use crate::http::Query;
+use crate::http::{Query, truth};
 use crate::identity::Refusal;
 use crate::identity::standalone::Target;
 use crate::identity_api::Api;
@@ -37,7 +37,7 @@ pub(in crate::identity_api) async fn validate(
     headers: HeaderMap,
 ) -> Result<([(HeaderName, String); 1], Json<TokenBody>)> {
     let token = subject(&headers)?;
-    let session = match query.last("allow_expired").is_some_and(is_true) {
+    let session = match query.last("allow_expired").and_then(truth) == Some(true) {
         true => api.standalone.late_session(token).await,
         false => api.standalone.session(token).await,
     };
@@ -60,9 +60,4 @@ pub(super) fn unknown(refusal: Refusal) -> Fault {
         Refusal::Unauthorized => Fault::UnknownToken,
         other => other.into(),
     }
-}
-
-/// As the real service reads it.
-fn is_true(text: &str) -> bool {
-    matches!(text.to_ascii_lowercase().as_str(), "1" | "t" | "true" | "on" | "y" | "yes")
 }

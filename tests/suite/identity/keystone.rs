@@ -73,7 +73,11 @@ async fn validate(
     match expires {
         Some(expires) if expires > START || may_be_expired => {
             let role = if token.starts_with("service") { "service" } else { "Member" };
-            Json(shown(expires, &[role, "reader"])).into_response()
+            let mut shown = shown(expires, &[role, "reader"]);
+            if token == "ordinary" {
+                shown["token"]["is_admin_project"] = json!(false);
+            }
+            Json(shown).into_response()
         }
         _ => StatusCode::NOT_FOUND.into_response(),
     }
@@ -229,6 +233,18 @@ async fn without_keystone_those_who_are_known_go_on() {
 
     let nobody_listens = |config: &mut Config| told(config, "http://127.0.0.1:9", "s3cret");
     images(&Site::with(nobody_listens).await, "known").await.expect(503);
+}
+
+/// Keystone tells so where it is told which project is the administrators'.
+#[tokio::test(flavor = "multi_thread")]
+async fn not_every_project_is_the_administrators() {
+    let (played, site) = play().await;
+    for (token, expected) in [("any", true), ("ordinary", false)] {
+        played.give(token, 100_000);
+        let tokens = Tokens { subject: Some(token), service: None };
+        let caller = site.app().authority.caller(tokens).await.unwrap();
+        assert_eq!(caller.is_admin_project, expected, "{token}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

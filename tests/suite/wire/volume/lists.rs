@@ -20,6 +20,27 @@ async fn with_volumes(count: usize) -> (Site, Vec<String>) {
     (site, ids)
 }
 
+/// As clients ask for them that are about something else.
+#[tokio::test]
+async fn what_there_is_none_of_is_an_empty_list() {
+    let site = Site::new().await;
+    for (path, list, since) in [
+        ("/v3/backups", "backups", 0),
+        ("/v3/backups/detail", "backups", 0),
+        ("/v3/group_types", "group_types", 11),
+        ("/v3/groups", "groups", 13),
+        ("/v3/groups/detail", "groups", 13),
+        ("/v3/group_snapshots", "group_snapshots", 14),
+        ("/v3/group_snapshots/detail", "group_snapshots", 14),
+    ] {
+        let answer = site.volume("GET", path).version(since).send().await.expect(200);
+        assert_eq!(answer.json(), json!({ list: [] }));
+        if since > 0 {
+            site.volume("GET", path).version(since - 1).send().await.expect(404);
+        }
+    }
+}
+
 fn ids_of(page: &Value, list: &str) -> Vec<String> {
     page[list].as_array().unwrap().iter().map(id_of).collect()
 }

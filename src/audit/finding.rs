@@ -1,6 +1,7 @@
 //! What an audit says.
 
 use std::collections::{BTreeSet, HashSet};
+use std::hash::{Hash, Hasher};
 
 use serde::Serialize;
 
@@ -86,6 +87,13 @@ pub struct Finding {
     pub(super) mend: Option<Mend>,
 }
 
+/// There may be very many, which are looked up by what they are about.
+impl Hash for Finding {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.kind, &self.backend, &self.name).hash(state);
+    }
+}
+
 /// All that was found.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
@@ -112,8 +120,36 @@ impl Report {
 
     /// What a second look at the suspects says as well.
     pub(super) fn confirmed_by(self, second: Self) -> Self {
-        let findings = second.findings.into_iter().filter(|found| self.findings.contains(found)).collect();
+        let first: HashSet<&Finding> = self.findings.iter().collect();
+        let findings = second.findings.into_iter().filter(|found| first.contains(found)).collect();
         let unseen: BTreeSet<_> = self.unseen.into_iter().chain(second.unseen).collect();
         Self { findings, unseen: unseen.into_iter().collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(name: &str, explanation: &str) -> Finding {
+        Finding {
+            kind: Kind::Orphan,
+            backend: "fast".to_owned(),
+            name: name.to_owned(),
+            size: None,
+            explanation: explanation.to_owned(),
+            repair: None,
+            image: name.to_owned(),
+            mend: None,
+        }
+    }
+
+    #[test]
+    fn only_what_is_found_twice_is_confirmed() {
+        let first = Report::new(vec![finding("a", "x"), finding("b", "x")], vec!["q".to_owned()]);
+        let second = vec![finding("a", "x"), finding("b", "y"), finding("c", "x")];
+        let confirmed = first.confirmed_by(Report::new(second, vec!["p".to_owned(), "q".to_owned()]));
+        assert_eq!(confirmed.findings, [finding("a", "x")]);
+        assert_eq!(confirmed.unseen, ["p", "q"]);
     }
 }

@@ -122,10 +122,26 @@ impl<'a> Judge<'a> {
         let Some(home) = self.backends.of(row.host.as_deref()) else { return };
         if place.backends.contains(&*home.name) {
             self.volume_at_home(place, name, row, seen);
-        } else if !row.migration_status.is_some_and(|status| status.is_under_way()) {
-            let why = format!("The volume lies in {}: this copy was left when it moved.", home.name);
-            self.unless_noted(place, name, seen, Kind::Zombie, why, Mend::Note);
+        } else if !row.migration_status.is_some_and(|status| status.is_under_way())
+            && !self.is_noted(place, name)
+        {
+            self.copy_of_volume(place, name, &home.name, seen);
         }
+    }
+
+    /// Where the volume should lie it may not be: after the database was set back, or two backends took each other's
+    /// pools. Then this is all there is of it.
+    fn copy_of_volume(&mut self, place: &'a Place, name: &str, home: &str, seen: &Seen) {
+        let is_at_home =
+            self.seen.iter().any(|(place, pool)| place.backends.contains(home) && pool.names.contains(name));
+        let (why, mend) = match is_at_home {
+            true => {
+                let mend = (!seen.is_open()).then_some(Mend::Note);
+                (format!("The volume lies in {home}: this copy was left when it moved."), mend)
+            }
+            false => (format!("The volume lies in {home} by its row, where it was not found."), None),
+        };
+        self.add(place, Kind::Zombie, name, Some(seen.size), why, mend);
     }
 
     fn volume_at_home(&mut self, place: &'a Place, name: &str, row: &KnownVolume, seen: &Seen) {
@@ -252,7 +268,7 @@ impl<'a> Judge<'a> {
         };
         let (why, mend) = match has_row {
             true => ("It lies in the trash, and a row still names it.", None),
-            false => ("It lies in the trash, and nothing remembers to remove it.", Some(Mend::Note)),
+            false => ("It lies in the trash, and nothing remembers to remove it.", Some(Mend::NoteTrash)),
         };
         self.add(place, Kind::Zombie, name, None, why, mend);
     }

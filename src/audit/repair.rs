@@ -21,6 +21,8 @@ pub(super) enum Mend {
     Trash,
     /// The sweeper removes it when nothing needs it.
     Note,
+    /// Likewise from the trash. What has its name and is not there stays.
+    NoteTrash,
     /// To the trash, and from there when nothing needs it.
     Discard,
     DropSnapshot {
@@ -64,7 +66,7 @@ impl Mend {
             Mend::Trash => {
                 "moves it to the pool's trash, where it stays until somebody restores or removes it"
             }
-            Mend::Note => "remembers it, so that it is removed as soon as nothing needs it",
+            Mend::Note | Mend::NoteTrash => "remembers it, so that it is removed as soon as nothing needs it",
             Mend::Discard => "moves it to the pool's trash, from where it goes as soon as nothing needs it",
             Mend::DropSnapshot { .. } => "removes the snapshot",
             Mend::AdoptSnapshot { .. } => {
@@ -109,9 +111,10 @@ impl Audit {
     pub async fn repair(&self, finding: &Finding) -> Result<Outcome> {
         let Some(mend) = &finding.mend else { return Ok(Outcome::LeftAlone) };
         let done = match mend {
-            Mend::Trash => self.trash(finding, true).await,
-            Mend::Discard => self.trash(finding, false).await,
+            Mend::Trash => self.keep(finding).await,
+            Mend::Discard => self.discard(finding).await,
             Mend::Note => self.note(finding).await,
+            Mend::NoteTrash => self.note_as(finding, names::deleted(names::live(&finding.image))).await,
             Mend::DropSnapshot { volume, snapshot } => self.drop_snapshot(finding, volume, snapshot).await,
             Mend::AdoptSnapshot { volume, snapshot } => self.adopt_snapshot(finding, volume, snapshot).await,
             Mend::AdoptSize { volume, from, to } => self.adopt_size(volume, *from, *to).await,
@@ -127,34 +130,64 @@ impl Audit {
         Ok(if done { Outcome::Mended } else { Outcome::LeftAlone })
     }
 
-    /// The row goes first: a process that dies in between leaves one that harms nobody.
-    async fn trash(&self, finding: &Finding, keep: bool) -> Result<bool> {
+    /// Into the trash, under a name by which nothing here removes it.
+    async fn keep(&self, finding: &Finding) -> Result<bool> {
         let Some(store) = self.store(&finding.backend) else { return Ok(false) };
-        if is_open(store, &finding.image).await? != Some(false) {
+        if !self.is_unwanted(store, &finding.image).await? {
             return Ok(false);
         }
-        let mut repository = self.database.begin().await?;
-        if is_wanted(&mut repository, &finding.image).await? {
+        let kept = names::kept(&finding.image);
+        if store.rename(&finding.image, &kept).await.or_missing()?.is_none() {
             return Ok(false);
         }
-        let leftover = Leftover { pool: store.pool().to_owned(), name: finding.image.clone() };
-        match keep {
-            true => repository.keep_leftover(&leftover, self.world.now()).await?,
-            false => repository.add_leftover(&leftover, self.world.now()).await?,
+        if let Err(error) = store.trash_move(&kept).await {
+            store.rename(&kept, &finding.image).await.or_missing()?;
+            return Err(error.into());
         }
-        repository.commit().await?;
+        Ok(true)
+    }
+
+    /// The note goes first: a process that dies in between leaves one that harms nobody.
+    async fn discard(&self, finding: &Finding) -> Result<bool> {
+        let Some(store) = self.store(&finding.backend) else { return Ok(false) };
+        if !self.is_unwanted(store, &finding.image).await? {
+            return Ok(false);
+        }
+        self.note_as(finding, finding.image.clone()).await?;
         let is_moved = store.trash_move(&finding.image).await.or_missing()?.is_some();
         // The sweeper may have come by in between, found nothing and forgotten it.
-        if !keep {
-            self.note(finding).await?;
-        }
+        self.note_as(finding, finding.image.clone()).await?;
         Ok(is_moved)
     }
 
+    /// Whether it is there, nobody has it open, and no row wants it.
+    async fn is_unwanted(&self, store: &Arc<dyn BlockStore>, name: &str) -> Result<bool> {
+        Ok(is_open(store, name).await? == Some(false)
+            && !is_wanted(&mut self.database.read().await?, name).await?)
+    }
+
     async fn note(&self, finding: &Finding) -> Result<bool> {
+        if let Some(id) = names::volume_of(&finding.image)
+            && !self.is_at_home(&id).await?
+        {
+            return Ok(false);
+        }
+        self.note_as(finding, finding.image.clone()).await
+    }
+
+    /// Whether the volume's image is where its row says: the sweeper takes away another one only.
+    async fn is_at_home(&self, id: &VolumeId) -> Result<bool> {
+        let row = self.database.read().await?.volume(id).await?;
+        match row.and_then(|row| self.stores.volumes.of(row.host.as_deref())) {
+            Some(home) => Ok(is_open(&home.store, &names::volume(id)).await?.is_some()),
+            None => Ok(false),
+        }
+    }
+
+    async fn note_as(&self, finding: &Finding, name: String) -> Result<bool> {
         let Some(store) = self.store(&finding.backend) else { return Ok(false) };
         let mut repository = self.database.begin().await?;
-        let leftover = Leftover { pool: store.pool().to_owned(), name: finding.image.clone() };
+        let leftover = Leftover { pool: store.pool().to_owned(), name };
         repository.add_leftover(&leftover, self.world.now()).await?;
         repository.commit().await?;
         Ok(true)

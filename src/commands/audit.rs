@@ -1,6 +1,6 @@
 //! `pumice audit`: what of database and pools does not fit together.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -134,13 +134,14 @@ fn exit_code(report: &Report) -> ExitCode {
 }
 
 fn print(report: &Report, mended: &Mended<'_>) {
+    let outcomes: HashMap<_, _> = mended.iter().map(|(of, done)| (*of, done)).collect();
     for finding in &report.findings {
         let size = finding.size.map_or(String::new(), |size| format!(" ({size} bytes)"));
         println!("{} {} {}{size}", finding.kind.as_str(), finding.backend, finding.name);
         println!("    {}", finding.explanation);
-        match mended.iter().find(|(of, _)| *of == finding) {
+        match outcomes.get(finding) {
             None => println!("    repair: {}", finding.repair.unwrap_or("nothing; somebody has to decide")),
-            Some((_, done)) => println!("    {}", said(finding, done)),
+            Some(done) => println!("    {}", said(finding, done)),
         }
     }
     for why in &report.unseen {

@@ -13,24 +13,15 @@ pub struct Leftover {
 
 impl Repository {
     pub async fn add_leftover(&mut self, leftover: &Leftover, now: Timestamp) -> Result<()> {
-        self.note_leftover(leftover, false, now).await
-    }
-
-    /// One in the trash that stays there until an administrator removes it.
-    pub async fn keep_leftover(&mut self, leftover: &Leftover, now: Timestamp) -> Result<()> {
-        self.note_leftover(leftover, true, now).await
-    }
-
-    async fn note_leftover(&mut self, leftover: &Leftover, kept: bool, now: Timestamp) -> Result<()> {
-        let sql = "INSERT INTO leftovers (pool, name, kept, created_at) VALUES ($1, $2, $3, $4) \
-            ON CONFLICT (pool, name) DO UPDATE SET kept = excluded.kept, created_at = excluded.created_at";
+        let sql = "INSERT INTO leftovers (pool, name, kept, created_at) VALUES ($1, $2, FALSE, $3) \
+            ON CONFLICT (pool, name) DO UPDATE SET created_at = excluded.created_at";
         on!(self, c => sqlx::query(sql)
-            .bind(&leftover.pool).bind(&leftover.name).bind(kept).bind(now).execute(c).await.map(drop))?;
+            .bind(&leftover.pool).bind(&leftover.name).bind(now).execute(c).await.map(drop))?;
         Ok(())
     }
 
-    /// With when they were noted last. Newest first: a leftover may hang on an older one. Those that are kept are not
-    /// among them.
+    /// With when they were noted last. Newest first: a leftover may hang on an older one. Those are not among them that
+    /// an earlier version noted as kept in the trash.
     pub async fn leftovers(&mut self) -> Result<Vec<(Leftover, Timestamp)>> {
         let sql =
             "SELECT pool, name, created_at FROM leftovers WHERE NOT kept ORDER BY created_at DESC, name";

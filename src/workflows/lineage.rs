@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
+use super::names::Named;
 use super::{Context, intake, is_one_place, names};
 use crate::block::{
     BlockError, BlockImage, BlockStore, Child, ErrorKind, Missing, OpenMode, Parent, Progress, SnapshotPath,
@@ -468,6 +469,10 @@ async fn remove_if_deleted(
     store: &Arc<dyn BlockStore>,
     name: &str,
 ) -> Result<(Rest, Vec<SnapshotPath>)> {
+    // What has another form is not ours, though ours may hang on it: whoever put it there decides.
+    if Named::parse(names::live(name)).is_none() {
+        return Ok((Rest::Gone, Vec::new()));
+    }
     let deleted = names::deleted(names::live(name));
     let progress = Progress::new();
     if let Some(image) = store.open(&deleted, OpenMode::ReadWrite).await.or_missing()? {
@@ -484,7 +489,7 @@ async fn remove_if_deleted(
     }
     let (mut rest, mut parents) = (Rest::Gone, Vec::new());
     let trash = store.trash_list().await?;
-    for entry in trash.iter().filter(|entry| entry.name == name || entry.name == deleted) {
+    for entry in trash.iter().filter(|entry| names::live(&entry.name) == names::live(name)) {
         match removed(|| store.trash_remove(&entry.id, &progress)).await? {
             Some(parent) => parents.extend(parent),
             None => rest = Rest::Needed,

@@ -17,6 +17,7 @@ const FETCHED_END: &str = ".fetched";
 const STAGED_END: &str = ".staged";
 const UNPACKED_END: &str = ".unpacked";
 const CONVERTED_END: &str = ".converted";
+const KEPT_END: &str = ".kept";
 
 /// What the name of an image says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +191,11 @@ pub fn deleted(volume: &str) -> String {
 
 pub fn is_deleted(image: &str) -> bool {
     image.ends_with(DELETED_END)
+}
+
+/// Of what goes to the trash to stay there until somebody decides: it is none of ours, so nothing here removes it.
+pub fn kept(image: &str) -> String {
+    format!("{image}{KEPT_END}")
 }
 
 /// What an image is called, or was called before it was deleted.

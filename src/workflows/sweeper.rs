@@ -11,8 +11,11 @@ use super::{Context, delete_image, image_cache, lineage, names};
 use crate::block::{BlockStore, Progress};
 use crate::db::{Database, Leftover};
 use crate::jobs::{self, Origin, StepError, Task};
-use crate::model::{ImageId, ImageStatus, World};
+use crate::model::{ImageId, ImageStatus, VolumeId, World};
 use crate::telemetry::chain;
+
+/// Jobs, and messages, that one transaction forgets at the most.
+const PORTION: u32 = 1_000;
 
 pub struct Sweeper {
     context: Context,
@@ -100,6 +103,10 @@ impl Sweeper {
         }
         match names::volume_of(name) {
             Some(id) if !lineage::is_at_home(&self.context, store, &id, &self.database).await? => {
+                if self.is_the_last(&id).await? {
+                    tracing::warn!(volume.id = %id, pool = store.pool(), "a volume lies only where it should not");
+                    return Ok(lineage::Rest::Needed);
+                }
                 lineage::remove_copy(&self.context, store, &id, &self.database).await
             }
             Some(_) => Ok(lineage::reap(&self.context, store, name).await?),
@@ -108,6 +115,13 @@ impl Sweeper {
                 Ok(lineage::reap(&self.context, store, name).await?)
             }
         }
+    }
+
+    /// Whether the volume is not where its row says: a database that was set back knows an older place of it.
+    async fn is_the_last(&self, id: &VolumeId) -> Result<bool, StepError> {
+        let Some(row) = self.database.read().await?.volume(id).await? else { return Ok(false) };
+        let home = &self.context.backend(&row)?.store;
+        Ok(!row.status.is_error() && !lineage::is_there(home, &names::of(&row)).await?)
     }
 
     /// An image's removal may have broken off after its row could not come back. Mostly what is left is kept for clones
@@ -149,17 +163,18 @@ impl Sweeper {
         Ok(lineage::Rest::Needed)
     }
 
-    /// Removes jobs and messages that nobody has to be able to read any more.
+    /// Removes jobs and messages that nobody has to be able to read any more, in portions: others write in between, and
+    /// what is done stays done.
     pub async fn forget(&self) -> crate::db::Result<()> {
-        let now = self.world.now();
-        let mut repository = self.database.begin().await?;
-        let jobs = match i64::from(self.keep.finished_days) {
-            0 => 0,
-            days => repository.forget_jobs(now.plus_seconds(-days * 86_400)).await?,
-        };
-        let messages = repository.forget_messages(now.plus_seconds(-self.keep.messages)).await?;
-        repository.forget_clients(now.plus_seconds(-86_400)).await?;
-        repository.commit().await?;
+        let (mut jobs, mut messages) = (0, 0);
+        loop {
+            let (of_jobs, of_messages) = self.forget_portion().await?;
+            jobs += of_jobs;
+            messages += of_messages;
+            if of_jobs.max(of_messages) < u64::from(PORTION) {
+                break;
+            }
+        }
         if jobs > 0 || messages > 0 {
             tracing::info!(
                 job.count = jobs,
@@ -168,5 +183,19 @@ impl Sweeper {
             );
         }
         Ok(())
+    }
+
+    /// Answers how many jobs and messages.
+    async fn forget_portion(&self) -> crate::db::Result<(u64, u64)> {
+        let now = self.world.now();
+        let mut repository = self.database.begin().await?;
+        let jobs = match i64::from(self.keep.finished_days) {
+            0 => 0,
+            days => repository.forget_jobs(now.plus_seconds(-days * 86_400), PORTION).await?,
+        };
+        let messages = repository.forget_messages(now.plus_seconds(-self.keep.messages), PORTION).await?;
+        repository.forget_clients(now.plus_seconds(-86_400)).await?;
+        repository.commit().await?;
+        Ok((jobs, messages))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pumice::audit::{Audit, Finding, Kind, Leaks, Options, Outcome};
 use pumice::block::rbd::CloneFormat;
-use pumice::block::{BlockStore, OpenMode, Progress, Stores};
+use pumice::block::{BlockStore, OpenMode, Progress, SnapshotPath, Stores};
 use pumice::config::Config;
 use pumice::db::{CachedImage, ImageChange, Leftover, Location, VolumeReset};
 use pumice::jobs::{NoFaults, VolumeSource};
@@ -139,8 +139,8 @@ async fn what_no_row_has(store: StoreKind) {
     assert_eq!(mend_all(&house).await, BTreeSet::new());
     // What somebody may want is in the trash and stays there; what was deleted already goes.
     house.sweeper().sweep().await.unwrap();
-    assert_eq!(trash_names(&volumes).await, [volume].into());
-    assert_eq!(trash_names(&images).await, [image, staged].into());
+    assert_eq!(trash_names(&volumes).await, [names::kept(&volume)].into());
+    assert_eq!(trash_names(&images).await, [names::kept(&image), names::kept(&staged)].into());
     assert!(!volumes.list().await.unwrap().contains(&deleted));
     assert_eq!(found(&house).await, []);
     house.stop().await;
@@ -283,7 +283,7 @@ async fn what_is_as_it_should_be(store: StoreKind) {
     make(&volumes, &noted).await;
     let mut repository = house.database.begin().await.unwrap();
     let leftover = Leftover { pool: volumes.pool().to_owned(), name: noted };
-    repository.keep_leftover(&leftover, house.world.now()).await.unwrap();
+    repository.add_leftover(&leftover, house.world.now()).await.unwrap();
     repository.commit().await.unwrap();
     assert!(volumes.list().await.unwrap().contains(&names::deleted(&names::volume(&clone))));
     assert_eq!(found(&house).await, []);
@@ -541,6 +541,8 @@ on_both_stores!(
     what_contradicts_its_row,
     a_deletion_without_a_job,
     what_is_as_it_should_be,
+    what_has_the_name_of_something_in_the_trash,
+    what_a_clone_hung_on_may_be_kept,
     a_busy_service,
 );
 
@@ -558,6 +560,86 @@ async fn a_copy_that_was_left_by_a_move_goes() {
     house.sweeper().sweep().await.unwrap();
     assert_eq!(second.list().await.unwrap(), Vec::<String>::new());
     assert!(house.stores.volumes.first().store.list().await.unwrap().contains(&name));
+    house.stop().await;
+}
+
+/// As after a database was set back to before the volume moved.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_copy_of_a_volume_stays_wherever_it_is() {
+    let (mut house, _pools) = house(StoreKind::Directory).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let name = names::volume(&volume);
+    let second = house.stores.volumes.named("second").unwrap().store.clone();
+    make(&second, &name).await;
+    house.stores.volumes.first().store.remove(&name, &Progress::new()).await.unwrap();
+    let left = [(Kind::Zombie, name.clone()), (Kind::Missing, name.clone())].into();
+    assert_eq!(mend_all(&house).await, left);
+    // Nor does a note take it, which the database of then may have.
+    let mut repository = house.database.begin().await.unwrap();
+    let leftover = Leftover { pool: second.pool().to_owned(), name: name.clone() };
+    repository.add_leftover(&leftover, house.world.now()).await.unwrap();
+    repository.commit().await.unwrap();
+    house.sweeper().sweep().await.unwrap();
+    assert_eq!(second.list().await.unwrap(), [name]);
+    house.stop().await;
+}
+
+/// In the trash lies what has the name of something else that is there.
+async fn what_has_the_name_of_something_in_the_trash(store: StoreKind) {
+    let (mut house, _pools) = house(store).await;
+    let (images, volumes) = (house.stores.images.clone(), house.stores.volumes.first().store.clone());
+    let unmanaged = house.volume(VolumeSource::Empty, 1).await;
+    let (volume, image) = (names::volume(&unmanaged), new_id());
+    house.unmanage_volume(&unmanaged).await;
+    house.settle().await;
+    volumes.rename(&volume, "aside").await.unwrap();
+    for (store, name) in [(&volumes, &volume), (&images, &image)] {
+        make(store, name).await;
+        store.trash_move(name).await.unwrap();
+    }
+    volumes.rename("aside", &volume).await.unwrap();
+    make(&images, &image).await;
+    let expected =
+        [(Kind::Zombie, volume.clone()), (Kind::Orphan, image.clone()), (Kind::Zombie, image.clone())];
+    assert_eq!(kinds(&found(&house).await), expected.into());
+    assert_eq!(mend_all(&house).await, BTreeSet::new());
+    house.sweeper().sweep().await.unwrap();
+    assert_eq!(volumes.list().await.unwrap(), [volume]);
+    assert_eq!(trash_names(&volumes).await, BTreeSet::new());
+    assert_eq!(trash_names(&images).await, [names::kept(&image)].into());
+    house.stop().await;
+}
+
+/// A clone that goes does not take along what somebody has yet to decide about, nor what was never ours.
+async fn what_a_clone_hung_on_may_be_kept(store: StoreKind) {
+    let (mut house, _pools) = house(store).await;
+    let volumes = house.stores.volumes.first().store.clone();
+    let mut clones = Vec::new();
+    let orphan = format!("volume-{}", new_id());
+    for parent in ["golden", &orphan] {
+        let clone = house.volume(VolumeSource::Empty, 1).await;
+        let name = names::volume(&clone);
+        volumes.remove(&name, &Progress::new()).await.unwrap();
+        volumes.create(parent, 1 << 30, 4 << 20).await.unwrap();
+        let opened = volumes.open(parent, OpenMode::ReadWrite).await.unwrap();
+        opened.create_snapshot("s").await.unwrap();
+        opened.protect_snapshot("s").await.unwrap();
+        opened.close().await.unwrap();
+        let path =
+            SnapshotPath { pool: volumes.pool().to_owned(), image: parent.into(), snapshot: "s".into() };
+        volumes.clone_snapshot(&path, &name, Some(4 << 20)).await.unwrap();
+        clones.push(clone);
+    }
+    volumes.trash_move("golden").await.unwrap();
+    assert_eq!(mend_all(&house).await, BTreeSet::new());
+    let kept: BTreeSet<_> = ["golden".to_owned(), names::kept(&orphan)].into();
+    assert_eq!(trash_names(&volumes).await, kept);
+    for clone in &clones {
+        assert!(house.delete_volume(clone).await);
+    }
+    house.settle().await;
+    house.sweeper().sweep().await.unwrap();
+    assert_eq!(trash_names(&volumes).await, kept);
     house.stop().await;
 }
 

@@ -562,7 +562,7 @@ async fn committer() {
     for number in 0..COMMITS {
         let mut repository = database.begin().await.unwrap();
         let leftover = Leftover { pool: "p".to_owned(), name: format!("{number:02}") };
-        repository.keep_leftover(&leftover, world.now()).await.unwrap();
+        repository.add_leftover(&leftover, world.now()).await.unwrap();
         repository.commit().await.unwrap();
         let _ = std::fs::remove_file(format!("{MARK}{number}"));
     }

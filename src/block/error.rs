@@ -8,7 +8,7 @@ pub type Result<T, E = BlockError> = std::result::Result<T, E>;
 pub enum ErrorKind {
     NotFound,
     Exists,
-    /// Open elsewhere, protected, or locked: may pass.
+    /// Open elsewhere, protected, locked, or being removed: may pass.
     Busy,
     HasSnapshots,
     HasChildren,

@@ -34,6 +34,27 @@ pub struct Extent {
     pub length: u64,
 }
 
+impl Extent {
+    /// Sorted, joined where they touch or overlap, cut at `size`.
+    pub fn merged(mut extents: Vec<Self>, size: u64) -> Vec<Self> {
+        extents.sort_unstable();
+        let mut whole: Vec<Self> = Vec::with_capacity(extents.len());
+        for Self { offset, length } in extents {
+            let end = offset.saturating_add(length).min(size);
+            if offset >= end {
+                continue;
+            }
+            match whole.last_mut() {
+                Some(last) if offset <= last.offset + last.length => {
+                    last.length = last.length.max(end - last.offset);
+                }
+                _ => whole.push(Self { offset, length: end - offset }),
+            }
+        }
+        whole
+    }
+}
+
 /// How an image is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpenMode {
@@ -391,5 +412,19 @@ pub fn check_object_size(operation: &'static str, name: &str, object_size: u64) 
     } else {
         let detail = format!("{object_size} bytes is not a usable object size");
         Err(BlockError::new(ErrorKind::Invalid, operation, name, detail))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extents_are_sorted_joined_and_cut() {
+        let extent = |offset, length| Extent { offset, length };
+        let found =
+            vec![extent(8, 4), extent(0, 4), extent(4, 2), extent(5, 2), extent(20, 9), extent(40, 1)];
+        assert_eq!(Extent::merged(found, 25), [extent(0, 7), extent(8, 4), extent(20, 5)]);
+        assert_eq!(Extent::merged(vec![extent(0, u64::MAX), extent(3, 4)], 10), [extent(0, 10)]);
     }
 }

@@ -18,9 +18,14 @@ pub enum Class {
     Remove,
     /// Long: flatten, roll back.
     Heavy,
-    /// Reads, writes and syncs of the directory store.
+    /// Reads, writes and syncs of the directory store; those of librbd while they are submitted.
     Data,
+    /// Long, and changes nothing: what an image holds.
+    Look,
 }
+
+/// Each of them keeps a cluster busy.
+const LOOKS: usize = 4;
 
 #[derive(Clone, Debug)]
 pub struct BlockingPool {
@@ -28,6 +33,7 @@ pub struct BlockingPool {
     remove: Arc<Semaphore>,
     heavy: Arc<Semaphore>,
     data: Arc<Semaphore>,
+    look: Arc<Semaphore>,
 }
 
 impl Default for BlockingPool {
@@ -43,6 +49,7 @@ impl BlockingPool {
             remove: Arc::new(Semaphore::new(remove)),
             heavy: Arc::new(Semaphore::new(heavy)),
             data: Arc::new(Semaphore::new(data)),
+            look: Arc::new(Semaphore::new(LOOKS)),
         }
     }
 
@@ -88,6 +95,7 @@ impl BlockingPool {
             Class::Remove => &self.remove,
             Class::Heavy => &self.heavy,
             Class::Data => &self.data,
+            Class::Look => &self.look,
         };
         let place = bound.clone().acquire_owned().await;
         place.map_err(|error| BlockError::new(ErrorKind::Io, operation, image, error))
@@ -125,5 +133,12 @@ mod tests {
         drop(all);
         let progress = Progress::new();
         pool.run_watched(Class::Heavy, "flatten", "i", &progress, |_| Ok(())).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_looks_keeps_nobody_waiting_who_reads() {
+        let pool = BlockingPool::new(1, 1, 1, 1);
+        let _all = pool.look.clone().acquire_many_owned(LOOKS as u32).await.unwrap();
+        pool.run(Class::Data, "read", "i", || Ok(())).await.unwrap();
     }
 }

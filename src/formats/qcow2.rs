@@ -35,6 +35,8 @@ pub(super) fn read(view: &View<'_>) -> Result<u64, Danger> {
     let features = if version == 3 { features(view)? } else { 0 };
     let cluster_bits = header.be32(20)?;
     require((9..=21).contains(&cluster_bits), "the cluster size")?;
+    // Each of its 32 parts is a sector at least.
+    require(features & EXTENDED_L2 == 0 || cluster_bits >= 14, "clusters too small to have parts")?;
     let cluster = 1u64 << cluster_bits;
     let size = sane_size(header.be64(24)?)?;
     require(header.be32(32)? <= 2, "the encryption method")?;
@@ -223,4 +225,32 @@ pub(super) fn encode(size: u64, extents: &[Range<u64>]) -> Vec<Segment> {
         l2.put(at, &((data_at + place * cluster) | ALONE).to_be_bytes());
     }
     [header, counts, l1, l2].into_iter().map(Segment::from).chain(blocks.segments()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(cluster_bits: u32, features: u64) -> Result<u64, Danger> {
+        let mut head = [0; 104];
+        let mut put = |at: usize, bytes: &[u8]| head[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, MAGIC);
+        put(4, &3u32.to_be_bytes());
+        put(20, &cluster_bits.to_be_bytes());
+        put(24, &(1u64 << 20).to_be_bytes());
+        put(36, &64u32.to_be_bytes());
+        put(72, &features.to_be_bytes());
+        put(96, &4u32.to_be_bytes());
+        put(100, &104u32.to_be_bytes());
+        read(&View { head: &head, metadata: None, tail: &[], length: head.len() as u64 })
+    }
+
+    #[test]
+    fn a_part_of_a_cluster_is_a_sector_at_least() {
+        let too_small = Danger::Malformed("clusters too small to have parts");
+        for (cluster_bits, expected) in [(9, Err(too_small)), (13, Err(too_small)), (14, Ok(1 << 20))] {
+            assert_eq!(verdict(cluster_bits, EXTENDED_L2), expected, "{cluster_bits}");
+            assert_eq!(verdict(cluster_bits, 0), Ok(1 << 20), "{cluster_bits}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::block::{self, BlockImage, Extent, Progress};
 
 use super::DEFAULT_IN_FLIGHT;
+use super::copy::goes_on;
 use super::error::TransferError;
 use super::in_flight::InFlight;
 use super::pieces::{Piece, Pieces};
@@ -22,12 +23,12 @@ pub async fn same(
     if size != other.size().await? {
         return Ok(false);
     }
-    let ranges = held_by_either(size, one.allocated().await?, other.allocated().await?, chunk);
-    let goes_on = |keep: bool| if keep { Ok(()) } else { Err(TransferError::Cancelled) };
-    goes_on(progress.report(0, ranges.iter().map(|range| range.end - range.start).sum()))?;
+    let pieces = held_by_either(size, one.allocated().await?, other.allocated().await?, chunk);
+    goes_on(progress.report(0, pieces.data_bytes()))?;
     let mut pairs = InFlight::<TransferError>::new(other.name(), DEFAULT_IN_FLIGHT);
     let started = async {
-        for range in ranges {
+        for piece in pieces {
+            let Piece::Data(range) = piece else { continue };
             pairs.room().await?;
             goes_on(!progress.is_cancelled())?;
             let (one, other, progress) = (one.clone(), other.clone(), progress.clone());
@@ -47,22 +48,10 @@ pub async fn same(
     Ok(settled? == 0)
 }
 
-/// Where one of them holds something: all that the first does, and what the second does in its holes.
-fn held_by_either(size: u64, one: Vec<Extent>, other: Vec<Extent>, chunk: u64) -> Vec<Range<u64>> {
-    let mut ranges = Vec::new();
-    for piece in Pieces::new(0..size, one, chunk) {
-        match piece {
-            Piece::Data(range) => ranges.push(range),
-            Piece::Hole(hole) => {
-                let inside = Pieces::new(hole, other.clone(), chunk);
-                ranges.extend(inside.filter_map(|piece| match piece {
-                    Piece::Data(range) => Some(range),
-                    Piece::Hole(_) => None,
-                }));
-            }
-        }
-    }
-    ranges
+/// The holes are where neither of them holds anything.
+fn held_by_either(size: u64, mut one: Vec<Extent>, other: Vec<Extent>, chunk: u64) -> Pieces {
+    one.extend(other);
+    Pieces::new(0..size, Extent::merged(one, size), chunk)
 }
 
 async fn is_different(
@@ -82,6 +71,14 @@ mod tests {
     fn what_either_holds_is_looked_at_once() {
         let extent = |offset, length| Extent { offset, length };
         let found = held_by_either(100, vec![extent(10, 10)], vec![extent(0, 15), extent(50, 5)], 16);
-        assert_eq!(found, [0..10, 10..16, 16..20, 50..55]);
+        assert_eq!(found.data_bytes(), 25);
+        let expected = [
+            Piece::Data(0..16),
+            Piece::Data(16..20),
+            Piece::Hole(20..50),
+            Piece::Data(50..55),
+            Piece::Hole(55..100),
+        ];
+        assert_eq!(found.collect::<Vec<_>>(), expected);
     }
 }

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use crate::block::{BlockError, BlockImage, ErrorKind, Progress};
 use crate::formats::{self, Disk, Ends, Format, Next, Piece, Place};
 
+use super::DEFAULT_CHUNK;
 use super::chunk::Chunk;
 use super::copy::{CopyOptions, goes_on, zero};
 use super::error::TransferError;
@@ -46,9 +47,11 @@ pub async fn convert(
         return Err(TransferError::TargetTooSmall { needed, actual });
     }
     let mut calls = InFlight::new(target.name(), options.in_flight);
+    // A file in order is read by whole objects of its own, too, as far as memory allows.
+    let chunk = options.chunk.max(file.object_size().min(DEFAULT_CHUNK));
     let work = Work {
         length: file.size().await?,
-        chunk: options.chunk.max(disk.largest_packed()).max(1).next_power_of_two(),
+        chunk: chunk.max(disk.largest_packed()).max(1).next_power_of_two(),
         sparse: options.onto_empty,
         file,
         target,
@@ -137,27 +140,19 @@ impl Work {
 
     /// The bytes of a stretch of the disk, and where they belong; where it has none, only when zeros are written too.
     async fn fill(&self, step: Step) -> Result<Vec<(u64, Bytes)>, TransferError> {
-        let mut places: Vec<_> =
+        let mut pieces: Vec<_> =
             step.pieces.into_iter().map(|piece| (file_range(&piece, self.length), piece)).collect();
-        places.sort_by_key(|(range, _)| range.start);
+        pieces.sort_by_key(|(place, _)| place.start);
+        let places: Vec<_> = pieces.iter().map(|(place, _)| place.clone()).collect();
+        let mut pieces = pieces.into_iter();
         let mut parts: Vec<Part> = Vec::with_capacity(places.len());
-        let mut places = places.into_iter().peekable();
-        while let Some((mut range, piece)) = places.next() {
-            let first = parts.len();
-            parts.push((range.clone(), piece, Bytes::new()));
-            while let Some((next, piece)) = places.next_if(|(next, _)| {
-                next.start <= range.end.saturating_add(GAP)
-                    && next.end.max(range.end) - range.start <= self.chunk
-            }) {
-                range.end = range.end.max(next.end);
-                parts.push((next, piece, Bytes::new()));
-            }
-            let bytes = read(&*self.file, &range).await?;
-            for (own, _, part) in &mut parts[first..] {
-                *part = bytes.slice((own.start - range.start) as usize..(own.end - range.start) as usize);
+        for together in reads(&places, self.chunk) {
+            let bytes = read(&*self.file, &together.range).await?;
+            for (place, piece) in pieces.by_ref().take(together.count) {
+                parts.push((piece, together.part(&bytes, &place)));
             }
         }
-        let needs_time = parts.iter().any(|(_, piece, _)| matches!(piece.place, Place::Packed(_)));
+        let needs_time = parts.iter().any(|(piece, _)| matches!(piece.place, Place::Packed(_)));
         let groups = if self.sparse { grouped(parts) } else { vec![Group { disk: step.disk, parts }] };
         let work = move || groups.into_iter().map(Group::whole).collect();
         if needs_time {
@@ -168,8 +163,50 @@ impl Work {
     }
 }
 
-/// A piece with its place in the file, and its bytes there.
-type Part = (Range<u64>, Piece, Bytes);
+/// A stretch of the file that is read at once.
+#[derive(Debug, PartialEq, Eq)]
+struct Together {
+    range: Range<u64>,
+    /// Of the places that lie in it, and how long they are.
+    count: usize,
+    wanted: u64,
+}
+
+impl Together {
+    /// The bytes of a place out of those of the whole stretch. They hold the whole stretch only where that takes no more
+    /// memory than copies of all that is wanted of it.
+    fn part(&self, bytes: &Bytes, place: &Range<u64>) -> Bytes {
+        let inside = (place.start - self.range.start) as usize..(place.end - self.range.start) as usize;
+        if bytes.len() as u64 <= self.wanted {
+            bytes.slice(inside)
+        } else {
+            Bytes::copy_from_slice(&bytes[inside])
+        }
+    }
+}
+
+/// What is to be read for these places in the file, which are sorted: stretches of at most `most` bytes, or of one place.
+/// Where they lie is up to whoever made the file: so at most half of what is read is for nothing.
+fn reads(places: &[Range<u64>], most: u64) -> Vec<Together> {
+    let mut reads: Vec<Together> = Vec::new();
+    for place in places {
+        let own = place.end - place.start;
+        if let Some(last) = reads.last_mut()
+            && place.start <= last.range.end.saturating_add(GAP)
+        {
+            let (start, end) = (last.range.start, last.range.end.max(place.end));
+            if end - start <= most && end - start <= 2 * (last.wanted + own) {
+                *last = Together { range: start..end, count: last.count + 1, wanted: last.wanted + own };
+                continue;
+            }
+        }
+        reads.push(Together { range: place.clone(), count: 1, wanted: own });
+    }
+    reads
+}
+
+/// A piece, and its bytes in the file.
+type Part = (Piece, Bytes);
 
 /// Parts that are written together.
 struct Group {
@@ -179,10 +216,10 @@ struct Group {
 
 /// What lies so close together on the disk that zeros between are not worth a write of their own.
 fn grouped(mut parts: Vec<Part>) -> Vec<Group> {
-    parts.sort_by_key(|(_, piece, _)| piece.disk.start);
+    parts.sort_by_key(|(piece, _)| piece.disk.start);
     let mut groups: Vec<Group> = Vec::new();
     for part in parts {
-        let disk = part.1.disk.clone();
+        let disk = part.0.disk.clone();
         match groups.last_mut() {
             Some(group) if disk.start - group.disk.end < GRAIN as u64 => {
                 group.disk.end = disk.end;
@@ -198,7 +235,7 @@ impl Group {
     fn whole(self) -> Result<(u64, Bytes), TransferError> {
         let (start, size) = (self.disk.start, self.disk.end - self.disk.start);
         // As it lies in the file: nothing is copied.
-        if let [(_, Piece { place: Place::Plain(_), .. }, bytes)] = &self.parts[..]
+        if let [(Piece { place: Place::Plain(_), .. }, bytes)] = &self.parts[..]
             && bytes.len() as u64 == size
         {
             return Ok((start, bytes.clone()));
@@ -213,15 +250,15 @@ fn file_range(piece: &Piece, length: u64) -> Range<u64> {
         Place::Hole => 0..0,
         Place::Packed(packed) => packed.bytes(length),
         Place::Plain(at) => {
-            let end = at.saturating_add(piece.disk.end - piece.disk.start).min(length);
-            *at..end.max(*at)
+            let end = at.saturating_add(piece.disk.end - piece.disk.start);
+            (*at).min(length)..end.min(length)
         }
     }
 }
 
 fn assemble(start: u64, size: u64, parts: Vec<Part>) -> Result<Bytes, TransferError> {
     let mut whole = BytesMut::zeroed(size as usize);
-    for (_, Piece { disk, place }, bytes) in parts {
+    for (Piece { disk, place }, bytes) in parts {
         let room = &mut whole[(disk.start - start) as usize..(disk.end - start) as usize];
         match place {
             Place::Hole => {}
@@ -341,5 +378,46 @@ mod tests {
         let expected =
             [(0..10, vec![(0..5, Plain(7)), (5..10, Plain(100))]), (10..15, vec![(10..15, Plain(105))])];
         assert_eq!(found, expected);
+    }
+
+    const CHUNK: u64 = 4 << 20;
+
+    #[test]
+    fn what_lies_in_order_is_one_read() {
+        let clusters: Vec<Range<u64>> = (0..64).map(|number| number << 16..(number + 1) << 16).collect();
+        let expected = [Together { range: 0..CHUNK, count: 64, wanted: CHUNK }];
+        assert_eq!(reads(&clusters, CHUNK), expected);
+        // And so it is where others lie in between, or the same is wanted once more.
+        let clusters: Vec<Range<u64>> =
+            [0u64, 0, 1, 3, 4, 6, 7].map(|number| number << 16..(number + 1) << 16).into();
+        let expected = [Together { range: 0..8 << 16, count: 7, wanted: 7 << 16 }];
+        assert_eq!(reads(&clusters, CHUNK), expected);
+    }
+
+    #[test]
+    fn what_lies_far_apart_is_not_read_for_the_gaps() {
+        const CLUSTER: u64 = 512;
+        // Behind a stretch that is wanted as a whole, or none.
+        for first in [0, GAP, CHUNK / 2, CHUNK] {
+            let far = (0..8192).map(|number| first + number * (CLUSTER + GAP)).map(|at| at..at + CLUSTER);
+            let places: Vec<Range<u64>> = std::iter::once(0..first).chain(far).collect();
+            let reads = reads(&places, CHUNK);
+            let read: u64 = reads.iter().map(|together| together.range.end - together.range.start).sum();
+            let wanted = first + 8192 * CLUSTER;
+            assert!(read <= 2 * wanted, "{read} of {wanted}");
+            assert_eq!(reads.iter().map(|together| together.wanted).sum::<u64>(), wanted);
+            assert_eq!(reads.iter().map(|together| together.count).sum::<usize>(), places.len());
+        }
+    }
+
+    #[test]
+    fn a_part_holds_no_more_than_is_wanted() {
+        let bytes = Bytes::from((0..20).collect::<Vec<u8>>());
+        for (wanted, is_shared) in [(19, false), (20, true), (30, true)] {
+            let together = Together { range: 100..120, count: 2, wanted };
+            let part = together.part(&bytes, &(103..105));
+            assert_eq!(&part[..], &[3u8, 4]);
+            assert_eq!(std::ptr::eq(part.as_ptr(), bytes[3..].as_ptr()), is_shared, "{wanted}");
+        }
     }
 }

@@ -19,7 +19,8 @@
 //!
 //! Memory per transfer: `(in_flight + 2) × chunk` to receive (large frames hold the buffers they were read into, which
 //! are at most twice as large), `(ahead + 1) × chunk` to send, `in_flight × chunk` to copy, `3 × in_flight × chunk` to
-//! convert. How many transfers run at once, and so how many digest threads there are, is the caller's to bound.
+//! convert, whatever a file says of itself. How many transfers run at once, and so how many digest threads there are, is
+//! the caller's to bound.
 
 mod chunk;
 mod compare;

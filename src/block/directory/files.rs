@@ -56,6 +56,11 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Gives a file another name, durably.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
+    sync_rename(from, to)
+}
+
+/// Makes it durable that a file has another name.
+pub fn sync_rename(from: &Path, to: &Path) -> io::Result<()> {
     for path in [to, from] {
         if let Some(folder) = path.parent() {
             sync_folder(folder)?;

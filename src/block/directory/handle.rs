@@ -50,14 +50,6 @@ impl Handle {
         F: FnOnce(&Arc<Image>) -> Outcome<T> + Send + 'static,
     {
         self.check_open(operation)?;
-        self.run_anyway(class, operation, call).await
-    }
-
-    async fn run_anyway<T, F>(&self, class: Class, operation: &'static str, call: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Arc<Image>) -> Outcome<T> + Send + 'static,
-    {
         let (image, name) = (self.image.clone(), self.name.clone());
         let call = move || call(&image).map_err(|fault| fault.of(operation, &name));
         self.directory.blocking.run(class, operation, &self.name, call).await
@@ -73,8 +65,14 @@ impl Handle {
         self.run(class, operation, call).await
     }
 
-    /// Likewise, a long one, cancelled through `progress` also while it waits for its thread.
-    async fn heavy<F>(&self, operation: &'static str, progress: &Progress, call: F) -> Result<()>
+    /// Likewise, one that is cancelled through `progress`: also while it waits for its thread.
+    async fn watched<F>(
+        &self,
+        class: Class,
+        operation: &'static str,
+        progress: &Progress,
+        call: F,
+    ) -> Result<()>
     where
         F: FnOnce(&Arc<Image>, &Progress) -> Outcome<()> + Send + 'static,
     {
@@ -83,7 +81,7 @@ impl Handle {
         let (image, name) = (self.image.clone(), self.name.clone());
         let call =
             move |progress: &Progress| call(&image, progress).map_err(|fault| fault.of(operation, &name));
-        self.directory.blocking.run_watched(Class::Heavy, operation, &self.name, progress, call).await
+        self.directory.blocking.run_watched(class, operation, &self.name, progress, call).await
     }
 
     fn check_writable(&self, operation: &'static str) -> Result<()> {
@@ -167,7 +165,7 @@ impl BlockImage for Handle {
             let state = image.state()?;
             image.allocated(&state, state.view(at)?)
         };
-        self.run(Class::Control, "allocated", allocated).await
+        self.run(Class::Look, "allocated", allocated).await
     }
 
     async fn grow(&self, size: u64) -> Result<()> {
@@ -175,8 +173,8 @@ impl BlockImage for Handle {
     }
 
     async fn resize(&self, size: u64, progress: &Progress) -> Result<()> {
-        let progress = progress.clone();
-        self.change(Class::Remove, "resize", move |image| image.resize(size, &progress)).await
+        let resize = move |image: &Arc<Image>, progress: &Progress| image.resize(size, progress);
+        self.watched(Class::Remove, "resize", progress, resize).await
     }
 
     async fn snapshots(&self) -> Result<Vec<SnapshotInfo>> {
@@ -221,7 +219,8 @@ impl BlockImage for Handle {
 
     async fn roll_back(&self, snapshot: &str, progress: &Progress) -> Result<()> {
         let named = snapshot.to_owned();
-        self.heavy("roll back", progress, move |image, progress| image.roll_back(&named, progress)).await
+        let roll_back = move |image: &Arc<Image>, progress: &Progress| image.roll_back(&named, progress);
+        self.watched(Class::Heavy, "roll back", progress, roll_back).await
     }
 
     async fn children(&self) -> Result<Vec<Child>> {
@@ -253,7 +252,7 @@ impl BlockImage for Handle {
     }
 
     async fn flatten(&self, progress: &Progress) -> Result<()> {
-        self.heavy("flatten", progress, move |image, progress| image.flatten(progress)).await
+        self.watched(Class::Heavy, "flatten", progress, |image, progress| image.flatten(progress)).await
     }
 
     /// All of them are this process: nobody else opens the directory.

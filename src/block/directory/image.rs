@@ -40,8 +40,16 @@ pub struct State {
     pub place: Place,
     /// `None` without a parent, or when the parent's header is unusable.
     pub parent: Option<Arc<Image>>,
-    /// Being removed, or removed.
-    pub gone: bool,
+    pub removal: Removal,
+}
+
+/// How far its removal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    None,
+    /// It may fail, and can be made again then.
+    Running,
+    Done,
 }
 
 /// Where the header lies.
@@ -113,6 +121,15 @@ impl State {
         &self.header.layers[self.header.head()]
     }
 
+    /// Refuses to change what is being removed: nobody knows yet whether that comes to its end.
+    pub fn check_stays(&self) -> Outcome<()> {
+        match self.removal {
+            Removal::None => Ok(()),
+            Removal::Running => Err(Fault::new(ErrorKind::Busy, "it is being removed")),
+            Removal::Done => Err(Fault::new(ErrorKind::NotFound, "it was removed")),
+        }
+    }
+
     fn is_head(&self, place: usize) -> bool {
         place == self.header.head()
     }
@@ -152,7 +169,7 @@ impl Image {
             pool: pool.into(),
             object_size: header.object_size,
             folder,
-            state: RwLock::new(State { header, place, parent, gone: false }),
+            state: RwLock::new(State { header, place, parent, removal: Removal::None }),
             dirty: Mutex::default(),
             settling: Mutex::default(),
             maintenance: Mutex::default(),
@@ -172,15 +189,19 @@ impl Image {
         write(&self.state)
     }
 
-    /// The state of an image that is not gone.
+    /// The state of an image that is not gone. For who reads it, one that is being removed is: its bytes are.
     pub fn state(&self) -> Outcome<RwLockReadGuard<'_, State>> {
         let state = self.peek();
-        if state.gone { Err(gone()) } else { Ok(state) }
+        if state.removal == Removal::None {
+            return Ok(state);
+        }
+        Err(Fault::new(ErrorKind::NotFound, "it is being removed, or was"))
     }
 
     pub fn state_mut(&self) -> Outcome<RwLockWriteGuard<'_, State>> {
         let state = self.peek_mut();
-        if state.gone { Err(gone()) } else { Ok(state) }
+        state.check_stays()?;
+        Ok(state)
     }
 
     /// Replaces the header, durably: the file first.
@@ -319,7 +340,7 @@ impl Image {
                 }
             }
         }
-        Ok(merged(extents))
+        Ok(Extent::merged(extents, view.limit))
     }
 
     /// The objects of a layer with the lengths of their files.
@@ -333,10 +354,6 @@ impl Image {
         }
         Ok(objects)
     }
-}
-
-pub fn gone() -> Fault {
-    Fault::new(ErrorKind::NotFound, "it is being removed")
 }
 
 pub fn file_name(object: u64) -> String {
@@ -370,16 +387,4 @@ fn shown(buffer: &mut [u8], start: u64, limit: u64) -> Option<&mut [u8]> {
     let length = limit.checked_sub(start).filter(|length| *length > 0)?;
     let length = length.min(buffer.len() as u64) as usize;
     Some(&mut buffer[..length])
-}
-
-fn merged(mut extents: Vec<Extent>) -> Vec<Extent> {
-    extents.sort_unstable();
-    let mut merged: Vec<Extent> = Vec::new();
-    for extent in extents {
-        match merged.last_mut() {
-            Some(last) if last.offset + last.length == extent.offset => last.length += extent.length,
-            _ => merged.push(extent),
-        }
-    }
-    merged
 }

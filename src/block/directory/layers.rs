@@ -172,17 +172,19 @@ impl Image {
     pub fn grow(&self, size: u64) -> Outcome<()> {
         check_size(size)?;
         let _maintenance = lock(&self.maintenance);
-        self.update(|header| {
-            header.size = header.size.max(size);
-            Ok(())
-        })
+        self.grow_to(size)
     }
 
     pub fn resize(&self, size: u64, progress: &Progress) -> Outcome<()> {
         check_size(size)?;
         let _maintenance = lock(&self.maintenance);
-        if size < self.state()?.header.size {
-            self.cut_to(size, progress)?;
+        if size < self.state()?.header.size { self.cut_to(size, progress) } else { self.grow_to(size) }
+    }
+
+    /// `maintenance` is held.
+    fn grow_to(&self, size: u64) -> Outcome<()> {
+        if size <= self.state()?.header.size {
+            return Ok(());
         }
         self.update(|header| {
             header.size = size;
@@ -190,7 +192,7 @@ impl Image {
         })
     }
 
-    /// Makes zeros of all bytes from `size` on. `maintenance` is held.
+    /// Makes it smaller, and zeros of all bytes from `size` on. `maintenance` is held.
     fn cut_to(&self, size: u64, progress: &Progress) -> Outcome<()> {
         go_on(progress, 0, 1)?;
         self.update(|header| {
@@ -206,10 +208,16 @@ impl Image {
             let still = self.still()?;
             self.cut_objects(&still.state, batch, size)?;
         }
-        // What was written meanwhile.
-        let still = self.still()?;
+        // What was written meanwhile, perhaps above a new snapshot. Nobody writes there again before it is cut off.
+        let mut still = self.still()?;
+        let folder = self.layer_folder(still.state.head());
         self.cut_objects(&still.state, &self.from(&folder, size)?, size)?;
-        Ok(files::sync_folder(&folder)?)
+        files::sync_folder(&folder)?;
+        let mut header = still.state.header.clone();
+        let head = header.head();
+        header.layers[head].below = header.layers[head].below.min(size);
+        header.size = size;
+        self.persist(&mut still.state, header)
     }
 
     /// The objects in a folder that reach beyond a size.
@@ -345,8 +353,10 @@ impl Image {
             fs::create_dir_all(folder)?;
         }
         fs::rename(draft, target)?;
-        // Who writes to it, and flushes, must find it there after a loss of power.
-        lock(&self.dirty).entries = true;
+        // Who writes to it, and flushes, must find it there after a loss of power, and its folder too.
+        let mut dirty = lock(&self.dirty);
+        dirty.entries = true;
+        dirty.folders = true;
         Ok(())
     }
 
@@ -366,13 +376,17 @@ impl Image {
     /// Removes all objects. The image is gone already for everybody else.
     pub fn erase(&self, progress: &Progress) -> Outcome<()> {
         let layers = self.peek().header.layers.clone();
-        let folders = layers.iter().map(|layer| self.layer_folder(layer)).chain([self.fresh_folder()]);
-        for folder in folders {
+        let mut folders = Vec::new();
+        for folder in layers.iter().map(|layer| self.layer_folder(layer)).chain([self.fresh_folder()]) {
             let objects = numbers(&folder)?;
-            for (count, object) in objects.iter().enumerate() {
-                go_on(progress, count, objects.len())?;
-                files::remove_if_there(&folder.join(file_name(*object)))?;
-            }
+            folders.push((folder, objects));
+        }
+        let total: usize = folders.iter().map(|(_, objects)| objects.len()).sum();
+        let objects =
+            folders.iter().flat_map(|(folder, objects)| objects.iter().map(move |object| (folder, object)));
+        for (count, (folder, object)) in objects.enumerate() {
+            go_on(progress, count, total)?;
+            files::remove_if_there(&folder.join(file_name(*object)))?;
         }
         Ok(())
     }

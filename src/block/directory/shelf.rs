@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::fault::{Fault, Outcome, lock};
 use super::files;
 use super::header::{Header, ParentKey};
-use super::image::{Image, Place, gone};
+use super::image::{Image, Place, Removal};
 use super::layers::check_size;
 use crate::block::{ErrorKind, Progress, SnapshotPath, TrashEntry};
 
@@ -158,9 +158,7 @@ impl Shelf {
     pub fn find_to_write(&self, name: &str) -> Outcome<Arc<Image>> {
         let names = lock(&self.names);
         let image = find(&names, name)?.sound()?;
-        if image.peek().gone {
-            return Err(gone());
-        }
+        image.peek().check_stays()?;
         image.writers.fetch_add(1, Ordering::SeqCst);
         Ok(image)
     }
@@ -222,27 +220,21 @@ impl Shelf {
         let mut names = lock(&self.names);
         let image = find(&names, from)?.sound()?;
         must_be_free(&names, to)?;
-        self.place_at(&image, self.live(to))?;
-        names.images.remove(from);
-        names.images.insert(to.into(), Entry::Sound(image));
-        Ok(())
+        place_at(&image, self.live(to), || {
+            names.images.remove(from);
+            names.images.insert(to.into(), Entry::Sound(image.clone()));
+        })
     }
 
     pub fn trash_move(&self, name: &str) -> Outcome<String> {
         let mut names = lock(&self.names);
         let image = find(&names, name)?.sound()?;
         let id = image.id.clone();
-        self.place_at(&image, self.trashed(&id, name))?;
-        names.images.remove(name);
-        names.trash.insert(id.clone(), (name.into(), Entry::Sound(image)));
+        place_at(&image, self.trashed(&id, name), || {
+            names.images.remove(name);
+            names.trash.insert(id.clone(), (name.into(), Entry::Sound(image.clone())));
+        })?;
         Ok(id)
-    }
-
-    fn place_at(&self, image: &Image, place: Place) -> Outcome<()> {
-        let mut state = image.state_mut()?;
-        files::rename(&state.place.file, &place.file)?;
-        state.place = place;
-        Ok(())
     }
 
     pub fn remove(&self, name: &str, progress: &Progress) -> Outcome<()> {
@@ -283,8 +275,9 @@ impl Shelf {
         condemn(image)?;
         drop(names);
         let removed = image.erase(progress).and_then(|()| self.remove_header(image, forget));
-        if removed.is_err() {
-            image.peek_mut().gone = false;
+        let mut state = image.peek_mut();
+        if state.removal == Removal::Running {
+            state.removal = Removal::None;
         }
         removed
     }
@@ -297,6 +290,7 @@ impl Shelf {
             files::sync_folder(folder)?;
         }
         forget(&mut names);
+        state.removal = Removal::Done;
         if let Some(parent) = state.parent.take() {
             lock(&parent.children).remove(&image.id);
         }
@@ -308,6 +302,16 @@ impl Shelf {
     }
 }
 
+/// Moves the header of an image. From then on it lies there, and `moved` says so elsewhere, even when nobody can tell
+/// whether that outlives a loss of power.
+fn place_at(image: &Image, place: Place, moved: impl FnOnce()) -> Outcome<()> {
+    let mut state = image.state_mut()?;
+    fs::rename(&state.place.file, &place.file)?;
+    let before = std::mem::replace(&mut state.place, place);
+    moved();
+    Ok(files::sync_rename(&before.file, &state.place.file)?)
+}
+
 /// Shuts an image for good, unless somebody needs it.
 fn condemn(image: &Image) -> Outcome<()> {
     let mut state = image.state_mut()?;
@@ -317,7 +321,7 @@ fn condemn(image: &Image) -> Outcome<()> {
     if image.writers.load(Ordering::SeqCst) > 0 {
         return Err(Fault::new(ErrorKind::Busy, "it is open for writing"));
     }
-    state.gone = true;
+    state.removal = Removal::Running;
     Ok(())
 }
 
@@ -349,4 +353,32 @@ fn header_names(folder: &Path) -> Outcome<Vec<String>> {
         }
     }
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_removes_what_another_one_removes_is_told_to_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::load(folder.path().into(), "p").unwrap();
+        shelf.create("a", "1".into(), 4096, 4096).unwrap();
+        let image = shelf.find("a").unwrap();
+        let refused = |outcome: Outcome<()>| outcome.unwrap_err().kind;
+
+        condemn(&image).unwrap();
+        assert_eq!(refused(shelf.remove("a", &Progress::new())), ErrorKind::Busy);
+        assert_eq!(refused(shelf.rename("a", "b")), ErrorKind::Busy);
+        assert_eq!(refused(shelf.trash_move("a").map(drop)), ErrorKind::Busy);
+        assert_eq!(refused(shelf.find_to_write("a").map(drop)), ErrorKind::Busy);
+        assert_eq!(refused(image.state().map(drop)), ErrorKind::NotFound);
+
+        // The first one fails.
+        image.peek_mut().removal = Removal::None;
+        shelf.rename("a", "b").unwrap();
+        shelf.remove("b", &Progress::new()).unwrap();
+        assert_eq!(refused(shelf.remove("b", &Progress::new())), ErrorKind::NotFound);
+        assert_eq!(refused(condemn(&image)), ErrorKind::NotFound);
+    }
 }

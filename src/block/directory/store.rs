@@ -29,6 +29,24 @@ impl Store {
         let call = move || call(&shelf).map_err(|fault| fault.of(operation, &name));
         self.directory.blocking.run(class, operation, image, call).await
     }
+
+    /// Likewise a removal, cancelled through `progress`: also while it waits for its thread.
+    async fn removal<T, F>(
+        &self,
+        operation: &'static str,
+        image: &str,
+        progress: &Progress,
+        call: F,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Shelf, &Progress) -> Outcome<T> + Send + 'static,
+    {
+        let (shelf, name) = (self.shelf.clone(), image.to_owned());
+        let call =
+            move |progress: &Progress| call(&shelf, progress).map_err(|fault| fault.of(operation, &name));
+        self.directory.blocking.run_watched(Class::Remove, operation, image, progress, call).await
+    }
 }
 
 #[async_trait]
@@ -83,8 +101,8 @@ impl BlockStore for Store {
 
     async fn remove(&self, name: &str, progress: &Progress) -> Result<()> {
         check_name("remove", name)?;
-        let (named, progress) = (name.to_owned(), progress.clone());
-        self.run(Class::Remove, "remove", name, move |shelf| shelf.remove(&named, &progress)).await
+        let named = name.to_owned();
+        self.removal("remove", name, progress, move |shelf, progress| shelf.remove(&named, progress)).await
     }
 
     async fn list(&self) -> Result<Vec<String>> {
@@ -107,9 +125,9 @@ impl BlockStore for Store {
     }
 
     async fn trash_remove(&self, id: &str, progress: &Progress) -> Result<Option<SnapshotPath>> {
-        let (named, progress) = (id.to_owned(), progress.clone());
-        let remove = move |shelf: &Shelf| shelf.trash_remove(&named, &progress);
-        self.run(Class::Remove, "remove from trash", id, remove).await
+        let named = id.to_owned();
+        let remove = move |shelf: &Shelf, progress: &Progress| shelf.trash_remove(&named, progress);
+        self.removal("remove from trash", id, progress, remove).await
     }
 
     async fn statistics(&self) -> Result<PoolStatistics> {

@@ -8,7 +8,7 @@
 use std::ffi::{CStr, c_int};
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use nix::errno::Errno;
 
@@ -22,6 +22,8 @@ pub(super) struct Handle {
     raw: sys::rbd_image_t,
     name: String,
     pool: Arc<Pool>,
+    /// Last, so that whoever waits for it hears that the pool was let go of.
+    _gone: Option<mpsc::Sender<()>>,
 }
 
 // SAFETY: librbd locks inside an image; its functions may be called from any thread, at the same time.
@@ -68,7 +70,7 @@ impl Handle {
                 ),
             }
         };
-        let handle = opened.map(|_| Self { raw, name: name.into(), pool: pool.clone() })?;
+        let handle = opened.map(|_| Self { raw, name: name.into(), pool: pool.clone(), _gone: None })?;
         match by {
             By::Name(key) => handle.if_named(key),
             By::Id(_) => Ok(handle),
@@ -158,6 +160,8 @@ impl Drop for Handle {
         let name = self.name.clone();
         let pool = self.pool.clone();
         let turn = pool.closing().enter(&name);
+        let (gone, going) = mpsc::channel();
+        self._gone = Some(gone);
         let spawned = std::thread::Builder::new().name("rbd-close".into()).spawn(move || {
             // Moved in as a whole, not field by field.
             let closing = closing;
@@ -165,6 +169,8 @@ impl Drop for Handle {
                 tracing::warn!(image = name, error = %failure.of("close", &name), "an image did not close well");
             }
             drop(turn);
+            // Who lets go of a pool last shuts its connection down, where a callback would wait for itself as well.
+            let _ = going.recv();
             drop(pool);
         });
         if let Err(error) = spawned {

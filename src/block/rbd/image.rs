@@ -1,6 +1,6 @@
 //! An open image as a [`BlockImage`].
 //!
-//! Functions: `rbd_aio_read`, `rbd_aio_write`, `rbd_aio_write_zeroes`, `rbd_aio_discard`, `rbd_aio_flush`,
+//! Functions: `rbd_aio_read`, `rbd_aio_writev`, `rbd_aio_write_zeroes`, `rbd_aio_discard`, `rbd_aio_flush`,
 //! `rbd_resize2`, `rbd_flatten_with_progress`, `rbd_snap_create`, `rbd_snap_remove`, `rbd_snap_rename`,
 //! `rbd_snap_protect`, `rbd_snap_unprotect`, `rbd_snap_rollback_with_progress`, `rbd_metadata_set`,
 //! `rbd_metadata_remove`, `rbd_lock_break`, `rbd_break_lock`; for lists see [`super::list`].
@@ -93,15 +93,16 @@ impl RbdImage {
     }
 
     /// Likewise, one that can be cancelled: also while it waits for its thread.
-    async fn heavy<T: Send + 'static>(
+    async fn watched<T: Send + 'static>(
         &self,
+        class: Class,
         operation: &'static str,
         progress: &Progress,
         call: impl FnOnce(&Handle, &Progress) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T> {
         let handle = self.handle(operation)?;
         let call = move |progress: &Progress| handle.pool().note(call(&handle, progress));
-        self.store.watched(Class::Heavy, operation, &self.name, progress, call).await
+        self.store.watched(class, operation, &self.name, progress, call).await
     }
 
     /// A call with the name of a snapshot.
@@ -275,7 +276,7 @@ impl BlockImage for RbdImage {
 
     async fn allocated(&self) -> Result<Vec<Extent>> {
         // Not short: without an object map every object is asked.
-        self.long(Class::Data, "list extents", |handle| list::allocated(handle, handle.size()?)).await
+        self.long(Class::Look, "list extents", |handle| list::allocated(handle, handle.size()?)).await
     }
 
     async fn grow(&self, size: u64) -> Result<()> {
@@ -301,9 +302,8 @@ impl BlockImage for RbdImage {
     async fn resize(&self, size: u64, progress: &Progress) -> Result<()> {
         self.check_writable("resize")?;
         let class = if size < self.size().await? { Class::Remove } else { Class::Control };
-        let progress = progress.clone();
-        self.long(class, "resize", move |handle| {
-            watched("rbd_resize2", &progress, |arg| {
+        self.watched(class, "resize", progress, move |handle, progress| {
+            watched("rbd_resize2", progress, |arg| {
                 // SAFETY: the image is open and `report` takes this argument.
                 unsafe { sys::rbd_resize2(handle.raw(), size, true, report, arg) }
             })
@@ -404,7 +404,7 @@ impl BlockImage for RbdImage {
         const OPERATION: &str = "roll back";
         check_name(OPERATION, snapshot)?;
         let snapshot = c_text(OPERATION, &self.name, snapshot)?;
-        self.heavy(OPERATION, progress, move |handle, progress| {
+        self.watched(Class::Heavy, OPERATION, progress, move |handle, progress| {
             watched("rbd_snap_rollback_with_progress", progress, |arg| {
                 // SAFETY: the image is open, the text ends in NUL, and `report` takes this argument.
                 unsafe { sys::rbd_snap_rollback_with_progress(handle.raw(), snapshot.as_ptr(), report, arg) }
@@ -436,7 +436,7 @@ impl BlockImage for RbdImage {
 
     async fn flatten(&self, progress: &Progress) -> Result<()> {
         self.check_writable("flatten")?;
-        self.heavy("flatten", progress, move |handle, progress| {
+        self.watched(Class::Heavy, "flatten", progress, move |handle, progress| {
             // librbd takes the question itself for a mistake.
             if list::parent(handle)?.is_none() {
                 return Ok(());

@@ -362,40 +362,12 @@ pub(super) fn allocated(image: &Handle, size: u64) -> Outcome<Vec<Extent>> {
         let arg = ptr::from_mut(&mut extents).cast();
         sys::rbd_diff_iterate2(image.raw(), ptr::null(), 0, size, 1, 1, found, arg)
     })?;
-    Ok(merged(extents, size))
-}
-
-/// Sorted, joined where they touch or overlap, cut at `size`.
-fn merged(mut extents: Vec<Extent>, size: u64) -> Vec<Extent> {
-    extents.sort();
-    let mut whole: Vec<Extent> = Vec::with_capacity(extents.len());
-    for Extent { offset, length } in extents {
-        let end = offset.saturating_add(length).min(size);
-        if offset >= end {
-            continue;
-        }
-        match whole.last_mut() {
-            Some(last) if offset <= last.offset + last.length => {
-                last.length = last.length.max(end - last.offset);
-            }
-            _ => whole.push(Extent { offset, length: end - offset }),
-        }
-    }
-    whole
+    Ok(Extent::merged(extents, size))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn extents_are_sorted_joined_and_cut() {
-        let extent = |offset, length| Extent { offset, length };
-        let found =
-            vec![extent(8, 4), extent(0, 4), extent(4, 2), extent(5, 2), extent(20, 9), extent(40, 1)];
-        assert_eq!(merged(found, 25), [extent(0, 7), extent(8, 4), extent(20, 5)]);
-        assert_eq!(merged(vec![extent(0, u64::MAX), extent(3, 4)], 10), [extent(0, 10)]);
-    }
 
     #[test]
     fn locks_are_read_from_their_lists() {

@@ -26,6 +26,7 @@ mod errno;
 mod flags;
 mod handle;
 mod image;
+mod late;
 mod list;
 mod mirror;
 mod monitors;

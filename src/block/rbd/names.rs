@@ -86,14 +86,17 @@ pub(super) fn name_of(pool: &Pool, id: &str) -> Outcome<Option<String>> {
     or_none(ask(pool, c"dir_get_name", &[id]))
 }
 
-/// The id in `rbd_id.<name>`.
+/// The id in `rbd_id.<name>`. An empty object has an empty one, which leads nowhere.
 pub(super) fn pointer(pool: &Pool, name: &str) -> Outcome<Option<String>> {
+    const READ: &str = "rados_read";
     let object = c_own(&format!("{POINTER}{name}"))?;
     let mut bytes = vec![0; ROOM];
     // SAFETY: the pool is alive, the text ends in NUL, and the buffer is as long as said.
     let read =
         unsafe { rados::rados_read(pool.io(), object.as_ptr(), bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    or_none(check("rados_read", read).and_then(|_| text("rados_read", &bytes)))
+    let Some(length) = or_none(check(READ, read))? else { return Ok(None) };
+    bytes.truncate(usize::try_from(length).map_err(|_| class::unreadable(READ))?);
+    text(READ, &bytes).map(Some)
 }
 
 pub(super) fn remove_pointer(pool: &Pool, name: &str) -> Outcome<()> {
@@ -103,12 +106,30 @@ pub(super) fn remove_pointer(pool: &Pool, name: &str) -> Outcome<()> {
     or_none(check("rados_remove", removed).map(drop)).map(drop)
 }
 
-/// Asks the directory; answers the text that it answers. An answer without any text is an empty one.
+/// Asks the directory; answers the text that it answers.
 fn ask(pool: &Pool, method: &'static CStr, texts: &[&str]) -> Outcome<String> {
     let answer = class::ask(pool, DIRECTORY, method, &class::encode(texts), ROOM)?;
-    if answer.is_empty() { Ok(String::new()) } else { text(class::name_of(method), &answer) }
+    text(class::name_of(method), &answer)
 }
 
+/// Nothing at all is an empty text.
 fn text(function: &'static str, bytes: &[u8]) -> Outcome<String> {
+    if bytes.is_empty() {
+        return Ok(String::new());
+    }
     Reader(bytes).text().ok_or(class::unreadable(function))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_there_as_a_whole_or_not_at_all() {
+        assert_eq!(text("rados_read", b"\x02\0\0\0ab").unwrap(), "ab");
+        assert_eq!(text("rados_read", b"").unwrap(), "");
+        for broken in [&b"\x02"[..], b"\x02\0\0\0a"] {
+            assert!(text("rados_read", broken).is_err(), "{broken:?}");
+        }
+    }
 }

@@ -19,6 +19,7 @@ use super::cluster::{Link, Pool};
 use super::errno::{Failure, c_own, c_text, check};
 use super::handle::{By, Handle};
 use super::image::RbdImage;
+use super::late::{Late, Running, Waiting};
 use super::list::{self, Namespace};
 use super::{CloneFormat, RbdOptions, flags, mirror, monitors, names, strays, sys, trash};
 use crate::block::{
@@ -33,11 +34,12 @@ pub struct RbdStore {
     options: Arc<RbdOptions>,
     link: Arc<Link>,
     threads: BlockingPool,
+    late: Late,
 }
 
 impl RbdStore {
     pub(super) fn new(options: RbdOptions, threads: BlockingPool) -> Self {
-        Self { link: Link::of(&options), options: Arc::new(options), threads }
+        Self { link: Link::of(&options), options: Arc::new(options), threads, late: Late::default() }
     }
 
     /// The number by which the cluster knows the connection in use; stores that share it answer the same.
@@ -114,6 +116,43 @@ impl RbdStore {
         }
     }
 
+    /// Likewise, of a call that makes, names or removes an image.
+    async fn on_image<T: Send + 'static>(
+        &self,
+        class: Class,
+        operation: &'static str,
+        image: &str,
+        call: impl FnOnce(&Arc<Pool>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T> {
+        let (_waiting, running) = self.begin(operation, image)?;
+        let call = move |pool: &Arc<Pool>| {
+            let _running = running;
+            call(pool)
+        };
+        self.in_pool(class, operation, image, call).await
+    }
+
+    fn begin(&self, operation: &'static str, image: &str) -> Result<(Waiting, Running)> {
+        let why = "a call about it that took too long still goes on";
+        self.late.begin(image).ok_or_else(|| BlockError::new(ErrorKind::Busy, operation, image, why))
+    }
+
+    /// A removal in the pool, cancelled through `progress` while it waits and while it runs.
+    async fn removal<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        image: &str,
+        progress: &Progress,
+        call: impl FnOnce(&Arc<Pool>, &Progress) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T> {
+        let (link, name, subject) = (self.link.clone(), self.options.pool.clone(), image.to_owned());
+        let call = move |progress: &Progress| {
+            let pool = link.pool(&name)?;
+            pool.note(call(&pool, progress)).map_err(|failure| failure.of(operation, &subject))
+        };
+        self.threads.run_watched(Class::Remove, operation, image, progress, call).await
+    }
+
     async fn open_now(&self, name: &str, mode: &OpenMode) -> Result<Arc<dyn BlockImage>> {
         const OPERATION: &str = "open";
         check_name(OPERATION, name)?;
@@ -155,7 +194,7 @@ impl BlockStore for RbdStore {
         check_name(OPERATION, name)?;
         check_object_size(OPERATION, name, object_size)?;
         let key = c_text(OPERATION, name, name)?;
-        self.in_pool(Class::Control, OPERATION, name, move |pool| {
+        self.on_image(Class::Control, OPERATION, name, move |pool| {
             // The features are left to the cluster's `rbd_default_features`.
             let options = ImageOptions::new();
             options.set(sys::OPTION_ORDER, object_size.ilog2().into())?;
@@ -198,7 +237,7 @@ impl BlockStore for RbdStore {
         let (link, parent_pool) = (self.link.clone(), parent.pool.clone());
         let parents = self.threads.run(Class::Control, OPERATION, name, move || link.pool(&parent_pool));
         let parents = self.bounded(name, parents).await?;
-        self.in_pool(Class::Control, OPERATION, name, move |pool| {
+        self.on_image(Class::Control, OPERATION, name, move |pool| {
             let options = ImageOptions::new();
             if let Some(object_size) = object_size {
                 options.set(sys::OPTION_ORDER, object_size.ilog2().into())?;
@@ -235,7 +274,7 @@ impl BlockStore for RbdStore {
         }
         let (from_key, to_key) = (c_text(OPERATION, from, from)?, c_text(OPERATION, from, to)?);
         let (from_name, to_name) = (from.to_owned(), to.to_owned());
-        self.in_pool(Class::Control, OPERATION, from, move |pool| {
+        self.on_image(Class::Control, OPERATION, from, move |pool| {
             // SAFETY: the pool is alive and the texts end in NUL.
             let renamed = unsafe { sys::rbd_rename(pool.io(), from_key.as_ptr(), to_key.as_ptr()) };
             match check("rbd_rename", renamed) {
@@ -253,12 +292,13 @@ impl BlockStore for RbdStore {
         check_name(OPERATION, name)?;
         let key = c_text(OPERATION, name, name)?;
         let (subject, patience) = (name.to_owned(), self.options.patience());
-        let progress = progress.clone();
-        self.in_pool(Class::Remove, OPERATION, name, move |pool| {
+        let (_waiting, running) = self.begin(OPERATION, name)?;
+        self.removal(OPERATION, name, progress, move |pool, progress| {
+            let _running = running;
             pool.closing().wait(&subject, patience);
             // librbd would remove what it leads to.
             names::drop_stray(pool, &subject)?;
-            remove(pool, &key, &progress).or_else(|failure| Err(unless_there(pool, &subject, &key, failure)?))
+            remove(pool, &key, progress).or_else(|failure| Err(unless_there(pool, &subject, &key, failure)?))
         })
         .await
     }
@@ -281,7 +321,7 @@ impl BlockStore for RbdStore {
         check_name(OPERATION, name)?;
         let key = c_text(OPERATION, name, name)?;
         let subject = name.to_owned();
-        self.in_pool(Class::Control, OPERATION, name, move |pool| {
+        self.on_image(Class::Control, OPERATION, name, move |pool| {
             let handle = Handle::open(pool, &subject, By::Name(&key), false, None)?;
             let id = handle.id();
             handle.close()?;
@@ -323,9 +363,8 @@ impl BlockStore for RbdStore {
         const OPERATION: &str = "remove from the trash";
         check_name(OPERATION, id)?;
         let key = c_text(OPERATION, id, id)?;
-        let subject = id.to_owned();
-        let (progress, patience) = (progress.clone(), self.options.patience());
-        self.in_pool(Class::Remove, OPERATION, id, move |pool| {
+        let (subject, patience) = (id.to_owned(), self.options.patience());
+        self.removal(OPERATION, id, progress, move |pool, progress| {
             let entry = trash::entry(pool, &subject)?;
             trash::arrive(pool, &subject, &entry)?;
             pool.closing().wait(&entry.name, patience);
@@ -341,7 +380,7 @@ impl BlockStore for RbdStore {
                 Err(failure) if failure.errno == Errno::ENOENT => None,
                 Err(failure) => return Err(failure),
             };
-            watched("rbd_trash_remove_with_progress", &progress, |arg| {
+            watched("rbd_trash_remove_with_progress", progress, |arg| {
                 // SAFETY: the pool is alive, the text ends in NUL, and `report` takes this argument.
                 unsafe { sys::rbd_trash_remove_with_progress(pool.io(), key.as_ptr(), true, report, arg) }
             })

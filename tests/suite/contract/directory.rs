@@ -2,6 +2,7 @@
 //! after a crash at any point.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use pumice::block::BlockingPool;
@@ -411,6 +412,57 @@ async fn snapshots_and_flattens_race_with_writes() {
     }
     assert_holds(&*clone, &bytes).await;
     assert_eq!(clone.parent().await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_cut_off_stays_so_whoever_writes_meanwhile() {
+    let stores = fixture("cut-race").await;
+    let image = stores.image("cut", 4 * OBJECT).await;
+    for round in 0..20 {
+        let writer = {
+            let (image, data) = (image.clone(), noise(round, OBJECT));
+            tokio::spawn(async move {
+                let mut written = Ok(());
+                while written.is_ok() {
+                    written = image.write(3 * OBJECT, data.clone()).await;
+                }
+                written
+            })
+        };
+        let (progress, snapshot) = (Progress::new(), format!("s{round}"));
+        let (cut, taken) = tokio::join!(image.resize(OBJECT, &progress), image.create_snapshot(&snapshot));
+        cut.unwrap();
+        taken.unwrap();
+        assert_refused(writer.await.unwrap(), ErrorKind::Invalid);
+        image.resize(4 * OBJECT, &Progress::new()).await.unwrap();
+        assert!(zeros(&image.read(OBJECT, 3 * OBJECT).await.unwrap()), "round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_counts_the_objects_of_all_layers() {
+    let stores = fixture("counted").await;
+    layered(&stores).await;
+    let id = stores.first.trash_move(&stores.name("layered")).await.unwrap();
+    let progress = Progress::new();
+    stores.first.trash_remove(&id, &progress).await.unwrap();
+    // Four of the oldest layer, two of the next one, and the head's, which was the last to go.
+    assert_eq!(progress.get(), (6, 7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nothing_grows_nothing_is_written() {
+    let disk = Disk::new();
+    let stores = disk.open();
+    let image = stores.image("grown", 2 * OBJECT).await;
+    let file = || fs::metadata(disk.header("grown")).unwrap().ino();
+    let before = file();
+    image.grow(OBJECT).await.unwrap();
+    image.grow(2 * OBJECT).await.unwrap();
+    image.resize(2 * OBJECT, &Progress::new()).await.unwrap();
+    assert_eq!(file(), before);
+    image.grow(3 * OBJECT).await.unwrap();
+    assert_ne!(file(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,3 +32,13 @@ pub enum TransferError {
     #[error("cancelled")]
     Cancelled,
 }
+
+impl TransferError {
+    /// A sender may be an image of ours: what that says is of the storage, too.
+    pub(super) fn of_source(cause: Box<dyn Error + Send + Sync>) -> Self {
+        match cause.downcast::<BlockError>() {
+            Ok(error) => TransferError::Storage(*error),
+            Err(cause) => TransferError::Source(cause),
+        }
+    }
+}

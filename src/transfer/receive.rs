@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use tokio::time::{Instant, sleep};
 
-use crate::block::{self, BlockImage, Progress};
+use crate::block::{self, BlockImage, ErrorKind, Progress};
 
 use super::chunk::Chunk;
 use super::digest::{Algorithm, Digests};
@@ -100,10 +100,29 @@ where
     let (size, digests) = taken?;
     let stored = settled?;
     if options.size.is_none() && target.size().await? != size {
-        target.resize(size, &Progress::new()).await?;
+        trim(&target, size, progress).await?;
     }
     target.flush().await?;
     Ok(Received { size, stored, digests: digests.finish().await? })
+}
+
+/// Cuts off what the target has grown too much. It may wait for other removals: a cancel ends that. `progress` goes on
+/// counting bytes.
+async fn trim(target: &Arc<dyn BlockImage>, size: u64, progress: &Progress) -> Result<(), TransferError> {
+    let own = Progress::new();
+    let mut resize = target.resize(size, &own);
+    let resized = match progress.wait_for(&mut resize).await {
+        Some(resized) => resized,
+        None => {
+            // Waited for all the same, for nothing may be under way afterwards.
+            own.cancel();
+            resize.await
+        }
+    };
+    match resized {
+        Err(error) if error.kind == ErrorKind::Cancelled => Err(TransferError::Cancelled),
+        other => Ok(other?),
+    }
 }
 
 /// Reads all of `body` and keeps nothing: how many bytes there are, and their digests.
@@ -203,7 +222,7 @@ where
         tokio::select! {
             biased;
             frame = body.next() => {
-                let frame = frame.transpose().map_err(|cause| TransferError::Source(cause.into()))?;
+                let frame = frame.transpose().map_err(|cause| TransferError::of_source(cause.into()))?;
                 pace.count(frame.as_ref().map_or(0, Bytes::len), since.elapsed());
                 return Ok(frame);
             }

@@ -161,7 +161,8 @@ impl ImportImage {
         let options = SendOptions { chunk: source.object_size(), ..SendOptions::default() };
         // The stream holds the only handle, which is closed with it.
         let bytes = unpack(send(source, 0..size, options), packing);
-        let received = self.context.options.intake.take_in(store, &name, None, bytes, &run.progress).await;
+        let intake = self.context.options.intake.unhurried();
+        let received = intake.take_in(store, &name, None, bytes, &run.progress).await;
         self.note(name, &received.map_err(refused)?, run).await
     }
 

@@ -87,6 +87,12 @@ impl Intake {
         received
     }
 
+    /// For bytes that come from an image of ours, whose storage has bounds of its own: it may take minutes to say where
+    /// there are any.
+    pub(super) fn unhurried(&self) -> Self {
+        Self { idle_timeout: Duration::MAX, min_rate: 0, ..self.clone() }
+    }
+
     pub(super) fn options(&self, promised: Option<u64>, digests: Vec<Algorithm>) -> ReceiveOptions {
         ReceiveOptions {
             size: promised,

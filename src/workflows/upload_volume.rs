@@ -131,7 +131,7 @@ impl UploadVolume {
                 (file.length, send_encoded(from.clone(), file.segments, reading).boxed())
             }
         };
-        let (intake, images) = (&self.context.options.intake, &self.context.stores.images);
+        let (intake, images) = (self.context.options.intake.unhurried(), &self.context.stores.images);
         let name = self.image_id.as_str();
         let received = intake.take_in(images, name, Some(length), body, &run.progress).await?;
         metrics::transferred(Direction::Copy, received.size);

@@ -14,7 +14,8 @@ section! {
         /// How often a job is tried before it counts as failed and is undone. The pauses are 1, 2, 4 ... seconds: 6
         /// attempts outlast the half minute for which a cluster takes a client that died for one that uses an image.
         pub max_attempts: u32 = 6, "attempts";
-        /// How often the queue is looked at when nobody says that there is work, more or less.
+        /// How often the queue is looked at when nobody says that there is work, more or less; at most 600. Jobs that are
+        /// to be tried again, and those of a process that died, wait for it too.
         pub poll_interval: Seconds = Seconds(1), "seconds";
         /// How long jobs may take, when the process ends, to stop where they are, so that another process goes on with
         /// them at once. Before that they have `api.shutdown_timeout` to come to their end. One that does not stop in
@@ -46,7 +47,7 @@ impl Jobs {
         let attempts = self.max_attempts;
         faults.require((1..=100).contains(&attempts), "jobs.max_attempts", "must be from 1 to 100", attempts);
         let poll = self.poll_interval.0;
-        faults.require((1..=3_600).contains(&poll), "jobs.poll_interval", "must be from 1 to 3600", poll);
+        faults.require((1..=600).contains(&poll), "jobs.poll_interval", "must be from 1 to 600", poll);
         for (option, count) in
             [("jobs.max_open", self.max_open), ("jobs.max_open_per_project", self.max_open_per_project)]
         {

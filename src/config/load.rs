@@ -188,6 +188,11 @@ fn described(error: &figment::Error) -> String {
             format!("there is no such option; there are {}", known.join(", "))
         }
         Kind::UnknownVariant(value, known) => format!("must be one of {}, not {value:?}", known.join(", ")),
+        Kind::InvalidValue(Actual::Unsigned(_) | Actual::Signed(0..), expected)
+            if expected_kind(expected).starts_with(WHOLE) =>
+        {
+            "must be a smaller number".to_owned()
+        }
         Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
             format!("must be {}, not {}", expected_kind(expected), kind_of(actual))
         }
@@ -197,25 +202,27 @@ fn described(error: &figment::Error) -> String {
     format!("{path}: {wrong}{place}")
 }
 
+const WHOLE: &str = "a whole number";
+
 /// What a value should be, for people who do not write Rust.
 fn expected_kind(expected: &str) -> &str {
     match expected {
-        "u32" | "u64" => "a whole number, 0 or more",
-        "i64" => "a whole number",
+        "u16" | "u32" | "u64" => "a whole number, 0 or more",
+        "i64" => WHOLE,
         _ if expected.starts_with("struct ") => "a section with options",
         _ => expected,
     }
 }
 
-/// What a value is, without a text that may be a secret.
+/// What a value is, without the value: it may be a secret, of digits too.
 fn kind_of(actual: &Actual) -> String {
     match actual {
-        Actual::Str(_) => "a text".to_owned(),
+        Actual::Char(_) | Actual::Str(_) => "a text".to_owned(),
         Actual::Bytes(_) => "bytes".to_owned(),
-        Actual::Unsigned(number) => number.to_string(),
-        Actual::Signed(number) => number.to_string(),
-        Actual::Float(number) => number.to_string(),
-        Actual::Bool(truth) => truth.to_string(),
+        Actual::Signed(..0) => "a negative number".to_owned(),
+        Actual::Unsigned(_) | Actual::Signed(_) => "a number".to_owned(),
+        Actual::Float(_) => "a fraction".to_owned(),
+        Actual::Bool(_) => "a boolean".to_owned(),
         other => format!("a {other}"),
     }
 }

@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
 
@@ -34,17 +34,11 @@ struct Inner {
     committed: AtomicU64,
     /// Up to here every commit is on the disk.
     safe: AtomicU64,
-    /// Held during a sync.
-    turn: Mutex<Turn>,
-}
-
-#[derive(Default)]
-struct Turn {
-    /// Why a sync failed. It may have dropped what it should have written, and the next one would not notice: nothing is
+    /// A sync failed. It may have dropped what it should have written, and the next one would not notice: nothing is
     /// safe any more.
-    failed: Option<io::ErrorKind>,
-    /// What was synced last. While it is open no other file gets its number.
-    log: Option<File>,
+    has_failed: AtomicBool,
+    /// Held during a sync: what was synced last. While it is open no other file gets its number.
+    turn: Mutex<Option<File>>,
 }
 
 impl Durable {
@@ -57,8 +51,19 @@ impl Durable {
             given: AtomicU64::new(0),
             committed: AtomicU64::new(0),
             safe: AtomicU64::new(0),
+            has_failed: AtomicBool::new(false),
             turn: Mutex::default(),
         }))
+    }
+
+    /// Whether what is written now could be made safe.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.0.has_failed.load(Ordering::SeqCst) {
+            let why =
+                io::Error::other("the disk failed to write the database's log: restart on a sound disk");
+            return Err(sqlx::Error::Io(why).into());
+        }
+        Ok(())
     }
 
     /// The place of a transaction that holds the connection and is about to be committed.
@@ -73,7 +78,7 @@ impl Durable {
 
     /// Waits until every commit up to this place is on the disk. They must be over by now.
     pub(super) async fn wait(&self, place: Place) -> Result<()> {
-        let Inner { log, committed, safe, turn, .. } = &*self.0;
+        let Inner { log, committed, safe, has_failed, turn, .. } = &*self.0;
         committed.fetch_max(place.0, Ordering::SeqCst);
         if safe.load(Ordering::SeqCst) >= place.0 {
             return Ok(());
@@ -82,20 +87,18 @@ impl Durable {
         if safe.load(Ordering::SeqCst) >= place.0 {
             return Ok(());
         }
-        if let Some(kind) = turn.failed {
-            return Err(sqlx::Error::Io(kind.into()).into());
-        }
+        self.check()?;
         let covered = committed.load(Ordering::SeqCst);
-        let (path, last) = (log.clone(), turn.log.take());
+        let (path, last) = (log.clone(), turn.take());
         let synced = tokio::task::spawn_blocking(move || sync(&path, last)).await;
         match synced.unwrap_or_else(|stopped| Err(io::Error::other(stopped))) {
             Ok(log) => {
-                turn.log = Some(log);
+                *turn = Some(log);
                 safe.fetch_max(covered, Ordering::SeqCst);
                 Ok(())
             }
             Err(error) => {
-                turn.failed = Some(error.kind());
+                has_failed.store(true, Ordering::SeqCst);
                 Err(sqlx::Error::Io(error).into())
             }
         }
@@ -159,7 +162,10 @@ mod tests {
     async fn after_a_failure_nothing_is_called_safe() {
         let folder = tempfile::tempdir().unwrap();
         let durable = Durable::new(&folder.path().join("some.db"));
+        durable.check().unwrap();
         durable.wait(durable.enter()).await.unwrap_err();
+        // Nor is anything begun: a claim that is committed and not safe would only use up a job's attempts.
+        durable.check().unwrap_err();
         std::fs::write(folder.path().join("some.db-wal"), b"log").unwrap();
         durable.wait(durable.enter()).await.unwrap_err();
     }

@@ -4,14 +4,18 @@
 //! fails at once instead of waiting), and a pool of readers that never wait for it. A commit that was answered
 //! survives a power cut: [`super::durable`] sees to it, for many commits at once.
 
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::migrate::MigrateError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{
+    Connection as _, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
+};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +34,15 @@ const STATEMENT: Duration = Duration::from_secs(20);
 /// How long a listener that lost its connection waits before it tries again; the queue is polled meanwhile.
 const LISTENER_PAUSE: Duration = Duration::from_secs(2);
 
+/// How long nothing is heard before a listener asks whether it is still connected.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// How often a migration asks for the tables, for three seconds each time: whoever wants one of them meanwhile waits
+/// behind it, and a dump holds them for hours.
+const TURNS: u32 = 100;
+const BETWEEN_TURNS: Duration = Duration::from_secs(3);
+const TAKE_TURNS: &str = "SET lock_timeout = '3s'";
+
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
 #[derive(Clone)]
@@ -44,7 +57,7 @@ pub struct Options {
 
 #[derive(Clone)]
 enum Pools {
-    Sqlite { writer: SqlitePool, readers: SqlitePool, durable: Durable },
+    Sqlite { file: PathBuf, writer: SqlitePool, readers: SqlitePool, durable: Durable },
     Postgres(PgPool),
 }
 
@@ -107,6 +120,11 @@ impl Database {
                 .after_connect(|connection, _| {
                     Box::pin(async move { sqlx::raw_sql(LET_GO).execute(connection).await.map(drop) })
                 })
+                // The pool asks each connection that comes back whether it is alive, and would wait for the answer as
+                // long as TCP does.
+                .after_release(|connection, _| {
+                    Box::pin(async move { bounded(connection.ping()).await.map(|()| true) })
+                })
                 .connect_with(address)
                 .await?;
             Pools::Postgres(pool)
@@ -148,17 +166,18 @@ impl Database {
             .acquire_timeout(options.timeout)
             .connect_with(file.clone().read_only(true))
             .await?;
-        Ok(Pools::Sqlite { writer, readers, durable: Durable::new(file.get_filename()) })
+        let path = file.get_filename();
+        Ok(Pools::Sqlite { file: path.to_owned(), writer, readers, durable: Durable::new(path) })
     }
 
     /// Brings the schema to this program's version; refuses a newer one.
     pub async fn migrate(&self) -> Result<()> {
         let done = match &self.pools {
             Pools::Sqlite { writer, .. } => MIGRATIONS.run(writer).await,
-            Pools::Postgres(pool) => MIGRATIONS.run(pool).await,
+            Pools::Postgres(pool) => migrate_in_turns(pool).await,
         };
         done.map_err(|error| match error {
-            sqlx::migrate::MigrateError::VersionMissing(_) => DbError::Newer,
+            MigrateError::VersionMissing(_) => DbError::Newer,
             other => DbError::Migration(other),
         })
     }
@@ -167,6 +186,7 @@ impl Database {
     pub async fn begin(&self) -> Result<Repository> {
         let held = match &self.pools {
             Pools::Sqlite { writer, durable, .. } => {
+                durable.check()?;
                 Held::SqliteWriting(writer.begin_with("BEGIN IMMEDIATE").await?, durable.clone())
             }
             Pools::Postgres(pool) => Held::PostgresWriting(bounded(pool.begin()).await?),
@@ -219,13 +239,17 @@ impl Database {
         listener.listen_all([BELL, NEWS]).await?;
         // What was said before.
         self.bell.notify_one();
-        while let Some(heard) = listener.try_recv().await? {
-            match heard.channel() {
-                NEWS => told(heard.payload()),
-                _ => self.bell.notify_one(),
+        loop {
+            match tokio::time::timeout(SILENCE, listener.try_recv()).await {
+                Ok(heard) => match heard? {
+                    Some(heard) if heard.channel() == NEWS => told(heard.payload()),
+                    Some(_) => self.bell.notify_one(),
+                    None => return Ok(()),
+                },
+                // A connection that nothing comes from may be one that nothing comes through.
+                Err(_) => bounded(sqlx::query("SELECT 1").execute(&mut listener)).await.map(drop)?,
             }
         }
-        Ok(())
     }
 
     /// Waits for the bell. A ring while nobody waits is kept for the next who does.
@@ -238,8 +262,19 @@ impl Database {
         matches!(self.pools, Pools::Sqlite { .. })
     }
 
-    /// Whether it answers.
+    /// The file it is (SQLite).
+    pub fn file(&self) -> Option<&Path> {
+        match &self.pools {
+            Pools::Sqlite { file, .. } => Some(file),
+            Pools::Postgres(_) => None,
+        }
+    }
+
+    /// Whether it answers, and can be written to.
     pub async fn check(&self) -> Result<()> {
+        if let Pools::Sqlite { durable, .. } = &self.pools {
+            durable.check()?;
+        }
         let mut repository = self.read().await?;
         on!(repository, c => sqlx::query("SELECT 1").execute(c).await.map(drop))?;
         Ok(())
@@ -355,6 +390,33 @@ pub(super) async fn bounded<T>(work: impl Future<Output = Result<T, sqlx::Error>
         Ok(done) => done,
         Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
     }
+}
+
+async fn migrate_in_turns(pool: &PgPool) -> Result<(), MigrateError> {
+    let mut turn = 1;
+    loop {
+        // A connection of its own, for what was set on it.
+        let mut connection = pool.acquire().await?.detach();
+        sqlx::raw_sql(TAKE_TURNS).execute(&mut connection).await?;
+        let done = MIGRATIONS.run(&mut connection).await;
+        connection.close().await?;
+        match done {
+            Err(error) if turn < TURNS && is_out_of_turn(&error) => {
+                tracing::warn!(turn, "others hold tables that the migration changes: it tries again");
+            }
+            done => return done,
+        }
+        turn += 1;
+        tokio::time::sleep(BETWEEN_TURNS).await;
+    }
+}
+
+/// `lock_not_available`
+fn is_out_of_turn(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
+        return false;
+    };
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
 }
 
 /// The address may hold a password: only the parser's words, which do not repeat it, are kept.

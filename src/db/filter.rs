@@ -167,14 +167,14 @@ impl Conditions {
         self.push(format!("LOWER(CAST({column} AS TEXT)) LIKE LOWER({pattern}) ESCAPE '\\'"));
     }
 
-    /// `<host>@<backend>#<pool>`, or only the first of them.
+    /// `<host>@<backend>#<pool>`, or only the first of them. The case matters, which `LIKE` knows on one engine only.
     pub(super) fn host(&mut self, column: &str, host: &str) {
-        let escaped = host.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
         let mut alternatives = vec![format!("{column} = {}", self.bind(Value::Text(host.to_owned())))];
         for separator in ["@", "#"] {
             if !host.contains('#') && !host.contains(separator) {
-                let pattern = self.bind(Value::Text(format!("{escaped}{separator}%")));
-                alternatives.push(format!("{column} LIKE {pattern} ESCAPE '\\'"));
+                let length = host.chars().count() + separator.len();
+                let beginning = self.bind(Value::Text(format!("{host}{separator}")));
+                alternatives.push(format!("SUBSTR({column}, 1, {length}) = {beginning}"));
             }
         }
         self.push(format!("({})", alternatives.join(" OR ")));

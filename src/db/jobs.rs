@@ -134,10 +134,30 @@ pub struct Heartbeat {
     pub lease_until: Timestamp,
 }
 
+/// What became of a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beat {
+    Kept {
+        is_to_stop: bool,
+    },
+    /// Somebody has the row at this moment.
+    Held,
+    Lost,
+}
+
 impl JobFilter {
+    /// Whether it leaves out all that is over.
+    fn is_of_open(&self) -> bool {
+        self.state.as_ref().is_some_and(|states| states.iter().all(|state| !state.is_over()))
+    }
+
     fn conditions(&self) -> Conditions {
         let mut conditions = Conditions::default();
-        conditions.text("project_id", &self.project_id);
+        if self.is_of_open() {
+            self.only_open(&mut conditions);
+        } else {
+            conditions.text("project_id", &self.project_id);
+        }
         conditions.one_of("kind", &self.kind);
         conditions.text("resource_id", &self.resource_id);
         conditions.one_of("state", &self.state);
@@ -145,6 +165,16 @@ impl JobFilter {
             conditions.compare("updated_at", super::Operator::Greater, super::Value::Integer(moment.0));
         }
         conditions
+    }
+
+    /// The queue is short, the history is long. By their ids: SQLite, told only that they are not over, still walks all of
+    /// it in the order of the list.
+    fn only_open(&self, conditions: &mut Conditions) {
+        let of_project = match &self.project_id {
+            Some(id) => format!(" AND project_id = {}", conditions.bind(super::Value::Text(id.clone()))),
+            None => String::new(),
+        };
+        conditions.push(format!("id IN (SELECT id FROM jobs WHERE finished_at IS NULL{of_project})"));
     }
 }
 
@@ -389,11 +419,18 @@ impl Repository {
         Ok(())
     }
 
-    /// Keeps the lease and tells how far it came. `None`: the lease was lost. Else: whether it should stop.
-    pub async fn beat(&mut self, beat: &Heartbeat, now: Timestamp) -> Result<Option<bool>> {
-        let sql = "UPDATE jobs SET step = $3, bytes_done = $4, bytes_total = $5, lease_until = $6, updated_at = $7 \
-            WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING cancel";
-        Ok(on!(self, c => sqlx::query_scalar(sql)
+    /// Keeps the lease and tells how far it came. Waits for nobody: one row that somebody holds must not keep the leases
+    /// of all other jobs from being kept.
+    pub async fn beat(&mut self, beat: &Heartbeat, now: Timestamp) -> Result<Beat> {
+        let held = format!(
+            "SELECT id FROM jobs WHERE id = $1 AND fence = $2 AND state = 'running'{}",
+            self.skip_locked()
+        );
+        let sql = format!(
+            "UPDATE jobs SET step = $3, bytes_done = $4, bytes_total = $5, lease_until = $6, updated_at = $7 \
+            WHERE id IN ({held}) RETURNING cancel"
+        );
+        let kept: Option<bool> = on!(self, c => sqlx::query_scalar(AssertSqlSafe(sql))
             .bind(&beat.id)
             .bind(beat.fence)
             .bind(&beat.step)
@@ -401,16 +438,17 @@ impl Repository {
             .bind(beat.bytes_total)
             .bind(beat.lease_until)
             .bind(now)
-            .fetch_optional(c).await)?)
+            .fetch_optional(c).await)?;
+        match kept {
+            Some(is_to_stop) => Ok(Beat::Kept { is_to_stop }),
+            None if self.holds_job(&beat.id, beat.fence).await? => Ok(Beat::Held),
+            None => Ok(Beat::Lost),
+        }
     }
 
-    /// Asks the jobs on a resource that are not over to stop; those that run are undone.
+    /// Asks the jobs on a resource to stop that have not come too far; those that run are undone. Answers how many.
     pub async fn cancel_jobs(&mut self, resource_id: &str, now: Timestamp) -> Result<u64> {
-        self.rings = true;
-        let sql =
-            "UPDATE jobs SET cancel = TRUE, updated_at = $2 WHERE resource_id = $1 AND finished_at IS NULL";
-        Ok(on!(self, c => sqlx::query(sql)
-            .bind(resource_id).bind(now).execute(c).await.map(|done| done.rows_affected()))?)
+        self.cancel_where("resource_id", resource_id, now).await
     }
 
     /// Keeps the jobs on a resource that are not over as they are until the transaction ends: before its row, as their
@@ -433,13 +471,18 @@ impl Repository {
 
     /// Asks one job to stop. `false`: it is over, is being undone, or has come too far.
     pub async fn cancel_job(&mut self, id: &JobId, now: Timestamp) -> Result<bool> {
+        Ok(self.cancel_where("id", id.as_str(), now).await? == 1)
+    }
+
+    async fn cancel_where(&mut self, column: &str, value: &str, now: Timestamp) -> Result<u64> {
         self.rings = true;
-        // It waits for no better time any more.
-        let sql = "UPDATE jobs SET cancel = TRUE, run_at = $2, updated_at = $2 WHERE id = $1 \
-            AND finished_at IS NULL AND cause IS NULL AND NOT settled";
-        let rows = on!(self, c => sqlx::query(sql)
-            .bind(id).bind(now).execute(c).await.map(|done| done.rows_affected()))?;
-        Ok(rows == 1)
+        // They wait for no better time any more.
+        let sql = format!(
+            "UPDATE jobs SET cancel = TRUE, run_at = $2, updated_at = $2 WHERE {column} = $1 \
+             AND finished_at IS NULL AND cause IS NULL AND NOT settled"
+        );
+        Ok(on!(self, c => sqlx::query(AssertSqlSafe(sql))
+            .bind(value).bind(now).execute(c).await.map(|done| done.rows_affected()))?)
     }
 
     /// What a job that the transaction holds does in it stays, and the job cannot be cancelled any more. `false`: it was
@@ -482,9 +525,15 @@ impl Repository {
         Ok(on!(self, c => sqlx::query_as(sql).fetch_all(c).await)?)
     }
 
-    /// Forgets jobs that were over before this moment.
-    pub async fn forget_jobs(&mut self, before: Timestamp) -> Result<u64> {
-        let sql = "DELETE FROM jobs WHERE finished_at < $1";
-        Ok(on!(self, c => sqlx::query(sql).bind(before).execute(c).await.map(|done| done.rows_affected()))?)
+    /// Forgets jobs that were over before this moment, `most` at the most: it is to take no long time. Answers how many. It
+    /// waits for nobody who forgets them too.
+    pub async fn forget_jobs(&mut self, before: Timestamp, most: u32) -> Result<u64> {
+        let sql = format!(
+            "WITH old AS (SELECT id FROM jobs WHERE finished_at < $1 LIMIT CAST($2 AS BIGINT){}) \
+             DELETE FROM jobs WHERE id IN (SELECT id FROM old)",
+            self.skip_locked()
+        );
+        Ok(on!(self, c => sqlx::query(AssertSqlSafe(sql))
+            .bind(before).bind(i64::from(most)).execute(c).await.map(|done| done.rows_affected()))?)
     }
 }

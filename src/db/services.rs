@@ -143,6 +143,14 @@ impl Repository {
             sqlx::query_as(AssertSqlSafe(sql)).bind(host).bind(binary).fetch_optional(c).await)?)
     }
 
+    /// As [`Repository::service`], and nobody else changes the row before the transaction ends.
+    pub async fn service_to_change(&mut self, host: &str, binary: &str) -> Result<Option<Service>> {
+        let lock = self.lock();
+        let sql = format!("SELECT {COLUMNS} FROM services WHERE host = $1 AND binary_name = $2{lock}");
+        Ok(on!(self, c =>
+            sqlx::query_as(AssertSqlSafe(sql)).bind(host).bind(binary).fetch_optional(c).await)?)
+    }
+
     /// Writes what administrators say of it. `false`: there is no such service.
     pub async fn update_service(&mut self, service: &Service) -> Result<bool> {
         let sql = "UPDATE services SET disabled = $3, disabled_reason = $4, frozen = $5, updated_at = $6 \

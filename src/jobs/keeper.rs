@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{Fence, Run};
-use crate::db::{self, Database, Heartbeat};
+use crate::db::{self, Beat, Database, Heartbeat};
 use crate::model::{JobId, Timestamp, World};
 use crate::telemetry::chain;
 
@@ -151,8 +151,10 @@ impl Keeper {
         let mut repository = self.database.begin().await?;
         for due in &due {
             match repository.beat(&due.beat, now).await? {
-                None => lost.push(&due.run),
-                Some(is_to_stop) => {
+                Beat::Lost => lost.push(&due.run),
+                // It is due with the next tick.
+                Beat::Held => {}
+                Beat::Kept { is_to_stop } => {
                     held.push(due);
                     if is_to_stop {
                         due.run.progress.cancel();

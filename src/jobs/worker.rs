@@ -38,6 +38,9 @@ const BATCH: usize = 32;
 /// How often it is tried to give a job back whose state was not written.
 const GIVEN_BACK_EVERY: Duration = Duration::from_secs(1);
 
+/// For how long a job is left that this version cannot read, in seconds.
+const LEFT_FOR: i64 = 60;
+
 type Build = dyn Fn(Task) -> Box<dyn Workflow> + Send + Sync;
 
 pub struct Worker {
@@ -197,7 +200,7 @@ impl Worker {
     async fn attempt(&self, job: &Job, run: &Run) -> Result<db::Result<()>, Crashed> {
         let task: Task = match serde_json::from_value(job.payload.clone()) {
             Ok(task) => task,
-            Err(error) => return Ok(self.give_up(run, &error).await),
+            Err(error) => return Ok(self.leave(job, run, &error).await),
         };
         let workflow = (self.build)(task);
         let cause = match job.cause {
@@ -363,10 +366,12 @@ impl Worker {
         })
     }
 
-    /// Nobody knows what the job is: there is nothing that could be undone.
-    async fn give_up(&self, run: &Run, error: &serde_json::Error) -> db::Result<()> {
-        let error = ("The job cannot be read.", &*error.to_string());
-        run.end(run.transaction().await?, JobOutcome::Failed, Some(error)).await
+    /// A newer version knows what the job is, and how it is undone: it waits for a process of that.
+    async fn leave(&self, job: &Job, run: &Run, error: &serde_json::Error) -> db::Result<()> {
+        tracing::warn!(%error, "this version cannot read the job: it is left to a newer one");
+        let failure =
+            StepError::new(Cause::Transient, "The job cannot be read by this version.", error.to_string());
+        self.postpone(job, run, &failure, run.now().plus_seconds(LEFT_FOR)).await
     }
 
     async fn begin_undo(&self, run: &Run, failure: &StepError) -> db::Result<()> {

@@ -13,6 +13,8 @@ mod stores;
 mod tls;
 
 use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +66,8 @@ pub struct Service {
     pub app: App,
     context: workflows::Context,
     worker: Arc<Worker>,
+    /// Held as long as it lives.
+    _lock: Option<File>,
 }
 
 /// Connects to the database the configuration names.
@@ -78,6 +82,7 @@ impl Service {
     pub async fn open(config: Config) -> anyhow::Result<Self> {
         stores::make_folders(&config)?;
         let database = open_database(&config).await?;
+        let lock = database.file().map(lock).transpose()?;
         database.migrate().await?;
         let world = World::real();
         if config.identity.mode == IdentityMode::Standalone {
@@ -95,7 +100,8 @@ impl Service {
         }
         let stores = stores::open(&config).await?;
         let faults = crate::jobs::faults_of_a_service();
-        let service = Self::assemble(config, database, stores, world, faults).await?;
+        let assembled = Self::assemble(config, database, stores, world, faults).await?;
+        let service = Self { _lock: lock, ..assembled };
         service.prepare().await?;
         Ok(service)
     }
@@ -161,7 +167,7 @@ impl Service {
             levels,
             stopping: CancellationToken::new(),
         });
-        Ok(Self { app, context, worker })
+        Ok(Self { app, context, worker, _lock: None })
     }
 
     /// Writes what must be in the database, and takes over what the last process left running.
@@ -259,6 +265,25 @@ impl Service {
         tasks.wait().await;
         self.app.database.close().await;
         served
+    }
+}
+
+/// Whoever starts on a file takes all that runs for left behind: so nobody else may be at it. Commands may.
+fn lock(database: &Path) -> anyhow::Result<File> {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".lock");
+    let path = PathBuf::from(path);
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.with_context(|| format!("{} cannot be opened", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => anyhow::bail!(
+            "{} is in use by another process: several need PostgreSQL (database.url)",
+            database.display()
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("{} cannot be locked", path.display()))
+        }
     }
 }
 

@@ -35,18 +35,25 @@ impl Fence {
         let clients = self.database.read().await?.clients_of(owner).await?;
         // Several services may share a process and its connections.
         let own = rbd::clients();
+        let mut outcome = Ok(());
         for client in clients.iter().filter(|client| !own.contains(client)) {
-            let is_known = self.shut_out_of_its_cluster(client).await?;
-            let mut repository = self.database.begin().await?;
-            repository.remove_client(owner, client).await?;
-            repository.commit().await?;
-            if is_known {
-                tracing::warn!(
-                    owner,
-                    client.address,
-                    "a process that gave no sign of life is shut out of the cluster"
-                );
-            }
+            // A cluster that does not answer keeps nobody in the others.
+            outcome = outcome.and(self.shut_out_client(owner, client).await);
+        }
+        outcome
+    }
+
+    async fn shut_out_client(&self, owner: &str, client: &ClusterClient) -> Result<(), StepError> {
+        let is_known = self.shut_out_of_its_cluster(client).await?;
+        let mut repository = self.database.begin().await?;
+        repository.remove_client(owner, client).await?;
+        repository.commit().await?;
+        if is_known {
+            tracing::warn!(
+                owner,
+                client.address,
+                "a process that gave no sign of life is shut out of the cluster"
+            );
         }
         Ok(())
     }

@@ -59,8 +59,9 @@ impl Reporter {
         let asked = self.places.iter().map(async |place| (place, self.look_at(place).await));
         let found = futures::future::join_all(asked).await;
         let now = self.world.now();
+        // It reads all volumes: nobody who writes waits for that.
+        let provisioned = self.database.read().await?.provisioned().await?;
         let mut repository = self.database.begin().await?;
-        let provisioned = repository.provisioned().await?;
         for (place, seen) in &found {
             let bytes = |count: fn(&PoolStatistics) -> u64| {
                 seen.as_ref().map(|seen| i64::try_from(count(&seen.statistics)).unwrap_or(i64::MAX))

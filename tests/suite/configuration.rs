@@ -190,7 +190,11 @@ fn a_value_of_the_wrong_kind_is_refused_by_name() {
     );
     assert_eq!(
         refused("[jobs]\nworkers = -1\n", &[]),
-        "jobs.workers: must be a whole number, 0 or more, not -1 (in pumice.toml)"
+        "jobs.workers: must be a whole number, 0 or more, not a negative number (in pumice.toml)"
+    );
+    assert_eq!(
+        refused("[jobs]\nworkers = 4294967296\n", &[]),
+        "jobs.workers: must be a smaller number (in pumice.toml)"
     );
     assert_eq!(
         refused("", &[("PUMICE_JOBS__WORKERS", "many")]),
@@ -214,6 +218,7 @@ limit_param_default = 2000
 rbd_pool = \"../etc\"
 [jobs]
 heartbeat = 29
+poll_interval = 601
 [log]
 filter = \"pumice=loud\"
 ";
@@ -226,10 +231,25 @@ filter = \"pumice=loud\"
         "images.limit_param_default",
         "volumes.rbd_pool",
         "jobs.heartbeat",
+        "jobs.poll_interval",
         "log.filter",
     ];
     assert_eq!(options, expected, "{faults}");
     assert!(faults.contains("rbd_store_chunk_size: must be a power of two from 1 to 32, not 7"), "{faults}");
+}
+
+#[test]
+fn checks_of_partition_tables_have_the_names_that_glance_gives_them() {
+    let allows = |names: &str| {
+        let file = format!("[images]\ngpt_safety_checks_nonfatal = {names}\n");
+        load(&file, &[]).map(|config| config.images.format_rules().allow_invalid_partitions)
+    };
+    assert_eq!(allows("[]"), Ok(false));
+    assert_eq!(allows("[\"mbr\", \"gptmbr\"]"), Ok(true));
+    // Glance knows the word, and has no such check.
+    assert_eq!(allows("[\"gptmbr\"]"), Ok(false));
+    let refusal = "images.gpt_safety_checks_nonfatal: may hold mbr and gptmbr, not gpt";
+    assert_eq!(allows("[\"gpt\"]"), Err(refusal.to_owned()));
 }
 
 #[test]
@@ -291,6 +311,18 @@ fn a_password_is_in_no_text() {
     ] {
         let error = refused(file, &[]);
         assert!(!error.contains("s3cret"), "{error}");
+    }
+
+    // Of digits, and not in quotes.
+    for (password, kind) in
+        [("12345678", "a number"), ("-12345678", "a negative number"), ("1234.5678", "a fraction")]
+    {
+        for section in ["keystone_authtoken", "nova"] {
+            assert_eq!(
+                refused(&format!("[{section}]\npassword = {password}\n"), &[]),
+                format!("{section}.password: must be a string, not {kind} (in pumice.toml)")
+            );
+        }
     }
 
     let printed = pumice().arg("config").env("PUMICE_DATABASE__URL", url).output().unwrap();

@@ -5,11 +5,11 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use pumice::db::{
-    ATTACH_STATUS, Attachment, AttachmentFilter, CachedImage, Claimant, Database, DbError, DefaultVolumeType,
-    Direction, Encryption, Heartbeat, Image, ImageChange, JobOutcome, Leftover, Message, MessageFilter,
-    Operator, Options, Page, QosSpecs, QosSpecsFilter, Repository, Service, ServiceFilter, Share, Snapshot,
-    SnapshotFilter, SortKey, Staged, Transfer, TransferFilter, Volume, VolumeChange, VolumeFilter,
-    VolumeMove, VolumeReset, VolumeType,
+    ATTACH_STATUS, Attachment, AttachmentFilter, Beat, CachedImage, Claimant, Database, DbError,
+    DefaultVolumeType, Direction, Encryption, Heartbeat, Image, ImageChange, JobFilter, JobOutcome, Leftover,
+    Message, MessageFilter, Operator, Options, Page, QosSpecs, QosSpecsFilter, Repository, Service,
+    ServiceFilter, Share, Snapshot, SnapshotFilter, SortKey, Staged, Transfer, TransferFilter, Volume,
+    VolumeChange, VolumeFilter, VolumeMove, VolumeReset, VolumeType,
 };
 use pumice::jobs::{self, Origin, Task, VolumeSource};
 use pumice::model::{
@@ -54,6 +54,9 @@ on_both!(
     a_list_takes_thousands_of_conditions,
     transfers_go_with_their_volume,
     messages_are_listed_and_forgotten,
+    old_jobs_are_forgotten_in_portions,
+    open_jobs_are_listed_without_those_that_are_over,
+    jobs_are_cancelled_with_their_resource_as_by_themselves,
     what_is_not_committed_never_happened,
     snapshots_hold_their_volume,
     attachments_say_what_a_volume_is,
@@ -69,6 +72,7 @@ on_both!(
     a_claimant_says_what_it_does_not_want,
     concurrent_claims_share_the_queue,
     services_say_what_they_are_and_keep_what_was_said_of_them,
+    a_service_is_changed_by_one_at_a_time,
     a_host_is_counted_project_by_project,
     a_leftover_that_is_noted_anew_is_not_forgotten,
     a_volume_moves_only_as_it_was_seen,
@@ -230,7 +234,16 @@ async fn lists_find_parts_of_texts(database: Database) {
         let filter = VolumeFilter { likes: vec![("name", text.into())], ..VolumeFilter::default() };
         assert_eq!(count(filter).await, found, "{text}");
     }
-    for (host, found) in [("one", 2), ("one@a", 1), ("one@a#p", 1), ("one_", 1), ("on%", 0), ("one@", 0)] {
+    for (host, found) in [
+        ("one", 2),
+        ("One", 0),
+        ("one@a", 1),
+        ("one@A", 0),
+        ("one@a#p", 1),
+        ("one_", 1),
+        ("on%", 0),
+        ("one@", 0),
+    ] {
         let filter = VolumeFilter { host: Some(host.into()), ..VolumeFilter::default() };
         assert_eq!(count(filter).await, found, "{host}");
     }
@@ -303,10 +316,83 @@ async fn messages_are_listed_and_forgotten(database: Database) {
     assert_eq!(found, [messages[1].clone(), messages[0].clone()]);
     let like = MessageFilter { likes: vec![("event_id", "_002_".into())], ..MessageFilter::default() };
     assert_eq!(repository.messages(&like, &Page::default()).await.unwrap(), messages[1..2]);
-    assert_eq!(repository.forget_messages(Timestamp(2)).await.unwrap(), 1);
+    assert_eq!(repository.forget_messages(Timestamp(2), 10).await.unwrap(), 1);
     repository.remove_message(&messages[1].id).await.unwrap();
     let left = repository.messages(&MessageFilter::default(), &Page::default()).await.unwrap();
     assert_eq!(left, messages[2..]);
+    for message in &messages[..2] {
+        repository.add_message(message).await.unwrap();
+    }
+    for forgotten in [1, 1, 0] {
+        assert_eq!(repository.forget_messages(Timestamp(3), 1).await.unwrap(), forgotten);
+    }
+}
+
+async fn old_jobs_are_forgotten_in_portions(database: Database) {
+    let world = World::real();
+    for number in 1..=5 {
+        enqueue(&database, &world, Task::DeleteVolume { volume_id: id(number) }).await;
+    }
+    assert_eq!(claim_all(&database, &world).await.len(), 5);
+    let open = enqueue(&database, &world, Task::DeleteVolume { volume_id: id(6) }).await;
+    let later = world.now().plus_seconds(1);
+    for forgotten in [2, 2, 1, 0] {
+        let mut repository = database.begin().await.unwrap();
+        assert_eq!(repository.forget_jobs(later, 2).await.unwrap(), forgotten);
+        repository.commit().await.unwrap();
+    }
+    let mut repository = database.read().await.unwrap();
+    let left = repository.jobs(&JobFilter::default(), &Page::default()).await.unwrap();
+    assert_eq!(left.into_iter().map(|job| job.id).collect::<Vec<_>>(), [open]);
+}
+
+async fn open_jobs_are_listed_without_those_that_are_over(database: Database) {
+    let world = World::real();
+    let over = enqueue(&database, &world, Task::DeleteVolume { volume_id: id(1) }).await;
+    assert_eq!(claim_all(&database, &world).await.len(), 1);
+    let mut repository = database.begin().await.unwrap();
+    let mut open = Vec::new();
+    for (number, project) in [(2, "p"), (3, "q"), (4, "p")] {
+        let origin = Origin { project_id: Some(ProjectId(project.into())), request_id: None };
+        let task = Task::DeleteVolume { volume_id: id(number) };
+        open.push(jobs::enqueue(&mut repository, &world, task, &origin).await.unwrap());
+    }
+    let mut list = async |filter: &JobFilter, marker: Option<&JobId>| -> Vec<JobId> {
+        let page = Page { marker: marker.map(ToString::to_string), ..Page::default() };
+        let found = repository.jobs(filter, &page).await.unwrap();
+        found.into_iter().map(|job| job.id).collect()
+    };
+    let mut filter =
+        JobFilter { state: Some(vec![JobState::Queued, JobState::Running]), ..JobFilter::default() };
+    assert_eq!(list(&filter, None).await, [open[2].clone(), open[1].clone(), open[0].clone()]);
+    assert_eq!(list(&filter, Some(&open[2])).await, [open[1].clone(), open[0].clone()]);
+    assert!(list(&filter, Some(&over)).await.is_empty());
+    filter.project_id = Some("p".to_owned());
+    assert_eq!(list(&filter, None).await, [open[2].clone(), open[0].clone()]);
+    filter.resource_id = Some(id(2).to_string());
+    assert_eq!(list(&filter, None).await, [open[0].clone()]);
+    let filter = JobFilter { state: Some(vec![JobState::Queued, JobState::Done]), ..JobFilter::default() };
+    assert_eq!(list(&filter, None).await.len(), 4);
+}
+
+async fn jobs_are_cancelled_with_their_resource_as_by_themselves(database: Database) {
+    let world = World::real();
+    let mut jobs = Vec::new();
+    for number in 1..=3 {
+        jobs.push(enqueue(&database, &world, Task::DeleteVolume { volume_id: id(number) }).await);
+    }
+    let now = world.now();
+    let mut repository = database.begin().await.unwrap();
+    // It is to be tried again much later; it has come too far; it is being undone.
+    repository.requeue_job(&jobs[0], now.plus_seconds(3_600), "", now).await.unwrap();
+    assert!(repository.settle_job(&jobs[1]).await.unwrap());
+    repository.begin_undo(&jobs[2], Cause::Cancelled, "", "", now).await.unwrap();
+    for (number, cancelled) in [(1, 1), (2, 0), (3, 0)] {
+        assert_eq!(repository.cancel_jobs(id(number).as_str(), now).await.unwrap(), cancelled, "{number}");
+    }
+    let row = repository.job(&jobs[0]).await.unwrap().unwrap();
+    assert_eq!((row.cancel, row.run_at), (true, now));
+    assert!(!repository.job(&jobs[1]).await.unwrap().unwrap().cancel);
 }
 
 async fn lists_filter_sort_and_page(database: Database) {
@@ -867,11 +953,11 @@ async fn a_lost_lease_writes_nothing(database: Database) {
         bytes_total: 2,
         lease_until: world.now().plus_seconds(60),
     };
-    assert_eq!(repository.beat(&beat, world.now()).await.unwrap(), None);
+    assert_eq!(repository.beat(&beat, world.now()).await.unwrap(), Beat::Lost);
     beat.fence = second.fence;
-    assert_eq!(repository.beat(&beat, world.now()).await.unwrap(), Some(false));
+    assert_eq!(repository.beat(&beat, world.now()).await.unwrap(), Beat::Kept { is_to_stop: false });
     repository.cancel_jobs(id(1).as_str(), world.now()).await.unwrap();
-    assert_eq!(repository.beat(&beat, world.now()).await.unwrap(), Some(true));
+    assert_eq!(repository.beat(&beat, world.now()).await.unwrap(), Beat::Kept { is_to_stop: true });
     assert_eq!(repository.jobs_to_cancel("second").await.unwrap(), std::slice::from_ref(&job));
     repository.hold_job(&job, second.fence, world.now()).await.unwrap();
     repository.begin_undo(&job, Cause::Cancelled, "It was cancelled.", "", world.now()).await.unwrap();
@@ -879,6 +965,36 @@ async fn a_lost_lease_writes_nothing(database: Database) {
     repository.commit().await.unwrap();
     let row = database.read().await.unwrap().job(&job).await.unwrap().unwrap();
     assert_eq!((row.state, row.cause), (JobState::Cancelled, Some(Cause::Cancelled)));
+}
+
+/// Somebody who died with it in his hand has it for half a minute: the leases of all others must be kept meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_somebody_holds_keeps_no_heartbeat_waiting() {
+    let (database, _keep) = DatabaseKind::Postgres.make().await;
+    let world = World::real();
+    let jobs = [
+        enqueue(&database, &world, Task::DeleteVolume { volume_id: id(1) }).await,
+        enqueue(&database, &world, Task::DeleteVolume { volume_id: id(2) }).await,
+    ];
+    let until = world.now().plus_seconds(60);
+    let mut repository = database.begin().await.unwrap();
+    let claimed = repository.claim_jobs(claimant("me", until), share(10), world.now()).await.unwrap();
+    repository.commit().await.unwrap();
+    let mut holder = database.begin().await.unwrap();
+    holder.hold_jobs(id(1).as_str()).await.unwrap();
+    let mut repository = database.begin().await.unwrap();
+    for (job, expected) in jobs.iter().zip([Beat::Held, Beat::Kept { is_to_stop: false }]) {
+        let fence = claimed.iter().find(|claimed| claimed.id == *job).unwrap().fence;
+        let beat = Heartbeat {
+            id: job.clone(),
+            fence,
+            step: None,
+            bytes_done: 0,
+            bytes_total: 0,
+            lease_until: until,
+        };
+        assert_eq!(repository.beat(&beat, world.now()).await.unwrap(), expected);
+    }
 }
 
 /// Nothing that it is at, and nothing that it knows nothing of.
@@ -1028,6 +1144,30 @@ async fn services_say_what_they_are_and_keep_what_was_said_of_them(database: Dat
     assert_eq!(hosts(of_host).await.len(), 3);
     let enabled = ServiceFilter { disabled: Some(false), ..ServiceFilter::default() };
     assert_eq!(hosts(enabled).await, ["pumice", "pumice@b"]);
+}
+
+async fn change_service(database: &Database, change: fn(&mut Service)) {
+    let mut repository = database.begin().await.unwrap();
+    let found = repository.service_to_change("pumice@a", Service::VOLUME).await.unwrap();
+    let mut service = found.unwrap();
+    // The other one looks for it too by then.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    change(&mut service);
+    assert!(repository.update_service(&service).await.unwrap());
+    repository.commit().await.unwrap();
+}
+
+/// What one administrator says of it does not undo what another says meanwhile.
+async fn a_service_is_changed_by_one_at_a_time(database: Database) {
+    let mut repository = database.begin().await.unwrap();
+    let service = Service::seen("pumice@a", Service::VOLUME, "nova", Timestamp(1));
+    repository.see_service(&service).await.unwrap();
+    repository.commit().await.unwrap();
+    let freeze = change_service(&database, |service| service.frozen = true);
+    let disable = change_service(&database, |service| service.disabled = true);
+    futures::future::join(freeze, disable).await;
+    let found = database.read().await.unwrap().service("pumice@a", Service::VOLUME).await.unwrap().unwrap();
+    assert!(found.frozen && found.disabled);
 }
 
 /// Whoever looked for it and found nothing did so before.

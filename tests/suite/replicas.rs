@@ -22,6 +22,9 @@ const ROLE: &str = "PUMICE_REPLICA__ROLE";
 /// Longer than any test: what happens within it happened because somebody said so.
 const LONG: &str = "3600";
 
+/// Likewise, and as seldom as the queue may be polled: longer than anything here is waited for.
+const SELDOM: &str = "600";
+
 async fn place() -> Place {
     Place::new(StoreKind::RbdV2, DatabaseKind::Postgres).await
 }
@@ -76,11 +79,11 @@ async fn share_the_work_and_see_the_same() {
     place.assert_empty(one).await;
 }
 
-/// The worker is told; it would look by itself in an hour.
+/// The worker is told; it would look by itself in ten minutes.
 #[tokio::test(flavor = "multi_thread")]
 async fn have_roles_and_hear_of_work() {
     let place = place().await;
-    let lazy = ("PUMICE_JOBS__POLL_INTERVAL", LONG);
+    let lazy = ("PUMICE_JOBS__POLL_INTERVAL", SELDOM);
     let api = place.start_with(&[(ROLE, "api"), lazy]);
     create(&api).await;
     assert_eq!(api.list("/pumice/v1/jobs?state=open", "jobs").await.len(), 1);
@@ -220,7 +223,7 @@ async fn hand_over_what_they_are_at_when_they_stop() {
 async fn cancel_each_others_jobs() {
     let place = importing().await;
     let (uri, reached) = halting(&[7; 3_000_000]).await;
-    let options = [("PUMICE_JOBS__LEASE", LONG), ("PUMICE_JOBS__POLL_INTERVAL", LONG)];
+    let options = [("PUMICE_JOBS__LEASE", LONG), ("PUMICE_JOBS__POLL_INTERVAL", SELDOM)];
     let worker = place.start_with(&[options[0], options[1], (ROLE, "worker")]);
     let api = place.start_with(&[options[0], options[1], (ROLE, "api")]);
     let id = import(&api, &uri).await;

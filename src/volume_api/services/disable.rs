@@ -53,7 +53,7 @@ async fn disabled(app: &App, call: &Call, body: &Value, with_reason: bool) -> Re
     let named = Named::read(&Object::body(body)?, with_reason)?;
     call.check_own(rules::SERVICES_UPDATE)?;
     let mut repository = app.database.begin().await?;
-    let mut service = named.find(&mut repository).await?;
+    let mut service = named.find_to_change(&mut repository).await?;
     service.disabled = true;
     if let Some(reason) = named.disabled_reason {
         service.disabled_reason = Some(reason.to_owned());

@@ -27,7 +27,7 @@ pub async fn enable(State(app): State<App>, call: Call, Body(body): Body) -> Res
     let named = Named::read(&Object::body(&body)?, false)?;
     call.check_own(rules::SERVICES_UPDATE)?;
     let mut repository = app.database.begin().await?;
-    let mut service = named.find(&mut repository).await?;
+    let mut service = named.find_to_change(&mut repository).await?;
     service.disabled = false;
     service.disabled_reason = None;
     service.updated_at = Some(app.world.now());

@@ -89,17 +89,17 @@ impl<'a> Named<'a> {
         Ok(Self { host, service, binary, disabled_reason })
     }
 
-    async fn find(&self, repository: &mut Repository) -> Result<Service, Fault> {
+    async fn find_to_change(&self, repository: &mut Repository) -> Result<Service, Fault> {
         let host = required(self.host)?;
         let binary = if self.binary.is_empty() { self.service } else { self.binary };
         repository
-            .service(host, binary)
+            .service_to_change(host, binary)
             .await?
             .ok_or_else(|| Fault::NoSuch(format!("Service {binary} could not be found on host {host}.")))
     }
 }
 
-/// The one place for volumes that freeze and thaw mean.
+/// The one place for volumes that freeze, thaw and failover mean.
 async fn place(repository: &mut Repository, host: &str) -> Result<Service, Fault> {
     let filter = ServiceFilter {
         host: Some(host.to_owned()),
@@ -110,7 +110,17 @@ async fn place(repository: &mut Repository, host: &str) -> Result<Service, Fault
     if found.len() > 1 {
         return Err(Fault::Invalid("Services from different clusters found.".to_owned()));
     }
-    found.pop().ok_or_else(|| Fault::InvalidInput(format!("No service found with host={host}")))
+    found.pop().ok_or_else(|| no_place(host))
+}
+
+/// Likewise, and nobody else changes the row before the transaction ends.
+async fn place_to_change(repository: &mut Repository, host: &str) -> Result<Service, Fault> {
+    let found = place(repository, host).await?;
+    repository.service_to_change(&found.host, &found.binary).await?.ok_or_else(|| no_place(host))
+}
+
+fn no_place(host: &str) -> Fault {
+    Fault::InvalidInput(format!("No service found with host={host}"))
 }
 
 /// What the bodies of freeze, thaw and failover say.

@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use super::super::fault::{Fault, empty_json};
 use super::super::request::{Body, Call};
-use super::{PlaceNamed, place};
+use super::{PlaceNamed, place_to_change};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 
@@ -26,7 +26,7 @@ pub async fn thaw(State(app): State<App>, call: Call, Body(body): Body) -> Resul
     let host = named.host(&call)?;
     call.check_own(rules::THAW_HOST)?;
     let mut repository = app.database.begin().await?;
-    let mut service = place(&mut repository, host).await?;
+    let mut service = place_to_change(&mut repository, host).await?;
     if !service.frozen {
         return Err(Fault::InvalidInput(format!("frozen in ['{}'] must be True to failover.", service.host)));
     }

@@ -10,8 +10,10 @@ use axum::routing::get;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use pumice::config::Config;
+use pumice::db::{NewJob, Resource};
 use pumice::jobs::{Fault, Faults, ImportSource, Moment, NoFaults, Run, VolumeSource};
 use pumice::model::{ImageStatus, JobId, JobState, VolumeStatus};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
@@ -31,6 +33,39 @@ impl Faults for Hold {
         }
         Fault::None
     }
+}
+
+/// A newer process has put it there, of which this one knows the kind and not all that it says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_cannot_be_read_is_left_to_a_newer_version() {
+    let mut house = House::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    let id = JobId::from(house.world.ids.ordered());
+    let volume = house.world.ids.random().to_string();
+    let job = NewJob {
+        id: id.clone(),
+        kind: "create_volume",
+        resource: Resource { kind: "volume", id: volume.clone() },
+        source_id: None,
+        project_id: None,
+        request_id: None,
+        payload: json!({"kind": "create_volume", "volume_id": volume, "source": {"kind": "moon"}}),
+    };
+    let mut repository = house.database.begin().await.unwrap();
+    repository.enqueue(&job, house.world.now()).await.unwrap();
+    repository.commit().await.unwrap();
+    let left = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let job = house.last_job(&volume).await.unwrap();
+            if job.error_detail.is_some() {
+                break job;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let left = left.await.unwrap();
+    assert_eq!((left.state, left.attempts, left.finished_at), (JobState::Queued, 0, None));
+    assert!(left.run_at > house.world.now());
+    house.stop().await;
 }
 
 /// A web server that says much and then nothing more; and a bell that rings when it was asked.

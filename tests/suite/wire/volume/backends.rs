@@ -389,11 +389,13 @@ async fn what_cannot_be_logged_is_refused_as_by_the_real_service() {
     let no_level = |text: &str| format!("Invalid input received: {text} is not a valid log level.");
     let binaries = "'cinder-scheduler', 'cinder-volume', 'cinder-backup', 'cinder-api', '', '*'";
     let strange = format!("'nova-api' is not one of [{binaries}]");
+    let long = "p".repeat(256);
     for (body, message) in [
         (json!({"binary": "nova-api"}), invalid("binary", "nova-api", &strange)),
         (json!({"binary": null}), invalid("binary", "None", "None is not of type 'string'")),
         (json!({"server": 5}), invalid("server", "5", "5 is not of type 'string', 'null'")),
         (json!({"prefix": []}), invalid("prefix", "[]", "[] is not of type 'string', 'null'")),
+        (json!({"prefix": long}), invalid("prefix", &long, &format!("'{long}' is too long"))),
     ] {
         for (path, body) in [("get-log", body.clone()), ("set-log", body)] {
             refused(site.put_to(&format!("/v3/os-services/{path}"), &body).send().await, 400, &message);

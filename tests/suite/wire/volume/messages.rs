@@ -1,6 +1,6 @@
 //! What users are told of what failed.
 
-use pumice::db::Message;
+use pumice::db::{Message, MessageFilter, Page};
 use pumice::model::{Action, Detail, Event, MessageId, ProjectId};
 use serde_json::Value;
 
@@ -8,8 +8,8 @@ use super::{PROJECT, assert_refused, fault, id_of};
 use crate::support::Site;
 
 impl Site {
-    async fn message(&self, project: &str, event: Event, resource: &str) -> String {
-        let message = Message {
+    fn unsaved_message(&self, project: &str, event: Event, resource: &str) -> Message {
+        Message {
             id: MessageId::from(self.app().world.ids.random()),
             project_id: ProjectId(project.to_owned()),
             request_id: Some("req-1".to_owned()),
@@ -18,7 +18,11 @@ impl Site {
             event_id: event.id("VOLUME"),
             message_level: "ERROR".to_owned(),
             created_at: self.app().world.now(),
-        };
+        }
+    }
+
+    async fn message(&self, project: &str, event: Event, resource: &str) -> String {
+        let message = self.unsaved_message(project, event, resource);
         let id = message.id.to_string();
         let mut repository = self.app().database.begin().await.unwrap();
         repository.add_message(&message).await.unwrap();
@@ -97,4 +101,21 @@ async fn messages_are_forgotten() {
     site.service.sweeper().forget().await.unwrap();
     site.get(&format!("/v3/messages/{old}")).await.expect(404);
     site.get(&format!("/v3/messages/{young}")).await.expect(200);
+}
+
+/// More of them than one transaction takes.
+#[tokio::test]
+async fn very_many_messages_are_forgotten() {
+    let site = Site::with(|config| config.volumes.message_ttl = pumice::config::Seconds(1000)).await;
+    let database = &site.app().database;
+    let mut repository = database.begin().await.unwrap();
+    for _ in 0..1_001 {
+        repository.add_message(&site.unsaved_message(PROJECT, CREATE, "a")).await.unwrap();
+    }
+    repository.commit().await.unwrap();
+    site.pass(1_200);
+    site.service.sweeper().forget().await.unwrap();
+    let mut repository = database.read().await.unwrap();
+    let left = repository.messages(&MessageFilter::default(), &Page::default()).await.unwrap();
+    assert!(left.is_empty());
 }

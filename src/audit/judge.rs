@@ -65,6 +65,10 @@ impl<'a> Judge<'a> {
                 Named::Image(_) | Named::Staged(_) | Named::Cached(_) => {}
             }
         }
+        for name in pool.names.iter().filter(|name| names::kept_of(name).is_some()) {
+            let why = "A repair that broke off was moving it to the trash: nobody has it, and it has its name no more.";
+            self.add(place, Kind::Orphan, name, None, why, None);
+        }
         for entry in &pool.trash {
             self.in_trash(place, &entry.name);
         }
@@ -139,7 +143,10 @@ impl<'a> Judge<'a> {
                 let mend = (!seen.is_open()).then_some(Mend::Note);
                 (format!("The volume lies in {home}: this copy was left when it moved."), mend)
             }
-            false => (format!("The volume lies in {home} by its row, where it was not found."), None),
+            false => (
+                format!("The volume lies in {home} by its row, where it is not, or could not be looked for."),
+                None,
+            ),
         };
         self.add(place, Kind::Zombie, name, Some(seen.size), why, mend);
     }

@@ -21,7 +21,7 @@ pub(super) enum Mend {
     Trash,
     /// The sweeper removes it when nothing needs it.
     Note,
-    /// Likewise from the trash. What has its name and is not there stays.
+    /// Likewise from the trash. What has its name outside of it stays.
     NoteTrash,
     /// To the trash, and from there when nothing needs it.
     Discard,
@@ -114,7 +114,7 @@ impl Audit {
             Mend::Trash => self.keep(finding).await,
             Mend::Discard => self.discard(finding).await,
             Mend::Note => self.note(finding).await,
-            Mend::NoteTrash => self.note_as(finding, names::deleted(names::live(&finding.image))).await,
+            Mend::NoteTrash => self.note_trash(finding).await,
             Mend::DropSnapshot { volume, snapshot } => self.drop_snapshot(finding, volume, snapshot).await,
             Mend::AdoptSnapshot { volume, snapshot } => self.adopt_snapshot(finding, volume, snapshot).await,
             Mend::AdoptSize { volume, from, to } => self.adopt_size(volume, *from, *to).await,
@@ -182,6 +182,15 @@ impl Audit {
             Some(home) => Ok(is_open(&home.store, &names::volume(id)).await?.is_some()),
             None => Ok(false),
         }
+    }
+
+    /// Under the name of a deleted one, by which the sweeper looks in the trash alone.
+    async fn note_trash(&self, finding: &Finding) -> Result<bool> {
+        let name = match Named::parse(&finding.image) {
+            Some(Named::Volume(_) | Named::Image(_)) => names::deleted(&finding.image),
+            _ => finding.image.clone(),
+        };
+        self.note_as(finding, name).await
     }
 
     async fn note_as(&self, finding: &Finding, name: String) -> Result<bool> {

@@ -31,7 +31,8 @@ pub(super) struct Seen {
 
 impl Pool {
     pub(super) fn has_in_trash(&self, name: &str) -> bool {
-        self.trash.iter().any(|entry| entry.name == name)
+        let kept = names::kept(name);
+        self.trash.iter().any(|entry| entry.name == name || entry.name == kept)
     }
 }
 

@@ -102,8 +102,8 @@ section! {
         /// The content of an upload must be of the `disk_format` the image claims. Unsafe content is refused in any
         /// case.
         pub require_image_format_match: bool = true, "none";
-        /// Checks of partition tables that do not matter: `mbr` is all of them. Glance's other word, `gptmbr`, is taken as
-        /// well; no check bears that name, there as here.
+        /// Checks of partition tables that do not matter: `mbr`. Glance's other word, `gptmbr`, is taken as well, and names
+        /// no check: neither does it there.
         pub gpt_safety_checks_nonfatal: Vec<String> = Vec::new(), "none";
         /// Where the certificates of signed images (`img_signature` and its kin) are: `<uuid>.pem`. Those that are not
         /// there are asked for as `[barbican]` says. A signed image whose certificate cannot be had is refused.

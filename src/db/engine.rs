@@ -216,11 +216,11 @@ impl Database {
     /// a connection are made up for by whoever polls.
     pub async fn hear_others(&self, told: impl Fn(&str), stop: CancellationToken) {
         let Pools::Postgres(pool) = &self.pools else { return };
-        // A connection of its own: it is never given back.
-        let address = (*pool.connect_options()).clone();
-        let own = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
-        let own = own.connect_lazy_with(address);
+        let address = pool.connect_options();
         while !stop.is_cancelled() {
+            // A connection of its own each time: one that is lost is only let go of when TCP gives up, too.
+            let own = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+            let own = own.connect_lazy_with((*address).clone());
             tokio::select! {
                 heard = self.hear(&own, &told) => if let Err(error) = heard {
                     tracing::warn!(%error, "other processes are not heard, the queue is polled");
@@ -236,6 +236,8 @@ impl Database {
 
     async fn hear(&self, pool: &PgPool, told: &impl Fn(&str)) -> Result<(), sqlx::Error> {
         let mut listener = PgListener::connect_with(pool).await?;
+        // What is said meanwhile would be missed, and the bell not rung.
+        listener.eager_reconnect(false);
         listener.listen_all([BELL, NEWS]).await?;
         // What was said before.
         self.bell.notify_one();
@@ -270,7 +272,7 @@ impl Database {
         }
     }
 
-    /// Whether it answers, and can be written to.
+    /// Whether it answers, and an SQLite file can be written to.
     pub async fn check(&self) -> Result<()> {
         if let Pools::Sqlite { durable, .. } = &self.pools {
             durable.check()?;

@@ -1,5 +1,6 @@
 //! Conditions, order and pages of lists, put together from checked parts: a column name never comes from a request.
 
+use futures::{Stream, TryStreamExt};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::PgArgumentBuffer;
@@ -255,6 +256,24 @@ impl Conditions {
         }
         query
     }
+}
+
+/// The first rows, as many as have at most so many bytes of what grows, but one at the least; and whether that left any
+/// out. Reads no further than that.
+pub(super) async fn first_within<T>(
+    mut rows: impl Stream<Item = sqlx::Result<T>> + Unpin,
+    bytes: usize,
+    size: impl Fn(&T) -> usize,
+) -> sqlx::Result<(Vec<T>, bool)> {
+    let (mut first, mut sum) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await? {
+        sum += size(&row);
+        if sum > bytes && !first.is_empty() {
+            return Ok((first, true));
+        }
+        first.push(row);
+    }
+    Ok((first, false))
 }
 
 /// In brackets by halves: SQLite refuses what is nested deeper than 1000, and takes a plain row of `AND` for nested.

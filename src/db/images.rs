@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use futures::{Stream, TryStreamExt};
 use sqlx::AssertSqlSafe;
 use sqlx::types::Json;
 
 use super::error::{DbError, Result};
-use super::filter::{Conditions, Operator, Page, Value};
+use super::filter::{Conditions, Operator, Page, Value, first_within};
 use super::{Location, Repository, bind_all, on};
 use crate::model::{ImageId, ImageStatus, MemberStatus, ProjectId, Timestamp};
 
@@ -227,21 +226,10 @@ impl ImageFilter {
     }
 }
 
-/// Reads no further than that.
-async fn first_within(
-    mut rows: impl Stream<Item = sqlx::Result<Image>> + Unpin,
-    bytes: usize,
-) -> sqlx::Result<(Vec<Image>, bool)> {
-    let (mut images, mut sum) = (Vec::new(), 0);
-    while let Some(image) = rows.try_next().await? {
-        let properties = image.properties.iter().map(|(name, value)| name.len() + value.len());
-        sum += properties.chain(image.tags.keys().map(String::len)).sum::<usize>();
-        if sum > bytes && !images.is_empty() {
-            return Ok((images, true));
-        }
-        images.push(image);
-    }
-    Ok((images, false))
+/// Of properties and tags, in bytes.
+fn size(image: &Image) -> usize {
+    let properties = image.properties.iter().map(|(name, value)| name.len() + value.len());
+    properties.chain(image.tags.keys().map(String::len)).sum()
 }
 
 impl Repository {
@@ -320,8 +308,9 @@ impl Repository {
     ) -> Result<(Vec<Image>, bool)> {
         let mut conditions = filter.conditions();
         let sql = conditions.page(COLUMNS, "images", page);
-        let (mut images, is_cut) = on!(self, c => {
-            first_within(bind_all!(sqlx::query_as(AssertSqlSafe(sql)), &conditions.values).fetch(c), bytes).await
+        let (mut images, is_cut): (Vec<Image>, bool) = on!(self, c => {
+            let rows = bind_all!(sqlx::query_as(AssertSqlSafe(sql)), &conditions.values).fetch(c);
+            first_within(rows, bytes, size).await
         })?;
         self.locate(&mut images).await?;
         Ok((images, is_cut))

@@ -7,7 +7,7 @@ use crate::model::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Leftover {
     pub pool: String,
-    /// The name on the pool, or the one it had before it went to the trash.
+    /// The name on the pool, or the one it had before it went to the trash, or that of the same when it is deleted.
     pub name: String,
 }
 

@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::types::Json;
 
 use super::error::{DbError, Result};
-use super::filter::{Conditions, Operator, Page, Value};
+use super::filter::{Conditions, Operator, Page, Value, first_within};
 use super::{Repository, bind_all, on};
 use crate::model::{
     Gib, ImageId, MigrationStatus, ProjectId, ReplicationStatus, SnapshotId, Timestamp, UserId, VolumeId,
@@ -186,6 +186,12 @@ impl VolumeFilter {
     }
 }
 
+/// Of metadata, in bytes.
+fn size(volume: &Volume) -> usize {
+    let of_image = volume.image_metadata.iter().flat_map(|metadata| metadata.iter());
+    volume.metadata.iter().chain(of_image).map(|(key, value)| key.len() + value.len()).sum()
+}
+
 impl Repository {
     pub async fn add_volume(&mut self, volume: &Volume) -> Result<()> {
         let sql = "INSERT INTO volumes (id, project_id, user_id, name, description, size, status, \
@@ -245,6 +251,23 @@ impl Repository {
         Ok(
             on!(self, c => bind_all!(sqlx::query_as(AssertSqlSafe(sql)), &conditions.values).fetch_all(c).await)?,
         )
+    }
+
+    /// The first of them, as many as have at most about so many bytes of metadata, of their own and of their images, but
+    /// one at the least. Answers whether that left any out.
+    pub async fn volumes_within(
+        &mut self,
+        filter: &VolumeFilter,
+        page: &Page,
+        bytes: usize,
+    ) -> Result<(Vec<Volume>, bool)> {
+        let mut conditions = filter.conditions();
+        let sql = conditions.page(COLUMNS, "volumes", page);
+        let found: (Vec<Volume>, bool) = on!(self, c => {
+            let rows = bind_all!(sqlx::query_as(AssertSqlSafe(sql)), &conditions.values).fetch(c);
+            first_within(rows, bytes, size).await
+        })?;
+        Ok(found)
     }
 
     /// How many the filter finds, pages aside.

@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::App;
+use super::gate::pass_share;
 use crate::identity::{Authority, Caller, Refusal, Tokens};
 
 /// On answers of this layer: no API made them.
@@ -22,8 +23,12 @@ pub struct Unauthenticated;
 pub async fn authenticate(State(app): State<App>, mut request: Request, next: Next) -> Response {
     match app.authority.caller(tokens(request.headers())).await {
         Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+            request.extensions_mut().insert(caller.clone());
+            match (&app.authority, &caller.project_id) {
+                // Without identities all are of one project, and there is no other one to leave places to.
+                (Authority::Nobody(_), _) | (_, None) => next.run(request).await,
+                (_, Some(project)) => pass_share(&app, project, request, next).await,
+            }
         }
         Err(refusal) => refused(&app, request, &refusal),
     }

@@ -3,17 +3,21 @@
 
 use serde_json::{Map, Value};
 
+/// What is said of a custom property that is kept as this text and is not of this form.
+type Misfit = fn(name: &str, form: &Value, text: &str) -> Option<String>;
+
 #[derive(Clone, Debug)]
 pub struct ImageSchema {
     properties: Map<String, Value>,
     /// What a new image must have.
     required: Vec<String>,
+    misfit: Misfit,
 }
 
 impl ImageSchema {
     /// Custom properties say `"is_base": false`.
-    pub fn new(properties: Map<String, Value>, required: Vec<String>) -> Self {
-        Self { properties, required }
+    pub fn new(properties: Map<String, Value>, required: Vec<String>, misfit: Misfit) -> Self {
+        Self { properties, required, misfit }
     }
 
     pub fn properties(&self) -> &Map<String, Value> {
@@ -27,6 +31,11 @@ impl ImageSchema {
     /// `None`: a custom property without a form, which is any text.
     pub fn form_of(&self, name: &str) -> Option<&Value> {
         self.properties.get(name)
+    }
+
+    /// What is said of a custom property that is kept as this text, where it has not its form.
+    pub fn misfit(&self, name: &str, text: &str) -> Option<String> {
+        (self.misfit)(name, self.form_of(name)?, text)
     }
 
     /// A property that every image has.

@@ -1,8 +1,13 @@
 //! Which images a caller may know of. The Block Storage API asks too: volumes are made from images.
 
+use std::collections::BTreeMap;
+
 use crate::db::{DbError, Image, Repository};
 use crate::identity::policy::{Guard, Target, image};
 use crate::model::{ImageStatus, ProjectId};
+
+/// Bytes of all properties of an image: what one request may say of one. Each volume made from it has a copy.
+pub const LARGEST_PROPERTIES: usize = 1 << 20;
 
 /// Whether an image is there for this project's callers, whatever their roles. What it is shared with they see
 /// whatever they said to it.
@@ -56,6 +61,35 @@ pub fn target(image: &Image, project: &ProjectId) -> Target {
         .with_option("size", image.size)
         .with("min_disk", image.min_disk)
         .with("min_ram", image.min_ram)
+}
+
+/// Bytes of properties.
+pub fn size_of(properties: &BTreeMap<String, String>) -> usize {
+    properties.iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
+/// What is wrong with so many properties, `own` of which count, or with such large ones.
+pub fn check_properties(properties: &BTreeMap<String, String>, own: usize, quota: i64) -> Result<(), String> {
+    check_count(own, quota, "properties")?;
+    let bytes = size_of(properties);
+    if bytes > LARGEST_PROPERTIES {
+        return Err(format!(
+            "The limit has been exceeded on the size of all image properties. Attempted: {bytes} bytes, Maximum: \
+             {LARGEST_PROPERTIES} bytes"
+        ));
+    }
+    Ok(())
+}
+
+/// What is wrong with so many of something; a quota below 0 is none.
+pub fn check_count(attempted: usize, quota: i64, what: &str) -> Result<(), String> {
+    match u64::try_from(quota) {
+        Ok(maximum) if attempted as u64 > maximum => Err(format!(
+            "The limit has been exceeded on the number of allowed image {what}. Attempted: {attempted}, Maximum: \
+             {maximum}"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// What a project is told that has as many images, or as much in them, as it may.

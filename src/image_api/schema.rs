@@ -33,15 +33,19 @@ pub fn check(schema: &Value, body: &Value) -> Result<()> {
 
 /// Refuses a part of a body; `place` says which, as Python would look for it: `['name']`.
 pub fn check_within(name: &str, schema: &Value, value: &Value, place: &str) -> Result<()> {
+    match misfit(name, schema, value, place) {
+        Some(said) => Err(Fault::BadRequest(said)),
+        None => no_nul_in(value),
+    }
+}
+
+/// What is said of a part of a body that the schema does not allow.
+pub fn misfit(name: &str, schema: &Value, value: &Value, place: &str) -> Option<String> {
     let mut flaws = Vec::new();
     Check { root: schema, flaws: &mut flaws }.schema(schema, value, 0, place);
     // Of several the outermost is told, as Glance's library has it.
-    match flaws.into_iter().min_by_key(|flaw| flaw.depth) {
-        Some(Flaw { reason, place, .. }) => Err(Fault::BadRequest(format!(
-            "Provided object does not match schema '{name}': {reason}\n\nOn instance{place}"
-        ))),
-        None => no_nul_in(value),
-    }
+    let Flaw { reason, place, .. } = flaws.into_iter().min_by_key(|flaw| flaw.depth)?;
+    Some(format!("Provided object does not match schema '{name}': {reason}\n\nOn instance{place}"))
 }
 
 /// What a body is told that has no such property.

@@ -1,6 +1,6 @@
 //! What the queue can be asked to do. The payload of a job: short, for the rows say the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -142,6 +142,10 @@ pub enum Task {
         /// As with a new volume.
         #[serde(default)]
         signed_by: Option<String>,
+        /// The names of those of the image's properties that whoever asked may read. `None`: all, in a job from before it
+        /// was asked.
+        #[serde(default)]
+        readable: Option<BTreeSet<String>>,
     },
     /// `reverting` to `available` or `error`; the snapshot `restoring` to `available`.
     RevertVolume { volume_id: VolumeId, snapshot_id: SnapshotId },
@@ -350,5 +354,21 @@ impl Task {
             request_id: origin.request_id.clone(),
             payload: serde_json::to_value(&self)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn jobs_of_older_versions_are_read() {
+        let id = "00000000-0000-0000-0000-000000000001";
+        let task: Task =
+            serde_json::from_value(json!({"reimage": {"volume_id": id, "image_id": id}})).unwrap();
+        let (volume_id, image_id) = (VolumeId::parse(id).unwrap(), ImageId::parse(id).unwrap());
+        assert_eq!(task, Task::Reimage { volume_id, image_id, signed_by: None, readable: None });
     }
 }

@@ -368,6 +368,11 @@ impl Worker {
 
     /// A newer version knows what the job is, and how it is undone: it waits for a process of that.
     async fn leave(&self, job: &Job, run: &Run, error: &serde_json::Error) -> db::Result<()> {
+        if job.cancel && job.step.is_none() {
+            // Nothing was done, and nobody wants it.
+            let why = ("The job cannot be read by this version.", &*error.to_string());
+            return run.end(run.transaction().await?, JobOutcome::Cancelled, Some(why)).await;
+        }
         tracing::warn!(%error, "this version cannot read the job: it is left to a newer one");
         let failure =
             StepError::new(Cause::Transient, "The job cannot be read by this version.", error.to_string());

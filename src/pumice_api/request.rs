@@ -1,6 +1,7 @@
 //! Who asks, and what they may do.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -8,16 +9,30 @@ use axum::http::request::Parts;
 use super::fault::Fault;
 use crate::db::Job;
 use crate::http::{App, RequestContext};
+use crate::identity::Caller;
 use crate::identity::policy::{Api, Guard, Rule, Target, own as rules};
 use crate::model::ProjectId;
 
 #[derive(Clone)]
 pub(crate) struct Call {
     pub project_id: ProjectId,
+    caller: Arc<Caller>,
     guard: Guard,
 }
 
 impl Call {
+    fn new(app: &App, caller: Arc<Caller>) -> Self {
+        let project_id = caller.project_id.clone().unwrap_or_default();
+        let guard = Guard::new(&app.policies, Api::Own, caller.clone());
+        Self { project_id, caller, guard }
+    }
+
+    /// The same caller before the rules of now: those that an answer without an end began with may be read again
+    /// meanwhile.
+    pub fn renewed(&self, app: &App) -> Self {
+        Self::new(app, self.caller.clone())
+    }
+
     pub fn check_list(&self) -> Result<(), Fault> {
         self.check(rules::JOB_GET_ALL, &self.guard.own())
     }
@@ -59,7 +74,6 @@ impl FromRequestParts<App> for Call {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         let context = RequestContext::from_request_parts(parts, app).await?;
-        let guard = Guard::new(&app.policies, Api::Own, context.caller);
-        Ok(Self { project_id: context.project_id, guard })
+        Ok(Self::new(app, context.caller))
     }
 }

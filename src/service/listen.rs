@@ -27,7 +27,8 @@ use crate::http::App;
 use crate::telemetry::metrics::Metrics;
 
 /// What is read of a connection at once, at most. A buffer begins small and grows while it is filled, so this is for
-/// uploads: each read costs a wake-up of client and server.
+/// uploads: each read costs a wake-up of client and server. Of an answer about as much is taken ahead of what its client
+/// reads.
 const READ_BUFFER: usize = 512 << 10;
 
 /// Connections beyond the bound that are told so at once. Whoever comes beyond these is hung up on.

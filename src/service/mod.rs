@@ -281,6 +281,10 @@ fn lock(database: &Path) -> anyhow::Result<File> {
             "{} is in use by another process: several need PostgreSQL (database.url)",
             database.display()
         ),
+        Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => {
+            tracing::warn!(path = %path.display(), "the file system has no locks: nothing keeps a second process out");
+            Ok(file)
+        }
         Err(TryLockError::Error(error)) => {
             Err(error).with_context(|| format!("{} cannot be locked", path.display()))
         }

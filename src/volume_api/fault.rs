@@ -92,6 +92,8 @@ pub enum Fault {
     TooManySnapshots(i64),
     #[error("MetadataLimitExceeded: Maximum number of metadata items allowed ({0}) exceeded")]
     TooMuchMetadata(u32),
+    #[error("MetadataLimitExceeded: Maximum size of all image metadata allowed ({0} bytes) exceeded")]
+    TooLargeMetadata(usize),
     #[error(
         "VolumeSizeExceedsLimit: Requested volume size {size}G is larger than maximum allowed limit {limit}G."
     )]
@@ -148,6 +150,7 @@ impl Fault {
             | TooManyGigabytes { .. }
             | TooManySnapshots(_)
             | TooMuchMetadata(_)
+            | TooLargeMetadata(_)
             | TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             TooManyJobs => StatusCode::TOO_MANY_REQUESTS,
             MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,

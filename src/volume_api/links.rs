@@ -45,7 +45,8 @@ impl Links {
 
     /// The page after the one that ends with `marker`: the request's own query, with the marker at its end.
     pub fn next(&self, collection: &str, query: &Query, marker: &str) -> [NextLink; 1] {
-        let kept = query.0.iter().filter(|(key, _)| key != "marker");
+        // The marker lies behind what `offset` passed over.
+        let kept = query.0.iter().filter(|(key, _)| key != "marker" && key != "offset");
         let query = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(kept.map(|(k, v)| (k.as_str(), v.as_str())))
             .append_pair("marker", marker)

@@ -1,6 +1,6 @@
 //! Which version of the API a request speaks: the header `OpenStack-API-Version: volume 3.x`.
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::fault::Fault;
 
@@ -80,11 +80,14 @@ pub enum Requested {
 
 impl Requested {
     pub fn from_headers(headers: &HeaderMap) -> Self {
-        let Some(value) = headers.get(HEADER) else {
+        if !headers.contains_key(HEADER) {
             return Requested::Version(Microversion::MIN);
-        };
-        let Ok(text) = value.to_str() else { return Requested::Unnamed };
-        let Some(ours) = text.split(',').find(|part| part.contains("volume")) else {
+        }
+        // Several lines are as good as one with commas.
+        let lines: Result<Vec<&str>, _> = headers.get_all(HEADER).iter().map(HeaderValue::to_str).collect();
+        let Ok(lines) = lines else { return Requested::Unnamed };
+        let mut parts = lines.into_iter().flat_map(|line| line.split(','));
+        let Some(ours) = parts.find(|part| part.contains("volume")) else {
             return Requested::Unnamed;
         };
         let mut words = ours.split_whitespace();
@@ -170,5 +173,13 @@ mod tests {
             assert_eq!(Requested::from_headers(&headers), expected, "{header:?}");
         }
         assert_eq!(Requested::from_headers(&HeaderMap::new()), Version(Microversion(0)));
+        for (first, second) in
+            [("compute 2.1", "volume 3.60"), ("volume 3.60", "volume 3.1"), ("", "volume 3.60")]
+        {
+            let mut headers = HeaderMap::new();
+            headers.append(HEADER, first.parse().unwrap());
+            headers.append(HEADER, second.parse().unwrap());
+            assert_eq!(Requested::from_headers(&headers), Version(Microversion(60)), "{first:?}, {second:?}");
+        }
     }
 }

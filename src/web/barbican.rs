@@ -8,11 +8,14 @@ use reqwest::{Client, Method, Response, StatusCode};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::answer::{bytes_within, json_within};
 use super::client_of_the_cloud;
 use crate::config;
 
 /// No certificate and no key is longer.
 const LONGEST: usize = 256 << 10;
+
+const UNREADABLE: &str = "what Barbican answers is of no use";
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -51,10 +54,10 @@ impl Barbican {
         let Some(answer) = self.ask(Method::GET, &path, "application/json", token).await? else {
             return Ok(None);
         };
-        let secret: Secret = serde_json::from_slice(&whole(answer).await?)?;
+        let secret: Secret = json_within(answer, LONGEST).await.context(UNREADABLE)?;
         let kind = secret.content_types.context("the secret has no payload")?.default;
         match self.ask(Method::GET, &format!("{path}/payload"), &kind, token).await? {
-            Some(answer) => whole(answer).await.map(Some),
+            Some(answer) => bytes_within(answer, LONGEST).await.map(Some).context(UNREADABLE),
             None => Ok(None),
         }
     }
@@ -86,13 +89,4 @@ impl Barbican {
             other => bail!("Barbican answers {other}"),
         }
     }
-}
-
-async fn whole(mut answer: Response) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    while let Some(piece) = answer.chunk().await.context("Barbican broke off")? {
-        anyhow::ensure!(bytes.len() + piece.len() <= LONGEST, "Barbican answers more than {LONGEST} bytes");
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes)
 }

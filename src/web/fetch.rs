@@ -17,7 +17,7 @@ const REDIRECTS: usize = 5;
 
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long a server may take to accept a connection, and to begin its answer.
+    /// How long a server may take to accept a connection and to begin its answer, and how long it may send nothing.
     pub answer_timeout: Duration,
     /// How long a download may take in all.
     pub whole_timeout: Duration,
@@ -47,6 +47,8 @@ pub enum WebError {
     Redirects,
     #[error("The web server broke off.")]
     BrokenOff,
+    #[error("The web server sends nothing any more.")]
+    Silent,
     #[error("The web server has other bytes now.")]
     Changed,
     #[error("The download takes too long.")]
@@ -57,7 +59,7 @@ impl WebError {
     /// Whether another try may go better.
     pub fn may_pass(&self) -> bool {
         match self {
-            WebError::Unreachable(_) | WebError::BrokenOff | WebError::Changed => true,
+            WebError::Unreachable(_) | WebError::BrokenOff | WebError::Silent | WebError::Changed => true,
             WebError::Status(code) => matches!(code, 408 | 429 | 500..),
             WebError::Refused(_) | WebError::Redirects | WebError::TooSlow => false,
         }
@@ -224,15 +226,18 @@ struct Source {
 
 impl Source {
     async fn next(&mut self) -> Result<Option<Bytes>, WebError> {
+        let patience = self.web.options.answer_timeout;
         loop {
-            match timeout_at(self.deadline, self.response.chunk()).await {
+            // A connection that is open and silent would be waited for until the deadline, which is hours away.
+            match timeout_at(self.deadline, timeout(patience, self.response.chunk())).await {
                 Err(_) => return Err(WebError::TooSlow),
-                Ok(Ok(Some(bytes))) => {
+                Ok(Err(_)) => return Err(WebError::Silent),
+                Ok(Ok(Ok(Some(bytes)))) => {
                     self.at += bytes.len() as u64;
                     return Ok(Some(bytes));
                 }
-                Ok(Ok(None)) => return Ok(None),
-                Ok(Err(error)) => {
+                Ok(Ok(Ok(None))) => return Ok(None),
+                Ok(Ok(Err(error))) => {
                     tracing::info!(error = %unreachable(error), "a download broke off");
                     self.resume().await?;
                 }

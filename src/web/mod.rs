@@ -5,6 +5,7 @@
 //! names are resolved here, once, the connection goes to the address that was checked, and redirects are followed by
 //! checking again.
 
+mod answer;
 mod barbican;
 mod catalogue;
 mod cloud;
@@ -16,6 +17,7 @@ mod roots;
 mod sealed;
 mod service_user;
 
+pub use answer::{AnswerError, json_within};
 pub use barbican::Barbican;
 use cloud::builder_of_the_cloud;
 pub use cloud::client_of_the_cloud;

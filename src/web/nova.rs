@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::answer::{AnswerError, json_within};
 use super::service_user::{OwnToken, ServiceUser};
 use crate::config;
 use crate::model::{AttachmentId, VolumeId, VolumeNews, World};
@@ -210,14 +211,13 @@ async fn heard(answer: Response) -> Result<(), NovaError> {
     Ok(())
 }
 
-async fn read<T: DeserializeOwned>(mut answer: Response, what: &str) -> Result<T, NovaError> {
-    let mut bytes = Vec::new();
-    while let Some(piece) = answer.chunk().await.context("Nova broke off").map_err(NovaError::Silent)? {
-        if bytes.len() + piece.len() > LONGEST {
-            return Err(NovaError::Refused(anyhow!("Nova answers more than {LONGEST} bytes")));
+async fn read<T: DeserializeOwned>(answer: Response, what: &str) -> Result<T, NovaError> {
+    json_within(answer, LONGEST).await.map_err(|error| match error {
+        AnswerError::BrokenOff(error) => {
+            NovaError::Silent(anyhow::Error::new(error).context("Nova broke off"))
         }
-        bytes.extend_from_slice(&piece);
-    }
-    let read = serde_json::from_slice(&bytes);
-    read.with_context(|| format!("Nova answers what says nothing {what}")).map_err(NovaError::Refused)
+        AnswerError::TooLong(_) | AnswerError::Strange(_) => NovaError::Refused(
+            anyhow::Error::new(error).context(format!("Nova answers what says nothing {what}")),
+        ),
+    })
 }

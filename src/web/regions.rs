@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use reqwest::header::{ACCEPT, HeaderValue};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::answer::{AnswerError, json_within};
 use super::catalogue::Catalogue;
 use super::fetch::Asked;
 use super::sealed::Seal;
@@ -188,17 +189,13 @@ impl Regions {
             RegionError::Unreachable { of, why }
         };
         let request = self.0.client.get(url).header(ACCEPT, "application/json").header("x-auth-token", token);
-        let mut answer: Response = request.send().await.map_err(unreachable)?;
+        let answer = request.send().await.map_err(unreachable)?;
         if answer.status() != StatusCode::OK {
             return Err(RegionError::Status { of, code: answer.status().as_u16() });
         }
-        let mut bytes = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(unreachable)? {
-            if bytes.len() + piece.len() > LONGEST {
-                return Err(RegionError::Strange { of });
-            }
-            bytes.extend_from_slice(&piece);
-        }
-        serde_json::from_slice(&bytes).map_err(|_| RegionError::Strange { of })
+        json_within(answer, LONGEST).await.map_err(|error| match error {
+            AnswerError::BrokenOff(error) => unreachable(error),
+            AnswerError::TooLong(_) | AnswerError::Strange(_) => RegionError::Strange { of },
+        })
     }
 }

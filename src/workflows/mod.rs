@@ -192,9 +192,9 @@ impl Context {
             Task::AddLocation { image_id, location } => {
                 Box::new(add_location::AddLocation::new(context, image_id, location))
             }
-            Task::Reimage { volume_id, image_id, signed_by } => {
+            Task::Reimage { volume_id, image_id, signed_by, readable } => {
                 let origin = Origin::new(image_id, signed_by, volume_id.clone());
-                Box::new(reimage::Reimage::new(context, volume_id, origin))
+                Box::new(reimage::Reimage::new(context, volume_id, origin, readable))
             }
             Task::UploadVolume { volume_id, image_id } => {
                 Box::new(upload_volume::UploadVolume::new(context, volume_id, image_id))

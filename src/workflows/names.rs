@@ -198,6 +198,11 @@ pub fn kept(image: &str) -> String {
     format!("{image}{KEPT_END}")
 }
 
+/// The name that such an image had before.
+pub fn kept_of(image: &str) -> Option<&str> {
+    image.strip_suffix(KEPT_END).filter(|name| Named::parse(name).is_some())
+}
+
 /// What an image is called, or was called before it was deleted.
 pub fn live(image: &str) -> &str {
     image.strip_suffix(DELETED_END).unwrap_or(image)

@@ -1,5 +1,7 @@
 //! A volume gets the bytes of another image. Its snapshots stay: they are of what it was before.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
 use super::origin::Origin;
@@ -12,11 +14,18 @@ pub(super) struct Reimage {
     context: Context,
     id: VolumeId,
     origin: Origin,
+    /// The names of the properties that it may show; `None`: all.
+    readable: Option<BTreeSet<String>>,
 }
 
 impl Reimage {
-    pub(super) fn new(context: Context, id: VolumeId, origin: Origin) -> Self {
-        Self { context, id, origin }
+    pub(super) fn new(
+        context: Context,
+        id: VolumeId,
+        origin: Origin,
+        readable: Option<BTreeSet<String>>,
+    ) -> Self {
+        Self { context, id, origin, readable }
     }
 
     async fn leave(&self, repository: &mut Repository, run: &Run, status: VolumeStatus) -> db::Result<()> {
@@ -47,7 +56,10 @@ impl Workflow for Reimage {
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
-        if let Some(image) = repository.image(&self.origin.image).await? {
+        if let Some(mut image) = repository.image(&self.origin.image).await? {
+            if let Some(readable) = &self.readable {
+                image.properties.0.retain(|name, _| readable.contains(name));
+            }
             repository.set_image_metadata(&self.id, Some(&Json(image.volume_metadata()))).await?;
         }
         repository.volume_to_change(&self.id).await?;

@@ -43,7 +43,7 @@ impl Sweeper {
             if let Err(error) = self.sweep_until(&stop).await {
                 tracing::warn!(error = %error.message, detail = %error.detail, "leftovers were not looked after");
             }
-            if let Err(error) = self.forget().await {
+            if let Err(error) = self.forget_until(&stop).await {
                 tracing::warn!(error = %chain(&error), "old jobs and messages were not forgotten");
             }
             tokio::select! {
@@ -103,7 +103,7 @@ impl Sweeper {
         }
         match names::volume_of(name) {
             Some(id) if !lineage::is_at_home(&self.context, store, &id, &self.database).await? => {
-                if self.is_the_last(&id).await? {
+                if self.is_the_last(store, &id).await? {
                     tracing::warn!(volume.id = %id, pool = store.pool(), "a volume lies only where it should not");
                     return Ok(lineage::Rest::Needed);
                 }
@@ -117,11 +117,12 @@ impl Sweeper {
         }
     }
 
-    /// Whether the volume is not where its row says: a database that was set back knows an older place of it.
-    async fn is_the_last(&self, id: &VolumeId) -> Result<bool, StepError> {
+    /// Whether the volume is here, and not where its row says: a database that was set back knows an older place of it.
+    async fn is_the_last(&self, store: &Arc<dyn BlockStore>, id: &VolumeId) -> Result<bool, StepError> {
         let Some(row) = self.database.read().await?.volume(id).await? else { return Ok(false) };
         let home = &self.context.backend(&row)?.store;
-        Ok(!row.status.is_error() && !lineage::is_there(home, &names::of(&row)).await?)
+        Ok(lineage::is_there(store, &names::volume(id)).await?
+            && !lineage::is_there(home, &names::of(&row)).await?)
     }
 
     /// An image's removal may have broken off after its row could not come back. Mostly what is left is kept for clones
@@ -166,8 +167,12 @@ impl Sweeper {
     /// Removes jobs and messages that nobody has to be able to read any more, in portions: others write in between, and
     /// what is done stays done.
     pub async fn forget(&self) -> crate::db::Result<()> {
+        self.forget_until(&CancellationToken::new()).await
+    }
+
+    async fn forget_until(&self, stop: &CancellationToken) -> crate::db::Result<()> {
         let (mut jobs, mut messages) = (0, 0);
-        loop {
+        while !stop.is_cancelled() {
             let (of_jobs, of_messages) = self.forget_portion().await?;
             jobs += of_jobs;
             messages += of_messages;

@@ -123,6 +123,9 @@ async fn what_no_row_has(store: StoreKind) {
     // Not ours, and so nobody's business.
     make(&volumes, "by-hand").await;
     make(&volumes, &format!("{}_disk", new_id())).await;
+    // A repair broke off.
+    let on_its_way = names::kept(&format!("volume-{}", new_id()));
+    make(&volumes, &on_its_way).await;
 
     let findings = found(&house).await;
     let expected = [
@@ -132,11 +135,17 @@ async fn what_no_row_has(store: StoreKind) {
         (Kind::Zombie, &staged),
         (Kind::Zombie, &cached),
         (Kind::Zombie, &trashed),
+        (Kind::Orphan, &on_its_way),
     ];
     assert_eq!(kinds(&findings), expected.map(|(kind, name)| (kind, name.clone())).into());
-    assert!(findings.iter().all(|finding| finding.size == Some(MIB) || finding.name == trashed));
+    assert!(
+        findings
+            .iter()
+            .all(|finding| finding.size == Some(MIB) || [&trashed, &on_its_way].contains(&&finding.name))
+    );
 
-    assert_eq!(mend_all(&house).await, BTreeSet::new());
+    assert_eq!(mend_all(&house).await, [(Kind::Orphan, on_its_way.clone())].into());
+    volumes.remove(&on_its_way, &Progress::new()).await.unwrap();
     // What somebody may want is in the trash and stays there; what was deleted already goes.
     house.sweeper().sweep().await.unwrap();
     assert_eq!(trash_names(&volumes).await, [names::kept(&volume)].into());

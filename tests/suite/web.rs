@@ -41,6 +41,10 @@ fn web(hosts: &[&str]) -> Web {
 }
 
 fn web_within(hosts: &[&str], whole_timeout: Duration) -> Web {
+    web_with(hosts, whole_timeout, Duration::from_secs(30))
+}
+
+fn web_with(hosts: &[&str], whole_timeout: Duration, answer_timeout: Duration) -> Web {
     let filter = Filter {
         schemes: Lists::default(),
         hosts: Lists {
@@ -49,12 +53,7 @@ fn web_within(hosts: &[&str], whole_timeout: Duration) -> Web {
         },
         ports: Lists::default(),
     };
-    let options = Options {
-        answer_timeout: Duration::from_secs(30),
-        whole_timeout,
-        resumptions: 2,
-        pause: Duration::ZERO,
-    };
+    let options = Options { answer_timeout, whole_timeout, resumptions: 2, pause: Duration::ZERO };
     Web::new(filter, options)
 }
 
@@ -95,6 +94,26 @@ async fn a_download_takes_no_longer_than_it_may() {
         }
         assert_eq!(last, Some(Err(WebError::TooSlow)), "{trickles}");
     }
+}
+
+/// One that stays open and sends nothing any more is not waited for as long as a download may take.
+#[tokio::test]
+async fn who_is_silent_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}/disk.img", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        read_request(&mut connection).await;
+        connection.write_all(&answer("200 OK\nContent-Length: 10\nETag: \"a\"", "0123")).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let web = web_with(&["127.0.0.1"], Duration::from_secs(60), Duration::from_millis(500));
+    let mut download = web.get(&*uri).await.unwrap();
+    let first = download.body.next().await;
+    assert_eq!(first, Some(Ok("0123".into())));
+    assert_eq!(download.body.next().await, Some(Err(WebError::Silent)));
+    assert!(download.body.next().await.is_none());
+    assert!(WebError::Silent.may_pass());
 }
 
 #[tokio::test]

@@ -189,7 +189,7 @@ impl Image {
         write(&self.state)
     }
 
-    /// The state of an image that is not gone. For who reads it, one that is being removed is: its bytes are.
+    /// The state of an image that is not gone. To whoever reads it, one that is being removed is gone: its bytes are.
     pub fn state(&self) -> Outcome<RwLockReadGuard<'_, State>> {
         let state = self.peek();
         if state.removal == Removal::None {

@@ -1,5 +1,5 @@
-//! Calls that nobody waits for any more, and that go on: librbd has no way to stop one. A cluster that comes back has it do
-//! the rest of its work, or clean up after itself, and what was done about the same image meanwhile would be undone.
+//! Calls that nobody waits for any more, and that go on: librbd has no way to stop one. When the cluster comes back, such a
+//! call does the rest of its work, or cleans up after itself, and would undo what others did with the image meanwhile.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,7 +53,7 @@ mod tests {
     fn who_is_given_up_is_in_the_way_until_the_end() {
         let late = Late::default();
         let (waiting, running) = late.begin("a").unwrap();
-        // They are two who wait, and see what comes of it.
+        // Two whom somebody waits for may meet: librbd sees to that.
         drop(late.begin("a").unwrap());
         drop(waiting);
         assert!(late.begin("a").is_none());

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use nix::errno::Errno;
@@ -27,6 +28,9 @@ use crate::block::{
     Progress, Result, SnapshotPath, StrayName, Strays, TrashEntry, check_name, check_object_size,
 };
 use crate::model::ClusterClient;
+
+/// How often it is looked whether a call that was given up has come to its end.
+const LATE_PAUSE: Duration = Duration::from_millis(250);
 
 /// One pool of a Ceph cluster. Cheap to clone.
 #[derive(Clone)]
@@ -124,7 +128,7 @@ impl RbdStore {
         image: &str,
         call: impl FnOnce(&Arc<Pool>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T> {
-        let (_waiting, running) = self.begin(operation, image)?;
+        let (_waiting, running) = self.begin(operation, image).await?;
         let call = move |pool: &Arc<Pool>| {
             let _running = running;
             call(pool)
@@ -132,9 +136,18 @@ impl RbdStore {
         self.in_pool(class, operation, image, call).await
     }
 
-    fn begin(&self, operation: &'static str, image: &str) -> Result<(Waiting, Running)> {
+    /// Waits for calls about it that were given up, no longer than for a call itself.
+    async fn begin(&self, operation: &'static str, image: &str) -> Result<(Waiting, Running)> {
+        let begun = tokio::time::timeout(self.options.patience(), async {
+            loop {
+                if let Some(begun) = self.late.begin(image) {
+                    return begun;
+                }
+                tokio::time::sleep(LATE_PAUSE).await;
+            }
+        });
         let why = "a call about it that took too long still goes on";
-        self.late.begin(image).ok_or_else(|| BlockError::new(ErrorKind::Busy, operation, image, why))
+        begun.await.map_err(|_| BlockError::new(ErrorKind::TimedOut, operation, image, why))
     }
 
     /// A removal in the pool, cancelled through `progress` while it waits and while it runs.
@@ -274,7 +287,9 @@ impl BlockStore for RbdStore {
         }
         let (from_key, to_key) = (c_text(OPERATION, from, from)?, c_text(OPERATION, from, to)?);
         let (from_name, to_name) = (from.to_owned(), to.to_owned());
+        let (_waiting, running) = self.begin(OPERATION, to).await?;
         self.on_image(Class::Control, OPERATION, from, move |pool| {
+            let _running = running;
             // SAFETY: the pool is alive and the texts end in NUL.
             let renamed = unsafe { sys::rbd_rename(pool.io(), from_key.as_ptr(), to_key.as_ptr()) };
             match check("rbd_rename", renamed) {
@@ -292,7 +307,7 @@ impl BlockStore for RbdStore {
         check_name(OPERATION, name)?;
         let key = c_text(OPERATION, name, name)?;
         let (subject, patience) = (name.to_owned(), self.options.patience());
-        let (_waiting, running) = self.begin(OPERATION, name)?;
+        let (_waiting, running) = self.begin(OPERATION, name).await?;
         self.removal(OPERATION, name, progress, move |pool, progress| {
             let _running = running;
             pool.closing().wait(&subject, patience);

@@ -9,7 +9,10 @@ use crate::config;
 use crate::identity::{Caller, Refusal};
 use crate::model::{ProjectId, Timestamp, UserId, World};
 use crate::telemetry::chain;
-use crate::web::{OwnToken, ServiceUser};
+use crate::web::{AnswerError, OwnToken, ServiceUser, json_within};
+
+/// No token is longer, without the catalogue.
+const LONGEST: usize = 1 << 20;
 
 pub(super) struct Client {
     user: ServiceUser,
@@ -106,13 +109,16 @@ impl Client {
 }
 
 async fn read(answer: Response) -> Result<Token, Refusal> {
-    let body: Body = answer.json().await.map_err(silent)?;
+    let body: Body = json_within(answer, LONGEST).await.map_err(|error| match error {
+        AnswerError::BrokenOff(error) => silent(error),
+        AnswerError::TooLong(_) | AnswerError::Strange(_) => strange(&chain(&error)),
+    })?;
     Ok(body.token)
 }
 
 fn valid(token: Token) -> Result<Valid, Refusal> {
     let Token { expires_at, user, project, domain, system, roles, is_admin_project } = token;
-    let expires_at = Timestamp::parse(&expires_at).ok_or_else(strange)?;
+    let expires_at = Timestamp::parse(&expires_at).ok_or_else(|| strange("its expiry is no time"))?;
     let mut caller = Caller {
         user_id: UserId(user.id),
         user_name: Some(user.name),
@@ -138,6 +144,6 @@ fn silent(error: reqwest::Error) -> Refusal {
     Refusal::Unavailable(format!("Keystone does not answer: {}", chain(&error.without_url())))
 }
 
-fn strange() -> Refusal {
-    Refusal::Unavailable("Keystone answers what is no token".to_owned())
+fn strange(why: &str) -> Refusal {
+    Refusal::Unavailable(format!("Keystone answers what is no token: {why}"))
 }

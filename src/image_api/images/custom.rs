@@ -29,11 +29,11 @@ pub enum SchemaFault {
 /// The schema of images, of these options and of the file that they name.
 pub fn image_schema(options: &config::Images) -> Result<ImageSchema, SchemaFault> {
     let Some(path) = &options.schema_file else {
-        return Ok(ImageSchema::new(with_base(options, packaged()), Vec::new()));
+        return Ok(ImageSchema::new(with_base(options, packaged()), Vec::new(), misfit));
     };
     let wrong = |reason| SchemaFault::Wrong { path: path.clone(), reason };
     let (custom, required) = parse(&read(path)?).map_err(wrong)?;
-    Ok(ImageSchema::new(with_base(options, custom), required))
+    Ok(ImageSchema::new(with_base(options, custom), required, misfit))
 }
 
 fn read(path: &Path) -> Result<String, SchemaFault> {
@@ -145,6 +145,10 @@ pub fn shown(form: Option<&Value>, text: String) -> Value {
     }
     let value = text.as_str().and_then(|text| serde_json::from_str(text).ok());
     value.filter(may_be).unwrap_or(text)
+}
+
+fn misfit(name: &str, form: &Value, text: &str) -> Option<String> {
+    schema::misfit("image", form, &shown(Some(form), text.to_owned()), &format!("['{name}']"))
 }
 
 fn refused_type(form: &Value, value: &Value) -> Option<String> {

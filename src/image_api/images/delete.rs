@@ -8,7 +8,7 @@ use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
 use crate::image_api::request::{Call, InPath, NoBody};
 use crate::jobs::{self, Task};
-use crate::model::{Cause, ImageStatus, JobState};
+use crate::model::{Cause, ImageId, ImageStatus, JobId, JobState};
 
 /// Deletes an image and its bytes. An upload under way is broken off.
 ///
@@ -54,27 +54,47 @@ pub async fn delete(
     if !repository.change_image(&image.id, image.status, ImageStatus::Deleted, &change, now).await? {
         return Err(Fault::Conflict(format!("Image {id} was changed meanwhile. Please try again.")));
     }
-    let task = Task::DeleteImage { image_id: image.id };
+    let task = Task::DeleteImage { image_id: image.id.clone() };
     let job = jobs::enqueue(&mut repository, &app.world, task, &call.origin()).await?;
     repository.commit().await?;
 
     if let Err(error) = app.keeper.stop_cancelled().await {
         tracing::warn!(%error, "jobs will notice later that their image was deleted");
     }
-    let patience = app.config.api.request_timeout.duration() / 2;
-    let failed = app.job_over(&job, patience).await?.filter(|job| job.state == JobState::Failed);
-    match failed {
-        // What had no bytes is gone even when its job failed.
-        Some(job) if find(&mut app.database.read().await?, &call, &id).await.is_ok() => {
-            Err(refusal(&id, job))
+    let fate = fate(&app, &image.id, &job).await;
+    match (&fate, key) {
+        (Ok(Fate::Gone), Some(key)) => {
+            encryption::remove_key(&app, &key, headers.get("x-auth-token")).await;
         }
-        _ => {
-            if let Some(key) = key {
-                encryption::remove_key(&app, &key, headers.get("x-auth-token")).await;
-            }
-            Ok(StatusCode::NO_CONTENT)
-        }
+        (Ok(Fate::Open) | Err(_), Some(key)) => encryption::leave_key(&key),
+        _ => {}
     }
+    match fate? {
+        Fate::Gone | Fate::Open => Ok(StatusCode::NO_CONTENT),
+        Fate::Stays(job) => Err(refusal(&id, *job)),
+    }
+}
+
+/// What has become of an image that is to be deleted.
+enum Fate {
+    Gone,
+    /// Its job goes on, or will be taken up again.
+    Open,
+    Stays(Box<Job>),
+}
+
+async fn fate(app: &App, id: &ImageId, job: &JobId) -> Result<Fate> {
+    let patience = app.config.api.request_timeout.duration() / 2;
+    let ended = app.job_over(job, patience).await?;
+    if ended.as_ref().is_some_and(|job| job.state == JobState::Done) {
+        return Ok(Fate::Gone);
+    }
+    // What had no bytes is gone even when its job failed.
+    let Some(image) = app.database.read().await?.image(id).await? else { return Ok(Fate::Gone) };
+    Ok(match ended.filter(|job| job.state == JobState::Failed) {
+        Some(job) if image.status != ImageStatus::Deleted => Fate::Stays(Box::new(job)),
+        _ => Fate::Open,
+    })
 }
 
 fn refusal(id: &str, job: Job) -> Fault {

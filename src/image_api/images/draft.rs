@@ -5,13 +5,11 @@ use serde_json::Value;
 use super::{custom, property};
 use crate::config;
 use crate::db::Image;
+use crate::http::images;
 use crate::identity::policy::{Access, Guard};
 use crate::image_api::fault::{Fault, Result};
 use crate::image_api::request::Call;
 use crate::model::{ImageStatus, ProjectId, Timestamp};
-
-/// Bytes of all properties of an image: what one request may say of one. Each volume made from it has a copy.
-const LARGEST: usize = 1 << 20;
 
 pub struct Draft {
     image: Image,
@@ -83,15 +81,9 @@ impl Draft {
     pub fn finished(mut self, limits: &config::Images, now: Timestamp) -> Result<Image> {
         let names = self.image.properties.0.keys();
         let own = names.filter(|name| !property::is_reserved(name)).count();
-        within(own, limits.image_property_quota, "properties")?;
-        within(self.image.tags.0.len(), limits.image_tag_quota, "tags")?;
-        let bytes: usize = self.image.properties.0.iter().map(|(name, value)| name.len() + value.len()).sum();
-        if bytes > LARGEST {
-            return Err(Fault::TooLarge(format!(
-                "The limit has been exceeded on the size of all image properties. Attempted: {bytes} bytes, Maximum: \
-                 {LARGEST} bytes"
-            )));
-        }
+        images::check_properties(&self.image.properties.0, own, limits.image_property_quota)
+            .and_then(|()| images::check_count(self.image.tags.0.len(), limits.image_tag_quota, "tags"))
+            .map_err(Fault::TooLarge)?;
         self.image.updated_at = now;
         Ok(self.image)
     }
@@ -114,15 +106,5 @@ fn text(value: Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text),
         _ => None,
-    }
-}
-
-fn within(attempted: usize, quota: i64, what: &str) -> Result<()> {
-    match u64::try_from(quota) {
-        Ok(maximum) if attempted as u64 > maximum => Err(Fault::TooLarge(format!(
-            "The limit has been exceeded on the number of allowed image {what}. Attempted: {attempted}, \
-             Maximum: {maximum}"
-        ))),
-        _ => Ok(()),
     }
 }

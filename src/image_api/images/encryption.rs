@@ -15,6 +15,12 @@ pub fn key_to_remove(image: &Image) -> Option<&str> {
     property(KEY).filter(|_| property(DELETION_POLICY) == Some("on_image_deletion"))
 }
 
+/// Whoever knows that the image is gone may remove it.
+pub fn leave_key(key: &str) {
+    let id = Uuid::try_parse(key).ok().map(tracing::field::display);
+    tracing::warn!(key.id = id, "an encryption key is left: nobody knows yet whether its image is gone");
+}
+
 /// With the caller's token, so that nobody removes another one's secret by way of an image. The image is gone by now:
 /// a key that stays is for the log.
 pub async fn remove_key(app: &App, key: &str, token: Option<&HeaderValue>) {

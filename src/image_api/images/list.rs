@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::{ImageView, filter, find};
 use crate::db::{Direction, Page, SortKey};
 use crate::http::{App, Query, images};
-use crate::identity::policy::image as rules;
+use crate::identity::policy::{Access, image as rules};
 use crate::image_api::fault::{Fault, FaultBody, Result};
 use crate::image_api::paging;
 use crate::image_api::request::Call;
@@ -71,6 +71,9 @@ pub async fn list(State(app): State<App>, call: Call, RawQuery(raw): RawQuery) -
     call.check(rules::GET_IMAGES, &own)?;
     let query = Query::parse(&raw);
     let filter = filter::parse(&query, call.guard.is_admin(), call.project_id())?;
+    // Who may not read a property shall not find out by filtering.
+    let is_readable = |(name, _): &(String, String)| call.guard.allows_property(Access::Read, name);
+    let filter = filter.filter(|filter| filter.properties.iter().all(is_readable));
     let limits = &app.config.images;
     let limit = paging::limit(&query, limits)?;
     let mut page = Page {

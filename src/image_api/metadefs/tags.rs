@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::items::{self, Draft};
 use super::{check, endpoints, fields, find, find_to_change, take_text};
 use crate::db::{MetadefItem, MetadefNamespace};
-use crate::http::{App, Query};
+use crate::http::{App, Query, truth};
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{FaultBody, Result};
 use crate::image_api::request::{Call, InPath, JsonBody, NoBody};
@@ -134,9 +134,7 @@ pub async fn create_several(
     let drafts: Vec<Draft> =
         drafts.filter_map(|tag| tag["name"].as_str()).map(|name| named(name.to_owned())).collect();
     let append = headers.get("x-openstack-append").and_then(|append| append.to_str().ok());
-    let append = append.map(|append| append.trim().to_ascii_lowercase());
-    // What Python's OpenStack calls true.
-    let append = append.is_some_and(|append| ["1", "t", "true", "on", "y", "yes"].contains(&append.as_str()));
+    let append = append.and_then(truth).unwrap_or(false);
 
     let mut repository = app.database.begin().await?;
     let namespace = find_to_change(&mut repository, &call, &namespace).await?;

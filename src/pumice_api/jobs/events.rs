@@ -76,10 +76,14 @@ impl Listener {
     /// `None`: the listener has no business here any more. What cannot be told now is told with a later look.
     async fn news_if_admitted(&mut self) -> Option<Vec<Job>> {
         match self.admission.holds().await {
-            Ok(true) => Some(self.news().await.unwrap_or_else(|error| {
-                tracing::warn!(error = %chain(&error), "changes of jobs cannot be read");
-                Vec::new()
-            })),
+            Ok(true) => {
+                self.call = self.call.renewed(&self.app);
+                self.call.check_list().ok()?;
+                Some(self.news().await.unwrap_or_else(|error| {
+                    tracing::warn!(error = %chain(&error), "changes of jobs cannot be read");
+                    Vec::new()
+                }))
+            }
             Ok(false) => None,
             Err(refusal) => {
                 tracing::warn!(error = %refusal, "whether a listener may go on cannot be told");

@@ -13,7 +13,7 @@ use super::super::request::Call;
 use super::super::schema::{Object, check_growth, only_object};
 use super::{find, find_to_change, target};
 use crate::db::{Json, Repository, Volume};
-use crate::http::App;
+use crate::http::{App, images};
 use crate::identity::policy::volume as rules;
 
 pub async fn set(app: &App, call: &Call, id: &str, body: &Value) -> Result<Response, Fault> {
@@ -24,9 +24,13 @@ pub async fn set(app: &App, call: &Call, id: &str, body: &Value) -> Result<Respo
     call.check(rules::UPDATE_METADATA, &target(&volume))?;
     volume.check_change("Updating")?;
     let mut metadata = of(&volume).clone();
-    let before = metadata.len();
+    let (items, bytes) = (metadata.len(), images::size_of(&metadata));
     metadata.extend(given);
-    check_growth(before, metadata.len(), &app.config.limits)?;
+    check_growth(items, metadata.len(), &app.config.limits)?;
+    // What it had already it may keep, here too.
+    if images::size_of(&metadata) > images::LARGEST_PROPERTIES.max(bytes) {
+        return Err(Fault::TooLargeMetadata(images::LARGEST_PROPERTIES));
+    }
     let response = answer(StatusCode::OK, &All::of(&metadata));
     save(repository, app, volume, metadata).await?;
     Ok(response)

@@ -15,6 +15,10 @@ use crate::db::{ATTACH_STATUS, Repository, Volume};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 
+/// Bytes of metadata on one page. What a volume remembers of its image may be a MiB, and then fewer are on the page than it
+/// could hold.
+const LARGEST_PAGE: usize = 8 << 20;
+
 #[utoipa::path(
     get, path = "/v3/volumes", tag = "volumes", operation_id = "list_volumes",
     params(
@@ -100,10 +104,13 @@ async fn search(
     if let Some(marker) = &paging.marker {
         find(repository, call, marker).await?;
     }
-    let volumes = repository.volumes(&filter, &paging.page()).await?;
+    let (volumes, is_cut) = repository.volumes_within(&filter, &paging.page(), LARGEST_PAGE).await?;
     let count = if with_count { Some(repository.count_volumes(&filter).await?) } else { None };
     let last = volumes.last().map(|volume| volume.id.as_str());
-    let next = paging.next(call, collection, volumes.len(), count, last);
+    let next = match last {
+        Some(last) if is_cut => Some(call.links.next(collection, &call.query, last)),
+        last => paging.next(call, collection, volumes.len(), count, last),
+    };
     Ok(Found { volumes, next, count })
 }
 

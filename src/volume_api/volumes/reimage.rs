@@ -12,7 +12,7 @@ use super::create::image;
 use super::{find_to_change, target};
 use crate::db::{Image, Repository, VolumeChange};
 use crate::http::{App, images};
-use crate::identity::policy::{Api, Guard, volume as rules};
+use crate::identity::policy::{Access, Api, Guard, volume as rules};
 use crate::jobs::{self, Task};
 use crate::model::{ImageId, VolumeStatus};
 
@@ -26,10 +26,12 @@ pub async fn reimage(app: &App, call: &Call, id: &str, body: &Value) -> Result<R
     action.only(&["image_id", "reimage_reserved"])?;
     let image_id = image_id.ok_or(Fault::MalformedBody)?;
 
+    // Cinder asks the image service on the caller's behalf: its rules decide.
+    let guard = Guard::new(&app.policies, Api::Image, call.context.caller.clone());
     let signed_by = image::signed_by(app, call, image_id).await;
     let mut repository = app.database.begin().await?;
     let volume = find_to_change(&mut repository, call, id).await?;
-    let image = find_image(&mut repository, app, call, image_id).await?;
+    let image = find_image(&mut repository, &guard, call, image_id).await?;
     if image::snapshot_of_server(&image).is_some() {
         return Err(Fault::NotImplemented("A reimage from the snapshot of a server's volume".to_owned()));
     }
@@ -56,17 +58,23 @@ pub async fn reimage(app: &App, call: &Call, id: &str, body: &Value) -> Result<R
         )));
     }
     image::check(&image, volume.size)?;
-    let task = Task::Reimage { volume_id: volume.id, image_id: image.id, signed_by };
+    let is_readable = |name: &&String| guard.allows_property(Access::Read, name);
+    let readable = Some(image.properties.0.keys().filter(is_readable).cloned().collect());
+    let task = Task::Reimage { volume_id: volume.id, image_id: image.id, signed_by, readable };
     jobs::enqueue(&mut repository, &app.world, task, &call.context.origin()).await?;
     repository.commit().await?;
     Ok(empty_json(StatusCode::ACCEPTED))
 }
 
-async fn find_image(repository: &mut Repository, app: &App, call: &Call, id: &str) -> Result<Image, Fault> {
-    let guard = Guard::new(&app.policies, Api::Image, call.context.caller.clone());
+async fn find_image(
+    repository: &mut Repository,
+    guard: &Guard,
+    call: &Call,
+    id: &str,
+) -> Result<Image, Fault> {
     if let Some(id) = ImageId::parse(id)
         && let Some(image) = repository.image(&id).await?
-        && images::may_get(repository, &image, &guard, &call.context.project_id).await?
+        && images::may_get(repository, &image, guard, &call.context.project_id).await?
     {
         return Ok(image);
     }

@@ -23,7 +23,7 @@ pub async fn revert(app: &App, call: &Call, id: &str, body: &Value) -> Result<Re
 
     let mut repository = app.database.begin().await?;
     let volume = find_to_change(&mut repository, call, id).await?;
-    let Some(latest) = latest(&mut repository, &volume).await? else {
+    let Some(latest) = latest(&mut repository, call, &volume).await? else {
         return Err(Fault::Invalid(format!("Volume {} doesn't have any snapshots.", volume.id)));
     };
     check(&volume, &latest, wanted)?;
@@ -35,8 +35,17 @@ pub async fn revert(app: &App, call: &Call, id: &str, body: &Value) -> Result<Re
     Ok(empty_json(StatusCode::ACCEPTED))
 }
 
-async fn latest(repository: &mut Repository, volume: &Volume) -> Result<Option<Snapshot>, Fault> {
-    let of_volume = SnapshotFilter { volume_id: Some(volume.id.to_string()), ..SnapshotFilter::default() };
+/// A volume that was transferred may have snapshots that are still the former owner's.
+async fn latest(
+    repository: &mut Repository,
+    call: &Call,
+    volume: &Volume,
+) -> Result<Option<Snapshot>, Fault> {
+    let of_volume = SnapshotFilter {
+        volume_id: Some(volume.id.to_string()),
+        project_id: (!call.guard.is_admin()).then(|| call.context.project_id.to_string()),
+        ..SnapshotFilter::default()
+    };
     let newest = Page { limit: Some(1), ..Page::default() };
     Ok(repository.snapshots(&of_volume, &newest).await?.pop())
 }

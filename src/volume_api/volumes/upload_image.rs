@@ -125,6 +125,12 @@ async fn check_image(
     if !visible || !has_all || !guard.allows(image_rules::ADD_IMAGE, &target) {
         return Err(Fault::Invalid("Not authorized.".to_owned()));
     }
+    let (properties, limits) = (&image.properties.0, &app.config.images);
+    images::check_properties(properties, properties.len(), limits.image_property_quota)
+        .map_err(Fault::Invalid)?;
+    if let Some(said) = properties.iter().find_map(|(name, text)| app.image_schema.misfit(name, text)) {
+        return Err(Fault::Invalid(said));
+    }
     if let Some(name) = app.image_schema.missing(|name| image.properties.0.contains_key(name)) {
         return Err(Fault::Invalid(format!(
             "Provided object does not match schema 'image': '{name}' is a required property"

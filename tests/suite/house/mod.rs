@@ -526,9 +526,15 @@ impl House {
     }
 
     pub async fn reimage(&self, id: &VolumeId, image: &ImageId) {
+        self.reimage_with(id, image, None).await;
+    }
+
+    /// For somebody who may read these properties alone.
+    pub async fn reimage_with(&self, id: &VolumeId, image: &ImageId, readable: Option<BTreeSet<String>>) {
         let mut repository = self.database.begin().await.unwrap();
         self.change_volume(&mut repository, id, VolumeStatus::Downloading).await;
-        let task = Task::Reimage { volume_id: id.clone(), image_id: image.clone(), signed_by: None };
+        let (volume_id, image_id) = (id.clone(), image.clone());
+        let task = Task::Reimage { volume_id, image_id, signed_by: None, readable };
         jobs::enqueue(&mut repository, &self.world, task, &Origin::default()).await.unwrap();
         repository.commit().await.unwrap();
     }

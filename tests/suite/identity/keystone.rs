@@ -77,6 +77,9 @@ async fn validate(
             if token == "ordinary" {
                 shown["token"]["is_admin_project"] = json!(false);
             }
+            if token == "elsewhere" {
+                shown["token"]["project"]["id"] = json!("other-id");
+            }
             Json(shown).into_response()
         }
         _ => StatusCode::NOT_FOUND.into_response(),
@@ -245,6 +248,29 @@ async fn not_every_project_is_the_administrators() {
         let caller = site.app().authority.caller(tokens).await.unwrap();
         assert_eq!(caller.is_admin_project, expected, "{token}");
     }
+}
+
+/// Of the 64 places for those who follow events.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_project_leaves_places_to_others() {
+    let (played, site) = play().await;
+    played.give("good", 100_000);
+    played.give("elsewhere", 100_000);
+    let follow = async |token: &str| {
+        site.request("GET", "/pumice/v1/jobs/events").header("x-auth-token", token).open().await
+    };
+    let mut streams = Vec::new();
+    for _ in 0..48 {
+        let stream = follow("good").await;
+        assert_eq!(stream.status(), StatusCode::OK);
+        streams.push(stream);
+    }
+    let refused = follow("good").await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()["retry-after"], "5");
+    assert_eq!(follow("elsewhere").await.status(), StatusCode::OK);
+    streams.pop();
+    assert_eq!(follow("good").await.status(), StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread")]

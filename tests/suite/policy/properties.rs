@@ -1,7 +1,7 @@
 //! Custom properties of images that not everybody may create, read, update and delete.
 
 use pumice::config::{Config, PropertyRules};
-use pumice::model::ImageStatus;
+use pumice::model::{ImageId, ImageStatus};
 use serde_json::{Value, json};
 
 use super::stage::{ADMIN, Api, MEMBER, OTHER, OURS, Player, READER, Stage};
@@ -37,6 +37,18 @@ impl Stage {
         let answer = self.call(Api::Image, player, "GET", &format!("/v2/images/{id}")).send().await;
         let image = answer.expect(200).json();
         json!([image.get("secret"), image.get("fixed"), image.get("open"), image.get("other")])
+    }
+
+    /// With one property that members may see and one that they may not.
+    async fn half_secret_image(&self) -> ImageId {
+        let image = self.image(OURS, "shared", ImageStatus::Active).await;
+        let mut repository = self.app().database.begin().await.unwrap();
+        let mut row = repository.image_to_change(&image).await.unwrap().unwrap();
+        row.properties.0.insert("secret".to_owned(), "s".to_owned());
+        row.properties.0.insert("open".to_owned(), "o".to_owned());
+        repository.update_image(&row).await.unwrap();
+        repository.commit().await.unwrap();
+        image
     }
 }
 
@@ -97,13 +109,7 @@ async fn roles_decide_by_the_first_section_that_fits() {
 async fn volumes_take_over_what_their_maker_may_see() {
     let folder = tempfile::tempdir().unwrap();
     let stage = stage(folder.path(), |_| {}).await;
-    let image = stage.image(OURS, "shared", ImageStatus::Active).await;
-    let mut repository = stage.app().database.begin().await.unwrap();
-    let mut row = repository.image_to_change(&image).await.unwrap().unwrap();
-    row.properties.0.insert("secret".to_owned(), "s".to_owned());
-    row.properties.0.insert("open".to_owned(), "o".to_owned());
-    repository.update_image(&row).await.unwrap();
-    repository.commit().await.unwrap();
+    let image = stage.half_secret_image().await;
     let body = json!({"volume": {"size": 1, "imageRef": image.to_string()}});
     let path = format!("/v3/{OURS}/volumes");
     let made = stage.call(Api::Volume, MEMBER, "POST", &path).json(&body).send().await.expect(202).json();
@@ -112,6 +118,39 @@ async fn volumes_take_over_what_their_maker_may_see() {
         stage.call(Api::Volume, MEMBER, "GET", &format!("{path}/{id}")).send().await.expect(200).json();
     let metadata = &shown["volume"]["volume_image_metadata"];
     assert_eq!((&metadata["open"], &metadata["secret"]), (&json!("o"), &Value::Null));
+}
+
+#[tokio::test]
+async fn reimaged_volumes_take_over_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = stage(folder.path(), |_| {}).await;
+    let image = stage.half_secret_image().await;
+    for (player, readable) in [(MEMBER, json!(["open"])), (ADMIN, json!(["open", "secret"]))] {
+        let path = format!("/v3/volumes/{}/action", stage.volume(OURS).await);
+        let action = json!({"os-reimage": {"image_id": image.as_str()}});
+        stage.call(Api::Volume, player, "POST", &path).version(71).json(&action).send().await.expect(202);
+        let mut repository = stage.app().database.read().await.unwrap();
+        let jobs = repository.jobs(&Default::default(), &Default::default()).await.unwrap();
+        assert_eq!(jobs[0].payload["reimage"]["readable"], readable, "{}", player.name);
+    }
+}
+
+#[tokio::test]
+async fn nobody_finds_by_what_they_may_not_see() {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = stage(folder.path(), |_| {}).await;
+    stage.half_secret_image().await;
+    for (player, query, expected) in [
+        (MEMBER, "open=o", 1),
+        (MEMBER, "open=x", 0),
+        (MEMBER, "secret=s", 0),
+        (MEMBER, "open=o&secret=s", 0),
+        (ADMIN, "secret=s", 1),
+    ] {
+        let answer = stage.call(Api::Image, player, "GET", &format!("/v2/images?{query}")).send().await;
+        let images = answer.expect(200).json()["images"].as_array().unwrap().len();
+        assert_eq!(images, expected, "{} {query}", player.name);
+    }
 }
 
 #[tokio::test]

@@ -196,6 +196,24 @@ async fn a_volume_is_made_only_from_what_its_maker_may_see() {
 }
 
 /// An administrator of the system, for instance.
+/// A page on which a rule left out all is not the last one.
+#[tokio::test]
+async fn pages_of_namespaces_go_on_behind_what_a_rule_leaves_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.yaml");
+    std::fs::write(&file, "get_metadef_namespace: project_id:%(project_id)s\n").unwrap();
+    let stage = Stage::with(|config| config.policy.image_policy_file = Some(file)).await;
+    let ours = stage.namespace(OURS, "public").await;
+    let theirs = stage.namespace(THEIRS, "public").await;
+    let path = "/v2/metadefs/namespaces?limit=1&sort_key=created_at&sort_dir=desc";
+    let page = stage.call(Api::Image, MEMBER, "GET", path).send().await.expect(200).json();
+    assert_eq!(page["namespaces"], json!([]));
+    let next = page["next"].as_str().unwrap();
+    assert!(next.ends_with(&format!("marker={theirs}")), "{next}");
+    let page = stage.call(Api::Image, MEMBER, "GET", next).send().await.expect(200).json();
+    assert_eq!(page["namespaces"][0]["namespace"], ours);
+}
+
 #[tokio::test]
 async fn who_has_no_project_makes_no_volume() {
     let stage = Stage::new().await;

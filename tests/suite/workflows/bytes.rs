@@ -1,6 +1,7 @@
 //! Disks in images of other formats become volumes, once or by way of the cache; volumes become images; volumes get the
 //! bytes of another image. Whatever is deleted first, the rest is whole, and nothing is left in the end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use pumice::block::{OpenMode, Parent};
@@ -403,6 +404,16 @@ async fn a_reimaged_volume_keeps_its_snapshots(store: StoreKind) {
         let row = house.database.read().await.unwrap().volume(&volume).await.unwrap().unwrap();
         assert_eq!(row.image_metadata.unwrap()["image_id"], image.to_string());
     }
+    let mut of_raw = image(&house, &raw).await;
+    of_raw.properties.0.extend(["open", "secret"].map(|name| (name.to_owned(), "x".to_owned())));
+    let mut repository = house.database.begin().await.unwrap();
+    assert!(repository.update_image(&of_raw).await.unwrap());
+    repository.commit().await.unwrap();
+    house.reimage_with(&volume, &raw, Some(BTreeSet::from(["open".to_owned()]))).await;
+    house.settle().await;
+    let row = house.database.read().await.unwrap().volume(&volume).await.unwrap().unwrap();
+    let remembered = row.image_metadata.unwrap();
+    assert!(remembered.contains_key("open") && !remembered.contains_key("secret"), "{remembered:?}");
     let source = VolumeSource::Snapshot { snapshot_id: snapshot, volume_id: volume };
     let old = house.volume(source, 1).await;
     assert_holds(&house, &old, &before).await;

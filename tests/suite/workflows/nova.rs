@@ -230,7 +230,8 @@ async fn a_reserved_volume_with_other_bytes_is_told_of_and_no_other() {
     let reserved = house.attached(&[SERVER], AttachmentStatus::Reserved).await;
     let available = house.volume(VolumeSource::Empty, 1).await;
     for volume in [&reserved, &available] {
-        let task = Task::Reimage { volume_id: volume.clone(), image_id: image.clone(), signed_by: None };
+        let (volume_id, image_id) = (volume.clone(), image.clone());
+        let task = Task::Reimage { volume_id, image_id, signed_by: None, readable: None };
         house.ask_of(volume, VolumeStatus::Downloading, task).await;
     }
     let heard = played.heard();

@@ -83,6 +83,7 @@ pub async fn list(State(app): State<App>, call: Call, query: Query) -> Result<Js
     }
     let mut namespaces = repository.metadef_namespaces(&filter, &page).await?;
     let is_full = namespaces.len() as i64 == limit;
+    let next = namespaces.last().filter(|_| is_full).map(|last| paging::link(PATH, &query, Some(&last.name)));
     namespaces.retain(|namespace| check(&call, rules::GET_METADEF_NAMESPACE, Some(namespace)).is_ok());
     let ids: Vec<MetadefNamespaceId> = namespaces.iter().map(|namespace| namespace.id.clone()).collect();
     let mut associations: HashMap<MetadefNamespaceId, Vec<AssociationView>> = HashMap::new();
@@ -90,7 +91,6 @@ pub async fn list(State(app): State<App>, call: Call, query: Query) -> Result<Js
         associations.entry(item.namespace_id.clone()).or_default().push(item.into());
     }
 
-    let next = namespaces.last().filter(|_| is_full).map(|last| paging::link(PATH, &query, Some(&last.name)));
     let view = |namespace: crate::db::MetadefNamespace| {
         let associations = associations.remove(&namespace.id).unwrap_or_default();
         NamespaceView { resource_type_associations: associations, ..namespace.into() }

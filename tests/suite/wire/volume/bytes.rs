@@ -1,5 +1,7 @@
 //! Volumes become images, images of all formats become volumes, and volumes get the bytes of other images.
 
+use std::collections::BTreeSet;
+
 use pumice::jobs::{Task, VolumeSource};
 use pumice::model::{ImageId, ImageStatus, VolumeId, VolumeStatus};
 use serde_json::{Value, json};
@@ -103,6 +105,25 @@ async fn an_upload_brings_no_property_that_its_user_may_not_give() {
     let image = ImageId::parse(said["image_id"].as_str().unwrap()).unwrap();
     let image = site.app().database.read().await.unwrap().image(&image).await.unwrap().unwrap();
     assert_eq!(image.properties, Json([("hw_disk_bus".to_owned(), "scsi".to_owned())].into()));
+}
+
+#[tokio::test]
+async fn an_upload_brings_no_properties_that_no_image_may_have() {
+    let site = Site::with(|config| config.images.image_property_quota = 2).await;
+    let from = site.new_image(|_| {}).await;
+    let id = site.available_volume(json!({"size": 1, "imageRef": from.as_str()})).await;
+    let path = format!("/v3/volumes/{id}/action");
+    let kernel = "5f2f2bd5-39ed-4a53-9e62-5b0e5d9c0f8b";
+    for (set, refusal) in [
+        (json!({"kernel_id": "x"}), "Provided object does not match schema 'image': 'x' does not match"),
+        (json!({"kernel_id": kernel, "more": "x"}), "image properties. Attempted: 3, Maximum: 2"),
+    ] {
+        site.post(&path, json!({"os-set_image_metadata": {"metadata": set}})).await.expect(200);
+        let refused = upload(&site, &id, 71, json!({"image_name": "i"})).await.expect(400);
+        assert!(refused.text().contains(refusal), "{}", refused.text());
+    }
+    site.post(&path, json!({"os-unset_image_metadata": {"key": "more"}})).await.expect(200);
+    upload(&site, &id, 71, json!({"image_name": "i"})).await.expect(202);
 }
 
 #[tokio::test]
@@ -263,8 +284,9 @@ async fn a_volume_is_reimaged() {
     let accepted = reimage(json!({"image_id": image.as_str(), "reimage_reserved": false})).await.expect(202);
     assert_eq!(accepted.text(), "");
     assert_eq!(site.volume_row(&id).await.status, VolumeStatus::Downloading);
-    let task =
-        Task::Reimage { volume_id: VolumeId::parse(&id).unwrap(), image_id: image.clone(), signed_by: None };
+    let (volume_id, image_id) = (VolumeId::parse(&id).unwrap(), image.clone());
+    let readable = Some(BTreeSet::from(["hw_disk_bus".to_owned()]));
+    let task = Task::Reimage { volume_id, image_id, signed_by: None, readable };
     assert_eq!(site.tasks().await.pop(), Some((task, false)));
     for (reserved, statuses) in [(false, "available or error"), (true, "available or error or reserved")] {
         let again = reimage(json!({"image_id": image.as_str(), "reimage_reserved": reserved})).await;

@@ -70,6 +70,25 @@ async fn image_metadata_does_not_grow_without_end() {
 }
 
 #[tokio::test]
+async fn image_metadata_has_no_more_bytes_than_properties_of_an_image() {
+    let site = Site::new().await;
+    let id = site.available_volume(json!({"size": 1})).await;
+    let set = async |key: &str, value: &str| {
+        let body = json!({"os-set_image_metadata": {"metadata": {key: value}}});
+        site.post(&format!("/v3/volumes/{id}/action"), body).await
+    };
+    let long = "x".repeat(65_535);
+    for number in 10..25 {
+        set(&number.to_string(), &long).await.expect(200);
+    }
+    let refused = set("25", &long).await.expect(413);
+    let message =
+        "MetadataLimitExceeded: Maximum size of all image metadata allowed (1048576 bytes) exceeded";
+    assert!(refused.text().contains(message), "{}", refused.text());
+    set("25", &long[..60_000]).await.expect(200);
+}
+
+#[tokio::test]
 async fn a_volume_has_no_encryption() {
     let site = Site::new().await;
     let id = site.available_volume(json!({"size": 1})).await;

@@ -1,9 +1,10 @@
 //! Pages, orders, filters and counts.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use pumice::model::VolumeStatus;
+use pumice::model::{VolumeId, VolumeStatus};
 use serde_json::{Value, json};
+use sqlx::types::Json;
 
 use super::{assert_refused, fault, id_of};
 use crate::support::Site;
@@ -127,9 +128,30 @@ async fn links_repeat_the_query() {
     assert!(site.get("/v3/volumes?limit=3").await.json().get("volumes_links").is_some());
     assert!(site.get("/v3/volumes?limit=4").await.json().get("volumes_links").is_none());
     assert_eq!(site.get("/v3/volumes?limit=0").await.text(), r#"{"volumes":[]}"#);
-    assert_eq!(ids_of(&site.get("/v3/volumes?offset=1&limit=1").await.json(), "volumes"), [ids[1].clone()]);
+    let page = site.get("/v3/volumes?offset=1&limit=1").await.json();
+    assert_eq!(ids_of(&page, "volumes"), [ids[1].clone()]);
+    let next = page["volumes_links"][0]["href"].as_str().unwrap();
+    assert!(next.ends_with(&format!("/volumes?limit=1&marker={}", ids[1])), "{next}");
     let page = site.get(&format!("/v3/volumes?marker={}&offset=1", ids[2])).await.json();
     assert_eq!(ids_of(&page, "volumes"), [ids[0].clone()]);
+}
+
+#[tokio::test]
+async fn a_page_has_no_more_metadata_than_it_may() {
+    let (site, mut ids) = with_volumes(5).await;
+    let heavy = Json(BTreeMap::from([("heavy".to_owned(), "x".repeat(3 << 20))]));
+    let mut repository = site.app().database.begin().await.unwrap();
+    for id in &ids {
+        repository.set_image_metadata(&VolumeId::parse(id).unwrap(), Some(&heavy)).await.unwrap();
+    }
+    repository.commit().await.unwrap();
+    ids.reverse();
+    for path in ["/v3/volumes/detail", "/v3/volumes/detail?with_count=true"] {
+        let pages = walk(&site, path, "volumes").await;
+        assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1], "{path}");
+        assert_eq!(pages.concat(), ids);
+    }
+    assert_eq!(walk(&site, "/v3/volumes/detail?limit=1", "volumes").await.concat(), ids);
 }
 
 #[tokio::test]

@@ -201,6 +201,12 @@ async fn a_volume_goes_to_another_project() {
         assert_eq!(row.project_id.as_str() == THEIRS, !no_snapshots);
         drop(repository);
         accept(&stage, &id, &key).await.expect(404);
+        if no_snapshots {
+            // Nor go back to one of them.
+            let revert = json!({"revert": {"snapshot_id": snapshot.as_str()}});
+            let reverted = post(&stage, OTHER, &format!("/v3/volumes/{volume}/action"), revert).await;
+            assert_refused(&reverted, &format!("Volume {volume} doesn't have any snapshots."));
+        }
         // Who has the volume cannot take the snapshots with it that are still the former owner's.
         let cascade = stage.call(Api::Volume, OTHER, "DELETE", &format!("/v3/volumes/{volume}?cascade=true"));
         cascade.version(71).send().await.expect(if no_snapshots { 400 } else { 202 });

@@ -31,8 +31,7 @@ pub(super) struct Seen {
 
 impl Pool {
     pub(super) fn has_in_trash(&self, name: &str) -> bool {
-        let kept = names::kept(name);
-        self.trash.iter().any(|entry| entry.name == name || entry.name == kept)
+        self.trash.iter().any(|entry| names::is_in_trash_as(&entry.name, name))
     }
 }
 

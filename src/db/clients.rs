@@ -35,11 +35,4 @@ impl Repository {
             .bind(owner).bind(&client.fsid).bind(&client.address).execute(c).await.map(drop))?;
         Ok(())
     }
-
-    /// Of processes that have not been seen since.
-    pub async fn forget_clients(&mut self, before: Timestamp) -> Result<()> {
-        let sql = "DELETE FROM cluster_clients WHERE seen_at < $1";
-        on!(self, c => sqlx::query(sql).bind(before).execute(c).await.map(drop))?;
-        Ok(())
-    }
 }

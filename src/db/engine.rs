@@ -401,7 +401,8 @@ async fn migrate_in_turns(pool: &PgPool) -> Result<(), MigrateError> {
         let mut connection = pool.acquire().await?.detach();
         sqlx::raw_sql(TAKE_TURNS).execute(&mut connection).await?;
         let done = MIGRATIONS.run(&mut connection).await;
-        connection.close().await?;
+        // What it came to is known, whatever becomes of the connection.
+        let _ = bounded(connection.close()).await;
         match done {
             Err(error) if turn < TURNS && is_out_of_turn(&error) => {
                 tracing::warn!(turn, "others hold tables that the migration changes: it tries again");

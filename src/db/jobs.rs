@@ -524,16 +524,4 @@ impl Repository {
         let sql = "SELECT kind, state, COUNT(*) FROM jobs WHERE finished_at IS NULL GROUP BY kind, state";
         Ok(on!(self, c => sqlx::query_as(sql).fetch_all(c).await)?)
     }
-
-    /// Forgets jobs that were over before this moment, `most` at the most: it is to take no long time. Answers how many. It
-    /// waits for nobody who forgets them too.
-    pub async fn forget_jobs(&mut self, before: Timestamp, most: u32) -> Result<u64> {
-        let sql = format!(
-            "WITH old AS (SELECT id FROM jobs WHERE finished_at < $1 LIMIT CAST($2 AS BIGINT){}) \
-             DELETE FROM jobs WHERE id IN (SELECT id FROM old)",
-            self.skip_locked()
-        );
-        Ok(on!(self, c => sqlx::query(AssertSqlSafe(sql))
-            .bind(before).bind(i64::from(most)).execute(c).await.map(|done| done.rows_affected()))?)
-    }
 }

@@ -75,15 +75,4 @@ impl Repository {
         on!(self, c => sqlx::query("DELETE FROM messages WHERE id = $1").bind(id).execute(c).await.map(drop))?;
         Ok(())
     }
-
-    /// Removes those from before this moment, `most` at the most; see [`Repository::forget_jobs`].
-    pub async fn forget_messages(&mut self, before: Timestamp, most: u32) -> Result<u64> {
-        let sql = format!(
-            "WITH old AS (SELECT id FROM messages WHERE created_at < $1 LIMIT CAST($2 AS BIGINT){}) \
-             DELETE FROM messages WHERE id IN (SELECT id FROM old)",
-            self.skip_locked()
-        );
-        Ok(on!(self, c => sqlx::query(AssertSqlSafe(sql))
-            .bind(before).bind(i64::from(most)).execute(c).await.map(|done| done.rows_affected()))?)
-    }
 }

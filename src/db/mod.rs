@@ -12,6 +12,7 @@ mod encryptions;
 mod engine;
 mod error;
 mod filter;
+mod forget;
 mod identity;
 mod image_cache;
 mod image_members;

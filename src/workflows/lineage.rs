@@ -449,8 +449,8 @@ async fn drop_childless(stores: &Stores, image: &dyn BlockImage, snapshot: &str)
 async fn is_read_through(stores: &Stores, clone: &str) -> Result<bool> {
     let Some(id) = names::uploaded(clone) else { return Ok(false) };
     for (_, store) in stores.all_images() {
-        let kept = names::kept(id.as_str());
-        if store.trash_list().await?.iter().any(|entry| entry.name == id.as_str() || entry.name == kept) {
+        let trash = store.trash_list().await?;
+        if trash.iter().any(|entry| names::is_in_trash_as(&entry.name, id.as_str())) {
             return Ok(true);
         }
         let Some(image) = store.open(id.as_str(), OpenMode::ReadOnly).await.or_missing()? else { continue };

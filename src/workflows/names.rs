@@ -203,6 +203,11 @@ pub fn kept_of(image: &str) -> Option<&str> {
     image.strip_suffix(KEPT_END).filter(|name| Named::parse(name).is_some())
 }
 
+/// Whether what lies in a trash under this name is that image.
+pub fn is_in_trash_as(entry: &str, image: &str) -> bool {
+    kept_of(entry).unwrap_or(entry) == image
+}
+
 /// What an image is called, or was called before it was deleted.
 pub fn live(image: &str) -> &str {
     image.strip_suffix(DELETED_END).unwrap_or(image)

@@ -41,6 +41,7 @@ macro_rules! on_both {
 }
 
 mod image_records;
+mod network;
 mod queue;
 
 on_both!(

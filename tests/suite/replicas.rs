@@ -79,6 +79,21 @@ async fn share_the_work_and_see_the_same() {
     place.assert_empty(one).await;
 }
 
+/// Of a file there is one at a time: it would take the jobs of the other for left behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn do_not_share_a_file() {
+    let place = Place::new(StoreKind::RbdV2, DatabaseKind::Sqlite).await;
+    let server = place.start();
+    let second = place.command(&["serve"]).output().unwrap();
+    let words = String::from_utf8_lossy(&second.stderr);
+    assert!(!second.status.success());
+    assert!(words.contains("in use by another process: several need PostgreSQL"), "{words}");
+    // A command may use it meanwhile, and the next one may serve it afterwards.
+    assert!(place.command(&["migrate"]).output().unwrap().status.success());
+    server.stop();
+    place.assert_empty(place.start()).await;
+}
+
 /// The worker is told; it would look by itself in ten minutes.
 #[tokio::test(flavor = "multi_thread")]
 async fn have_roles_and_hear_of_work() {

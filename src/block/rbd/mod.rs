@@ -19,6 +19,7 @@
 //! [`BlockingPool`]; what an open image can do without waiting is submitted from there too, because librbd
 //! may first have to read the image's header anew.
 
+mod calls;
 mod class;
 mod cluster;
 mod completion;

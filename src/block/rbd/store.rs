@@ -10,7 +10,6 @@ use std::collections::HashSet;
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use nix::errno::Errno;
@@ -20,7 +19,7 @@ use super::cluster::{Link, Pool};
 use super::errno::{Failure, c_own, c_text, check};
 use super::handle::{By, Handle};
 use super::image::RbdImage;
-use super::late::{Late, Running, Waiting};
+use super::late::Late;
 use super::list::{self, Namespace};
 use super::{CloneFormat, RbdOptions, flags, mirror, monitors, names, strays, sys, trash};
 use crate::block::{
@@ -29,16 +28,13 @@ use crate::block::{
 };
 use crate::model::ClusterClient;
 
-/// How often it is looked whether a call that was given up has come to its end.
-const LATE_PAUSE: Duration = Duration::from_millis(250);
-
 /// One pool of a Ceph cluster. Cheap to clone.
 #[derive(Clone)]
 pub struct RbdStore {
-    options: Arc<RbdOptions>,
-    link: Arc<Link>,
-    threads: BlockingPool,
-    late: Late,
+    pub(super) options: Arc<RbdOptions>,
+    pub(super) link: Arc<Link>,
+    pub(super) threads: BlockingPool,
+    pub(super) late: Late,
 }
 
 impl RbdStore {
@@ -54,116 +50,6 @@ impl RbdStore {
             self.threads.run(Class::Control, "connect", self.pool(), move || Ok(link.cluster()?.instance())),
         )
         .await
-    }
-
-    /// Runs a short call on a thread.
-    pub(super) async fn short<T: Send + 'static>(
-        &self,
-        class: Class,
-        operation: &'static str,
-        image: &str,
-        call: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T> {
-        self.bounded(image, self.long(class, operation, image, call)).await
-    }
-
-    /// Runs a call on a thread, for as long as it takes.
-    pub(super) async fn long<T: Send + 'static>(
-        &self,
-        class: Class,
-        operation: &'static str,
-        image: &str,
-        call: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T> {
-        let subject = image.to_owned();
-        self.threads.run(class, operation, image, move || call().map_err(|f| f.of(operation, &subject))).await
-    }
-
-    /// Likewise, cancelled through `progress` while it waits and while it runs.
-    pub(super) async fn watched<T: Send + 'static>(
-        &self,
-        class: Class,
-        operation: &'static str,
-        image: &str,
-        progress: &Progress,
-        call: impl FnOnce(&Progress) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T> {
-        let subject = image.to_owned();
-        let call = move |progress: &Progress| call(progress).map_err(|f| f.of(operation, &subject));
-        self.threads.run_watched(class, operation, image, progress, call).await
-    }
-
-    async fn bounded<T>(&self, image: &str, call: impl Future<Output = Result<T>>) -> Result<T> {
-        let patience = self.options.connect_patience() + self.options.patience();
-        tokio::time::timeout(patience, call).await.unwrap_or_else(|_| {
-            let detail = format!("no answer within {} s", patience.as_secs());
-            Err(BlockError::new(ErrorKind::TimedOut, "call", image, detail))
-        })
-    }
-
-    /// A call on the pool that is known by name only.
-    async fn in_pool<T: Send + 'static>(
-        &self,
-        class: Class,
-        operation: &'static str,
-        image: &str,
-        call: impl FnOnce(&Arc<Pool>) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T> {
-        let (link, name, subject) = (self.link.clone(), self.options.pool.clone(), image.to_owned());
-        let run = self.threads.run(class, operation, image, move || {
-            let pool = link.pool(&name)?;
-            pool.note(call(&pool)).map_err(|failure| failure.of(operation, &subject))
-        });
-        match class {
-            Class::Control => self.bounded(image, run).await,
-            _ => run.await,
-        }
-    }
-
-    /// Likewise, of a call that makes, names or removes an image.
-    async fn on_image<T: Send + 'static>(
-        &self,
-        class: Class,
-        operation: &'static str,
-        image: &str,
-        call: impl FnOnce(&Arc<Pool>) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T> {
-        let (_waiting, running) = self.begin(operation, image).await?;
-        let call = move |pool: &Arc<Pool>| {
-            let _running = running;
-            call(pool)
-        };
-        self.in_pool(class, operation, image, call).await
-    }
-
-    /// Waits for calls about it that were given up, no longer than for a call itself.
-    async fn begin(&self, operation: &'static str, image: &str) -> Result<(Waiting, Running)> {
-        let begun = tokio::time::timeout(self.options.patience(), async {
-            loop {
-                if let Some(begun) = self.late.begin(image) {
-                    return begun;
-                }
-                tokio::time::sleep(LATE_PAUSE).await;
-            }
-        });
-        let why = "a call about it that took too long still goes on";
-        begun.await.map_err(|_| BlockError::new(ErrorKind::TimedOut, operation, image, why))
-    }
-
-    /// A removal in the pool, cancelled through `progress` while it waits and while it runs.
-    async fn removal<T: Send + 'static>(
-        &self,
-        operation: &'static str,
-        image: &str,
-        progress: &Progress,
-        call: impl FnOnce(&Arc<Pool>, &Progress) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T> {
-        let (link, name, subject) = (self.link.clone(), self.options.pool.clone(), image.to_owned());
-        let call = move |progress: &Progress| {
-            let pool = link.pool(&name)?;
-            pool.note(call(&pool, progress)).map_err(|failure| failure.of(operation, &subject))
-        };
-        self.threads.run_watched(Class::Remove, operation, image, progress, call).await
     }
 
     async fn open_now(&self, name: &str, mode: &OpenMode) -> Result<Arc<dyn BlockImage>> {
@@ -207,7 +93,7 @@ impl BlockStore for RbdStore {
         check_name(OPERATION, name)?;
         check_object_size(OPERATION, name, object_size)?;
         let key = c_text(OPERATION, name, name)?;
-        self.on_image(Class::Control, OPERATION, name, move |pool| {
+        self.on_image(OPERATION, name, move |pool| {
             // The features are left to the cluster's `rbd_default_features`.
             let options = ImageOptions::new();
             options.set(sys::OPTION_ORDER, object_size.ilog2().into())?;
@@ -250,7 +136,7 @@ impl BlockStore for RbdStore {
         let (link, parent_pool) = (self.link.clone(), parent.pool.clone());
         let parents = self.threads.run(Class::Control, OPERATION, name, move || link.pool(&parent_pool));
         let parents = self.bounded(name, parents).await?;
-        self.on_image(Class::Control, OPERATION, name, move |pool| {
+        self.on_image(OPERATION, name, move |pool| {
             let options = ImageOptions::new();
             if let Some(object_size) = object_size {
                 options.set(sys::OPTION_ORDER, object_size.ilog2().into())?;
@@ -288,7 +174,7 @@ impl BlockStore for RbdStore {
         let (from_key, to_key) = (c_text(OPERATION, from, from)?, c_text(OPERATION, from, to)?);
         let (from_name, to_name) = (from.to_owned(), to.to_owned());
         let (_waiting, running) = self.begin(OPERATION, to).await?;
-        self.on_image(Class::Control, OPERATION, from, move |pool| {
+        self.on_image(OPERATION, from, move |pool| {
             let _running = running;
             // SAFETY: the pool is alive and the texts end in NUL.
             let renamed = unsafe { sys::rbd_rename(pool.io(), from_key.as_ptr(), to_key.as_ptr()) };
@@ -336,7 +222,7 @@ impl BlockStore for RbdStore {
         check_name(OPERATION, name)?;
         let key = c_text(OPERATION, name, name)?;
         let subject = name.to_owned();
-        self.on_image(Class::Control, OPERATION, name, move |pool| {
+        self.on_image(OPERATION, name, move |pool| {
             let handle = Handle::open(pool, &subject, By::Name(&key), false, None)?;
             let id = handle.id();
             handle.close()?;

@@ -8,11 +8,10 @@ mod chaos;
 mod load;
 mod model;
 mod nova;
-mod proxy;
+pub mod proxy;
 mod verdict;
 
 use std::collections::BTreeMap;
-use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,14 +117,10 @@ impl Round {
     }
 
     async fn prepare(&self, place: &mut Place, other: &Pools, nova: &Nova) -> Proxy {
-        let mut url = url::Url::parse(place.database_url()).unwrap();
-        let database = (url.host_str().unwrap(), url.port().unwrap_or(5432));
-        let proxy = Proxy::to(database.to_socket_addrs().unwrap().next().unwrap()).await;
-        url.set_host(Some("127.0.0.1")).unwrap();
-        url.set_port(Some(proxy.address.port())).unwrap();
+        let (proxy, url) = Proxy::before(place.database_url()).await;
         let deaths = chaos::deaths_of(place);
         let mut set = |name, value: &str| place.options.push((name, value.to_owned()));
-        set("PUMICE_DATABASE__URL", url.as_str());
+        set("PUMICE_DATABASE__URL", &url);
         set("PUMICE_TEST_DEATHS", deaths.to_str().unwrap());
         for (name, value) in SHORT_LEASE {
             set(name, value);

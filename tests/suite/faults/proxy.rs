@@ -1,6 +1,7 @@
 //! The way to PostgreSQL, and what can happen on it.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,18 +23,30 @@ pub enum Weather {
 }
 
 pub struct Proxy {
-    pub address: SocketAddr,
-    weather: watch::Sender<Weather>,
+    address: SocketAddr,
+    /// The last one is that of new connections.
+    weather: Arc<Mutex<Vec<watch::Sender<Weather>>>>,
 }
 
 impl Proxy {
-    pub async fn to(database: SocketAddr) -> Self {
+    /// Before the server at this URL; and the URL by way of it.
+    pub async fn before(url: &str) -> (Self, String) {
+        let mut url = url::Url::parse(url).unwrap();
+        let database = (url.host_str().unwrap(), url.port().unwrap_or(5432));
+        let proxy = Self::to(database.to_socket_addrs().unwrap().next().unwrap()).await;
+        url.set_host(Some("127.0.0.1")).unwrap();
+        url.set_port(Some(proxy.address.port())).unwrap();
+        (proxy, url.into())
+    }
+
+    async fn to(database: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (weather, seen) = watch::channel(Weather::Fair);
+        let weather = Arc::new(Mutex::new(vec![watch::Sender::new(Weather::Fair)]));
+        let of_new = weather.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let seen = seen.clone();
+                let seen = of_new.lock().unwrap().last().unwrap().subscribe();
                 tokio::spawn(async move {
                     if *seen.borrow() == Weather::Cut {
                         return;
@@ -48,7 +61,13 @@ impl Proxy {
     }
 
     pub fn set(&self, weather: Weather) {
-        self.weather.send_replace(weather);
+        self.weather.lock().unwrap().last().unwrap().send_replace(weather);
+    }
+
+    /// Nothing passes any more on the connections there are, whatever comes; new ones are as if nothing had been.
+    pub fn strand(&self) {
+        self.set(Weather::Silent);
+        self.weather.lock().unwrap().push(watch::Sender::new(Weather::Fair));
     }
 }
 

@@ -312,6 +312,15 @@ impl Repository {
         }
     }
 
+    /// The condition that `what` is among the answers to a query, which is asked once for each row of the tables before
+    /// it. PostgreSQL would ask an `IN` anew for each row that it tests.
+    pub(super) fn is_one_of(&self, what: &str, query: &str) -> String {
+        match self.held {
+            Held::PostgresWriting(_) | Held::PostgresReading(_) => format!("{what} = ANY (ARRAY ({query}))"),
+            _ => format!("{what} IN ({query})"),
+        }
+    }
+
     /// The end of a query that keeps the rows it finds as they are until the transaction ends; others may refer to
     /// them meanwhile. SQLite has one writer and needs none.
     pub(super) fn lock(&self) -> &'static str {

@@ -271,18 +271,35 @@ impl Repository {
         );
         const EARLIER: &str = "SELECT 1 FROM jobs e WHERE e.finished_at IS NULL \
             AND (e.ordinal, e.id) < (jobs.ordinal, jobs.id)";
+        let may_run = format!(
+            "{waits} AND NOT EXISTS ({EARLIER} AND e.resource_id = jobs.resource_id) \
+             AND NOT EXISTS ({EARLIER} AND e.source_id = jobs.resource_id) \
+             AND NOT EXISTS ({EARLIER} AND e.resource_id = jobs.source_id)"
+        );
+        // Of a project's jobs in a place no more are looked at than could have a seat: the queue may be long.
+        let first = self.is_one_of(
+            "head.id",
+            &format!(
+                "SELECT jobs.id FROM jobs WHERE COALESCE(jobs.project_id, '') = lines.project \
+                 AND COALESCE(jobs.place, '') = lines.place AND {may_run} \
+                 ORDER BY jobs.run_at, jobs.ordinal, jobs.id LIMIT CAST($3 AS BIGINT)"
+            ),
+        );
         let sql = format!(
             "WITH busy AS (SELECT project_id, place, lease_owner FROM jobs \
                 WHERE finished_at IS NULL AND state = 'running' AND lease_until >= $1), \
              of_projects AS (SELECT project_id, COUNT(*) AS held FROM busy GROUP BY project_id), \
              of_places AS (SELECT place, COUNT(*) AS held FROM busy WHERE lease_owner = $2 GROUP BY place), \
              of_pairs AS (SELECT project_id, place, COUNT(*) AS held FROM busy WHERE lease_owner = $2 GROUP BY project_id, place), \
-             due AS (SELECT jobs.id, jobs.project_id, jobs.place, jobs.run_at, jobs.ordinal, COALESCE(of_projects.held, 0) \
-                + ROW_NUMBER() OVER (PARTITION BY jobs.project_id ORDER BY jobs.run_at, jobs.ordinal, jobs.id) AS turn \
-                FROM jobs LEFT JOIN of_projects ON of_projects.project_id = jobs.project_id WHERE {waits} \
-                AND NOT EXISTS ({EARLIER} AND e.resource_id = jobs.resource_id) \
-                AND NOT EXISTS ({EARLIER} AND e.source_id = jobs.resource_id) \
-                AND NOT EXISTS ({EARLIER} AND e.resource_id = jobs.source_id)), \
+             lines AS (SELECT DISTINCT COALESCE(project_id, '') AS project, COALESCE(place, '') AS place \
+                FROM jobs WHERE finished_at IS NULL), \
+             heads AS (SELECT head.id, head.project_id, head.place, head.run_at, head.ordinal \
+                FROM lines CROSS JOIN jobs AS head WHERE {first} \
+                UNION SELECT jobs.id, jobs.project_id, jobs.place, jobs.run_at, jobs.ordinal \
+                FROM jobs WHERE jobs.cancel AND {may_run}), \
+             due AS (SELECT heads.id, heads.project_id, heads.place, heads.run_at, heads.ordinal, COALESCE(of_projects.held, 0) \
+                + ROW_NUMBER() OVER (PARTITION BY heads.project_id ORDER BY heads.run_at, heads.ordinal, heads.id) AS turn \
+                FROM heads LEFT JOIN of_projects ON of_projects.project_id = heads.project_id), \
              shared AS (SELECT due.id, due.place, due.turn, due.run_at, due.ordinal, COALESCE(of_pairs.held, 0) \
                 + ROW_NUMBER() OVER (PARTITION BY due.project_id, due.place \
                     ORDER BY due.turn, due.run_at, due.ordinal, due.id) AS part \

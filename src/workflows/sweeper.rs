@@ -9,13 +9,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Context, delete_image, image_cache, lineage, names};
 use crate::block::{BlockStore, Progress};
-use crate::db::{Database, Leftover};
+use crate::db::{self, Database, Leftover};
 use crate::jobs::{self, Origin, StepError, Task};
-use crate::model::{ImageId, ImageStatus, VolumeId, World};
+use crate::model::{ImageId, ImageStatus, Timestamp, VolumeId, World};
 use crate::telemetry::chain;
 
 /// Jobs, and messages, that one transaction forgets at the most.
 const PORTION: u32 = 1_000;
+
+/// So many leftovers are looked at each time, the newest, and so many of the others, which take turns: what was kept for
+/// clones goes with the last of them anyway, and a cloud may keep thousands.
+const LOOKED_AT: usize = 100;
 
 pub struct Sweeper {
     context: Context,
@@ -39,9 +43,10 @@ impl Sweeper {
     }
 
     pub async fn run(self, every: Duration, stop: CancellationToken) {
+        let mut turn = 0;
         loop {
-            if let Err(error) = self.sweep_until(&stop).await {
-                tracing::warn!(error = %error.message, detail = %error.detail, "leftovers were not looked after");
+            if let Err(error) = self.sweep_some(&mut turn, &stop).await {
+                tracing::warn!(error = %chain(&error), "leftovers were not looked after");
             }
             if let Err(error) = self.forget_until(&stop).await {
                 tracing::warn!(error = %chain(&error), "old jobs and messages were not forgotten");
@@ -55,12 +60,26 @@ impl Sweeper {
 
     /// Removes all that nothing needs any more. Answers how much is left.
     pub async fn sweep(&self) -> Result<usize, StepError> {
-        self.sweep_until(&CancellationToken::new()).await
+        let leftovers = self.leftovers().await?;
+        Ok(self.sweep_these(leftovers, &CancellationToken::new()).await?)
+    }
+
+    /// Likewise, of some of it: `turn` says whose turn it is.
+    async fn sweep_some(&self, turn: &mut usize, stop: &CancellationToken) -> db::Result<usize> {
+        let leftovers = in_turn(self.leftovers().await?, turn);
+        self.sweep_these(leftovers, stop).await
+    }
+
+    async fn leftovers(&self) -> db::Result<Vec<(Leftover, Timestamp)>> {
+        self.database.read().await?.leftovers().await
     }
 
     /// A process that is asked to stop does not wait for all of them.
-    async fn sweep_until(&self, stop: &CancellationToken) -> Result<usize, StepError> {
-        let leftovers = self.database.read().await?.leftovers().await?;
+    async fn sweep_these(
+        &self,
+        leftovers: Vec<(Leftover, Timestamp)>,
+        stop: &CancellationToken,
+    ) -> db::Result<usize> {
         let mut needed = 0;
         for (leftover, noted_at) in leftovers {
             if stop.is_cancelled() {
@@ -166,11 +185,11 @@ impl Sweeper {
 
     /// Removes jobs and messages that nobody has to be able to read any more, in portions: others write in between, and
     /// what is done stays done.
-    pub async fn forget(&self) -> crate::db::Result<()> {
+    pub async fn forget(&self) -> db::Result<()> {
         self.forget_until(&CancellationToken::new()).await
     }
 
-    async fn forget_until(&self, stop: &CancellationToken) -> crate::db::Result<()> {
+    async fn forget_until(&self, stop: &CancellationToken) -> db::Result<()> {
         let (mut jobs, mut messages) = (0, 0);
         while !stop.is_cancelled() {
             let (of_jobs, of_messages) = self.forget_portion().await?;
@@ -191,7 +210,7 @@ impl Sweeper {
     }
 
     /// Answers how many jobs and messages.
-    async fn forget_portion(&self) -> crate::db::Result<(u64, u64)> {
+    async fn forget_portion(&self) -> db::Result<(u64, u64)> {
         let now = self.world.now();
         let mut repository = self.database.begin().await?;
         let jobs = match i64::from(self.keep.finished_days) {
@@ -202,5 +221,44 @@ impl Sweeper {
         repository.forget_clients(now.plus_seconds(-86_400)).await?;
         repository.commit().await?;
         Ok((jobs, messages))
+    }
+}
+
+/// The first of them, and those of the others whose turn it is.
+fn in_turn<T>(mut all: Vec<T>, turn: &mut usize) -> Vec<T> {
+    let mut others = all.split_off(all.len().min(LOOKED_AT));
+    if *turn >= others.len() {
+        *turn = 0;
+    }
+    others.drain(..*turn);
+    others.truncate(LOOKED_AT);
+    *turn += others.len();
+    all.extend(others);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_are_all_looked_at_each_time() {
+        let mut turn = 0;
+        for _ in 0..3 {
+            assert_eq!(in_turn((0..LOOKED_AT).collect(), &mut turn).len(), LOOKED_AT);
+        }
+    }
+
+    #[test]
+    fn of_many_the_first_are_looked_at_each_time_and_the_others_in_turn() {
+        let (mut turn, all) = (0, 2 * LOOKED_AT + 10);
+        let mut seen = vec![0; all];
+        for _ in 0..4 {
+            for one in in_turn((0..all).collect(), &mut turn) {
+                seen[one] += 1;
+            }
+        }
+        assert!(seen[..LOOKED_AT].iter().all(|times| *times == 4));
+        assert!(seen[LOOKED_AT..].iter().all(|times| *times == 2));
     }
 }

@@ -8,7 +8,7 @@ export CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY := never
 help:
 	@echo 'make run           build and start the service; CONFIG=file names a configuration'
 	@echo 'make test          format, lints and all tests, beside a real Ceph and PostgreSQL'
-	@echo 'make faults        clients, replicas, and everything that breaks; FOR=600 (seconds), SEED=1'
+	@echo 'make faults        clients, replicas, and everything that breaks; FOR=600 (seconds), SEED=1, GENTLE=1'
 	@echo 'make bench         the figures, beside their limits; WRITE=1 puts them into docs/benchmarks.md'
 	@echo 'make fuzz          the parsers of strangers'"'"' bytes, fuzzed; FOR=60 says how many seconds each'
 	@echo 'make conformance  Tempest, with a real Keystone and a real Ceph'
@@ -31,7 +31,7 @@ test:
 faults:
 	@scripts/need test
 	cargo test --test suite --no-run
-	@PUMICE_FAULTS_FOR=$(or $(FOR),600) PUMICE_FAULTS_SEED=$(or $(SEED),1) \
+	@PUMICE_FAULTS_FOR=$(or $(FOR),600) PUMICE_FAULTS_SEED=$(or $(SEED),1) PUMICE_FAULTS_GENTLE=$(or $(GENTLE),0) \
 		PUMICE_FAULTS_CLUSTER='$(CURDIR)/target/services/ceph' \
 		scripts/with-services cargo test --test suite faults::a_long_round -- --ignored --nocapture
 
@@ -51,7 +51,7 @@ conformance:
 	@scripts/with-services --keystone scripts/conformance $(TEMPEST)
 
 lint:
-	@scripts/need build
+	@scripts/need lint
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 

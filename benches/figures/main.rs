@@ -17,6 +17,7 @@ mod many;
 mod memory;
 mod numbers;
 mod overload;
+mod queue;
 mod reads;
 mod server;
 mod table;
@@ -30,12 +31,12 @@ use cluster::Cluster;
 use table::Table;
 
 /// What is measured, in this order.
-const GROUPS: [&str; 7] = ["memory", "bytes", "conversion", "latency", "many", "reads", "overload"];
+const GROUPS: [&str; 8] = ["memory", "bytes", "conversion", "latency", "many", "queue", "reads", "overload"];
 
 #[derive(Debug, Parser)]
 #[command(name = "make bench", about = "The figures, each beside its limit")]
 struct Arguments {
-    /// Only these groups: memory, bytes, conversion, latency, many, reads, overload
+    /// Only these groups: memory, bytes, conversion, latency, many, queue, reads, overload
     groups: Vec<String>,
     /// Put the table into docs/benchmarks.md
     #[arg(long)]
@@ -115,6 +116,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             "conversion" => conversion::measure(&bench, &mut table).await,
             "latency" => latency::measure(&bench, &mut table).await,
             "many" => many::measure(&bench, &mut table).await,
+            "queue" => queue::measure(&bench, &mut table).await,
             "reads" => reads::measure(&bench, &mut table).await,
             _ => overload::measure(&bench, &mut table).await,
         };

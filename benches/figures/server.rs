@@ -28,10 +28,7 @@ impl Server {
     pub async fn start(bench: &Bench, name: &str, settings: &[&str]) -> anyhow::Result<Self> {
         let folder = bench.data.path();
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let database = match &bench.postgres {
-            Some(url) => new_database(url, name).await?,
-            None => format!("sqlite:{}", folder.join(format!("{name}.db")).display()),
-        };
+        let database = database(bench, name).await?;
         let conf = bench.cluster.conf.display();
         let mut options = vec![
             format!("api.listen={address:?}").replace('=', "=\"") + "\"",
@@ -154,6 +151,14 @@ fn to_toml(settings: &[String]) -> anyhow::Result<String> {
         }
     }
     Ok(text)
+}
+
+/// Where an empty database is.
+pub async fn database(bench: &Bench, name: &str) -> anyhow::Result<String> {
+    match &bench.postgres {
+        Some(url) => new_database(url, name).await,
+        None => Ok(format!("sqlite:{}", bench.data.path().join(format!("{name}.db")).display())),
+    }
 }
 
 async fn new_database(url: &str, name: &str) -> anyhow::Result<String> {

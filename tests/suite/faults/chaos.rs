@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use tokio::time::{Instant, sleep};
 
@@ -62,12 +63,32 @@ pub struct Chaos<'a> {
     pub addresses: Addresses,
     servers: Vec<Option<Server>>,
     deaths: Deaths,
+    /// Each kind once, before chance decides.
+    to_come: Vec<Fault>,
+    is_gentle: bool,
     pub counts: BTreeMap<String, u32>,
+    /// What no fault excuses.
+    findings: Vec<String>,
     random: StdRng,
 }
 
+/// What was done in a round.
+pub struct Reign {
+    /// One of the replicas that run; the others have stopped.
+    pub server: Server,
+    pub counts: BTreeMap<String, u32>,
+    pub findings: Vec<String>,
+}
+
 impl<'a> Chaos<'a> {
-    pub fn new(place: &'a Place, proxy: &'a Proxy, cluster: Option<PathBuf>, seed: u64) -> Self {
+    /// A gentle one leaves the cluster alone.
+    pub fn new(
+        place: &'a Place,
+        proxy: &'a Proxy,
+        cluster: Option<PathBuf>,
+        is_gentle: bool,
+        seed: u64,
+    ) -> Self {
         let mut chaos = Self {
             place,
             proxy,
@@ -75,13 +96,18 @@ impl<'a> Chaos<'a> {
             addresses: Addresses::default(),
             servers: Vec::new(),
             deaths: Deaths::new(&deaths_of(place)),
+            to_come: Vec::new(),
+            is_gentle,
             counts: BTreeMap::new(),
+            findings: Vec::new(),
             random: StdRng::seed_from_u64(seed),
         };
         for number in 0..3 {
             chaos.servers.push(None);
             chaos.start(number);
         }
+        chaos.to_come = chaos.possible().into_iter().map(|(fault, _)| fault).collect();
+        chaos.to_come.shuffle(&mut chaos.random);
         chaos
     }
 
@@ -98,13 +124,16 @@ impl<'a> Chaos<'a> {
         self.servers[number].take()
     }
 
-    /// Who died by itself is started again.
+    /// Who died where it was told to is started again, and so is who died by itself, which nobody may.
     fn revive(&mut self) {
         for number in 0..self.servers.len() {
-            if self.servers[number].as_mut().is_some_and(Server::is_gone) {
-                self.take(number);
-                self.start(number);
+            let Some(server) = &mut self.servers[number] else { continue };
+            let Some(end) = server.own_end() else { continue };
+            if !(end.signal() == Some(libc::SIGABRT) && self.deaths.has_one_more()) {
+                self.findings.push(format!("a replica ended by itself, {end}:\n{}", server.log()));
             }
+            self.take(number);
+            self.start(number);
         }
     }
 
@@ -120,24 +149,33 @@ impl<'a> Chaos<'a> {
     }
 
     fn choose(&mut self) -> Fault {
-        let slow = Duration::from_millis(self.random.random_range(20..400));
-        let faults = if self.cluster.is_some() { 21 } else { 12 };
-        match self.random.random_range(0..faults) {
-            0..=2 => Fault::Kill,
-            3 => Fault::Stop,
-            4 | 5 => Fault::Pause,
-            6 => Fault::Database(Weather::Slow(slow)),
-            7 => Fault::Database(Weather::Silent),
-            8 => Fault::Database(Weather::HalfClosed),
-            9 => Fault::Database(Weather::Cut),
-            10 => Fault::Full,
-            // Only where nobody else is: docs/faults.md has what was seen of it and is not understood.
-            11 if self.cluster.is_none() => Fault::Kill,
-            11 => Fault::Revoke,
-            12 => Fault::Osd,
-            13 => Fault::Monitor,
-            _ => Fault::Step,
+        if let Some(fault) = self.to_come.pop() {
+            return fault;
         }
+        let possible = self.possible();
+        possible.choose_weighted(&mut self.random, |(_, weight)| *weight).unwrap().0
+    }
+
+    /// And how often each is chosen, compared with the others.
+    fn possible(&mut self) -> Vec<(Fault, u32)> {
+        let slow = Duration::from_millis(self.random.random_range(20..400));
+        let mut faults = vec![
+            (Fault::Kill, 3),
+            (Fault::Step, 7),
+            (Fault::Stop, 1),
+            (Fault::Pause, 2),
+            (Fault::Database(Weather::Slow(slow)), 1),
+            (Fault::Database(Weather::Silent), 1),
+            (Fault::Database(Weather::HalfClosed), 1),
+            (Fault::Database(Weather::Cut), 1),
+        ];
+        if !self.is_gentle {
+            faults.push((Fault::Full, 1));
+        }
+        if !self.is_gentle && self.cluster.is_some() {
+            faults.extend([(Fault::Revoke, 1), (Fault::Osd, 1), (Fault::Monitor, 1)]);
+        }
+        faults
     }
 
     async fn strike(&mut self, fault: Fault) {
@@ -182,9 +220,9 @@ impl<'a> Chaos<'a> {
                 self.proxy.set(Weather::Fair);
             }
             Fault::Full => {
-                pools::limit(pool, 1 << 20);
+                tokio::task::block_in_place(|| pools::fill(pool, 1 << 20));
                 sleep(while_it_lasts).await;
-                pools::limit(pool, 0);
+                tokio::task::block_in_place(|| pools::drain(pool));
             }
             Fault::Revoke => {
                 let users = self.place.users();
@@ -217,17 +255,21 @@ impl<'a> Chaos<'a> {
         self.servers.iter().flatten().next().unwrap()
     }
 
-    /// All is well again. Answers one of those that run, after the others have stopped.
-    pub fn end(mut self) -> (Server, BTreeMap<String, u32>) {
+    /// All is well again.
+    pub fn end(mut self) -> Reign {
         self.proxy.set(Weather::Fair);
         self.revive();
         for number in 0..self.servers.len() {
             self.start(number);
         }
-        self.deaths.report();
-        let first = self.servers[0].take().unwrap();
+        let died = self.deaths.report();
+        // Perhaps no job came while one replica was to die.
+        if died == 0 && self.counts.get("Step").is_some_and(|count| *count > 2) {
+            self.findings.push("no replica died at a moment of a job".to_owned());
+        }
+        let server = self.servers[0].take().unwrap();
         self.servers.into_iter().flatten().for_each(Server::stop);
-        (first, self.counts)
+        Reign { server, counts: self.counts, findings: self.findings }
     }
 }
 
@@ -236,6 +278,8 @@ struct Deaths {
     passed: PathBuf,
     armed: PathBuf,
     unarmed: PathBuf,
+    /// How many were told of already.
+    told: usize,
 }
 
 pub fn deaths_of(place: &Place) -> PathBuf {
@@ -247,7 +291,7 @@ impl Deaths {
         let [passed, armed, unarmed] = ["passed", "armed", "unarmed"].map(|name| folder.join(name));
         fs::create_dir_all(&passed).unwrap();
         fs::create_dir_all(&unarmed).unwrap();
-        Self { passed, armed, unarmed }
+        Self { passed, armed, unarmed, told: 0 }
     }
 
     fn arm(&self) {
@@ -258,17 +302,25 @@ impl Deaths {
         fs::rename(&self.armed, &self.unarmed).unwrap();
     }
 
-    fn report(&self) {
-        let names = |folder| -> BTreeSet<String> {
-            fs::read_dir(folder)
-                .unwrap()
-                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                .collect()
-        };
+    /// Whether one more replica died where it was told to, since this was asked last.
+    fn has_one_more(&mut self) -> bool {
+        let is_so = names(&self.unarmed).len() > self.told;
+        self.told += usize::from(is_so);
+        is_so
+    }
+
+    /// Answers how many there were.
+    fn report(&self) -> usize {
         let (passed, died) = (names(&self.passed), names(&self.unarmed));
         let spared: Vec<_> = passed.difference(&died).collect();
         println!("replicas died at {} of {} moments of jobs, not at {spared:?}", died.len(), passed.len());
+        died.len()
     }
+}
+
+fn names(folder: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 fn name(fault: Fault) -> String {

@@ -180,6 +180,12 @@ pub struct Thing {
     pub stores: BTreeMap<String, Told<bool>>,
     /// Metadata, properties, tags and members, by where they are and what they are called.
     pub words: BTreeMap<(Word, String), Told<Option<String>>>,
+    /// Of a volume, in GiB; `None`: nobody saw it.
+    pub size: Option<Told<u64>>,
+    /// Of a volume, its type and its host, as seen when nothing was being done with it.
+    pub place: Option<[String; 2]>,
+    /// It may be moved at any time, for nobody answered who asked for that.
+    pub may_move: bool,
     /// Of a snapshot, or of an image that was made of one.
     pub volume: Option<String>,
     /// Of a volume that was given up: its host.
@@ -212,6 +218,9 @@ impl Thing {
             is_staged: Told::new(false),
             stores: BTreeMap::new(),
             words: BTreeMap::new(),
+            size: None,
+            place: None,
+            may_move: false,
             volume: None,
             host: None,
             was: None,
@@ -226,6 +235,11 @@ impl Thing {
             is_doubtful: self.is_doubtful,
             ..Self::new(kind, id)
         }
+    }
+
+    /// Somebody wrote to it, and knows what.
+    pub fn has_mark(&self) -> bool {
+        !self.is_doubtful && !self.mark.agrees(&0)
     }
 
     /// It reaches beyond [`MARK_AT`].
@@ -249,12 +263,24 @@ impl Thing {
         self.stores.entry(store.to_owned()).or_insert_with(|| Told::new(false))
     }
 
+    /// A volume that nothing is being done with is as its row says.
+    pub fn is_like(&mut self, row: &Value) {
+        let size = row["size"].as_u64().unwrap();
+        self.size.get_or_insert_with(|| Told::new(size));
+        self.place = (!self.may_move).then(|| place_of(row));
+    }
+
     /// The stores that a row names have it from now on.
     pub fn is_in(&mut self, row: &Value) {
         for store in stores_of(row) {
             self.store(&store).is(true);
         }
     }
+}
+
+/// The type and the host of a volume.
+pub fn place_of(row: &Value) -> [String; 2] {
+    ["volume_type", "os-vol-host-attr:host"].map(|key| row[key].as_str().unwrap_or_default().to_owned())
 }
 
 /// The stores that an image's row names.

@@ -264,7 +264,12 @@ impl Server {
 
     /// Whether it ended by itself.
     pub fn is_gone(&mut self) -> bool {
-        self.process.try_wait().unwrap().is_some()
+        self.own_end().is_some()
+    }
+
+    /// How it ended by itself, if it did.
+    pub fn own_end(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().unwrap()
     }
 
     /// Speaks to it as somebody who believes this authority and no other.

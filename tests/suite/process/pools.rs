@@ -9,6 +9,10 @@ use crate::house::StoreKind;
 use crate::house::store::ceph_conf;
 
 const TRIMMED_WITHIN: Duration = Duration::from_secs(60);
+const NOTICED_WITHIN: Duration = Duration::from_secs(60);
+
+/// An object of ours in a pool that is to be full.
+const FILLER: &str = "filler";
 
 pub struct Pools {
     pub images: String,
@@ -135,6 +139,36 @@ impl Drop for Pools {
 /// The most a pool may hold, in bytes; 0 is no limit. The cluster notices a pool that holds more after a while.
 pub fn limit(pool: &str, bytes: u64) {
     run("ceph", &["osd", "pool", "set-quota", pool, "max_bytes", &bytes.to_string()]);
+}
+
+/// Holds more than `bytes`, and may not, until it is [`drain`]ed: the cluster has noticed.
+pub fn fill(pool: &str, bytes: usize) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), vec![1; bytes + 1]).unwrap();
+    run("rados", &["-p", pool, "put", FILLER, &file.path().display().to_string()]);
+    limit(pool, bytes as u64);
+    wait_until_full(pool, true);
+}
+
+pub fn drain(pool: &str) {
+    limit(pool, 0);
+    wait_until_full(pool, false);
+    run("rados", &["-p", pool, "rm", FILLER]);
+}
+
+/// The monitor looks every five seconds.
+fn wait_until_full(pool: &str, full: bool) {
+    let end = Instant::now() + NOTICED_WITHIN;
+    let is_full = || {
+        let told = run("ceph", &["osd", "pool", "ls", "detail", "--format", "json"]);
+        let told: Vec<serde_json::Value> = serde_json::from_str(&told).unwrap();
+        let told = told.iter().find(|one| one["pool_name"] == pool).unwrap();
+        told["flags_names"].as_str().unwrap().contains("full_quota")
+    };
+    while is_full() != full {
+        assert!(Instant::now() < end, "the cluster does not notice how full pool {pool} is");
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// Has the OSD load its placement groups anew. A client that is killed in the very moment in which it opens an image

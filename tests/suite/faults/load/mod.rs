@@ -314,6 +314,9 @@ impl Client {
             thing.may_vanish = false;
             thing.may_break.is(false);
             thing.is_in(&row);
+            if thing.kind == Kind::Volume {
+                thing.is_like(&row);
+            }
         }
         Some(status)
     }

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -36,8 +36,17 @@ impl Client {
     async fn ask_to_retype(&mut self, what: &'static str, at: usize) -> bool {
         let to = if self.random.random_bool(0.5) { OTHER_TYPE } else { "__DEFAULT__" };
         let action = json!({"os-retype": {"new_type": to, "migration_policy": "on-demand"}});
+        self.ask_to_move(what, at, action).await
+    }
+
+    async fn ask_to_move(&mut self, what: &'static str, at: usize, action: Value) -> bool {
         let accepted = self.action(what, at, action).await;
-        self.things[at].is_doubtful |= accepted.is_none();
+        let thing = &mut self.things[at];
+        thing.is_doubtful |= accepted.is_none();
+        thing.may_move |= accepted.is_none();
+        if accepted != Some(false) {
+            thing.place = None;
+        }
         accepted == Some(true)
     }
 
@@ -47,9 +56,7 @@ impl Client {
         let Some(host) = other.cloned() else { return false };
         let action =
             json!({"os-migrate_volume": {"host": host, "lock_volume": self.random.random_bool(0.5)}});
-        let accepted = self.action(what, at, action).await;
-        self.things[at].is_doubtful |= accepted.is_none();
-        accepted == Some(true)
+        self.ask_to_move(what, at, action).await
     }
 
     /// An instance gets a volume, Nova moves it from place to place, and the instance lets go.

@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::super::model::{Fate, Front, Kind, MARK_AT, Thing};
+use super::super::model::{Fate, Front, Kind, MARK_AT, Thing, Told};
 use super::super::store_of;
 use super::{Client, SOON};
 
@@ -64,8 +64,9 @@ impl Client {
         let body = json!({ "volume": volume });
         match self.ask(what, Method::POST, "/volume/v3/volumes", Some(body)).await? {
             (StatusCode::ACCEPTED, body) => {
-                let id = body["volume"]["id"].as_str().unwrap();
-                Some(self.add(like.copied_to(Kind::Volume, id)))
+                let mut volume = like.copied_to(Kind::Volume, body["volume"]["id"].as_str().unwrap());
+                volume.size = body["volume"]["size"].as_u64().map(Told::new);
+                Some(self.add(volume))
             }
             _ => None,
         }
@@ -104,7 +105,12 @@ impl Client {
     pub(super) async fn extend(&mut self) {
         let Some(at) = self.choose(Kind::Volume).await else { return };
         let size = self.size(at).await + 1;
-        self.risk("extend", at, json!({"os-extend": {"new_size": size}})).await;
+        let is_done = self.risk("extend", at, json!({"os-extend": {"new_size": size}})).await;
+        match (is_done, &mut self.things[at].size) {
+            (Some(true), Some(told)) => told.is(size),
+            (Some(false), Some(told)) => told.may_be(size),
+            _ => {}
+        }
     }
 
     pub(super) async fn revert(&mut self) {

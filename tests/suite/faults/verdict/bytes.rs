@@ -8,7 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::super::load::STORES;
-use super::super::model::{Fate, Front, Kind, LENGTH, MARK_AT, Thing, stores_of};
+use super::super::model::{Fate, Front, Kind, LENGTH, MARK_AT, Thing, place_of, stores_of};
 use super::super::store_of;
 use super::Verdict;
 use crate::process::pools;
@@ -44,8 +44,16 @@ impl Verdict<'_> {
             }
             Err(error) => return Some(format!("it cannot be read: {error}")),
         };
-        if found.size != row["size"].as_u64().unwrap() << 30 {
+        let size = row["size"].as_u64().unwrap();
+        if found.size != size << 30 {
             return Some("its size on the pool is another".to_owned());
+        }
+        if thing.size.as_ref().is_some_and(|told| !told.agrees(&size)) {
+            return Some(format!("its size is another, {size}"));
+        }
+        let place = place_of(row);
+        if thing.place.as_ref().is_some_and(|seen| *seen != place) {
+            return Some(format!("it is elsewhere, {place:?}"));
         }
         self.wrong_content(thing, &found)
     }
@@ -114,32 +122,36 @@ impl Verdict<'_> {
         }
     }
 
-    /// A volume of each has the bytes that the volume had then.
-    pub(super) async fn snapshots_hold(&mut self, things: &[Thing]) {
+    /// A volume of each snapshot has the bytes that its volume had then, and one of an image has those of the image.
+    pub(super) async fn volumes_can_be_made(&mut self, things: &[Thing]) {
         let mut volumes = Vec::new();
-        for snapshot in things.iter().filter(|thing| thing.kind == Kind::Snapshot && thing.fate == Fate::Kept)
-        {
-            let (_, body) = self.server.send(Method::GET, &snapshot.path(), None).await;
-            if body["snapshot"]["status"] != "available" {
+        for thing in things.iter().filter(|thing| thing.kind != Kind::Volume && thing.fate == Fate::Kept) {
+            let (_, body) = self.server.send(Method::GET, &thing.path(), None).await;
+            let row = thing.kind.of(&body);
+            if row["status"] != thing.kind.whole() {
                 continue;
             }
-            let volume = json!({"size": body["snapshot"]["size"], "snapshot_id": snapshot.id});
-            let body = Some(json!({ "volume": volume }));
-            let (status, body) = self.server.send(Method::POST, "/volume/v3/volumes", body).await;
+            let size = row["size"].as_u64().unwrap();
+            let wanted = match thing.kind {
+                Kind::Image => json!({"size": size.div_ceil(1 << 30), "imageRef": thing.id}),
+                _ => json!({"size": size, "snapshot_id": thing.id}),
+            };
+            let wanted = Some(json!({ "volume": wanted }));
+            let (status, body) = self.server.send(Method::POST, "/volume/v3/volumes", wanted).await;
             if status == StatusCode::ACCEPTED {
                 let id = body["volume"]["id"].as_str().unwrap();
-                let mut volume = snapshot.copied_to(Kind::Volume, id);
+                let mut volume = thing.copied_to(Kind::Volume, id);
                 volume.is_whole = true;
                 volumes.push(volume);
             } else {
-                self.findings.push(format!("no volume can be made of it: {snapshot:?} {body}"));
+                self.findings.push(format!("no volume can be made of it: {thing:?} {body}"));
             }
         }
         self.server.settle().await;
         for volume in &volumes {
             self.is_as_said(volume).await;
         }
-        println!("{} snapshots have become volumes", volumes.len());
+        println!("{} volumes were made of snapshots and images", volumes.len());
     }
 
     /// An image without bytes can be given some: what failed, died or was cancelled left nothing in the way. What was

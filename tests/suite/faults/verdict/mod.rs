@@ -5,8 +5,8 @@ mod quotas;
 mod unmanaged;
 mod words;
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use pumice::block::Stores;
 use reqwest::{Method, StatusCode};
@@ -36,11 +36,12 @@ const SETTLED: &[&str] = &[
 /// How long jobs may take to come to their end.
 const SOON: Duration = Duration::from_secs(300);
 
+/// The cluster takes a client that was killed for one for half a minute.
+const WATCHED_FOR: Duration = Duration::from_secs(60);
+
 /// What an audit may find here, and why.
 fn excuse(finding: &Value) -> Option<&'static str> {
     match finding["kind"].as_str()? {
-        // On 16.2; see docs/operations.md.
-        "stale-watcher" => Some("a client was killed while it opened the image"),
         "stale-lock" if finding["explanation"].as_str()?.contains("Whoever writes next takes it over") => {
             Some("a client was killed while it wrote to the image")
         }
@@ -58,11 +59,32 @@ pub struct Verdict<'a> {
     pub stores: &'a Stores,
     pub patterns: &'a Patterns,
     pub findings: Vec<String>,
+    compared: Compared,
 }
 
-impl Verdict<'_> {
-    pub async fn over(&mut self, things: &[Thing], cancelled: &[String]) {
+/// What was held against what clients were told: a round in which nothing happened shows nothing.
+#[derive(Debug, Default)]
+struct Compared {
+    volumes: u32,
+    images: u32,
+    /// Something had been written there.
+    marks: u32,
+}
+
+impl<'a> Verdict<'a> {
+    pub fn new(
+        place: &'a Place,
+        server: &'a Server,
+        stores: &'a Stores,
+        patterns: &'a Patterns,
+        findings: Vec<String>,
+    ) -> Self {
+        Self { place, server, stores, patterns, findings, compared: Compared::default() }
+    }
+
+    pub async fn over(&mut self, things: &[Thing], cancelled: &[String], is_gentle: bool) {
         self.all_jobs_end().await;
+        self.what_failed_had_a_reason(is_gentle).await;
         for kind in [Kind::Volume, Kind::Snapshot, Kind::Image] {
             for row in self.rows(kind).await {
                 let status = row["status"].as_str().unwrap_or_default();
@@ -76,22 +98,52 @@ impl Verdict<'_> {
         self.quotas_are_true().await;
         // What waits on the pool for whoever manages it again is no orphan: it is taken back before the audit.
         let things = self.take_back(things).await;
-        self.audit();
+        self.audit().await;
         for thing in &things {
             self.is_as_said(thing).await;
         }
-        self.snapshots_hold(&things).await;
+        println!("{:?}", self.compared);
+        let Compared { volumes, images, marks } = self.compared;
+        if volumes == 0 || images == 0 || marks == 0 {
+            self.findings.push(format!("there was nothing to judge: {:?}", self.compared));
+        }
+        self.volumes_can_be_made(&things).await;
         self.images_can_be_repeated(&things).await;
         self.quotas_are_true().await;
     }
 
-    /// What `pumice audit` says, however young.
-    fn audit(&mut self) {
-        let mut command = self.place.command(&["audit", "--json", "--objects", "--older-than", "0"]);
-        let output = tokio::task::block_in_place(|| command.output().unwrap());
-        let Ok(report) = serde_json::from_slice::<Value>(&output.stdout) else {
-            return self.findings.push(format!("the audit says nothing: {output:?}"));
+    pub fn nobody_panicked(&mut self) {
+        let log = self.server.whole_log();
+        self.findings.extend(log.lines().filter(|line| line.contains("panicked at")).map(str::to_owned));
+    }
+
+    /// Where the cluster is left alone, nothing fails: who died or was cut off is stood in for.
+    async fn what_failed_had_a_reason(&mut self, is_gentle: bool) {
+        let mut counts = BTreeMap::<String, u32>::new();
+        for job in self.server.list("/pumice/v1/jobs?state=failed&limit=1000", "jobs").await {
+            *counts.entry(format!("{}: {}", job["kind"], job["error"])).or_default() += 1;
+            if is_gentle {
+                self.findings.push(format!("a job failed: {job:#}"));
+            }
+        }
+        for (what, count) in counts {
+            println!("failed: {what}: {count}");
+        }
+    }
+
+    /// What `pumice audit` says, however young, once those are forgotten that were killed.
+    async fn audit(&mut self) {
+        let end = Instant::now() + WATCHED_FOR;
+        let mut report = self.report();
+        let is_watched = |report: &Option<Value>| {
+            let findings = report.iter().flat_map(|report| report["findings"].as_array().unwrap());
+            findings.into_iter().any(|finding| finding["kind"] == "stale-watcher")
         };
+        while is_watched(&report) && Instant::now() < end {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            report = self.report();
+        }
+        let Some(report) = report else { return };
         for unseen in report["unseen"].as_array().unwrap() {
             self.findings.push(format!("the audit did not see {unseen}"));
         }
@@ -102,6 +154,16 @@ impl Verdict<'_> {
                 self.findings.push(format!("audit: {finding:#}"));
             }
         }
+    }
+
+    fn report(&mut self) -> Option<Value> {
+        let mut command = self.place.command(&["audit", "--json", "--objects", "--older-than", "0"]);
+        let output = tokio::task::block_in_place(|| command.output().unwrap());
+        let report = serde_json::from_slice(&output.stdout).ok();
+        if report.is_none() {
+            self.findings.push(format!("the audit says nothing: {output:?}"));
+        }
+        report
     }
 
     async fn all_jobs_end(&mut self) {
@@ -175,8 +237,15 @@ impl Verdict<'_> {
             }
         }
         let wrong = match (thing.kind, row["status"].as_str()) {
-            (Kind::Volume, Some("available" | "in-use")) => self.wrong_bytes(thing, row).await,
-            (Kind::Image, Some("active")) => self.wrong_image(thing, row).await,
+            (Kind::Volume, Some("available" | "in-use" | "reserved" | "attaching" | "awaiting-transfer")) => {
+                self.compared.volumes += 1;
+                self.compared.marks += u32::from(thing.has_mark());
+                self.wrong_bytes(thing, row).await
+            }
+            (Kind::Image, Some("active")) => {
+                self.compared.images += 1;
+                self.wrong_image(thing, row).await
+            }
             (_, status) => wrong_status(thing, status.unwrap_or_default()),
         };
         let wrong = match wrong {
@@ -189,9 +258,10 @@ impl Verdict<'_> {
         }
     }
 
-    /// In no order: what is refused is tried again.
+    /// In no order: what is refused is tried again. What is accepted does not fail.
     pub async fn delete_everything(&mut self) {
         let mut left = BTreeSet::new();
+        let mut failed = self.failed_deletions().await;
         for _ in 0..12 {
             left.clear();
             self.end_transfers().await;
@@ -201,16 +271,30 @@ impl Verdict<'_> {
                     if kind == Kind::Volume {
                         self.detach(&row).await;
                     }
-                    let (status, _) = self.server.send(Method::DELETE, &path, None).await;
+                    let (status, said) = self.server.send(Method::DELETE, &path, None).await;
                     left.insert(format!("{path} {} {status}", row["status"]));
+                    if status.is_server_error() {
+                        self.findings.push(format!("{path} cannot be deleted: {status} {said}"));
+                    }
                 }
             }
             if left.is_empty() {
                 return;
             }
             self.server.settle().await;
+            let now = self.failed_deletions().await;
+            let new = now.iter().filter(|(id, _)| !failed.contains_key(*id));
+            self.findings.extend(new.map(|(_, job)| format!("a deletion failed: {job:#}")));
+            failed = now;
         }
         self.findings.push(format!("it cannot be deleted: {left:#?}"));
+    }
+
+    /// By the ids of their jobs.
+    async fn failed_deletions(&self) -> BTreeMap<String, Value> {
+        let failed = self.server.list("/pumice/v1/jobs?state=failed&limit=1000", "jobs").await;
+        let deletions = failed.into_iter().filter(|job| job["kind"].as_str().unwrap().starts_with("delete"));
+        deletions.map(|job| (job["id"].as_str().unwrap().to_owned(), job)).collect()
     }
 
     async fn end_transfers(&self) {

@@ -51,6 +51,14 @@ impl Image {
         self.locations.iter().filter(|location| location.ready)
     }
 
+    /// The formats without which nobody can say what its bytes are, as far as it has none.
+    pub fn missing_formats(&self) -> Vec<&'static str> {
+        [("disk_format", &self.disk_format), ("container_format", &self.container_format)]
+            .into_iter()
+            .filter_map(|(name, format)| format.is_none().then_some(name))
+            .collect()
+    }
+
     /// Somebody's web server has its bytes, and no store of ours.
     pub fn is_on_the_web_alone(&self) -> bool {
         let mut places = self.places().peekable();
@@ -233,7 +241,7 @@ fn size(image: &Image) -> usize {
 }
 
 impl Repository {
-    /// [`DbError::Exists`] when the id is taken.
+    /// [`DbError::Exists`] when an image has the id, or had it: then the transaction is of no more use.
     pub async fn add_image(&mut self, image: &Image) -> Result<()> {
         let sql = "INSERT INTO images (id, project_id, name, status, previous_status, visibility, protected, \
             os_hidden, container_format, disk_format, size, virtual_size, checksum, os_hash_algo, \
@@ -263,7 +271,8 @@ impl Repository {
             .bind(image.created_at)
             .bind(image.updated_at)
             .execute(c).await.map(drop))?;
-        Ok(())
+        // Asked after it was waited for whoever removes one of this id at the moment.
+        if self.is_image_id_used_up(&image.id).await? { Err(DbError::Exists) } else { Ok(()) }
     }
 
     /// Also one whose bytes are being removed (`deleted`): the caller decides who sees it.
@@ -408,10 +417,13 @@ impl Repository {
         Ok(())
     }
 
-    /// Removes the row. `false`: there was none.
+    /// Removes the row; no other image gets its id. `false`: there was none.
     pub async fn remove_image(&mut self, id: &ImageId) -> Result<bool> {
         let rows = on!(self, c => sqlx::query("DELETE FROM images WHERE id = $1")
             .bind(id).execute(c).await.map(|done| done.rows_affected()))?;
+        if rows == 1 {
+            self.use_image_id_up(id).await?;
+        }
         Ok(rows == 1)
     }
 }

@@ -40,6 +40,8 @@ pub struct Job {
     pub source_id: Option<String>,
     pub project_id: Option<ProjectId>,
     pub request_id: Option<String>,
+    /// Null where it was not asked for: [`Repository::jobs_in_brief`].
+    #[sqlx(default)]
     pub payload: Json,
     pub state: JobState,
     pub step: Option<String>,
@@ -66,9 +68,10 @@ pub struct Job {
     pub left_by: Option<String>,
 }
 
-const COLUMNS: &str = "id, kind, resource_type, resource_id, source_id, project_id, request_id, payload, state, \
-    step, bytes_done, bytes_total, attempts, run_at, fence, cancel, settled, cause, error, error_detail, \
-    created_at, started_at, updated_at, finished_at";
+/// All but what was asked for, which may be long.
+const BRIEF: &str = "id, kind, resource_type, resource_id, source_id, project_id, request_id, state, step, \
+    bytes_done, bytes_total, attempts, run_at, fence, cancel, settled, cause, error, error_detail, created_at, \
+    started_at, updated_at, finished_at";
 
 /// Which jobs a list holds; `None` is no condition.
 #[derive(Clone, Debug, Default)]
@@ -323,7 +326,7 @@ impl Repository {
             let sql = format!(
                 "UPDATE jobs SET state = 'running', lease_owner = $2, lease_until = $3, fence = fence + 1, \
                  attempts = attempts + 1, started_at = COALESCE(started_at, $4), updated_at = $4 \
-                 WHERE id = $1 RETURNING {COLUMNS}"
+                 WHERE id = $1 RETURNING {BRIEF}, payload"
             );
             let job: Job = on!(self, c => sqlx::query_as(AssertSqlSafe(sql))
                 .bind(&id).bind(owner).bind(lease_until).bind(now).fetch_one(c).await)?;
@@ -374,6 +377,13 @@ impl Repository {
         let sql = "UPDATE jobs SET cause = $2, error = $3, error_detail = $4, updated_at = $5 WHERE id = $1";
         on!(self, c => sqlx::query(sql)
             .bind(id).bind(cause).bind(error).bind(detail).bind(now).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Says anew what a job that the transaction holds was asked for, with what came to light since.
+    pub async fn set_job_payload(&mut self, id: &JobId, payload: &Json) -> Result<()> {
+        let sql = "UPDATE jobs SET payload = $2 WHERE id = $1";
+        on!(self, c => sqlx::query(sql).bind(id).bind(payload).execute(c).await.map(drop))?;
         Ok(())
     }
 
@@ -524,13 +534,22 @@ impl Repository {
     }
 
     pub async fn job(&mut self, id: &JobId) -> Result<Option<Job>> {
-        let sql = format!("SELECT {COLUMNS} FROM jobs WHERE id = $1");
+        let sql = format!("SELECT {BRIEF}, payload FROM jobs WHERE id = $1");
         Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
     }
 
     pub async fn jobs(&mut self, filter: &JobFilter, page: &Page) -> Result<Vec<Job>> {
+        self.listed_jobs(&format!("{BRIEF}, payload"), filter, page).await
+    }
+
+    /// Likewise, for who does not want to know what was asked for: their payloads are not read.
+    pub async fn jobs_in_brief(&mut self, filter: &JobFilter, page: &Page) -> Result<Vec<Job>> {
+        self.listed_jobs(BRIEF, filter, page).await
+    }
+
+    async fn listed_jobs(&mut self, columns: &str, filter: &JobFilter, page: &Page) -> Result<Vec<Job>> {
         let mut conditions = filter.conditions();
-        let sql = conditions.page(COLUMNS, "jobs", page);
+        let sql = conditions.page(columns, "jobs", page);
         Ok(
             on!(self, c => bind_all!(sqlx::query_as(AssertSqlSafe(sql)), &conditions.values).fetch_all(c).await)?,
         )

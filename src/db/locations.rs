@@ -125,6 +125,14 @@ impl Repository {
         Ok(())
     }
 
+    /// Likewise of the one in a store.
+    pub async fn forget_snapshot(&mut self, id: &ImageId, store: Option<&str>) -> Result<()> {
+        let sql = "UPDATE image_locations SET url = NULL WHERE image_id = $1 AND store IS NOT DISTINCT FROM $2 \
+            AND url LIKE 'rbd:%'";
+        on!(self, c => sqlx::query(sql).bind(id).bind(store).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
     /// Forgets places where there never were any bytes.
     pub async fn remove_unready_locations(&mut self, id: &ImageId) -> Result<()> {
         on!(self, c => sqlx::query("DELETE FROM image_locations WHERE image_id = $1 AND NOT ready")

@@ -28,6 +28,7 @@ mod services;
 mod snapshots;
 mod staged;
 mod transfers;
+mod used_image_ids;
 mod volume_types;
 mod volumes;
 
@@ -55,7 +56,7 @@ pub use snapshots::{Snapshot, SnapshotFilter};
 pub use staged::Staged;
 pub use transfers::{Transfer, TransferFilter};
 pub use volume_types::{DefaultVolumeType, Specs, VolumeType};
-pub use volumes::{ATTACH_STATUS, Volume, VolumeChange, VolumeFilter, VolumeMove, VolumeReset};
+pub use volumes::{ATTACH_STATUS, NewVolume, Volume, VolumeChange, VolumeFilter, VolumeMove, VolumeReset};
 
 /// What a column holds as JSON: rows are made outside of this room, where nobody knows the engine.
 pub use sqlx::types::Json;

@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::types::Json;
 
 use super::error::{DbError, Result};
-use super::filter::{Conditions, Operator, Page, Value};
+use super::filter::{Conditions, Operator, Page, Value, first_within};
 use super::{Repository, bind_all, on};
 use crate::model::{Gib, ProjectId, SnapshotId, SnapshotStatus, Timestamp, UserId, VolumeId};
 
@@ -78,6 +78,11 @@ impl SnapshotFilter {
     }
 }
 
+/// Of metadata, in bytes.
+fn size(snapshot: &Snapshot) -> usize {
+    snapshot.metadata.iter().map(|(key, value)| key.len() + value.len()).sum()
+}
+
 impl Repository {
     pub async fn add_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
         let sql = "INSERT INTO snapshots (id, volume_id, project_id, user_id, name, description, size, status, \
@@ -112,11 +117,13 @@ impl Repository {
         Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
     }
 
-    /// All of a volume, and nobody else changes them before the transaction ends.
-    pub async fn snapshots_to_change(&mut self, of: &VolumeId) -> Result<Vec<Snapshot>> {
+    /// All of a volume that belong to this project, and nobody else changes them before the transaction ends.
+    pub async fn snapshots_to_change(&mut self, of: &VolumeId, project: &ProjectId) -> Result<Vec<Snapshot>> {
         let lock = self.lock();
-        let sql = format!("SELECT {COLUMNS} FROM snapshots WHERE volume_id = $1 ORDER BY id{lock}");
-        Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(of).fetch_all(c).await)?)
+        let sql = format!(
+            "SELECT {COLUMNS} FROM snapshots WHERE volume_id = $1 AND project_id = $2 ORDER BY id{lock}"
+        );
+        Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(of).bind(project).fetch_all(c).await)?)
     }
 
     pub async fn snapshots(&mut self, filter: &SnapshotFilter, page: &Page) -> Result<Vec<Snapshot>> {
@@ -125,6 +132,23 @@ impl Repository {
         Ok(
             on!(self, c => bind_all!(sqlx::query_as(AssertSqlSafe(sql)), &conditions.values).fetch_all(c).await)?,
         )
+    }
+
+    /// The first of them, as many as have at most about so many bytes of metadata, but one at the least.
+    /// Answers whether that left any out.
+    pub async fn snapshots_within(
+        &mut self,
+        filter: &SnapshotFilter,
+        page: &Page,
+        bytes: usize,
+    ) -> Result<(Vec<Snapshot>, bool)> {
+        let mut conditions = filter.conditions();
+        let sql = conditions.page(COLUMNS, "snapshots", page);
+        let found: (Vec<Snapshot>, bool) = on!(self, c => {
+            let rows = bind_all!(sqlx::query_as(AssertSqlSafe(sql)), &conditions.values).fetch(c);
+            first_within(rows, bytes, size).await
+        })?;
+        Ok(found)
     }
 
     /// How many the filter finds, pages aside.

@@ -1,7 +1,8 @@
 //! Volumes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use futures::{Stream, TryStreamExt};
 use sqlx::AssertSqlSafe;
 use sqlx::types::Json;
 
@@ -117,6 +118,14 @@ pub struct VolumeMove {
     pub multiattach: Option<bool>,
 }
 
+/// What a volume takes up, and since when it has.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct NewVolume {
+    pub host: String,
+    pub size: Gib,
+    pub created_at: Timestamp,
+}
+
 /// Which volumes a list holds; `None` is no condition.
 #[derive(Clone, Debug, Default)]
 pub struct VolumeFilter {
@@ -190,6 +199,28 @@ impl VolumeFilter {
 fn size(volume: &Volume) -> usize {
     let of_image = volume.image_metadata.iter().flat_map(|metadata| metadata.iter());
     volume.metadata.iter().chain(of_image).map(|(key, value)| key.len() + value.len()).sum()
+}
+
+/// Keys, and what they are anywhere.
+pub type MetadataValues = BTreeMap<String, BTreeSet<String>>;
+
+async fn values_within(
+    mut rows: impl Stream<Item = sqlx::Result<Json<BTreeMap<String, String>>>> + Unpin,
+    bytes: usize,
+) -> sqlx::Result<MetadataValues> {
+    let (mut values, mut sum) = (MetadataValues::new(), 0);
+    while let Some(Json(metadata)) = rows.try_next().await? {
+        for (key, value) in metadata {
+            let length = key.len() + value.len();
+            if values.entry(key).or_default().insert(value) {
+                sum += length;
+            }
+        }
+        if sum > bytes {
+            break;
+        }
+    }
+    Ok(values)
 }
 
 impl Repository {
@@ -286,23 +317,48 @@ impl Repository {
             bind_all!(sqlx::query_as(AssertSqlSafe(sql)), &conditions.values).fetch_one(c).await)?)
     }
 
-    /// The metadata of all that the filter finds and that have any.
+    /// Every key in the metadata of those that the filter finds, with all its values, as long as they have at
+    /// most about so many bytes: reads no further than that.
     pub async fn metadata_of_volumes(
         &mut self,
         filter: &VolumeFilter,
-    ) -> Result<Vec<BTreeMap<String, String>>> {
+        bytes: usize,
+    ) -> Result<MetadataValues> {
         let mut conditions = filter.conditions();
         conditions.push("metadata <> '{}'".to_owned());
         let sql = conditions.all("metadata", "volumes");
-        let found: Vec<Json<BTreeMap<String, String>>> = on!(self, c =>
-            bind_all!(sqlx::query_scalar(AssertSqlSafe(sql)), &conditions.values).fetch_all(c).await)?;
-        Ok(found.into_iter().map(|Json(metadata)| metadata).collect())
+        let found: MetadataValues = on!(self, c => {
+            let rows = bind_all!(sqlx::query_scalar(AssertSqlSafe(sql)), &conditions.values).fetch(c);
+            values_within(rows, bytes).await
+        })?;
+        Ok(found)
     }
 
     /// The GiB of all volumes, by their host.
     pub async fn provisioned(&mut self) -> Result<Vec<(String, i64)>> {
         let sql = "SELECT host, CAST(SUM(size) AS BIGINT) FROM volumes WHERE host IS NOT NULL GROUP BY host";
         Ok(on!(self, c => sqlx::query_as(sql).fetch_all(c).await)?)
+    }
+
+    /// The youngest of those that were made after this moment and lie somewhere, as many as `most`.
+    pub async fn volumes_since(&mut self, moment: Timestamp, most: u32) -> Result<Vec<NewVolume>> {
+        // In this order, and with a limit, both engines read the index by age, and no further than they have
+        // to: a sum of them is for SQLite a walk over all volumes that lie somewhere.
+        let sql = "SELECT host, size, created_at FROM (SELECT host, size, created_at FROM volumes \
+            WHERE created_at > $1 ORDER BY created_at DESC, id DESC LIMIT CAST($2 AS BIGINT)) AS young \
+            WHERE host IS NOT NULL";
+        Ok(on!(self, c => sqlx::query_as(sql).bind(moment).bind(i64::from(most)).fetch_all(c).await)?)
+    }
+
+    /// Whose these volumes are, and where they lie, if anywhere.
+    pub async fn hosts_of_volumes(&mut self, ids: &[String]) -> Result<Vec<(ProjectId, Option<String>)>> {
+        let mut conditions = Conditions::default();
+        let among = conditions.among("id", ids);
+        conditions.push(among);
+        let sql = conditions.all("project_id, host", "volumes");
+        Ok(
+            on!(self, c => bind_all!(sqlx::query_as(AssertSqlSafe(sql)), &conditions.values).fetch_all(c).await)?,
+        )
     }
 
     /// Writes what a user may change: name, description, metadata of its own and of the image, whether it boots.

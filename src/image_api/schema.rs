@@ -25,6 +25,13 @@ struct Flaw {
     reason: String,
 }
 
+/// A step into a value. Where it leads is written only for the flaw that is told: names may be long, and steps many.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Field(&'a str),
+    Item(usize),
+}
+
 /// Refuses a body that the schema does not allow, or no column takes.
 pub fn check(schema: &Value, body: &Value) -> Result<()> {
     let name = schema["name"].as_str().unwrap_or_default();
@@ -41,10 +48,9 @@ pub fn check_within(name: &str, schema: &Value, value: &Value, place: &str) -> R
 
 /// What is said of a part of a body that the schema does not allow.
 pub fn misfit(name: &str, schema: &Value, value: &Value, place: &str) -> Option<String> {
-    let mut flaws = Vec::new();
-    Check { root: schema, flaws: &mut flaws }.schema(schema, value, 0, place);
-    // Of several the outermost is told, as Glance's library has it.
-    let Flaw { reason, place, .. } = flaws.into_iter().min_by_key(|flaw| flaw.depth)?;
+    let mut check = Check { root: schema, place, steps: Vec::new(), told: None };
+    check.schema(schema, value);
+    let Flaw { reason, place, .. } = check.told?;
     Some(format!("Provided object does not match schema '{name}': {reason}\n\nOn instance{place}"))
 }
 
@@ -71,67 +77,86 @@ fn nul() -> Fault {
 struct Check<'a> {
     /// What references begin at.
     root: &'a Value,
-    flaws: &'a mut Vec<Flaw>,
+    /// Of the value as a whole.
+    place: &'a str,
+    steps: Vec<Step<'a>>,
+    /// Of several the outermost is told, as Glance's library has it; of those the first one.
+    told: Option<Flaw>,
 }
 
-impl Check<'_> {
-    fn schema(&mut self, schema: &Value, value: &Value, depth: usize, place: &str) {
+impl<'a> Check<'a> {
+    /// What is found from here on would not be told.
+    fn is_over(&self) -> bool {
+        self.told.as_ref().is_some_and(|told| told.depth <= self.steps.len())
+    }
+
+    fn tell(&mut self, reason: String) {
+        let mut place = self.place.to_owned();
+        for step in &self.steps {
+            place += &match step {
+                Step::Field(name) => format!("['{name}']"),
+                Step::Item(number) => format!("[{number}]"),
+            };
+        }
+        self.told = Some(Flaw { depth: self.steps.len(), place, reason });
+    }
+
+    fn schema(&mut self, schema: &'a Value, value: &'a Value) {
         for (keyword, rule) in schema.as_object().into_iter().flatten() {
+            if self.is_over() {
+                return;
+            }
             if let Some(reason) = refused(keyword, rule, value) {
-                self.flaws.push(Flaw { depth, place: place.to_owned(), reason });
+                return self.tell(reason);
             }
             match (keyword.as_str(), value) {
                 ("$ref", _) => {
                     let pointer = rule.as_str().and_then(|text| text.strip_prefix('#')).unwrap_or_default();
                     if let Some(referred) = self.root.pointer(pointer) {
-                        self.schema(referred, value, depth, place);
+                        self.schema(referred, value);
                     }
                 }
                 ("allOf", _) => {
                     for part in rule.as_array().into_iter().flatten() {
-                        self.schema(part, value, depth, place);
+                        self.schema(part, value);
                     }
                 }
                 ("items", Value::Array(items)) => {
-                    for (i, item) in items.iter().enumerate() {
-                        self.schema(rule, item, depth + 1, &format!("{place}[{i}]"));
+                    for (number, item) in items.iter().enumerate() {
+                        self.within(Step::Item(number), rule, item);
                     }
                 }
                 ("properties", Value::Object(fields)) => {
                     for (name, rule) in rule.as_object().into_iter().flatten() {
                         if let Some(field) = fields.get(name) {
-                            self.schema(rule, field, depth + 1, &format!("{place}['{name}']"));
+                            self.within(Step::Field(name), rule, field);
                         }
                     }
                 }
-                ("additionalProperties", Value::Object(fields)) => {
-                    self.strangers(schema, rule, fields, depth, place);
-                }
+                ("additionalProperties", Value::Object(fields)) => self.strangers(schema, rule, fields),
                 _ => {}
             }
         }
     }
 
+    fn within(&mut self, step: Step<'a>, schema: &'a Value, value: &'a Value) {
+        self.steps.push(step);
+        self.schema(schema, value);
+        self.steps.pop();
+    }
+
     /// Fields that the schema does not name.
-    fn strangers(
-        &mut self,
-        schema: &Value,
-        rule: &Value,
-        fields: &Map<String, Value>,
-        depth: usize,
-        place: &str,
-    ) {
+    fn strangers(&mut self, schema: &'a Value, rule: &'a Value, fields: &'a Map<String, Value>) {
         let strangers: Vec<_> =
             fields.iter().filter(|(name, _)| schema["properties"].get(name.as_str()).is_none()).collect();
         if *rule == Value::Bool(false) && !strangers.is_empty() {
             let names: Vec<String> = strangers.iter().map(|(name, _)| format!("'{name}'")).collect();
             let verb = if names.len() == 1 { "was" } else { "were" };
             let names = shortened(&names.join(", ")).into_owned();
-            let reason = format!("Additional properties are not allowed ({names} {verb} unexpected)");
-            self.flaws.push(Flaw { depth, place: place.to_owned(), reason });
+            self.tell(format!("Additional properties are not allowed ({names} {verb} unexpected)"));
         } else {
             for (name, field) in strangers {
-                self.schema(rule, field, depth + 1, &format!("{place}['{name}']"));
+                self.within(Step::Field(name), rule, field);
             }
         }
     }
@@ -325,6 +350,21 @@ mod tests {
         assert!(is_refused(&items));
         let fields = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         assert!(is_refused(&[fields(r#"{"a": 1, "b": 2}"#), fields(r#"{"b": 2, "a": 1}"#)]));
+    }
+
+    /// It takes more memory than there is where each is written down, and minutes where each place is.
+    #[test]
+    fn of_many_flaws_one_is_written_down() {
+        let schema = json!({
+            "name": "thing", "additionalProperties": {"type": "array", "items": {"type": "string", "maxLength": 1}},
+        });
+        let name = "x".repeat(100_000);
+        for item in [json!(0), json!("fine")] {
+            let many = Value::Array(vec![item; 100_000]);
+            assert!(check(&schema, &json!({ &name: many })).is_err());
+        }
+        let many = Value::Array(vec![json!("x"); 100_000]);
+        assert!(check(&schema, &json!({ &name: many })).is_ok());
     }
 
     #[test]

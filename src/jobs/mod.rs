@@ -61,5 +61,5 @@ pub async fn is_open(repository: &mut Repository, task: &Task) -> db::Result<boo
         ..JobFilter::default()
     };
     let first = Page { limit: Some(1), ..Page::default() };
-    Ok(!repository.jobs(&open, &first).await?.is_empty())
+    Ok(!repository.jobs_in_brief(&open, &first).await?.is_empty())
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::db::{NewJob, Resource};
+use crate::db::{Image, NewJob, Resource};
 use crate::model::{Gib, ImageId, JobId, ProjectId, SnapshotId, UserId, VolumeId, VolumeNews, VolumeTypeId};
 
 /// Where a new volume's bytes come from.
@@ -60,14 +60,29 @@ pub struct RegionSource {
     pub token: String,
     /// What is taken back when the import fails.
     pub before: BeforeImport,
+    /// The properties that the image was given since, which are taken back as long as nobody has changed them.
+    #[serde(default)]
+    pub given: BTreeMap<String, String>,
 }
 
 /// What an image said of itself, of what comes along with the bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BeforeImport {
     pub disk_format: Option<String>,
     pub container_format: Option<String>,
     pub properties: BTreeMap<String, String>,
+}
+
+impl BeforeImport {
+    /// Of an image that nobody else changes at the moment.
+    pub fn of(image: &Image, is_copied: impl Fn(&str) -> bool) -> Self {
+        let properties = image.properties.0.iter().filter(|(name, _)| is_copied(name));
+        Self {
+            disk_format: image.disk_format.clone(),
+            container_format: image.container_format.clone(),
+            properties: properties.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        }
+    }
 }
 
 /// What an import is to do.

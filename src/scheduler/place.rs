@@ -30,12 +30,13 @@ impl Place {
         Host::ours(&self.backend, "").to_string()
     }
 
-    /// As the service last said. One that has not said anything yet is taken to be well.
-    pub fn pool(&self, service: Option<&Service>) -> Pool {
+    /// As the service last said, with the GiB that were promised to volumes since. One that has not said
+    /// anything yet is taken to be well.
+    pub fn pool(&self, service: Option<&Service>, promised: i64) -> Pool {
         let total = service.and_then(|service| service.total_bytes).map(gib);
         let free = service.and_then(|service| service.free_bytes).map(gib);
         let is_up = service.is_none_or(|service| service.answers);
-        let provisioned = service.map_or(0, |service| service.provisioned);
+        let provisioned = service.map_or(0, |service| service.provisioned).saturating_add(promised);
         let known = |number: Option<f64>| number.map_or(json!("unknown"), |number| json!(number));
         let mut capabilities = self.capabilities.clone();
         for (key, value) in [

@@ -53,7 +53,7 @@ pub async fn show(State(app): State<App>, call: Call) -> Result<Response, Fault>
     let mut repository = app.database.read().await?;
     let account = Account::open(&mut repository, project, config).await?;
     let mut absolute = Map::new();
-    for resource in resources(&mut repository, config).await? {
+    for resource in resources(&mut repository, &call, config).await? {
         if let Some((_, name, _)) = NAMES.iter().find(|(of, ..)| *of == resource.name) {
             absolute.insert((*name).to_owned(), account.limit(&resource).into());
         }

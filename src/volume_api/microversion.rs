@@ -49,6 +49,7 @@ impl Microversion {
     pub const EXTEND_IN_USE: Self = Self(42);
     pub const ATTACHMENT_COMPLETION: Self = Self(44);
     pub const COUNT: Self = Self(45);
+    pub const NOVA_IMAGES: Self = Self(46);
     pub const FROM_BACKUP: Self = Self(47);
     pub const SHARED_TARGETS: Self = Self(48);
     pub const BACKEND_STATE: Self = Self(49);

@@ -7,6 +7,10 @@ use super::request::Call;
 use crate::db::{Direction, Page, SortKey};
 use crate::http::Query;
 
+/// Bytes of metadata on one page. What a volume remembers of its image may be a MiB, and then fewer are on
+/// the page than it could hold.
+pub const LARGEST_PAGE: usize = 8 << 20;
+
 /// Parameters that are no filters.
 pub const PARAMETERS: [&str; 6] = ["limit", "marker", "offset", "sort", "sort_key", "sort_dir"];
 
@@ -74,6 +78,21 @@ impl Paging {
             _ => i64::try_from(items).unwrap_or(i64::MAX),
         };
         last.filter(|_| self.limit <= found).map(|marker| call.links.next(collection, &call.query, marker))
+    }
+
+    /// Likewise, also where the page was cut because more would have been too large.
+    pub fn next_of_cut(
+        &self,
+        call: &Call,
+        collection: &str,
+        (items, is_cut): (usize, bool),
+        count: Option<i64>,
+        last: Option<&str>,
+    ) -> Option<[NextLink; 1]> {
+        match last {
+            Some(last) if is_cut => Some(call.links.next(collection, &call.query, last)),
+            last => self.next(call, collection, items, count, last),
+        }
     }
 }
 

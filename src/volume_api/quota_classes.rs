@@ -25,14 +25,15 @@ pub fn router() -> OpenApiRouter<App> {
     get, path = "/v3/os-quota-class-sets/{quota_class_name}", tag = "quotas", operation_id = "show_quota_class",
     params(("quota_class_name" = String, Path)),
     responses(
-        (status = 200, body = Object, description = "A limit each, -1 for none"),
+        (status = 200, body = Object, description = "A limit each, -1 for none; of types, for those that the \
+            caller may see"),
         (status = 403, description = "The policy does not allow it"),
     ),
 )]
 async fn show(State(app): State<App>, call: Call, Path(class): Path<String>) -> Result<Response, Fault> {
     call.check_own(rules::QUOTA_CLASSES_GET)?;
     let mut repository = app.database.read().await?;
-    let mut set = limits(&mut repository, &class, &app.config.quotas).await?;
+    let mut set = limits(&mut repository, &call, &class, &app.config.quotas).await?;
     set.insert("id".to_owned(), Value::String(class));
     Ok(answer(StatusCode::OK, &json!({"quota_class_set": set})))
 }
@@ -53,29 +54,36 @@ async fn update(
     Path(class): Path<String>,
     Body(body): Body,
 ) -> Result<Response, Fault> {
-    let mut repository = app.database.begin().await?;
-    let quotas = given(&mut repository, &body, &app.config.quotas).await?;
+    let body = Object::body(&body)?;
+    let set = set_of(&body)?;
+    // Before the names: which there are is not for everybody.
     call.check_own(rules::QUOTA_CLASSES_UPDATE)?;
+    let mut repository = app.database.begin().await?;
+    let quotas = given(&mut repository, &call, &set, &app.config.quotas).await?;
     check_name("quota_class_name", &class)?;
     for quota in &quotas {
         repository.set_class_quota(&class, quota).await?;
     }
-    let set = limits(&mut repository, &class, &app.config.quotas).await?;
+    let set = limits(&mut repository, &call, &class, &app.config.quotas).await?;
     repository.commit().await?;
     Ok(answer(StatusCode::OK, &json!({"quota_class_set": set})))
 }
 
-async fn given(
-    repository: &mut Repository,
-    body: &Value,
-    config: &config::Quotas,
-) -> Result<Vec<Quota>, Fault> {
-    let body = Object::body(body)?;
+/// The one object in the body.
+fn set_of<'a>(body: &Object<'a>) -> Result<Object<'a>, Fault> {
     let set = body.object("quota_class_set")?;
     body.require("quota_class_set")?;
     body.only(&["quota_class_set"])?;
-    let set = set.ok_or(Fault::Malformed)?;
-    let known = resources(repository, config).await?;
+    set.ok_or(Fault::Malformed)
+}
+
+async fn given(
+    repository: &mut Repository,
+    call: &Call,
+    set: &Object<'_>,
+    config: &config::Quotas,
+) -> Result<Vec<Quota>, Fault> {
+    let known = resources(repository, call, config).await?;
     let strangers: Vec<&str> = set
         .fields()
         .keys()
@@ -92,12 +100,13 @@ async fn given(
 
 async fn limits(
     repository: &mut Repository,
+    call: &Call,
     class: &str,
     config: &config::Quotas,
 ) -> db::Result<Map<String, Value>> {
     let (own, defaults) = (class_limits(repository, class).await?, defaults(repository).await?);
     let mut limits = Map::new();
-    for resource in resources(repository, config).await? {
+    for resource in resources(repository, call, config).await? {
         let set = own.get(&resource.name).or_else(|| defaults.get(&resource.name));
         let limit = set.copied().unwrap_or(resource.default);
         limits.insert(resource.name, limit.into());

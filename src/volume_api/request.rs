@@ -47,6 +47,16 @@ impl Call {
         self.guard.allows(rule, &self.guard.own())
     }
 
+    /// The project that what is made belongs to: `what` would belong to nobody without one.
+    pub fn owner(&self, what: &str) -> Result<&ProjectId, Fault> {
+        let project = &self.context.project_id;
+        if project.as_str().is_empty() {
+            let message = format!("{what} belongs to a project, and the token is not scoped to one.");
+            return Err(Fault::Invalid(message));
+        }
+        Ok(project)
+    }
+
     /// Refuses a route that came with a later version.
     pub fn since(&self, version: Microversion) -> Result<(), Fault> {
         if self.version >= version { Ok(()) } else { Err(Fault::NotFound) }

@@ -6,14 +6,15 @@
 mod converted;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
-use super::origin::Origin;
+use super::origin::{Location, Origin};
 use super::remote::{self, Remote};
 use super::{Context, Making, in_one_cluster, lineage, names, qos, replication};
-use crate::block::{Backend, BlockError, BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
+use crate::block::{self, Backend, BlockError, BlockStore, ErrorKind, Missing, OpenMode, SnapshotPath};
 use crate::db::{self, Repository, Volume, VolumeChange};
 use crate::jobs::{Cause, Run, StepError, Workflow};
 use crate::model::{Action, Detail, Event, ReplicationStatus, SnapshotId, VolumeId, VolumeStatus};
@@ -104,14 +105,29 @@ impl Target {
     }
 
     async fn clone_from(&self, parent: &SnapshotPath, run: &Run) -> Step {
+        done_before(self.try_to_clone(parent, run).await?)
+    }
+
+    /// `false`: the volumes' user may not read what it would hang on.
+    async fn is_cloned(&self, parent: &SnapshotPath, run: &Run) -> Result<bool, StepError> {
+        match self.try_to_clone(parent, run).await? {
+            Err(error) if error.kind == ErrorKind::Denied => {
+                tracing::info!(%error, "the bytes of an image are copied, for it cannot be cloned");
+                Ok(false)
+            }
+            cloned => done_before(cloned).map(|()| true),
+        }
+    }
+
+    async fn try_to_clone(&self, parent: &SnapshotPath, run: &Run) -> Result<block::Result<()>, StepError> {
         let store = self.store(run).await?;
         run.check_allowed()?;
         match store.clone_snapshot(parent, &self.name(), None).await {
             Err(error) if error.kind == ErrorKind::Exists && !self.is_clone_of(store, parent).await? => {
                 self.remove(run).await?;
-                done_before(store.clone_snapshot(parent, &self.name(), None).await)
+                Ok(store.clone_snapshot(parent, &self.name(), None).await)
             }
-            other => done_before(other),
+            other => Ok(other),
         }
     }
 
@@ -494,11 +510,20 @@ async fn give_back_snapshot(source: &Source) -> Step {
 pub(super) struct FromImage {
     target: Target,
     origin: Origin,
+    is_clone: AtomicBool,
 }
 
 impl FromImage {
     pub(super) fn new(context: Context, id: VolumeId, origin: Origin) -> Self {
-        Self { target: Target::new(context, id), origin }
+        Self { target: Target::new(context, id), origin, is_clone: AtomicBool::new(false) }
+    }
+
+    async fn make(&self, location: &Location, run: &Run) -> Step {
+        let store = self.target.store(run).await?;
+        let is_clone = in_one_cluster(&location.store, store).await?
+            && self.target.is_cloned(&location.path, run).await?;
+        self.is_clone.store(is_clone, Ordering::Relaxed);
+        if is_clone { Ok(()) } else { self.target.create(run).await }
     }
 }
 
@@ -523,16 +548,15 @@ impl Workflow for FromImage {
             };
         }
         let location = self.origin.location(&self.target.context, store, run).await?;
-        let clones = in_one_cluster(&location.store, store).await?;
+        let is_clone = self.is_clone.load(Ordering::Relaxed);
         match step {
-            "clone" if clones => self.target.clone_from(&location.path, run).await,
-            "clone" => self.target.create(run).await,
-            "download" if clones => Ok(()),
+            "clone" => self.make(location, run).await,
+            "download" if is_clone => Ok(()),
             "download" => {
                 self.target.downloading(run).await?;
                 self.target.fill_from(&location.store, &location.path, run).await
             }
-            "resize" if clones => match location.size {
+            "resize" if is_clone => match location.size {
                 // An open costs half as much as the clone did.
                 Some(size) if size == self.target.row(run).await?.size.bytes() => {
                     self.target.limit(run).await

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::{Context, image_cache, lineage, names};
 use crate::block::{self, BlockImage, BlockStore, ErrorKind, Missing, OpenMode, Progress, SnapshotPath};
-use crate::db::{self, ImageChange, Leftover, Location, Repository};
+use crate::db::{self, Image, ImageChange, Leftover, Location, Repository};
 use crate::jobs::{self, Cause, Run, StepError, Workflow};
 use crate::model::{ImageId, ImageStatus};
 
@@ -33,6 +33,8 @@ struct Notes {
     parents: Vec<(Arc<dyn BlockStore>, SnapshotPath)>,
     /// The pools in which clones need its bytes still.
     kept: Vec<String>,
+    /// Snapshots may be gone.
+    is_touched: bool,
     /// It was refused for its snapshot's sake, which therefore is there.
     is_held: bool,
 }
@@ -76,6 +78,7 @@ impl DeleteImage {
         let stores = self.stores(run).await?;
         let _lock = self.context.locks.lock(self.id.as_str()).await;
         for store in &stores {
+            self.notes().is_touched = true;
             let parent = free(store, &self.id).await;
             self.notes().is_held = parent.as_ref().is_err_and(|error| error.cause == Cause::InUse);
             let parent = parent?;
@@ -179,10 +182,21 @@ impl DeleteImage {
         if self.extent != Extent::All {
             return Ok(());
         }
+        self.forget_staged(run).await?;
         for name in names::arrivals(&self.id) {
             lineage::take_away(&self.context.stores.images, &name, run).await?;
         }
         Ok(())
+    }
+
+    /// Without them the image cannot be what it was any more.
+    async fn forget_staged(&self, run: &Run) -> Result<(), StepError> {
+        if run.database.read().await?.staged(&self.id).await?.is_none() {
+            return Ok(());
+        }
+        let mut repository = run.transaction().await?;
+        repository.remove_staged(&self.id).await?;
+        Ok(repository.commit().await?)
     }
 
     /// That would have it open. It is told here once more than need be, for the image may not be a clone at all.
@@ -214,6 +228,30 @@ impl DeleteImage {
             }
         }
         Ok(())
+    }
+
+    /// They may be gone, also where somebody had it open: they are dropped before that is known. The first volume
+    /// made from it makes them anew.
+    async fn forget_snapshots(&self, repository: &mut Repository, row: &Image, run: &Run) -> db::Result<()> {
+        let is_held = self.notes().is_held;
+        // An earlier claim may have come further.
+        if !self.notes().is_touched && run.fence == 1 {
+            return Ok(());
+        }
+        match &self.extent {
+            Extent::All if is_held && row.locations.len() == 1 => Ok(()),
+            Extent::All => repository.forget_snapshots(&self.id).await,
+            Extent::In(_) if is_held => Ok(()),
+            Extent::In(store) => repository.forget_snapshot(&self.id, store.as_deref()).await,
+        }
+    }
+
+    /// What may be there of an image that is gone.
+    fn leftovers(&self, row: &Image) -> Vec<Leftover> {
+        let of = |store: &Arc<dyn BlockStore>, name| Leftover { pool: store.pool().to_owned(), name };
+        let stores = self.stores_of(&row.locations).unwrap_or_default();
+        let arrivals = names::arrivals(&self.id).map(|name| of(&self.context.stores.images, name));
+        stores.iter().map(|store| of(store, self.id.to_string())).chain(arrivals).collect()
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
@@ -302,6 +340,8 @@ impl Workflow for DeleteImage {
     }
 
     async fn finish(&self, repository: &mut Repository, run: &Run) -> db::Result<()> {
+        // A request that changes its locations writes down those it has read.
+        repository.image_to_change(&self.id).await?;
         let kept = std::mem::take(&mut self.notes().kept);
         // What waits in the trash hangs on it still, and nobody asks it when it goes.
         if kept.is_empty() {
@@ -320,12 +360,8 @@ impl Workflow for DeleteImage {
     }
 
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
-        let Some(row) = repository.image(&self.id).await? else { return Ok(()) };
-        // Snapshots may be gone, also where somebody had it open: they are dropped before that is known. The first volume
-        // made from it makes them anew.
-        if !self.notes().is_held || row.locations.len() > 1 {
-            repository.forget_snapshots(&self.id).await?;
-        }
+        let Some(row) = repository.image_to_change(&self.id).await? else { return Ok(()) };
+        self.forget_snapshots(repository, &row, run).await?;
         if let Extent::In(store) = &self.extent {
             // Of what is not whole nobody reads: the sweeper goes on with it.
             let is_whole = match self.note() {
@@ -342,8 +378,7 @@ impl Workflow for DeleteImage {
             Some(status @ ImageStatus::Uploading) if repository.staged(&self.id).await?.is_some() => status,
             // It had no bytes worth keeping, or has not all of them any more. What is left is the sweeper's.
             _ => {
-                for store in self.stores_of(&row.locations).unwrap_or_default() {
-                    let leftover = Leftover { pool: store.pool().to_owned(), name: self.id.to_string() };
+                for leftover in self.leftovers(&row) {
                     repository.add_leftover(&leftover, run.now()).await?;
                 }
                 image_cache::leave(&self.context, &self.id, repository, run.now()).await?;

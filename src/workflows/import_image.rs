@@ -75,6 +75,13 @@ enum Outcome {
     Failed,
 }
 
+/// And for one store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Brought,
+    Failed,
+}
+
 pub(super) struct ImportImage {
     context: Context,
     id: ImageId,
@@ -397,12 +404,12 @@ impl ImportImage {
     }
 
     async fn brought(&self, store: Option<&str>, run: &Run) -> Result<(), StepError> {
+        let pool = self.context.images_in(store)?.pool().to_owned();
         let mut repository = run.transaction().await?;
+        self.strike_out(&mut repository, store, Fate::Brought, run).await?;
         repository.ready_location(&self.id, store, true).await?;
         // What a removal had left there is overwritten.
-        let pool = self.context.images_in(store)?.pool().to_owned();
         repository.remove_leftover(&Leftover { pool, name: names::leaving(&self.id) }).await?;
-        self.strike_out(&mut repository, store, run).await?;
         Ok(repository.commit().await?)
     }
 
@@ -423,26 +430,30 @@ impl ImportImage {
             "an image does not come to a store");
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
         let mut repository = run.transaction().await?;
+        self.strike_out(&mut repository, store, Fate::Failed, run).await?;
         repository.remove_location(&self.id, store).await?;
-        self.strike_out(&mut repository, store, run).await?;
         Ok(repository.commit().await?)
     }
 
-    /// The import is not under way to this store any more.
+    /// The import is not under way to this store any more. The row is held from then on: a request that changes its
+    /// locations writes down those it has read.
     async fn strike_out(
         &self,
         repository: &mut Repository,
         store: Option<&str>,
+        fate: Fate,
         run: &Run,
     ) -> db::Result<()> {
         let Some(mut row) = repository.image_to_change(&self.id).await? else { return Ok(()) };
-        let id = self.id_of(store);
-        if let Some(list) = row.properties.0.get_mut(IMPORTING_TO) {
-            *list = without(list, &[id]);
-            row.updated_at = run.now();
-            repository.update_image(&row).await?;
+        let (id, properties) = ([self.id_of(store)], &mut row.properties.0);
+        let Some(list) = properties.get_mut(IMPORTING_TO) else { return Ok(()) };
+        *list = without(list, &id);
+        if fate == Fate::Failed {
+            let failed = properties.entry(FAILED.to_owned()).or_default();
+            *failed = with(failed, &id);
         }
-        Ok(())
+        row.updated_at = run.now();
+        repository.update_image(&row).await.map(drop)
     }
 
     async fn found(&self, run: &Run) -> Result<(Staged, Image), StepError> {
@@ -453,7 +464,8 @@ impl ImportImage {
         }
     }
 
-    /// What the row says of the import: it is over.
+    /// What the row says of the import: it is over. Stores that a process did without before it died are told there
+    /// already.
     async fn tell(
         &self,
         repository: &mut Repository,
@@ -462,22 +474,27 @@ impl ImportImage {
         outcome: Outcome,
     ) -> db::Result<()> {
         let Some(mut row) = repository.image_to_change(&self.id).await? else { return Ok(()) };
-        let failed: Vec<String> = failed.collect();
         if outcome == (Outcome::Done { is_raw: true }) {
             converted::as_raw(&mut row);
         }
-        if let (ImportSource::Region(from), Outcome::Failed) = (&self.import.source, outcome) {
-            self.restore(&mut row, &from.before);
+        if outcome == Outcome::Failed {
+            self.restore(repository, &mut row, run).await?;
         }
+        let ours: Vec<String> = self.import.stores.iter().map(|id| self.id_of(id.as_deref())).collect();
+        let settled = match outcome {
+            Outcome::Failed => ours.clone(),
+            Outcome::Done { .. } => row.places().map(|place| self.id_of(place.store.as_deref())).collect(),
+        };
         let properties = &mut row.properties.0;
         if self.import.inject && outcome != Outcome::Failed {
             properties.extend(self.context.options.imports.inject.clone());
         }
         // Others may be under way already: its last store is seen to have the bytes before this.
-        let ours: Vec<String> = self.import.stores.iter().map(|id| self.id_of(id.as_deref())).collect();
-        let others = without(properties.get(IMPORTING_TO).map_or("", String::as_str), &ours);
+        let listed = |name| properties.get(name).map_or("", String::as_str);
+        let others = without(listed(IMPORTING_TO), &ours);
+        let failed = with(&without(listed(FAILED), &settled), &failed.collect::<Vec<_>>());
         properties.insert(IMPORTING_TO.to_owned(), others);
-        properties.insert(FAILED.to_owned(), failed.join(","));
+        properties.insert(FAILED.to_owned(), failed);
         row.updated_at = run.now();
         repository.update_image(&row).await.map(drop)
     }
@@ -486,6 +503,13 @@ impl ImportImage {
 /// Who asked by the older way, a task, has no such list.
 fn is_under_way_to(row: &Image, store: &str) -> bool {
     row.properties.get(IMPORTING_TO).is_none_or(|list| list.split(',').any(|id| id == store))
+}
+
+/// A list of stores with these, each of them once.
+fn with(list: &str, ids: &[String]) -> String {
+    let others = without(list, ids);
+    let all = others.split(',').filter(|id| !id.is_empty()).chain(ids.iter().map(String::as_str));
+    all.collect::<Vec<_>>().join(",")
 }
 
 /// A list of stores without these.

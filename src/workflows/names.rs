@@ -193,6 +193,17 @@ pub fn is_deleted(image: &str) -> bool {
     image.ends_with(DELETED_END)
 }
 
+/// What an image is kept for that is no volume and has no image of its name: the service's own, and nobody's
+/// to take over.
+pub fn kept_for(image: &str) -> Option<&'static str> {
+    match Named::parse(image)? {
+        Named::Staged(_) => Some("used for an import"),
+        Named::Cached(_) => Some("used by the cache of images"),
+        Named::Fetched(_) => Some("used for a volume that is being made"),
+        Named::Volume(_) | Named::Image(_) | Named::Deleted(_) => None,
+    }
+}
+
 /// Of what goes to the trash to stay there until somebody decides: it is none of ours, so nothing here removes it.
 pub fn kept(image: &str) -> String {
     format!("{image}{KEPT_END}")
@@ -312,6 +323,19 @@ mod tests {
         assert_eq!(cached_before("cache-1.deleted"), Some("cache-1"));
         assert_eq!(cached_before("volume-1.deleted"), None);
         assert_eq!(backed_up_in("volume-1.backup.base"), Some("volume-1"));
+    }
+
+    #[test]
+    fn what_the_service_keeps_for_itself_is_told_apart() {
+        let id = "0c5e1dd4-27c5-4d07-b9f4-0a3b5f4f6e15";
+        let (image_id, volume_id) = (ImageId::parse(id).unwrap(), VolumeId::parse(id).unwrap());
+        let kept = [cached(&volume_id), fetched(&volume_id)];
+        for name in kept.into_iter().chain(arrivals(&image_id)) {
+            assert!(kept_for(&name).is_some(), "{name}");
+        }
+        for name in [id.to_owned(), volume(&volume_id), deleted(&volume(&volume_id)), "a disk".to_owned()] {
+            assert_eq!(kept_for(&name), None, "{name}");
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(super) async fn seal(
     }
     let location = names::location(&kept.fsid().await?, kept.pool(), id.as_str());
     let mut repository = run.transaction().await?;
+    // A request that changes its locations writes down those it has read.
+    repository.image_to_change(id).await?;
     repository.set_location(id, store, Some(&location)).await?;
     repository.commit().await?;
     Ok(location)

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, delete_image, image_cache, lineage, names};
+use super::names::Named;
+use super::{Context, delete_image, image_cache, intake, lineage, names};
 use crate::block::{BlockStore, Progress};
 use crate::db::{self, Database, Leftover};
 use crate::jobs::{self, Origin, StepError, Task};
@@ -150,12 +151,23 @@ impl Sweeper {
         if let Some(cached) = names::cached_before(name) {
             image_cache::put_aside(&self.context, store, cached).await?;
         }
-        if let Some(id) = ImageId::parse(name)
-            && self.database.read().await?.image(&id).await?.is_none()
-        {
-            delete_image::remove_content(&self.context, store, &id, &Progress::new()).await?;
+        match Named::parse(name) {
+            Some(Named::Image(id)) if self.is_gone(id).await? => {
+                let Some(id) = ImageId::parse(id) else { return Ok(()) };
+                delete_image::remove_content(&self.context, store, &id, &Progress::new()).await?;
+            }
+            Some(Named::Staged(id)) if self.is_gone(id).await? => {
+                intake::discard(store, name, &Progress::new()).await?;
+            }
+            _ => {}
         }
         Ok(())
+    }
+
+    /// No other image gets its id.
+    async fn is_gone(&self, image: &str) -> Result<bool, StepError> {
+        let Some(id) = ImageId::parse(image) else { return Ok(false) };
+        Ok(self.database.read().await?.image(&id).await?.is_none())
     }
 
     /// The removal of an image's bytes from one store has failed half-way: once more, in turn with all else that is done

@@ -13,7 +13,7 @@ use super::goes_on::GoesOn;
 use super::intake::{Intake, discard};
 use super::{Context, lineage, names};
 use crate::block::{BlockError, BlockStore, ErrorKind};
-use crate::db::{self, Database, DbError, ImageChange, JobOutcome, Location, Repository, Staged};
+use crate::db::{self, Database, DbError, Image, ImageChange, JobOutcome, Location, Repository, Staged};
 use crate::formats::{self, Content, Inspector};
 use crate::jobs::{self, Cause, Keeper, Origin, Run, StepError, Task, Workflow};
 use crate::model::{ImageId, ImageStatus, JobId, ProjectId, StorageFull, World};
@@ -76,6 +76,9 @@ pub struct Upload {
 pub enum UploadError {
     #[error("the image is {0}")]
     WrongStatus(ImageStatus),
+    /// Nobody could say whether its content is what it claims to be.
+    #[error("the image lacks {}", .0.join(" and "))]
+    Unformatted(Vec<&'static str>),
     /// Bytes are in the store under this image's name already.
     #[error("the store has bytes of this image already")]
     Exists,
@@ -179,17 +182,28 @@ impl Upload {
         Ok(())
     }
 
+    /// What is only staged may get its formats later: the import asks for them.
+    fn check_row(&self, row: &Image) -> Result<(), UploadError> {
+        match row.status {
+            ImageStatus::Queued => {}
+            ImageStatus::Deleted => return Err(UploadError::Deleted),
+            other => return Err(UploadError::WrongStatus(other)),
+        }
+        match row.missing_formats() {
+            missing if self.arrival != Arrival::Stage && !missing.is_empty() => {
+                Err(UploadError::Unformatted(missing))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The image is `queued` no more, and the job says who is at it.
     async fn begin(&self, id: &ImageId, origin: &Origin) -> Result<Arc<Run>, UploadError> {
         let now = self.world.now();
         let mut repository = self.database.begin().await?;
-        let (from, to) = (ImageStatus::Queued, self.arrival.status());
-        if !repository.change_image(id, from, to, &ImageChange::default(), now).await? {
-            return Err(match repository.image(id).await? {
-                Some(image) if image.status != ImageStatus::Deleted => UploadError::WrongStatus(image.status),
-                _ => UploadError::Deleted,
-            });
-        }
+        let row = repository.image_to_change(id).await?.ok_or(UploadError::Deleted)?;
+        self.check_row(&row)?;
+        repository.change_image(id, row.status, self.arrival.status(), &ImageChange::default(), now).await?;
         self.check_at_once(&mut repository).await?;
         let job = self
             .arrival

@@ -1,8 +1,9 @@
 //! The process is killed in the middle of everything, again and again. Each time, after a restart, every job goes
-//! on or is undone, everything is in a status its user can act on, and bytes are whole; in the end all can be
-//! deleted, and nothing is left.
+//! on or is undone, what was answered with success is so, everything is in a status its user can act on, and bytes are
+//! whole; in the end all can be deleted, and nothing is left.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,12 +22,65 @@ use crate::process::{Place, SHORT_LEASE, Server};
 const LENGTH: usize = 20 << 20;
 const MD5: &str = "checksum";
 
+const VOLUMES: &str = "/volume/v3/volumes";
+const SNAPSHOTS: &str = "/volume/v3/snapshots";
+const IMAGES: &str = "/image/v2/images";
+
 /// What the service should hold, as far as one can know.
 struct World {
     bytes: Bytes,
     /// An image that is never deleted before the end, so that there is always something to make volumes from.
     base: String,
     md5: Value,
+    known: Mutex<Known>,
+}
+
+/// What clients were told; by paths.
+#[derive(Default)]
+struct Known {
+    things: BTreeMap<String, Thing>,
+    /// Deleted, and seen to be gone.
+    gone: BTreeSet<String>,
+}
+
+/// A volume, a snapshot or an image that was there, or whose making was accepted.
+#[derive(Debug, Default)]
+struct Thing {
+    /// Its deletion was accepted.
+    is_deleted: bool,
+    /// Deletions that nobody has answered: they may be so or not.
+    doubts: usize,
+    /// At least; of a volume in GiB, of an image in bytes.
+    size: i64,
+    /// Its upload was answered with success.
+    has_bytes: bool,
+}
+
+impl World {
+    fn change(&self, path: &str, change: impl FnOnce(&mut Thing)) {
+        change(self.known.lock().unwrap().things.entry(path.to_owned()).or_default());
+    }
+
+    /// What an answer says of what was asked for.
+    fn hear(&self, act: &Act, path: &str, status: StatusCode, body: &Value) {
+        let is_accepted = status.is_success();
+        match act {
+            Act::DeleteVolume(_) | Act::DeleteSnapshot(_) | Act::DeleteImage(_) => {
+                self.change(path, |thing| {
+                    thing.doubts -= 1;
+                    thing.is_deleted |= is_accepted;
+                })
+            }
+            _ if !is_accepted => {}
+            Act::Extend(volume, size) => {
+                self.change(&format!("{VOLUMES}/{volume}"), |thing| thing.size = *size);
+            }
+            _ => {
+                let id = body["volume"]["id"].as_str().or(body["snapshot"]["id"].as_str()).unwrap();
+                self.change(&format!("{path}/{id}"), |_| {});
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -58,7 +112,9 @@ async fn killed_at_random(store: StoreKind, database: DatabaseKind) {
     let base = create_image(&server).await.unwrap();
     assert_eq!(upload(&server, &base, &bytes).await.unwrap(), StatusCode::NO_CONTENT);
     let md5 = server.get(&format!("/image/v2/images/{base}")).await[MD5].clone();
-    let world = World { bytes, base, md5 };
+    let world = World { bytes, base, md5, known: Mutex::default() };
+    assert_as_said(&server, &world).await;
+    let mut met = BTreeSet::new();
     let given = std::env::var("PUMICE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     for seed in given.map_or(0..6, |seed: u64| seed..seed + 1) {
         println!("PUMICE_TEST_SEED={seed}");
@@ -74,20 +130,39 @@ async fn killed_at_random(store: StoreKind, database: DatabaseKind) {
         server.kill();
         place.pools.forget_ghosts();
         server = place.start();
+        // Whatever is open now was open then.
+        met.extend(ids(&server.list("/pumice/v1/jobs?state=open&limit=1000", "jobs").await));
         server.settle().await;
+        assert_as_said(&server, &world).await;
         assert_settled(&server, &world).await;
     }
+    let mut jobs = server.list("/pumice/v1/jobs?limit=1000", "jobs").await;
+    jobs.retain(was_left);
+    met.extend(ids(&jobs));
+    println!("{} jobs were open when the process was killed", met.len());
+    assert!(given.is_some() || !met.is_empty(), "no job was open when the process was killed");
     server = assert_volumes(&place, server, &world).await;
     delete_everything(&server).await;
     place.assert_empty(server).await;
+}
+
+fn ids(items: &[Value]) -> Vec<String> {
+    items.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Somebody took the job once more, and not because it had not succeeded: whoever was at it died. An upload is taken by
+/// others only then.
+fn was_left(job: &Value) -> bool {
+    let was_tried_again = !job["error_detail"].is_null() && job["kind"] != "upload_image";
+    job["attempts"].as_i64() > Some(1) && !was_tried_again
 }
 
 /// What is asked for at once in one life of the process.
 async fn choose(server: &Server, world: &World, random: &mut StdRng) -> Vec<Act> {
     let volumes: Vec<Value> = server.list("/volume/v3/volumes/detail", "volumes").await;
     let volumes: Vec<&Value> = volumes.iter().filter(|volume| volume["status"] == "available").collect();
-    let snapshots = server.list("/volume/v3/snapshots", "snapshots").await;
-    let images = server.list("/image/v2/images", "images").await;
+    let snapshots = server.list(SNAPSHOTS, "snapshots").await;
+    let images = server.list(IMAGES, "images").await;
     let id = |of: &Value| of["id"].as_str().unwrap().to_owned();
     let mut acts = vec![Act::Upload, Act::FromImage, Act::FromImage, Act::Empty];
     for _ in 0..8 {
@@ -113,12 +188,7 @@ async fn choose(server: &Server, world: &World, random: &mut StdRng) -> Vec<Act>
 /// Asks for it. What the service refuses, or does not live to answer, is as good.
 async fn act_out(server: &Server, world: &World, act: &Act) {
     let (method, path, body) = match act {
-        Act::Upload => {
-            if let Ok(image) = create_image(server).await {
-                let _ = upload(server, &image, &world.bytes).await;
-            }
-            return;
-        }
+        Act::Upload => return upload_new(server, world).await,
         Act::FromImage => create(json!({"size": 1, "name": "full", "imageRef": world.base})),
         Act::Empty => create(json!({"size": 1, "name": "empty"})),
         // The name says what the bytes must be.
@@ -133,23 +203,36 @@ async fn act_out(server: &Server, world: &World, act: &Act) {
         Act::Snapshot(volume) => {
             let name = name_of(server, "volume", volume).await;
             let body = json!({"snapshot": {"volume_id": volume, "name": name}});
-            (Method::POST, "/volume/v3/snapshots".to_owned(), Some(body))
+            (Method::POST, SNAPSHOTS.to_owned(), Some(body))
         }
         Act::Extend(volume, size) => {
             let body = json!({"os-extend": {"new_size": size}});
-            (Method::POST, format!("/volume/v3/volumes/{volume}/action"), Some(body))
+            (Method::POST, format!("{VOLUMES}/{volume}/action"), Some(body))
         }
-        Act::DeleteVolume(id) => (Method::DELETE, format!("/volume/v3/volumes/{id}"), None),
-        Act::DeleteSnapshot(id) => (Method::DELETE, format!("/volume/v3/snapshots/{id}"), None),
-        Act::DeleteImage(id) => (Method::DELETE, format!("/image/v2/images/{id}"), None),
+        Act::DeleteVolume(id) => (Method::DELETE, format!("{VOLUMES}/{id}"), None),
+        Act::DeleteSnapshot(id) => (Method::DELETE, format!("{SNAPSHOTS}/{id}"), None),
+        Act::DeleteImage(id) => (Method::DELETE, format!("{IMAGES}/{id}"), None),
     };
+    if method == Method::DELETE {
+        world.change(&path, |thing| thing.doubts += 1);
+    }
     if let Ok((status, body)) = server.try_send(method, &path, body).await {
         assert!(status.as_u16() < 500, "{act:?}: {status} {body}\n{}", server.log());
+        world.hear(act, &path, status, &body);
+    }
+}
+
+async fn upload_new(server: &Server, world: &World) {
+    let Ok(image) = create_image(server).await else { return };
+    let path = format!("{IMAGES}/{image}");
+    world.change(&path, |_| {});
+    if let Ok(status) = upload(server, &image, &world.bytes).await {
+        world.change(&path, |thing| thing.has_bytes = status.is_success());
     }
 }
 
 fn create(volume: Value) -> (Method, String, Option<Value>) {
-    (Method::POST, "/volume/v3/volumes".to_owned(), Some(json!({ "volume": volume })))
+    (Method::POST, VOLUMES.to_owned(), Some(json!({ "volume": volume })))
 }
 
 /// Of a volume or a snapshot. Gone already: then the request that follows is refused, whatever it says.
@@ -162,7 +245,7 @@ async fn name_of(server: &Server, kind: &str, id: &str) -> Value {
 
 async fn create_image(server: &Server) -> reqwest::Result<String> {
     let body = json!({"name": "full", "disk_format": "raw", "container_format": "bare"});
-    let (status, body) = server.try_send(Method::POST, "/image/v2/images", Some(body)).await?;
+    let (status, body) = server.try_send(Method::POST, IMAGES, Some(body)).await?;
     assert_eq!(status, StatusCode::CREATED, "{body}");
     Ok(body["id"].as_str().unwrap().to_owned())
 }
@@ -180,6 +263,58 @@ async fn upload(server: &Server, image: &str, bytes: &Bytes) -> reqwest::Result<
     server.try_upload(image, Body::wrap_stream(pieces)).await
 }
 
+/// All there is, by paths.
+async fn listed(server: &Server) -> BTreeMap<String, Value> {
+    let mut all = BTreeMap::new();
+    for (path, details, key) in [
+        (VOLUMES, "/volume/v3/volumes/detail", "volumes"),
+        (SNAPSHOTS, "/volume/v3/snapshots/detail", "snapshots"),
+        (IMAGES, "/image/v2/images?limit=1000", "images"),
+    ] {
+        let items = server.list(details, key).await;
+        all.extend(items.into_iter().map(|item| (format!("{path}/{}", item["id"].as_str().unwrap()), item)));
+    }
+    all
+}
+
+/// No job is open. What was answered with success is so, before anything is repeated; of the rest either may be. From
+/// now on what is there is there, and what is gone is gone.
+async fn assert_as_said(server: &Server, world: &World) {
+    let there = listed(server).await;
+    let Known { things, mut gone } = std::mem::take(&mut *world.known.lock().unwrap());
+    for (path, thing) in things {
+        let Some(item) = there.get(&path) else {
+            let may_be_gone = thing.is_deleted || thing.doubts > 0;
+            assert!(may_be_gone, "nobody deleted {path}, and it is gone\n{}", server.log());
+            assert_eq!(server.send(Method::GET, &path, None).await.0, StatusCode::NOT_FOUND, "{path}");
+            gone.insert(path);
+            continue;
+        };
+        assert_is_as_said(server, world, &thing, item).await;
+    }
+    let back: Vec<&String> = there.keys().filter(|path| gone.contains(*path)).collect();
+    assert!(back.is_empty(), "they were gone: {back:?}\n{}", server.log());
+    let known = |item: &Value| Thing { size: item["size"].as_i64().unwrap_or_default(), ..Thing::default() };
+    let things = there.iter().map(|(path, item)| (path.clone(), known(item))).collect();
+    *world.known.lock().unwrap() = Known { things, gone };
+}
+
+async fn assert_is_as_said(server: &Server, world: &World, thing: &Thing, item: &Value) {
+    let id = item["id"].as_str().unwrap();
+    if thing.is_deleted {
+        // It may be there only when its deletion failed, and says so.
+        let jobs = server.list(&format!("/pumice/v1/jobs?resource_id={id}"), "jobs").await;
+        let last = jobs.iter().find(|job| job["kind"].as_str().unwrap().starts_with("delete"));
+        let has_failed = last.is_some_and(|job| job["state"] == "failed");
+        assert!(has_failed, "it was deleted, and is there: {item:#}\n{jobs:#?}\n{}", server.log());
+    }
+    assert!(item["size"].as_i64().unwrap_or_default() >= thing.size, "{thing:?}: {item:#}\n{}", server.log());
+    if thing.has_bytes {
+        assert_eq!(item["status"], "active", "{item:#}\n{}", server.log());
+        assert!(server.download(id).await == world.bytes, "other bytes were uploaded: {item:#}");
+    }
+}
+
 /// No job is open, so nothing may wait for one; and a crash is no reason for anything to fail.
 async fn assert_settled(server: &Server, world: &World) {
     for volume in server.list("/volume/v3/volumes/detail", "volumes").await {
@@ -189,10 +324,10 @@ async fn assert_settled(server: &Server, world: &World) {
             panic!("a volume is {}: {volume:#}\n{jobs:#?}\n{}", volume["status"], server.log());
         }
     }
-    for snapshot in server.list("/volume/v3/snapshots", "snapshots").await {
+    for snapshot in server.list(SNAPSHOTS, "snapshots").await {
         assert_eq!(snapshot["status"], "available", "{snapshot:#}\n{}", server.log());
     }
-    for image in server.list("/image/v2/images", "images").await {
+    for image in server.list(IMAGES, "images").await {
         let id = image["id"].as_str().unwrap();
         if image["status"] == "queued" {
             // Whose upload was broken off: it can be uploaded again.
@@ -243,13 +378,9 @@ async fn assert_bytes(stores: &Stores, volume: &Value, world: &World) {
 async fn delete_everything(server: &Server) {
     for _ in 0..50 {
         let mut paths: Vec<String> = Vec::new();
-        for (path, key) in [
-            ("/volume/v3/volumes", "volumes"),
-            ("/volume/v3/snapshots", "snapshots"),
-            ("/image/v2/images", "images"),
-        ] {
+        for (path, key) in [(VOLUMES, "volumes"), (SNAPSHOTS, "snapshots"), (IMAGES, "images")] {
             let items = server.list(path, key).await;
-            paths.extend(items.iter().map(|item| format!("{path}/{}", item["id"].as_str().unwrap())));
+            paths.extend(ids(&items).iter().map(|id| format!("{path}/{id}")));
         }
         if paths.is_empty() {
             return;

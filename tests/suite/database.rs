@@ -57,6 +57,7 @@ on_both!(
     messages_are_listed_and_forgotten,
     old_jobs_are_forgotten_in_portions,
     open_jobs_are_listed_without_those_that_are_over,
+    a_brief_list_leaves_out_what_was_asked_for,
     jobs_are_cancelled_with_their_resource_as_by_themselves,
     what_is_not_committed_never_happened,
     snapshots_hold_their_volume,
@@ -75,6 +76,7 @@ on_both!(
     services_say_what_they_are_and_keep_what_was_said_of_them,
     a_service_is_changed_by_one_at_a_time,
     a_host_is_counted_project_by_project,
+    young_volumes_are_found_by_their_age,
     a_leftover_that_is_noted_anew_is_not_forgotten,
     a_volume_moves_only_as_it_was_seen,
     what_stands_in_for_a_volume_is_not_a_volume,
@@ -374,6 +376,18 @@ async fn open_jobs_are_listed_without_those_that_are_over(database: Database) {
     assert_eq!(list(&filter, None).await, [open[0].clone()]);
     let filter = JobFilter { state: Some(vec![JobState::Queued, JobState::Done]), ..JobFilter::default() };
     assert_eq!(list(&filter, None).await.len(), 4);
+}
+
+/// Thousands of long ones would be read for a list that shows none of them.
+async fn a_brief_list_leaves_out_what_was_asked_for(database: Database) {
+    let world = World::real();
+    let job = enqueue(&database, &world, Task::DeleteVolume { volume_id: id(1) }).await;
+    let mut repository = database.read().await.unwrap();
+    let whole = repository.jobs(&JobFilter::default(), &Page::default()).await.unwrap().remove(0);
+    let brief = repository.jobs_in_brief(&JobFilter::default(), &Page::default()).await.unwrap().remove(0);
+    assert_eq!(whole.payload["delete_volume"]["volume_id"], id(1).to_string());
+    assert!(brief.payload.is_null());
+    assert_eq!((&brief.id, &brief.kind, brief.run_at), (&job, &whole.kind, whole.run_at));
 }
 
 async fn jobs_are_cancelled_with_their_resource_as_by_themselves(database: Database) {
@@ -1212,6 +1226,35 @@ async fn a_host_is_counted_project_by_project(database: Database) {
     provisioned.sort();
     let expected = [("h@a", 2), ("h@a#x", 1), ("h@a#y", 3), ("h@ab#x", 4)];
     assert_eq!(provisioned, expected.map(|(host, gib)| (host.to_owned(), gib)));
+}
+
+async fn young_volumes_are_found_by_their_age(database: Database) {
+    let of_type = volume_type(&database).await;
+    let volumes: Vec<Volume> = (1..=6)
+        .map(|number| Volume {
+            host: (number != 5).then(|| format!("h@{number}#x")),
+            size: Gib::new(number as i64).unwrap(),
+            ..volume(number, &of_type)
+        })
+        .collect();
+    add(&database, &volumes).await;
+    let mut repository = database.read().await.unwrap();
+    let mut since = async |moment: i64, most: u32| {
+        let found = repository.volumes_since(Timestamp(moment), most).await.unwrap();
+        found.into_iter().map(|one| (one.host, one.size.get(), one.created_at.0)).collect::<Vec<_>>()
+    };
+    let young = |number: i64| (format!("h@{number}#x"), number, number);
+    assert_eq!(since(6, 9).await, []);
+    assert_eq!(since(2, 9).await, [young(6), young(4), young(3)]);
+    // The youngest count first, wherever they lie.
+    assert_eq!(since(0, 3).await, [young(6), young(4)]);
+
+    let ids = [2, 5, 7].map(|number| id(number).to_string());
+    let mut hosts = repository.hosts_of_volumes(&ids).await.unwrap();
+    hosts.sort();
+    let ours = ProjectId("p".into());
+    assert_eq!(hosts, [(ours.clone(), None), (ours, Some("h@2#x".to_owned()))]);
+    assert_eq!(repository.hosts_of_volumes(&[]).await.unwrap(), []);
 }
 
 async fn a_volume_moves_only_as_it_was_seen(database: Database) {

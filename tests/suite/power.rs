@@ -2,9 +2,9 @@
 //!
 //! A process of its own does all that a store can do, one step after the other, under `strace`. From the trace comes every
 //! write and every change of a folder, in their order, and what was synced when. For each moment a disk is made that
-//! holds all that was synced by then, and of the rest whatever chance says: of each file and of each folder some
-//! beginning of its changes, and the last write torn. The store must open on it and hold what the last acknowledged step
-//! left, or what the step under way was about to.
+//! holds all that was synced by then, and of the rest whatever chance says: of each folder some beginning of its
+//! changes, and of each file any of its writes, or a part of one. The store must open on it and hold what the last
+//! acknowledged step left, or what the step under way was about to.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -178,9 +178,17 @@ impl Op {
 #[derive(Clone, Debug)]
 enum Event {
     Op(Op),
-    /// Of one file or folder; `None`: of everything.
-    Sync(Option<Id>),
-    Acknowledged(usize),
+    /// Of one file or folder; `None`: of everything. What was done while it was under way it need not have made last:
+    /// so many events had been when it began.
+    Sync {
+        of: Option<Id>,
+        began: usize,
+    },
+    /// Likewise: what has this number was said to last by then.
+    Acknowledged {
+        number: usize,
+        began: usize,
+    },
 }
 
 /// Files and folders by number; 0 is what the store's folder lies in.
@@ -291,7 +299,8 @@ impl Reader {
         node
     }
 
-    fn call(&mut self, name: &str, arguments: &[&str], result: i64) {
+    /// A call, which began when there had been so many events.
+    fn call(&mut self, name: &str, arguments: &[&str], result: i64, began: usize) {
         let number = |at: usize| arguments[at].parse::<i64>().unwrap_or_default();
         let text = |at: usize| unquote(arguments[at]);
         let path = |at: usize| String::from_utf8(text(at)).unwrap();
@@ -299,7 +308,7 @@ impl Reader {
         if matches!(name, "unlink" | "unlinkat")
             && let Some(number) = path(usize::from(name == "unlinkat")).strip_prefix(MARK)
         {
-            return self.events.push(Event::Acknowledged(number.parse().unwrap()));
+            return self.events.push(Event::Acknowledged { number: number.parse().unwrap(), began });
         }
         if result < 0 {
             return;
@@ -356,9 +365,9 @@ impl Reader {
             }
             "fsync" | "fdatasync" => {
                 let Some((node, _)) = self.open.get(&number(0)).copied() else { return };
-                self.events.push(Event::Sync(Some(node)));
+                self.events.push(Event::Sync { of: Some(node), began });
             }
-            "syncfs" | "sync" => self.events.push(Event::Sync(None)),
+            "syncfs" | "sync" => self.events.push(Event::Sync { of: None, began }),
             other => panic!("{other} is not known here"),
         }
     }
@@ -382,20 +391,23 @@ fn unquote(text: &str) -> Vec<u8> {
     text.split("\\x").skip(1).map(|hex| u8::from_str_radix(&hex[..2], 16).unwrap()).collect()
 }
 
-/// A call that others came between is in two lines: it counts where it ends.
+/// A call that others came between is in two lines: what it changes counts where it ends, what it promises where it
+/// begins.
 fn read_trace(text: &str, reader: &mut Reader) {
-    let mut begun: HashMap<&str, &str> = HashMap::new();
+    let mut begun: HashMap<&str, (&str, usize)> = HashMap::new();
     for line in text.lines() {
         let (process, rest) = line.split_once(' ').unwrap();
         let rest = rest.trim_start();
-        let whole = if let Some(beginning) = rest.strip_suffix(" <unfinished ...>") {
-            begun.insert(process, beginning);
+        let now = reader.events.len();
+        let (whole, began) = if let Some(beginning) = rest.strip_suffix(" <unfinished ...>") {
+            begun.insert(process, (beginning, now));
             continue;
         } else if let Some(resumed) = rest.strip_prefix("<... ") {
             let (_, end) = resumed.split_once(" resumed>").unwrap();
-            format!("{}{end}", begun.remove(process).unwrap())
+            let (beginning, began) = begun.remove(process).unwrap();
+            (format!("{beginning}{end}"), began)
         } else {
-            rest.to_owned()
+            (rest.to_owned(), now)
         };
         // Signals and ends of threads are none.
         let Some((name, rest)) = whole.split_once('(') else { continue };
@@ -403,51 +415,71 @@ fn read_trace(text: &str, reader: &mut Reader) {
         let arguments = arguments.trim_end().trim_end_matches(')');
         let arguments: Vec<&str> = arguments.split(", ").collect();
         let result = result.split_whitespace().next().unwrap_or_default().parse().unwrap_or(-1);
-        reader.call(name, &arguments, result);
+        reader.call(name, &arguments, result, began);
     }
 }
 
-/// A disk as it may be when the power goes before this event.
-fn after_a_cut(events: &[Event], moment: usize, random: &mut StdRng) -> (Disk, usize) {
+/// What had been said to last when the power went before this event.
+fn acknowledged(events: &[Event], moment: usize) -> Vec<usize> {
+    let numbers = events.iter().filter_map(|event| match event {
+        Event::Acknowledged { number, began } if *began <= moment => Some(*number),
+        _ => None,
+    });
+    numbers.collect()
+}
+
+/// Which of these events are on the disk for good.
+fn lasting(past: &[Event]) -> Vec<bool> {
+    let mut lasts = vec![false; past.len()];
+    for event in past {
+        let Event::Sync { of, began } = event else { continue };
+        for (earlier, event) in past[..*began].iter().enumerate() {
+            if let Event::Op(op) = event {
+                lasts[earlier] |= of.is_none_or(|of| op.of().contains(&of));
+            }
+        }
+    }
+    lasts
+}
+
+/// A disk as it may be when the power goes before this event. Writes to a file come to it in any order. A file system
+/// keeps the order of all else: the entries of a folder; the lengths and holes of a file, and what is written after
+/// such a change.
+fn after_a_cut(events: &[Event], moment: usize, random: &mut StdRng) -> Disk {
     let past = &events[..moment];
-    let mut acknowledged = 0;
-    let mut lasts = vec![false; moment];
-    for (at, event) in past.iter().enumerate() {
-        match event {
-            Event::Acknowledged(number) => acknowledged = number + 1,
-            Event::Sync(of) => {
-                for (earlier, event) in past[..at].iter().enumerate() {
-                    if let Event::Op(op) = event {
-                        lasts[earlier] |= of.is_none_or(|of| op.of().contains(&of));
-                    }
+    let lasts = lasting(past);
+    let mut disk = Disk::default();
+    // Some disks keep everything, some nothing.
+    let keep = [0.0, 0.5, 0.9, 1.0][random.random_range(0..4)];
+    // What gets no changes any more from here on.
+    let mut lost: HashSet<Id> = HashSet::new();
+    for (event, lasts) in past.iter().zip(lasts) {
+        let Event::Op(op) = event else { continue };
+        let queue = op.of()[0];
+        if !lasts && lost.contains(&queue) {
+            continue;
+        }
+        match op {
+            _ if lasts || random.random_bool(keep) => disk.apply(op),
+            Op::Write { file, offset, data } => {
+                if let Some(data) = torn(data, random) {
+                    disk.apply(&Op::Write { file: *file, offset: *offset, data });
                 }
             }
-            Event::Op(_) => {}
-        }
-    }
-    let mut disk = Disk::default();
-    // Whether changes of a file or folder are lost from here on. Some disks keep everything, some nothing.
-    let keep = [0.0, 0.5, 0.9, 1.0][random.random_range(0..4)];
-    let mut lost: HashSet<Id> = HashSet::new();
-    for (at, event) in past.iter().enumerate() {
-        let Event::Op(op) = event else { continue };
-        if lasts[at] {
-            disk.apply(op);
-            continue;
-        }
-        let queue = op.of()[0];
-        if lost.contains(&queue) || !random.random_bool(keep) {
-            let is_first = lost.insert(queue);
-            if let (true, Op::Write { file, offset, data }) = (is_first, op) {
-                let part = random.random_range(0..=data.len() / 512) * 512;
-                let data = data[..part].to_vec();
-                disk.apply(&Op::Write { file: *file, offset: *offset, data });
+            _ => {
+                lost.insert(queue);
             }
-            continue;
         }
-        disk.apply(op);
     }
-    (disk, acknowledged)
+    disk
+}
+
+/// What is there of a write that did not come to its end: sectors of it, from its beginning. A sector is written whole
+/// or not at all.
+fn torn(data: &[u8], random: &mut StdRng) -> Option<Vec<u8>> {
+    const SECTOR: usize = 512;
+    let sectors = if random.random_bool(0.5) { random.random_range(0..=data.len() / SECTOR) } else { 0 };
+    (sectors > 0).then(|| data[..sectors * SECTOR].to_vec())
 }
 
 /// Each image is as it was or as it was to be, and so is each byte of it; those of an image that is being removed may be
@@ -477,14 +509,16 @@ fn quick_folder() -> TempDir {
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
-/// What the kernel was asked for while this test ran, in `traced` below the folder.
-fn trace(actor: &str, folder: &Path) -> Reader {
+/// What the kernel was asked for while this test ran, in `traced` below the folder; with more options of `strace`.
+fn trace(actor: &str, folder: &Path, options: &[&str]) -> Reader {
     let (traced, trace) = (folder.join("traced"), folder.join("trace"));
     std::fs::create_dir(&traced).unwrap();
     let calls = "trace=open,openat,close,write,pwrite64,ftruncate,fallocate,fsync,fdatasync,syncfs,sync,rename,renameat,\
         renameat2,unlink,unlinkat,rmdir,mkdir";
     let output = Command::new("strace")
-        .args(["-f", "-q", "-xx", "-s", "1000000", "-e", calls, "-e", "signal=none", "-o"])
+        .args(["-f", "-q", "-xx", "-s", "1000000", "-e", calls, "-e", "signal=none"])
+        .args(options)
+        .arg("-o")
         .arg(&trace)
         .arg(std::env::current_exe().unwrap())
         .args([actor, "--exact", "--ignored", "--test-threads=1"])
@@ -505,10 +539,8 @@ fn random() -> (u64, StdRng) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_outlives_a_power_cut() {
     let folder = quick_folder();
-    let reader = trace("power::actor", folder.path());
-    let Reader { disk, is_folder, events, .. } = reader;
-    let marks = events.iter().filter(|event| matches!(event, Event::Acknowledged(_))).count();
-    assert_eq!(marks, STEPS);
+    let Reader { disk, is_folder, events, .. } = trace("power::actor", folder.path(), &[]);
+    assert_eq!(acknowledged(&events, events.len()), (0..STEPS).collect::<Vec<_>>());
 
     // What there is after each step, without any trouble.
     let calm = folder.path().join("calm");
@@ -527,13 +559,14 @@ async fn what_was_acknowledged_outlives_a_power_cut() {
     let (seed, mut random) = random();
     let mut cuts = 0;
     for moment in 0..=events.len() {
+        let done = acknowledged(&events, moment).len();
         for _ in 0..4 {
-            let (disk, acknowledged) = after_a_cut(&events, moment, &mut random);
+            let disk = after_a_cut(&events, moment, &mut random);
             let cut = quick_folder();
             disk.lay_out(0, cut.path(), &is_folder);
             let found = state(&open(cut.path())).await;
-            let what = format!("seed {seed}, event {moment} of {}, step {acknowledged}", events.len());
-            assert_between(&found, &states[acknowledged], &states[acknowledged + 1], &what);
+            let what = format!("seed {seed}, event {moment} of {}, step {done}", events.len());
+            assert_between(&found, &states[done], &states[done + 1], &what);
             cuts += 1;
         }
     }
@@ -551,7 +584,12 @@ fn config_in(folder: &Path) -> Config {
     config
 }
 
-const COMMITS: usize = 12;
+/// They commit at once, one after the other each.
+const TASKS: usize = 4;
+const COMMITS: usize = 4;
+
+/// In memory a sync takes no time, and nobody would come to share one: each begins a tenth of a second late.
+const SLOW_SYNCS: &[&str] = &["-e", "inject=fsync,fdatasync:delay_enter=100000"];
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a process of its own, which the test below starts"]
@@ -559,50 +597,74 @@ async fn committer() {
     let folder = std::env::var_os(FOLDER).expect("the test below starts this");
     let service = Service::open(config_in(Path::new(&folder))).await.unwrap();
     let Shared { database, world, .. } = &*service.app;
-    for number in 0..COMMITS {
-        let mut repository = database.begin().await.unwrap();
-        let leftover = Leftover { pool: "p".to_owned(), name: format!("{number:02}") };
-        repository.add_leftover(&leftover, world.now()).await.unwrap();
-        repository.commit().await.unwrap();
-        let _ = std::fs::remove_file(format!("{MARK}{number}"));
+    let tasks = (0..TASKS).map(|task| {
+        let (database, world) = (database.clone(), world.clone());
+        tokio::spawn(async move {
+            for number in task * COMMITS..(task + 1) * COMMITS {
+                let mut repository = database.begin().await.unwrap();
+                let leftover = Leftover { pool: "p".to_owned(), name: number.to_string() };
+                repository.add_leftover(&leftover, world.now()).await.unwrap();
+                repository.commit().await.unwrap();
+                let _ = std::fs::remove_file(format!("{MARK}{number}"));
+            }
+        })
+    });
+    for done in futures::future::join_all(tasks).await {
+        done.unwrap();
     }
 }
 
-/// How many commits there are, in their order and without a gap.
-async fn commits_in(folder: &Path, what: &str) -> usize {
+/// The numbers of all commits that there are.
+async fn commits_in(folder: &Path, what: &str) -> Vec<usize> {
     let database =
         open_database(&config_in(folder)).await.unwrap_or_else(|error| panic!("{what}: {error:#}"));
     let found = database.read().await.unwrap().all_leftovers().await;
     database.close().await;
-    let mut names: Vec<String> =
-        found.unwrap_or_else(|error| panic!("{what}: {error}")).into_iter().map(|row| row.name).collect();
-    names.sort();
-    assert_eq!(names, (0..names.len()).map(|number| format!("{number:02}")).collect::<Vec<_>>(), "{what}");
-    names.len()
+    let rows = found.unwrap_or_else(|error| panic!("{what}: {error}"));
+    let mut numbers: Vec<usize> = rows.into_iter().map(|row| row.name.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Of each task what was acknowledged, without a gap, and at the most the commit that it was at.
+fn assert_commits(found: &[usize], acknowledged: &[usize], what: &str) {
+    for task in 0..TASKS {
+        let of_task = |all: &[usize]| -> Vec<usize> {
+            all.iter().copied().filter(|number| number / COMMITS == task).collect()
+        };
+        let (there, known) = (of_task(found), of_task(acknowledged).len());
+        let first = task * COMMITS;
+        assert_eq!(there, (first..first + there.len()).collect::<Vec<_>>(), "{what}");
+        assert!((known..=known + 1).contains(&there.len()), "{what}, task {task}: {there:?}, not {known}");
+    }
 }
 
 /// The same of SQLite, from the very first start on.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_committed_outlives_a_power_cut() {
     let folder = quick_folder();
-    let Reader { disk, is_folder, events, .. } = trace("power::committer", folder.path());
+    let Reader { disk, is_folder, events, .. } = trace("power::committer", folder.path(), SLOW_SYNCS);
     let whole = folder.path().join("whole");
     disk.lay_out(0, &whole, &is_folder);
-    assert_eq!(commits_in(&whole, "all of it").await, COMMITS);
+    assert_eq!(commits_in(&whole, "all of it").await, (0..TASKS * COMMITS).collect::<Vec<_>>());
+    let is_mark = |event: &Event| matches!(event, Event::Acknowledged { .. });
+    let (first, last) = (events.iter().position(is_mark).unwrap(), events.iter().rposition(is_mark).unwrap());
+    let syncs = events[first..last].iter().filter(|event| matches!(event, Event::Sync { .. })).count();
+    println!("{syncs} syncs for {} commits after the first one", TASKS * COMMITS - 1);
+    assert!(syncs < TASKS * COMMITS - 1, "no two commits shared a sync");
     let (seed, mut random) = random();
-    let first = events.iter().position(|event| matches!(event, Event::Acknowledged(0))).unwrap() + 1;
     let mut cuts = 0;
-    for moment in first..=events.len() {
+    for moment in first + 1..=events.len() {
+        let known = acknowledged(&events, moment);
         for _ in 0..2 {
-            let (disk, acknowledged) = after_a_cut(&events, moment, &mut random);
+            let disk = after_a_cut(&events, moment, &mut random);
             let cut = quick_folder();
             disk.lay_out(0, cut.path(), &is_folder);
-            let what = format!("seed {seed}, event {moment} of {}, commit {acknowledged}", events.len());
-            let found = commits_in(cut.path(), &what).await;
-            assert!((acknowledged..=acknowledged + 1).contains(&found), "{what}: {found}");
+            let what = format!("seed {seed}, event {moment} of {}, commits {known:?}", events.len());
+            assert_commits(&commits_in(cut.path(), &what).await, &known, &what);
             cuts += 1;
         }
     }
-    assert!(cuts > COMMITS, "{cuts}");
+    assert!(cuts > TASKS * COMMITS, "{cuts}");
     println!("{cuts} power cuts");
 }

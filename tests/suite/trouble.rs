@@ -172,3 +172,37 @@ async fn a_wrong_key_is_refused() {
     assert_eq!(error.kind, ErrorKind::Disconnected, "{error}");
     assert!(!error.to_string().contains(WRONG), "{error}");
 }
+
+/// Its pool's users are told apart from those of the pool of volumes: what cannot be cloned is copied.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_volumes_may_not_hang_on_is_copied() {
+    let place = Place::new(StoreKind::RbdV2, DatabaseKind::Sqlite).await;
+    let (user, pool) = (format!("client.{}", place.users().volumes), &place.pools.volumes);
+    let allowed = format!("profile rbd pool={pool}");
+    pools::run("ceph", &["auth", "caps", &user, "mon", "profile rbd", "mgr", &allowed, "osd", &allowed]);
+    let server = place.start();
+    let image = json!({"disk_format": "raw", "container_format": "bare"});
+    let (_, image) = server.send(Method::POST, "/image/v2/images", Some(image)).await;
+    let image = image["id"].as_str().unwrap();
+    let bytes = vec![9_u8; 2 * MIB as usize];
+    assert_eq!(server.try_upload(image, bytes.clone()).await.unwrap(), StatusCode::NO_CONTENT);
+    let volume = json!({"volume": {"size": 1, "imageRef": image}});
+    let (status, volume) = server.send(Method::POST, "/volume/v3/volumes", Some(volume)).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{volume}");
+    server.settle().await;
+    let id = volume["volume"]["id"].as_str().unwrap();
+    let path = format!("/volume/v3/volumes/{id}");
+    let row = server.get(&path).await;
+    assert_eq!(row["volume"]["status"], "available", "{}", server.log());
+    let store = place.stores().volumes.first().store.clone();
+    let copy = store.open(&format!("volume-{id}"), OpenMode::ReadOnly).await.unwrap();
+    assert_eq!(copy.read(0, bytes.len() as u64).await.unwrap(), bytes);
+    assert_eq!(copy.parent().await.unwrap(), None);
+    copy.close().await.unwrap();
+    for path in [path, format!("/image/v2/images/{image}")] {
+        let (status, said) = server.send(Method::DELETE, &path, None).await;
+        assert!(status.is_success(), "{status} {said}");
+    }
+    server.settle().await;
+    place.assert_empty(server).await;
+}

@@ -27,7 +27,7 @@ use crate::model::{ImageId, ProjectId};
             )),
         (status = 400, description = "The body does not fit the schema", body = FaultBody),
         (status = 403, description = "A property that may not be written", body = FaultBody),
-        (status = 409, description = "The id is taken", body = FaultBody),
+        (status = 409, description = "An image has the id, or had it", body = FaultBody),
         (status = 413, description = "Too many images, properties or tags, or too large a body",
             body = FaultBody),
     )

@@ -11,7 +11,7 @@ use crate::image_api::stores;
 use crate::jobs::{self, Task};
 use crate::model::{Cause, ImageStatus, JobId, JobState};
 
-/// Removes an image's bytes in one store; others keep them.
+/// Removes an image's bytes in one store; others keep them, and so does a web server, whose address is forgotten.
 #[utoipa::path(
     delete, path = "/v2/stores/{store_id}/{image_id}", tag = "images", operation_id = "delete_image_from_store",
     params(
@@ -22,7 +22,8 @@ use crate::model::{Cause, ImageStatus, JobId, JobState};
         (status = 204, description = "They are gone"),
         (status = 403, description = "The policy does not allow it, or no other store has them", body = FaultBody),
         (status = 404, description = "There is no such image, or not in this store", body = FaultBody),
-        (status = 409, description = "No such store, or copy-on-write volumes need them", body = FaultBody),
+        (status = 409, description = "No such store, copy-on-write volumes need them, or it was cancelled, as by \
+            the deletion of the image", body = FaultBody),
         (status = 429, description = "Too many jobs of the project are under way", body = FaultBody),
         (status = 503, description = "The storage failed; the image is as it was", body = FaultBody),
     )
@@ -56,7 +57,8 @@ pub async fn delete_from_store(
     // What an earlier request that failed left is removed, but not what an import brings just now.
     let is_on_its_way = import::on_its_way_to(&image).any(|id| id == store.id);
     let is_left = !is_on_its_way && image.locations.iter().any(|place| !place.ready && is_there(place));
-    if !is_left && image.places().count() == 1 {
+    let is_elsewhere = image.places().any(|place| !is_there(place));
+    if !is_elsewhere || !is_left && image.places().count() == 1 {
         return Err(Fault::Forbidden(
             "Cannot delete image data from the only store containing it. Consider deleting the image instead."
                 .to_owned(),
@@ -64,6 +66,12 @@ pub async fn delete_from_store(
     }
     if !is_left && !image.places().any(is_there) {
         return Err(Fault::NotFound(format!("Image {id} is not stored in store {store_id}.")));
+    }
+    if store.is_read_only() {
+        // A web server keeps what it has: nothing is left to a job.
+        repository.remove_location(&image.id, store.row).await?;
+        repository.commit().await?;
+        return Ok(StatusCode::NO_CONTENT);
     }
     repository.ready_location(&image.id, store.row, false).await?;
     let task = Task::DeleteFromStore { image_id: image.id.clone(), store: store.to_row() };
@@ -76,8 +84,11 @@ pub async fn delete_from_store(
 /// Waits for the job that removes the bytes, for a while, and says so if it failed.
 pub(super) async fn ended(app: &App, id: &str, job: &JobId) -> Result<()> {
     let patience = app.config.api.request_timeout.duration() / 2;
-    match app.job_over(job, patience).await?.filter(|job| job.state == JobState::Failed) {
+    match app.job_over(job, patience).await?.filter(|job| job.state != JobState::Done) {
         None => Ok(()),
+        Some(job) if job.state == JobState::Cancelled => Err(Fault::Conflict(format!(
+            "The data for Image {id} was not deleted: the request was cancelled."
+        ))),
         Some(job) if job.cause.is_some_and(Cause::is_refusal) => Err(Fault::Conflict(format!(
             "The data for Image {id} could not be deleted because it is in use: The image cannot be deleted because \
              it is in use through the backend store outside of Glance."

@@ -96,10 +96,15 @@ fn check_access(guard: &Guard, access: Access, name: &str) -> Result<()> {
     }
 }
 
-/// A format that is there stays as soon as bytes are.
+/// A format that is there stays as soon as bytes are. One that is not can still be said of staged bytes, which
+/// nobody has looked at yet.
 fn is_settled(image: &Image, format: &str) -> bool {
     let there = if format == "disk_format" { &image.disk_format } else { &image.container_format };
-    image.status != ImageStatus::Queued && there.is_some()
+    match image.status {
+        ImageStatus::Queued => false,
+        ImageStatus::Uploading => there.is_some(),
+        _ => true,
+    }
 }
 
 fn text(value: Value) -> Option<String> {

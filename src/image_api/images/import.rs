@@ -11,6 +11,7 @@ use crate::db::{Image, ImageChange, Repository};
 use crate::http::App;
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
+use crate::image_api::locations::LONGEST_URL;
 use crate::image_api::request::{Call, InPath, JsonBody};
 use crate::image_api::{quota, schema, stores};
 use crate::jobs::{self, Import, ImportSource, Task};
@@ -65,7 +66,7 @@ pub async fn import(
     };
     let all_must_succeed = asked.all_must_succeed(&app)?;
     // Others are asked: outside of a transaction.
-    let source = match remote {
+    let mut source = match remote {
         Some(remote) => remote.source(&app, &image, &headers)?,
         None => asked.source(&app).await?,
     };
@@ -75,6 +76,7 @@ pub async fn import(
     let mut repository = app.database.begin().await?;
     let mut image = find_to_change(&mut repository, &call, &id).await?;
     asked.check_state(&image)?;
+    remote::note_before(&mut source, &app, &image);
     let stores = asked.stores(&app, &headers, &image)?;
     if stores.is_empty() {
         return Ok(StatusCode::ACCEPTED);
@@ -214,6 +216,11 @@ impl<'a> Asked<'a> {
             Way::Web | Way::Region => {}
         }
         let uri = self.options.get("uri").and_then(Value::as_str).unwrap_or_default();
+        if uri.len() > LONGEST_URL {
+            return Err(Fault::BadRequest(format!(
+                "'uri' must be a text of at most {LONGEST_URL} characters"
+            )));
+        }
         match app.web.filter.check(uri).await {
             Ok(()) => Ok(ImportSource::Web { uri: uri.to_owned() }),
             Err(refused) => {

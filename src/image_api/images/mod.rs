@@ -8,6 +8,7 @@ pub(super) mod download;
 mod draft;
 mod encryption;
 mod filter;
+mod formats;
 pub(super) mod import;
 pub(super) mod list;
 mod patch;
@@ -21,6 +22,7 @@ mod view;
 pub use custom::image_schema;
 pub(super) use draft::Draft;
 pub(crate) use filter::parse as parse_filter;
+pub(super) use formats::check_formats;
 pub(crate) use patch::Dialect;
 pub(super) use view::{ImageView, find, find_to_change};
 

@@ -30,10 +30,12 @@ use crate::image_api::request::{Call, InPath, JsonBody};
             body = FaultBody),
         (status = 403, description = "A property that may not be written", body = FaultBody),
         (status = 404, description = "There is no such image", body = FaultBody),
-        (status = 409, description = "A custom property that is not there, or there already; or locations of an image \
-            in no status for it",
+        (status = 409, description = "A custom property that is not there, or there already; locations of an image in \
+            no status for it, or the removal of one was cancelled",
             body = FaultBody),
-        (status = 413, description = "Too many properties, tags or locations, or too large a body", body = FaultBody),
+        (status = 413, description = "Too many properties, tags or locations, too much metadata of these, or too large \
+            a body",
+            body = FaultBody),
         (status = 429, description = "Too many jobs of the project are under way", body = FaultBody),
         (status = 415, description = "Neither of the two media types", body = FaultBody,
             headers(("Accept-Patch" = String, description = "The two media types"))),

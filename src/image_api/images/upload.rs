@@ -4,6 +4,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 
 use super::find;
+use super::formats::{check_formats, unformatted};
 use crate::block::BlockStore;
 use crate::db::Image;
 use crate::http::{App, media_type};
@@ -158,16 +159,6 @@ pub(super) fn promised(headers: &HeaderMap) -> Result<Option<u64>> {
     }
 }
 
-fn check_formats(image: &Image) -> Result<()> {
-    let missing = match (&image.disk_format, &image.container_format) {
-        (Some(_), Some(_)) => return Ok(()),
-        (None, None) => "Properties disk_format, container_format",
-        (None, _) => "Property disk_format",
-        (_, None) => "Property container_format",
-    };
-    Err(Fault::BadRequest(format!("{missing} must be set prior to saving data.")))
-}
-
 pub(super) fn wrong_status(status: ImageStatus, arrival: &Arrival) -> Fault {
     let wanted = arrival.status();
     Fault::Conflict(format!("Image status transition from {status} to {wanted} is not allowed"))
@@ -176,6 +167,7 @@ pub(super) fn wrong_status(status: ImageStatus, arrival: &Arrival) -> Fault {
 pub(super) fn told(id: &str, project: &ProjectId, arrival: &Arrival, error: UploadError) -> Fault {
     match error {
         UploadError::WrongStatus(status) => wrong_status(status, arrival),
+        UploadError::Unformatted(missing) => unformatted(&missing),
         UploadError::Exists if *arrival == Arrival::Stage => {
             Fault::Conflict(format!("The image {id} has data on staging"))
         }

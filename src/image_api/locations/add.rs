@@ -2,12 +2,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::Value;
 
+use super::LONGEST_URL;
 use super::found::find_in_store;
 use crate::db::{ImageChange, Location};
 use crate::http::App;
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
-use crate::image_api::images::{find, find_to_change};
+use crate::image_api::images::{check_formats, find, find_to_change};
 use crate::image_api::request::{Call, InPath, JsonBody};
 use crate::image_api::{schema, stores};
 use crate::jobs::{self, NewLocation, Task};
@@ -24,8 +25,8 @@ use crate::model::ImageStatus;
         description = "`url`, and in `validation_data` the `os_hash_algo` and `os_hash_value` that the bytes have"),
     responses(
         (status = 202, description = "It is under way"),
-        (status = 400, description = "An address that may not be asked, no bytes that may be the image's, or no digest \
-            of that algorithm", body = FaultBody),
+        (status = 400, description = "Formats are not set, an address that may not be asked, no bytes that may be the \
+            image's, or no digest of that algorithm", body = FaultBody),
         (status = 403, description = "The policy does not allow it, or there is no store for web servers, and for other \
             places one must be a service", body = FaultBody),
         (status = 404, description = "There is no such image", body = FaultBody),
@@ -47,6 +48,7 @@ pub async fn add(
     let web = asked.on_the_web(&app, &call)?;
     let default = app.config.images.hashing_algorithm.as_str();
     let (hash_algo, hash_value) = asked.digest(default)?;
+    check_formats(&image)?;
     // Names are resolved, and pools are asked: outside of a transaction.
     let store = match web {
         Some(store) => {
@@ -63,6 +65,7 @@ pub async fn add(
     let image = find_to_change(&mut repository, &call, &id).await?;
     let (to, change) = (ImageStatus::Importing, ImageChange::default());
     check_status(image.status)?;
+    check_formats(&image)?;
     if !repository.change_image(&image.id, image.status, to, &change, app.world.now()).await? {
         return Err(Fault::Conflict(format!("Image {id} was changed meanwhile. Please try again.")));
     }
@@ -100,8 +103,8 @@ impl<'a> Asked<'a> {
             Err(Fault::BadRequest(format!("Provided object does not match schema 'location': {reason}")))
         };
         let text = |value: &'a Value, longest: usize| value.as_str().filter(|text| text.len() <= longest);
-        let Some(url) = body.get("url").and_then(|url| text(url, 2048)) else {
-            return refuse("'url' must be a text of at most 2048 characters");
+        let Some(url) = body.get("url").and_then(|url| text(url, LONGEST_URL)) else {
+            return refuse(&format!("'url' must be a text of at most {LONGEST_URL} characters"));
         };
         let mut asked = Self { url, algo: None, value: None };
         let given = match body.get("validation_data") {

@@ -68,7 +68,7 @@ async fn on_its_way(repository: &mut Repository, image: &Image) -> Result<Option
         state: Some(vec![JobState::Queued, JobState::Running]),
         ..JobFilter::default()
     };
-    let jobs = repository.jobs(&filter, &Page { limit: Some(1), ..Page::default() }).await?;
+    let jobs = repository.jobs_in_brief(&filter, &Page { limit: Some(1), ..Page::default() }).await?;
     Ok(jobs.into_iter().next().map(|job| job.id))
 }
 

@@ -12,11 +12,14 @@ use crate::db::{Image, ImageChange, Location, Repository};
 use crate::http::{App, ImageSchema};
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, Result};
-use crate::image_api::images::{find, property};
+use crate::image_api::images::{check_formats, find, property};
 use crate::image_api::request::Call;
 use crate::image_api::stores;
 use crate::jobs::{self, Task};
 use crate::model::{ImageId, ImageStatus, JobId};
+
+/// Bytes of what is kept with all locations of an image, as JSON: every list of images reads it.
+const LARGEST_METADATA: usize = 64 << 10;
 
 /// One change.
 #[derive(Debug)]
@@ -235,6 +238,7 @@ fn add(app: &App, image: &mut Image, position: &str, given: Given, known: &Known
     within(&app.config, attempted)?;
     let location = located(&app.config, image, &given, known)?;
     image.locations.insert(at, location);
+    check_metadata(image)?;
     settle(image, said, known)
 }
 
@@ -260,7 +264,7 @@ fn replace(app: &App, image: &mut Image, given: Vec<Given>, known: &Known) -> Re
             image.locations.push(place.with_metadata(kept(&app.config, &given)?));
         }
         image.locations.extend(rest);
-        return Ok(());
+        return check_metadata(image);
     }
     if image.places().next().is_some() {
         let urls: Vec<String> = there.iter().map(|url| format!("'{url}'")).collect();
@@ -270,6 +274,7 @@ fn replace(app: &App, image: &mut Image, given: Vec<Given>, known: &Known) -> Re
         let location = located(&app.config, image, given, known)?;
         image.locations.push(location);
     }
+    check_metadata(image)?;
     settle(image, said, known)
 }
 
@@ -359,6 +364,18 @@ fn kept(config: &Config, given: &Given) -> Result<BTreeMap<String, Value>> {
     Ok(metadata)
 }
 
+fn check_metadata(image: &Image) -> Result<()> {
+    let kept = image.locations.iter().filter_map(|place| place.metadata.as_ref());
+    let bytes: usize = kept.map(|metadata| serde_json::to_string(metadata).unwrap_or_default().len()).sum();
+    if bytes <= LARGEST_METADATA {
+        return Ok(());
+    }
+    Err(Fault::TooLarge(format!(
+        "The limit has been exceeded on the size of the metadata of all image locations. Attempted: {bytes} bytes, \
+         Maximum: {LARGEST_METADATA} bytes"
+    )))
+}
+
 /// Glance fails with 500 here.
 fn texts_only(key: &str, value: &Value) -> Result<()> {
     match value {
@@ -431,18 +448,7 @@ fn settle(image: &mut Image, mut said: BTreeMap<String, String>, known: &Known) 
     if image.status != ImageStatus::Queued {
         return Ok(());
     }
-    let missing: Vec<&str> =
-        [("disk_format", &image.disk_format), ("container_format", &image.container_format)]
-            .into_iter()
-            .filter_map(|(name, format)| format.is_none().then_some(name))
-            .collect();
-    if !missing.is_empty() {
-        let noun = if missing.len() == 1 { "Property" } else { "Properties" };
-        return Err(Fault::BadRequest(format!(
-            "{noun} {} must be set prior to saving data.",
-            missing.join(", ")
-        )));
-    }
+    check_formats(image)?;
     let size = image.places().find_map(|place| Some(known.0.get(place.url.as_deref()?)?.size));
     image.size = size;
     image.checksum = said.remove("checksum");

@@ -8,8 +8,10 @@ use super::view::{TaskView, path};
 use crate::db::ImageChange;
 use crate::http::App;
 use crate::image_api::fault::{Fault, FaultBody, Result};
+use crate::image_api::images::check_formats;
 use crate::image_api::images::create::{add, drafted};
 use crate::image_api::images::upload::signed_by;
+use crate::image_api::locations::LONGEST_URL;
 use crate::image_api::request::{Call, JsonBody};
 use crate::image_api::{quota, schema, schemas};
 use crate::jobs::{self, Import, ImportSource, Task};
@@ -26,9 +28,10 @@ type Created = (StatusCode, [(HeaderName, String); 1], Json<TaskView>);
     responses(
         (status = 201, description = "It is under way", body = TaskView,
             headers(("Location" = String, description = "Address of the task"))),
-        (status = 400, description = "The body does not fit, or the address may not be asked", body = FaultBody),
+        (status = 400, description = "The body does not fit, the formats are not said, or the address may not be asked",
+            body = FaultBody),
         (status = 403, description = "The policy does not allow it, or not such an image", body = FaultBody),
-        (status = 409, description = "There is an image with this id", body = FaultBody),
+        (status = 409, description = "There is an image with this id, or was one", body = FaultBody),
         (status = 413, description = "The project has too much already", body = FaultBody),
         (status = 429, description = "Too many jobs of the project are under way", body = FaultBody),
     )
@@ -55,6 +58,7 @@ pub async fn create(
         properties.insert("container_format".to_owned(), "bare".into());
     }
     let image = drafted(properties, &app, &call)?;
+    check_formats(&image)?;
     let signed_by = signed_by(&app, &image, &headers).await?;
 
     let (quotas, project) = (&app.config.quotas, call.project_id());
@@ -103,6 +107,9 @@ impl<'a> Asked<'a> {
         match input.get("import_from").and_then(Value::as_str) {
             None => refuse("Invalid location: None"),
             Some("") => refuse("Invalid location: "),
+            Some(uri) if uri.len() > LONGEST_URL => {
+                refuse(format!("'import_from' must be a text of at most {LONGEST_URL} characters"))
+            }
             Some(uri) if uri.starts_with("file:///") || uri.starts_with("filesystem:///") => {
                 refuse("File based imports are not allowed. Please use a non-local source of image data.")
             }

@@ -83,7 +83,7 @@ pub async fn list(State(app): State<App>, call: Call, query: Query) -> Result<Js
             None => return refuse(format!("Task with the given id {marker} was not found")),
         }
     }
-    let tasks = repository.jobs(&filter, &page).await?;
+    let tasks = repository.jobs_in_brief(&filter, &page).await?;
 
     let is_full = !tasks.is_empty() && tasks.len() as i64 == limit;
     let next =

@@ -101,7 +101,7 @@ impl Listener {
         }
         let oldest_first = SortKey { column: "updated_at", direction: Direction::Ascending };
         let page = Page { sort: vec![oldest_first], limit: Some(BATCH), ..Page::default() };
-        let changed = self.app.database.read().await?.jobs(&filter, &page).await?;
+        let changed = self.app.database.read().await?.jobs_in_brief(&filter, &page).await?;
         // A full batch may have left some out: the next look begins at its end.
         let full = i64::try_from(changed.len()).ok() == Some(BATCH);
         let reached = changed.last().filter(|_| full).map(|job| job.updated_at.plus_seconds(OVERLAP));

@@ -47,7 +47,7 @@ pub(crate) async fn list_jobs(
     {
         return Err(Fault::Invalid(format!("There is no job {marker} to start after.")));
     }
-    let jobs = repository.jobs(&filter, &page).await?;
+    let jobs = repository.jobs_in_brief(&filter, &page).await?;
     let full = i64::try_from(jobs.len()).ok() == page.limit;
     let next = jobs.last().filter(|_| full).map(|last| next_page(&query, last.id.as_str()));
     Ok(Json(JobsDocument {

@@ -19,7 +19,8 @@ use crate::model::{AttachMode, AttachmentId, AttachmentStatus, VolumeStatus};
 
 #[utoipa::path(
     post, path = "/v3/attachments", tag = "attachments", operation_id = "create_attachment",
-    description = "Since 3.27. Reserves a volume or, with a `connector`, says at once how it is reached.",
+    description = "Since 3.27. Reserves a volume or, with a `connector`, says at once how it is reached. One \
+        that is being filled can be reserved as well, by one server unless it is for several.",
     request_body = Object,
     responses(
         (status = 200, body = One),
@@ -45,7 +46,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
 
     let mut repository = app.database.begin().await?;
     let volume = volumes::find_to_change(&mut repository, &call, wanted.volume_id).await?;
-    check(&mut repository, &call, &volume, &wanted).await?;
+    let is_free = check(&mut repository, &call, &volume, &wanted).await?;
     let now = app.world.now();
     let mut attachment = Attachment {
         id: AttachmentId::from(app.world.ids.random()),
@@ -63,7 +64,7 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
     if let (Some(cluster), Some(connector)) = (cluster, &wanted.connector) {
         connect(&mut repository, &app, &cluster, &volume, &mut attachment, connector, now).await?;
         status = VolumeStatus::Attaching;
-    } else if !is_free(&volume) {
+    } else if !is_free {
         // The server's second reservation leaves the volume to the first.
         status = volume.status;
     }
@@ -106,20 +107,35 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Nobody's, or everybody's.
-fn is_free(volume: &Volume) -> bool {
-    use VolumeStatus::{Available, Downloading, InUse};
-    matches!(volume.status, Available | Downloading) || (volume.status == InUse && volume.is_shared())
+/// Nobody's, or everybody's. What is being filled keeps that status when it is reserved: its attachments
+/// alone say so.
+fn is_free(volume: &Volume, attachments: &[Attachment]) -> bool {
+    match volume.status {
+        VolumeStatus::Available => true,
+        VolumeStatus::Downloading => volume.multiattach || attachments.is_empty(),
+        VolumeStatus::InUse => volume.is_shared(),
+        _ => false,
+    }
 }
 
-/// Refuses what the caller, or the volume's status, forbids.
+/// Whether the server has it, or is about to: one that moves to another host attaches the volume there before
+/// it lets go of it here.
+fn is_of(server: &str, volume: &Volume, attachments: &[Attachment]) -> bool {
+    let is_its = |attachment: &Attachment| attachment.instance_id.as_deref() == Some(server);
+    match volume.status {
+        VolumeStatus::InUse | VolumeStatus::Reserved => attachments.iter().any(is_its),
+        VolumeStatus::Downloading => attachments.iter().all(is_its),
+        _ => false,
+    }
+}
+
+/// Refuses what the caller, or the volume's status, forbids. Otherwise answers whether the volume is free.
 async fn check(
     repository: &mut Repository,
     call: &Call,
     volume: &Volume,
     wanted: &Wanted<'_>,
-) -> Result<(), Fault> {
-    use VolumeStatus::{InUse, Reserved};
+) -> Result<bool, Fault> {
     let target = volumes::target(volume);
     call.check(rules::ATTACHMENT_CREATE, &target)?;
     if volume.status.is_error() {
@@ -129,24 +145,30 @@ async fn check(
             volume.id, volume.status
         )));
     }
-    if volume.multiattach && volume.status == InUse && volume.bootable {
+    if volume.multiattach && volume.status == VolumeStatus::InUse && volume.bootable {
         call.check(rules::MULTIATTACH_BOOTABLE, &target)?;
     }
     check_room(repository, volume).await?;
-    if is_free(volume) {
-        return Ok(());
+    let attachments = repository.attachments_of(&volume.id).await?;
+    if is_free(volume, &attachments) {
+        return Ok(true);
     }
-    // A server that moves to another host attaches the volume there before it lets go of it here.
-    if let Some(server) = wanted.instance_id.filter(|_| matches!(volume.status, InUse | Reserved)) {
-        let attachments = repository.attachments_of(&volume.id).await?;
-        if attachments.iter().any(|attachment| attachment.instance_id.as_deref() == Some(server)) {
-            return Ok(());
-        }
+    if wanted.instance_id.is_some_and(|server| is_of(server, volume, &attachments)) {
+        return Ok(false);
     }
+    Err(refused(volume))
+}
+
+fn refused(volume: &Volume) -> Fault {
     let expected =
         if volume.multiattach { "available or in-use or downloading" } else { "available or downloading" };
-    Err(Fault::InvalidVolume(format!(
-        "Volume {} status must be {expected} to reserve, but the current status is {}.",
-        volume.id, volume.status
-    )))
+    let current = match volume.status {
+        // Somebody has reserved it: the real service calls it so from then on.
+        VolumeStatus::Downloading => VolumeStatus::Reserved,
+        other => other,
+    };
+    Fault::InvalidVolume(format!(
+        "Volume {} status must be {expected} to reserve, but the current status is {current}.",
+        volume.id
+    ))
 }

@@ -60,12 +60,12 @@ pub async fn detail(State(app): State<App>, call: Call) -> Result<Response, Faul
 
 async fn search(app: &App, call: &Call) -> Result<Vec<Attachment>, Fault> {
     call.since(Microversion::ATTACHMENTS)?;
-    let paging = Paging::parse(&call.query, app.config.volumes.osapi_max_limit, column)?;
+    let mut paging = Paging::parse(&call.query, app.config.volumes.osapi_max_limit, column)?;
     let filter = filter(call)?;
     call.check_own(rules::GET_ALL)?;
     let mut repository = app.database.read().await?;
     if let Some(marker) = &paging.marker {
-        find(&mut repository, call, marker).await?;
+        paging.marker = Some(find(&mut repository, call, marker).await?.0.id.to_string());
     }
     Ok(repository.attachments(&filter, &paging.page()).await?)
 }

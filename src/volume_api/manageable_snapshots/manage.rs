@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::super::fault::{Fault, answer};
 use super::super::manageable::{Reference, check_name, invalid_reference, sizes};
+use super::super::placement;
 use super::super::quotas::reserve;
 use super::super::request::{Body, Call};
 use super::super::schema::{Object, only_object};
@@ -31,8 +32,9 @@ use crate::workflows::{manageable, names};
     request_body = Object,
     responses(
         (status = 202, body = One),
-        (status = 400, description = "The body is not usable, the volume has no such snapshot, or its size is not a whole \
-            number of GiB"),
+        (status = 400, description = "The body is not usable, the volume has no such snapshot, its host is \
+            disabled, frozen or down, the token is not scoped to a project, or the snapshot's size is not a \
+            whole number of GiB"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
         (status = 413, description = "There are too many snapshots"),
@@ -49,23 +51,28 @@ pub async fn manage(
     let wanted = only_object(&body, "snapshot", |fields| Wanted::read(fields, &app.config.limits))?;
     let volume = volumes::find(&mut app.database.read().await?, &call, &wanted.volume_id).await?;
     call.check(rules::MANAGE_SNAPSHOT, &volumes::target(&volume))?;
+    let project = call.owner("A snapshot")?;
     let reference = Reference::read(&wanted.reference)?;
+    let host = volume.host.as_deref();
+    placement::check_in_service(&mut app.database.read().await?, &app, host).await?;
     let (found, size) = look(&app, &volume, &reference).await?;
 
     let mut repository = app.database.begin().await?;
     let volume = volumes::find_to_change(&mut repository, &call, &wanted.volume_id).await?;
     call.check(rules::CREATE_SNAPSHOT, &volumes::target(&volume))?;
+    // It may have been frozen while the store was asked.
+    placement::check_in_service(&mut repository, &app, volume.host.as_deref()).await?;
     check_volume(&volume, true)?;
     if let Some(id) = names::snapshot_of(&reference.name)
         && repository.snapshot(&id).await?.is_some()
     {
         return Err(invalid_reference(&reference.name, "already managed"));
     }
-    reserve::snapshot(&mut repository, &app.config, &call.context.project_id, &volume).await?;
+    reserve::snapshot(&mut repository, &app.config, project, &volume).await?;
     let snapshot = Snapshot {
         id: SnapshotId::from(app.world.ids.random()),
         volume_id: volume.id,
-        project_id: call.context.project_id.clone(),
+        project_id: project.clone(),
         user_id: call.context.user_id.clone(),
         name: wanted.name,
         description: wanted.description,

@@ -140,10 +140,9 @@ impl Known {
             Some("volume in use")
         } else if names::is_deleted(&image.name) {
             Some("volume marked as deleted")
-        } else if exact.is_none() {
-            Some("its size is not a whole number of GiB")
         } else {
-            None
+            let of_its_size = exact.is_none().then_some("its size is not a whole number of GiB");
+            names::kept_for(&image.name).or(of_its_size)
         };
         let detail = Detail { reason_not_safe, cinder_id: volume, extra_info: None };
         View {

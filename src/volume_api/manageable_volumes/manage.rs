@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::super::fault::{Fault, answer};
 use super::super::manageable::{Place, Reference, check_name, invalid_reference, place, sizes};
 use super::super::microversion::Microversion;
+use super::super::placement;
 use super::super::quotas::reserve;
 use super::super::request::{Body, Call};
 use super::super::schema::{Object, only_object};
@@ -23,6 +24,7 @@ use crate::http::App;
 use crate::identity::policy::volume as rules;
 use crate::jobs::{self, Task};
 use crate::model::{Gib, VolumeId, VolumeStatus};
+use crate::scheduler::{self, Request};
 use crate::workflows::{manageable, names};
 
 #[utoipa::path(
@@ -32,8 +34,9 @@ use crate::workflows::{manageable, names};
     request_body = Object,
     responses(
         (status = 202, body = One),
-        (status = 400, description = "The body is not usable, there is no such host or image, or its size is not a whole \
-            number of GiB"),
+        (status = 400, description = "The body is not usable, there is no such host or image, the host is \
+            disabled, frozen or down, or has not what the type asks for, the image is in use or needed by \
+            the service itself, or its size is not a whole number of GiB"),
         (status = 403, description = "The policy does not allow it"),
         (status = 413, description = "There are too many volumes, or this one would be too large"),
         (status = 429, description = "Too many jobs of the project are under way"),
@@ -49,19 +52,18 @@ pub async fn manage(
     let wanted =
         only_object(&body, "volume", |fields| Wanted::read(fields, call.version, &app.config.limits))?;
     call.check_own(rules::MANAGE_VOLUME)?;
-    let project = &call.context.project_id;
-    if project.as_str().is_empty() {
-        return Err(Fault::Invalid(
-            "A volume belongs to a project, and the token is not scoped to one.".to_owned(),
-        ));
-    }
+    let project = call.owner("A volume")?;
     let place =
         place(&app, &call, wanted.host.as_deref(), wanted.cluster.as_deref(), Microversion::MANAGE_CLUSTER)?;
     let reference = Reference::read(&wanted.reference)?;
+    placement::check_in_service(&mut app.database.read().await?, &app, Some(&place.host)).await?;
     let size = look(&place, &reference).await?;
 
     let mut repository = app.database.begin().await?;
+    // It may have been frozen while the store was asked.
+    placement::check_in_service(&mut repository, &app, Some(&place.host)).await?;
     let volume_type = wanted.volume_type(&mut repository, &app, &call).await?;
+    check_type(&mut repository, &app, &place, &volume_type).await?;
     check_unmanaged(&mut repository, &reference).await?;
     if repository.encryption(&volume_type.id).await?.is_some() {
         return Err(Fault::Invalid("Managing to an encrypted volume type is not supported.".to_owned()));
@@ -119,6 +121,12 @@ async fn look(place: &Place<'_>, reference: &Reference) -> Result<Gib, Fault> {
     if names::is_deleted(name) {
         return Err(invalid_reference(name, "It is kept only for volumes that were made from it."));
     }
+    if let Some(reason) = names::kept_for(name) {
+        return Err(invalid_reference(name, reason));
+    }
+    if found.is_in_use {
+        return Err(invalid_reference(name, "volume in use"));
+    }
     let (gib, exact) = sizes(found.size);
     exact.ok_or_else(|| {
         let bytes = found.size;
@@ -130,6 +138,26 @@ async fn look(place: &Place<'_>, reference: &Reference) -> Result<Gib, Fault> {
             ),
         )
     })
+}
+
+/// Whether the place has what the type asks for. The bytes have found room there already. The real service
+/// notices when it has answered, and leaves a volume in error.
+async fn check_type(
+    repository: &mut Repository,
+    app: &App,
+    place: &Place<'_>,
+    volume_type: &VolumeType,
+) -> Result<(), Fault> {
+    let request =
+        Request { specs: Some(&volume_type.extra_specs), lies_in: Some(&place.host), ..Request::default() };
+    let pools = placement::pools(repository, app).await?;
+    if pools.iter().any(|pool| pool.host == place.host && scheduler::fits(pool, &request)) {
+        return Ok(());
+    }
+    Err(Fault::Invalid(format!(
+        "Manage existing volume failed due to volume type mismatch: {} has not what the volume type {} asks for.",
+        place.host, volume_type.name
+    )))
 }
 
 async fn check_unmanaged(repository: &mut Repository, reference: &Reference) -> Result<(), Fault> {

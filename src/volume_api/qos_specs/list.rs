@@ -35,11 +35,11 @@ use crate::identity::policy::volume as rules;
 )]
 pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault> {
     call.check_own(rules::QOS_GET_ALL)?;
-    let paging = Paging::parse(&call.query, app.config.volumes.osapi_max_limit, column)?;
+    let mut paging = Paging::parse(&call.query, app.config.volumes.osapi_max_limit, column)?;
     let filter = filter(&call);
     let mut repository = app.database.read().await?;
     if let Some(marker) = &paging.marker {
-        find(&mut repository, marker).await?;
+        paging.marker = Some(find(&mut repository, marker).await?.id.to_string());
     }
     let rows = repository.all_qos_specs(&filter, &paging.page()).await?;
     let last = rows.last().map(|specs| specs.id.as_str());

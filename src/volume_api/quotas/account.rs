@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::super::request::Call;
+use super::super::types;
 use crate::config;
 use crate::db::quotas::{DEFAULT_CLASS, Limit, Use};
 use crate::db::{self, Repository};
@@ -16,8 +18,13 @@ pub struct Resource {
 /// What is limited for each type as well.
 const OF_TYPES: [&str; 3] = ["volumes", "gigabytes", "snapshots"];
 
-/// All resources in the real service's order: those of volumes, those of each type, groups.
-pub async fn resources(repository: &mut Repository, config: &config::Quotas) -> db::Result<Vec<Resource>> {
+/// The resources that the caller may know of, in the real service's order: those of volumes, those of each
+/// type, groups. What is counted does not go by them.
+pub async fn resources(
+    repository: &mut Repository,
+    call: &Call,
+    config: &config::Quotas,
+) -> db::Result<Vec<Resource>> {
     let resource = |name: &str, default| Resource { name: name.to_owned(), default };
     let mut all = vec![
         resource("volumes", config.quota_volumes),
@@ -27,7 +34,7 @@ pub async fn resources(repository: &mut Repository, config: &config::Quotas) -> 
         resource("backups", config.quota_backups),
         resource("backup_gigabytes", config.quota_backup_gigabytes),
     ];
-    for volume_type in repository.volume_types().await? {
+    for volume_type in types::all_visible(repository, call).await? {
         for what in OF_TYPES {
             all.push(resource(&of_type(what, &volume_type.name), -1));
         }

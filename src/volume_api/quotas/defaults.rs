@@ -16,7 +16,8 @@ use crate::identity::policy::{Target, volume as rules};
     description = "The limits of projects that have none of their own.",
     params(("project_id" = String, Path)),
     responses(
-        (status = 200, body = Object, description = "A limit each, -1 for none"),
+        (status = 200, body = Object, description = "A limit each, -1 for none; of types, for those that the \
+            caller may see"),
         (status = 403, description = "The policy does not allow it"),
     ),
 )]
@@ -29,7 +30,7 @@ pub async fn show(
     let mut repository = app.database.read().await?;
     let set = defaults(&mut repository).await?;
     let mut shown = Map::new();
-    for resource in resources(&mut repository, &app.config.quotas).await? {
+    for resource in resources(&mut repository, &call, &app.config.quotas).await? {
         let limit = set.get(&resource.name).copied().unwrap_or(resource.default);
         shown.insert(resource.name, limit.into());
     }

@@ -19,7 +19,8 @@ use crate::identity::policy::{Target, volume as rules};
         ("usage" = Option<bool>, Query, description = "With what is in use: objects instead of numbers"),
     ),
     responses(
-        (status = 200, body = Object, description = "A limit each, -1 for none"),
+        (status = 200, body = Object, description = "A limit each, -1 for none; of types, for those that the \
+            caller may see"),
         (status = 403, description = "The policy does not allow it"),
     ),
 )]
@@ -33,7 +34,7 @@ pub async fn show(
     let mut repository = app.database.read().await?;
     let account = Account::open(&mut repository, &project, &app.config.quotas).await?;
     let mut set = Map::new();
-    for resource in resources(&mut repository, &app.config.quotas).await? {
+    for resource in resources(&mut repository, &call, &app.config.quotas).await? {
         let limit = account.limit(&resource);
         let shown = if with_usage {
             let (in_use, reserved) = (account.used(&resource.name), account.promised(&resource.name));

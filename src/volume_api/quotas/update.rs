@@ -34,11 +34,12 @@ pub async fn update(
     Body(body): Body,
 ) -> Result<Response, Fault> {
     let config = &app.config.quotas;
-    let mut repository = app.database.begin().await?;
-    let resources = resources(&mut repository, config).await?;
     let set = set_of(&body, "quota_set")?;
-    let quotas = given(set, &resources)?;
+    // Before the names: which there are is not for everybody.
     call.check(rules::QUOTAS_UPDATE, &Target::new().with("project_id", &project))?;
+    let mut repository = app.database.begin().await?;
+    let resources = resources(&mut repository, &call, config).await?;
+    let quotas = given(set, &resources)?;
     check_name("quota_set_name", &project)?;
     let account = Account::open(&mut repository, &project, config).await?;
     for quota in &quotas {

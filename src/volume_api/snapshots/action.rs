@@ -17,7 +17,8 @@ use crate::http::App;
     request_body = Object,
     responses(
         (status = 202, description = "It is done, or will be"),
-        (status = 400, description = "No such action, or the snapshot's status forbids it"),
+        (status = 400, description = "No such action, the snapshot's status forbids it, or its host is \
+            frozen"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such snapshot"),
         (status = 429, description = "Too many jobs of the project are under way"),

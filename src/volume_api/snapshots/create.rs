@@ -27,7 +27,8 @@ use crate::model::{SnapshotId, SnapshotStatus, VolumeStatus};
     request_body = Object,
     responses(
         (status = 202, body = One),
-        (status = 400, description = "The body is not usable, or the volume's status forbids it"),
+        (status = 400, description = "The body is not usable, the volume's status forbids it, its host is \
+            frozen, or the token is not scoped to a project"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
         (status = 413, description = "There are too many snapshots"),
@@ -36,6 +37,7 @@ use crate::model::{SnapshotId, SnapshotStatus, VolumeStatus};
 )]
 pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Result<Response, Fault> {
     let wanted = Wanted::read(&body, &app.config.limits)?;
+    let project = call.owner("A snapshot")?;
     let mut repository = app.database.begin().await?;
     let volume = volumes::find_to_change(&mut repository, &call, &wanted.volume_id).await?;
     let in_use_too = call.version >= Microversion::SNAPSHOT_IN_USE;
@@ -49,12 +51,12 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
     call.check(rules::CREATE_SNAPSHOT, &volumes::target(&volume))?;
     placement::check_not_frozen(&mut repository, &app, volume.host.as_deref()).await?;
     check_volume(&volume, in_use_too || wanted.force == Some(true))?;
-    reserve::snapshot(&mut repository, &app.config, &call.context.project_id, &volume).await?;
+    reserve::snapshot(&mut repository, &app.config, project, &volume).await?;
 
     let snapshot = Snapshot {
         id: SnapshotId::from(app.world.ids.random()),
         volume_id: volume.id,
-        project_id: call.context.project_id.clone(),
+        project_id: project.clone(),
         user_id: call.context.user_id.clone(),
         name: wanted.name,
         description: wanted.description,

@@ -21,7 +21,7 @@ use crate::model::SnapshotStatus;
     params(("snapshot_id" = String, Path)),
     responses(
         (status = 202, description = "It will be deleted"),
-        (status = 400, description = "Its status forbids it"),
+        (status = 400, description = "Its status forbids it, or its host is frozen"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such snapshot"),
         (status = 429, description = "Too many jobs of the project are under way"),
@@ -30,9 +30,7 @@ use crate::model::SnapshotStatus;
 pub async fn delete(State(app): State<App>, call: Call, Path(id): Path<String>) -> Result<Response, Fault> {
     let mut repository = app.database.begin().await?;
     let snapshot = held(&mut repository, &call, &id, rules::DELETE_SNAPSHOT).await?;
-    let volume = repository.volume(&snapshot.volume_id).await?;
-    let host = volume.and_then(|volume| volume.host);
-    placement::check_not_frozen(&mut repository, &app, host.as_deref()).await?;
+    check_not_frozen(&mut repository, &app, &snapshot).await?;
     if !mark_deleting(&mut repository, &app, &call, &snapshot, false).await? {
         return Err(refused());
     }
@@ -50,6 +48,17 @@ async fn held(repository: &mut Repository, call: &Call, id: &str, rule: Rule) ->
     Ok(snapshot)
 }
 
+/// Nothing changes in a place that is frozen.
+pub(super) async fn check_not_frozen(
+    repository: &mut Repository,
+    app: &App,
+    snapshot: &Snapshot,
+) -> Result<(), Fault> {
+    let volume = repository.volume(&snapshot.volume_id).await?;
+    let host = volume.and_then(|volume| volume.host);
+    placement::check_not_frozen(repository, app, host.as_deref()).await
+}
+
 pub fn refused() -> Fault {
     Fault::InvalidSnapshot(
         "Snapshot status must be available or error and must not be part of a group.".to_owned(),
@@ -61,11 +70,16 @@ pub async fn force_delete(app: &App, call: &Call, id: &str) -> Result<Response, 
     let mut repository = app.database.begin().await?;
     let snapshot = held(&mut repository, call, id, rules::SNAPSHOT_FORCE_DELETE).await?;
     call.check(rules::DELETE_SNAPSHOT, &target(&snapshot))?;
-    if snapshot.status != SnapshotStatus::Deleting {
-        mark_deleting(&mut repository, app, call, &snapshot, true).await?;
-    } else if !jobs::is_open(&mut repository, &task(&snapshot)).await? {
+    let is_deleting = snapshot.status == SnapshotStatus::Deleting;
+    if is_deleting && jobs::is_open(&mut repository, &task(&snapshot)).await? {
+        return Ok(empty_json(StatusCode::ACCEPTED));
+    }
+    check_not_frozen(&mut repository, app, &snapshot).await?;
+    if is_deleting {
         // Its status was set by hand.
         enqueue(&mut repository, app, call, &snapshot).await?;
+    } else {
+        mark_deleting(&mut repository, app, call, &snapshot, true).await?;
     }
     repository.commit().await?;
     Ok(empty_json(StatusCode::ACCEPTED))

@@ -7,7 +7,7 @@ use axum::response::Response;
 use super::super::fault::{Fault, answer};
 use super::super::filters::{self, allowed, pairs, texts};
 use super::super::microversion::Microversion;
-use super::super::paging::{Paging, flag, wants_count};
+use super::super::paging::{LARGEST_PAGE, Paging, flag, wants_count};
 use super::super::request::Call;
 use super::find;
 use super::view::{Depth, Many, View};
@@ -61,18 +61,18 @@ pub async fn detail(State(app): State<App>, call: Call) -> Result<Response, Faul
 
 async fn search(app: &App, call: &Call, collection: &str, depth: Depth) -> Result<Response, Fault> {
     let most = app.config.volumes.osapi_max_limit;
-    let paging = Paging::parse(&call.query, most, |key| column(key, call.version))?;
+    let mut paging = Paging::parse(&call.query, most, |key| column(key, call.version))?;
     let with_count = wants_count(call)?;
     let filter = filter(call)?;
     call.check_own(rules::GET_ALL_SNAPSHOTS)?;
     let mut repository = app.database.read().await?;
     if let Some(marker) = &paging.marker {
-        find(&mut repository, call, marker).await?;
+        paging.marker = Some(find(&mut repository, call, marker).await?.id.to_string());
     }
-    let rows = repository.snapshots(&filter, &paging.page()).await?;
+    let (rows, is_cut) = repository.snapshots_within(&filter, &paging.page(), LARGEST_PAGE).await?;
     let count = if with_count { Some(repository.count_snapshots(&filter).await?) } else { None };
     let last = rows.last().map(|snapshot| snapshot.id.as_str());
-    let snapshots_links = paging.next(call, collection, rows.len(), count, last);
+    let snapshots_links = paging.next_of_cut(call, collection, (rows.len(), is_cut), count, last);
     let snapshots = rows.iter().map(|snapshot| View::new(snapshot, call, depth)).collect();
     Ok(answer(StatusCode::OK, &Many { snapshots, snapshots_links, count }))
 }

@@ -5,7 +5,7 @@ use axum::response::Response;
 
 use super::super::fault::{Fault, empty};
 use super::super::request::Call;
-use super::delete::refused;
+use super::delete::{check_not_frozen, refused};
 use super::{find_to_change, target};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
@@ -17,6 +17,7 @@ pub async fn unmanage(app: &App, call: &Call, id: &str) -> Result<Response, Faul
     let snapshot = find_to_change(&mut repository, call, id).await?;
     call.check(rules::UNMANAGE_SNAPSHOT, &target(&snapshot))?;
     call.check(rules::DELETE_SNAPSHOT, &target(&snapshot))?;
+    check_not_frozen(&mut repository, app, &snapshot).await?;
     let (from, to) = (snapshot.status, SnapshotStatus::Unmanaging);
     if !matches!(from, SnapshotStatus::Available | SnapshotStatus::Error)
         || !repository.change_snapshot(&snapshot.id, from, to, app.world.now()).await?

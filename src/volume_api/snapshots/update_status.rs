@@ -38,13 +38,13 @@ pub async fn update_status(app: &App, call: &Call, id: &str, body: &Value) -> Re
         repository.change_snapshot(&snapshot.id, snapshot.status, next, now).await?;
     }
     if let Some(progress) = progress {
-        repository.set_snapshot_progress(&snapshot.id, progress, now).await?;
+        repository.set_snapshot_progress(&snapshot.id, &progress, now).await?;
     }
     repository.commit().await?;
     Ok(empty(StatusCode::ACCEPTED))
 }
 
-fn read<'a>(fields: &Object<'a>) -> Result<(&'a str, Option<&'a str>), Fault> {
+fn read<'a>(fields: &Object<'a>) -> Result<(&'a str, Option<String>), Fault> {
     let status = fields.plain_text("status", 0)?;
     let progress = match fields.fields().get("progress") {
         None | Some(Value::Null) => None,
@@ -57,12 +57,12 @@ fn read<'a>(fields: &Object<'a>) -> Result<(&'a str, Option<&'a str>), Fault> {
     Ok((status.ok_or(Fault::Malformed)?, progress))
 }
 
-/// `0%` to `100%`.
-fn percentage(text: &str) -> Result<&str, Fault> {
+/// `0%` to `100%`, and no longer than that, however much was written.
+fn percentage(text: &str) -> Result<String, Fault> {
     let digits = text.char_indices().next_back().map_or("", |(last, _)| &text[..last]);
     let number = digits.trim().parse::<i64>().map_err(|_| no_percentage())?;
     if text.ends_with('%') && (0..=100).contains(&number) {
-        Ok(text)
+        Ok(format!("{number}%"))
     } else {
         Err(Fault::InvalidInput("progress must be an integer percentage between 0 and 100".to_owned()))
     }

@@ -18,7 +18,8 @@ use crate::model::{SnapshotStatus, VolumeStatus};
 #[utoipa::path(
     post, path = "/v3/volume-transfers/{transfer_id}/accept", tag = "transfers",
     operation_id = "accept_transfer",
-    description = "The volume belongs to the caller's project from now on: `auth_key` is the key.",
+    description = "The volume belongs to the caller's project from now on: `auth_key` is the key. So do its \
+        snapshots, unless the transfer is without them; those of a third project stay with that one.",
     params(("transfer_id" = String, Path)),
     request_body = Object,
     responses(
@@ -37,12 +38,7 @@ pub async fn accept(
 ) -> Result<Response, Fault> {
     let auth_key = only_object(&body, "accept", read)?;
     call.check_own(rules::ACCEPT_TRANSFER)?;
-    let project = &call.context.project_id;
-    if project.as_str().is_empty() {
-        return Err(Fault::Invalid(
-            "A volume belongs to a project, and the token is not scoped to one.".to_owned(),
-        ));
-    }
+    let project = call.owner("A volume")?;
     let mut repository = app.database.begin().await?;
     let transfer = find_any(&mut repository, &id).await?;
     if !key::fits(&transfer, &auth_key)? {
@@ -53,8 +49,11 @@ pub async fn accept(
     // It may have ended while the volume was waited for.
     find_any(&mut repository, &id).await?;
     // All locks before the quotas' turn.
-    let snapshots =
-        if transfer.no_snapshots { Vec::new() } else { repository.snapshots_to_change(&volume.id).await? };
+    let snapshots = if transfer.no_snapshots {
+        Vec::new()
+    } else {
+        repository.snapshots_to_change(&volume.id, &transfer.source_project_id).await?
+    };
     reserve::volume(&mut repository, &app.config, project, &volume.volume_type_name, volume.size).await?;
     if volume.status == VolumeStatus::Maintenance {
         return Err(Fault::InvalidVolume(

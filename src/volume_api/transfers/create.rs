@@ -80,7 +80,7 @@ async fn offer(app: &App, call: &Call, body: &Value, may_leave_snapshots: bool) 
 }
 
 async fn check_snapshots(repository: &mut Repository, volume: &Volume) -> Result<(), Fault> {
-    for snapshot in repository.snapshots_to_change(&volume.id).await? {
+    for snapshot in repository.snapshots_to_change(&volume.id, &volume.project_id).await? {
         if snapshot.status != SnapshotStatus::Available {
             return Err(Fault::InvalidSnapshot(format!(
                 "snapshot: {} status must be available",

@@ -11,7 +11,7 @@ use super::super::paging::{PARAMETERS, Paging};
 use super::super::python;
 use super::super::request::Call;
 use super::find;
-use super::view::{COLLECTION, Details, Summaries, Summary, View};
+use super::view::{Details, Summaries, Summary, View};
 use crate::db::{Direction, SortKey, Transfer, TransferFilter};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
@@ -39,7 +39,7 @@ use crate::identity::policy::volume as rules;
 )]
 pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault> {
     let has_pages = call.version >= Microversion::TRANSFER_PAGES;
-    search(&app, &call, has_pages).await.map(|found| found.summaries(&call))
+    search(&app, &call, "volume-transfers", has_pages).await.map(|found| found.summaries(&call))
 }
 
 #[utoipa::path(
@@ -53,16 +53,17 @@ pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault>
 )]
 pub async fn detail(State(app): State<App>, call: Call) -> Result<Response, Fault> {
     let has_pages = call.version >= Microversion::TRANSFER_PAGES;
-    search(&app, &call, has_pages).await.map(|found| found.details(&call))
+    search(&app, &call, "volume-transfers/detail", has_pages).await.map(|found| found.details(&call))
 }
 
 #[utoipa::path(
     get, path = "/v3/os-volume-transfer", tag = "transfers", operation_id = "list_transfers_by_old_name",
-    description = "Oldest first, without pages: with one of their parameters it finds nothing.",
+    description = "Oldest first. The parameters of pages it does not know, and finds nothing with one of \
+        them; but where it is too long, there is a link to the rest.",
     responses((status = 200, body = Summaries), (status = 403, description = "The policy does not allow it")),
 )]
 pub async fn old_list(State(app): State<App>, call: Call) -> Result<Response, Fault> {
-    search(&app, &call, false).await.map(|found| found.summaries(&call))
+    search(&app, &call, "os-volume-transfer", false).await.map(|found| found.summaries(&call))
 }
 
 #[utoipa::path(
@@ -71,7 +72,7 @@ pub async fn old_list(State(app): State<App>, call: Call) -> Result<Response, Fa
     responses((status = 200, body = Details), (status = 403, description = "The policy does not allow it")),
 )]
 pub async fn old_detail(State(app): State<App>, call: Call) -> Result<Response, Fault> {
-    search(&app, &call, false).await.map(|found| found.details(&call))
+    search(&app, &call, "os-volume-transfer/detail", false).await.map(|found| found.details(&call))
 }
 
 struct Found {
@@ -91,28 +92,31 @@ impl Found {
     }
 }
 
-async fn search(app: &App, call: &Call, has_pages: bool) -> Result<Found, Fault> {
+/// `collection` as the request called it: the next page is at the same address.
+async fn search(app: &App, call: &Call, collection: &str, has_pages: bool) -> Result<Found, Fault> {
     let most = app.config.volumes.osapi_max_limit;
-    let paging = if has_pages { Paging::parse(&call.query, most, column)? } else { oldest_first(most) };
+    let mut paging =
+        if has_pages { Paging::parse(&call.query, most, column)? } else { oldest_first(call, most) };
     call.check_own(rules::GET_ALL_TRANSFERS)?;
     let Some(filter) = filter(call, has_pages) else {
         return Ok(Found { transfers: Vec::new(), next: None });
     };
     let mut repository = app.database.read().await?;
     if let Some(marker) = &paging.marker {
-        find(&mut repository, call, marker).await?;
+        paging.marker = Some(find(&mut repository, call, marker).await?.id.to_string());
     }
     let transfers = repository.transfers(&filter, &paging.page()).await?;
     let last = transfers.last().map(|transfer| transfer.id.as_str());
-    let next = paging.next(call, COLLECTION, transfers.len(), None, last);
+    let next = paging.next(call, collection, transfers.len(), None, last);
     Ok(Found { transfers, next })
 }
 
-fn oldest_first(most: u32) -> Paging {
+/// Where there are no pages to ask for, a list may be too long all the same: then its link leads on.
+fn oldest_first(call: &Call, most: u32) -> Paging {
     let ascending = |column| SortKey { column, direction: Direction::Ascending };
     Paging {
         limit: i64::from(most),
-        marker: None,
+        marker: call.query.last("marker").map(str::to_owned),
         offset: 0,
         sort: vec![ascending("created_at"), ascending("id")],
     }
@@ -139,7 +143,7 @@ fn filter(call: &Call, has_pages: bool) -> Option<TransferFilter> {
     }
     for (key, value) in call.query.0.iter().map(|(key, value)| (key.as_str(), value.as_str())) {
         match key {
-            "all_tenants" => {}
+            "all_tenants" | "marker" => {}
             // Of those who see one project it is that one, whatever they say.
             "project_id" => {
                 filter.source_project_id.get_or_insert_with(|| value.to_owned());

@@ -8,8 +8,8 @@ use super::super::microversion::Microversion;
 use super::super::request::{Call, Moment};
 use crate::db;
 
-/// By this name in links, whatever the request called it.
-pub const COLLECTION: &str = "os-volume-transfer";
+/// By this name in links to a transfer, whatever the request called it.
+const COLLECTION: &str = "os-volume-transfer";
 
 /// Keys that not every version or answer has are `None` there.
 #[derive(Serialize, ToSchema)]

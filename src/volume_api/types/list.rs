@@ -56,7 +56,8 @@ pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault>
     let after = match &paging.marker {
         None => 0,
         Some(marker) => {
-            let at = types.iter().position(|volume_type| volume_type.id.as_str() == marker);
+            let id = VolumeTypeId::parse(marker);
+            let at = types.iter().position(|volume_type| Some(&volume_type.id) == id.as_ref());
             1 + at.ok_or_else(|| Fault::Missing("Volume type", marker.clone()))?
         }
     };

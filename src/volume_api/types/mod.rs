@@ -14,11 +14,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+pub use view::Shown;
+
 use super::fault::Fault;
 use super::python;
 use super::request::Call;
 use crate::config::Config;
-use crate::db::{Repository, Specs, VolumeType};
+use crate::db::{self, Repository, Specs, VolumeType};
 use crate::http::App;
 use crate::identity::policy::Target;
 use crate::model::{Gib, VolumeTypeId};
@@ -44,6 +46,16 @@ async fn is_visible(
     Ok(volume_type.is_public
         || call.guard.is_admin()
         || repository.volume_type_is_granted(&volume_type.id, &call.context.project_id).await?)
+}
+
+/// All types that the caller may see, each as [`is_visible`] has it.
+pub async fn all_visible(repository: &mut Repository, call: &Call) -> db::Result<Vec<VolumeType>> {
+    let mut types = repository.volume_types().await?;
+    if !call.guard.is_admin() {
+        let granted = repository.granted_volume_types(&call.context.project_id).await?;
+        types.retain(|volume_type| volume_type.is_public || granted.contains(&volume_type.id));
+    }
+    Ok(types)
 }
 
 /// A type as rules see it: it belongs to nobody, and so to everybody's project.

@@ -38,6 +38,16 @@ impl Shown {
             access: call.has(rules::TYPE_ACCESS),
         }
     }
+
+    /// Those of its extra specs that the caller may read.
+    pub fn extra_specs(self, volume_type: &db::VolumeType) -> Option<BTreeMap<&str, Option<&str>>> {
+        self.extra_specs.then(|| visible_specs(volume_type, self.sensitive))
+    }
+
+    /// Its QoS specs, if the caller may know.
+    pub fn qos_specs_id(self, volume_type: &db::VolumeType) -> Option<Option<&str>> {
+        self.qos_specs_id.then(|| volume_type.qos_specs_id.as_ref().map(|id| id.as_str()))
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -65,8 +75,8 @@ impl<'a> View<'a> {
             name: &volume_type.name,
             is_public: volume_type.is_public,
             description: volume_type.description.as_deref(),
-            extra_specs: shown.extra_specs.then(|| visible_specs(volume_type, shown.sensitive)),
-            qos_specs_id: shown.qos_specs_id.then(|| volume_type.qos_specs_id.as_ref().map(|id| id.as_str())),
+            extra_specs: shown.extra_specs(volume_type),
+            qos_specs_id: shown.qos_specs_id(volume_type),
             access_is_public: shown.access.then_some(volume_type.is_public),
         }
     }

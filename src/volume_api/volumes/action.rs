@@ -31,7 +31,8 @@ use crate::http::App;
     responses(
         (status = 200, description = "It is done; of `os-initialize_connection`, how the volume is reached"),
         (status = 202, description = "It will be done"),
-        (status = 400, description = "No such action, or the volume's status forbids it"),
+        (status = 400, description = "No such action, the volume's status forbids it, its host is frozen, or \
+            what would be made belongs to no project"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
         (status = 409, description = "A server uses the volume: only Nova may detach it; of `revert`: the status of the \

@@ -30,8 +30,9 @@ use source::Source;
 
 #[utoipa::path(
     post, path = "/v3/volumes", tag = "volumes", operation_id = "create_volume",
-    description = "Makes a volume: empty, or from a snapshot (`snapshot_id`), a volume (`source_volid`) or an \
-        image (`imageRef` or `image_id`). Until 3.52 also from a volume that must be replicated (`source_replica`).",
+    description = "Makes a volume: empty, or from a snapshot (`snapshot_id`), a volume (`source_volid`) or \
+        an image (`imageRef` or `image_id`); since 3.46 an image without bytes that Nova made of a server \
+        stands for its snapshot. Until 3.52 also from a volume that must be replicated (`source_replica`).",
     request_body = Object,
     responses(
         (status = 202, body = One),
@@ -45,11 +46,7 @@ use source::Source;
 )]
 pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Result<Response, Fault> {
     let wanted = Wanted::read(&body, call.version, &app.config.limits)?;
-    if call.context.project_id.as_str().is_empty() {
-        return Err(Fault::Invalid(
-            "A volume belongs to a project, and the token is not scoped to one.".to_owned(),
-        ));
-    }
+    let project = call.owner("A volume")?;
     let signed_by = match &wanted.image {
         Some(reference) => image::signed_by(&app, &call, reference).await,
         None => None,
@@ -110,12 +107,11 @@ pub async fn create(State(app): State<App>, call: Call, Body(body): Body) -> Res
         Some(Pool { host, zone, .. }) => (Some(host), zone),
         None => (None, zones.first().copied().unwrap_or_default().to_owned()),
     };
-    let project = &call.context.project_id;
     reserve::volume(&mut repository, &app.config, project, &volume_type.name, size).await?;
 
     let volume = Volume {
         id: VolumeId::from(app.world.ids.random()),
-        project_id: call.context.project_id.clone(),
+        project_id: project.clone(),
         user_id: call.context.user_id.clone(),
         name: wanted.name,
         description: wanted.description,

@@ -20,7 +20,8 @@ use crate::model::{MigrationStatus, SnapshotStatus, VolumeStatus};
 
 #[utoipa::path(
     delete, path = "/v3/volumes/{volume_id}", tag = "volumes", operation_id = "delete_volume",
-    description = "Also cancels the making of a volume that is not yet there.",
+    description = "Also cancels the making of a volume that is not yet there, unless somebody has reserved \
+        it.",
     params(
         ("volume_id" = String, Path),
         ("cascade" = Option<bool>, Query, description = "Its snapshots as well"),
@@ -28,7 +29,8 @@ use crate::model::{MigrationStatus, SnapshotStatus, VolumeStatus};
     ),
     responses(
         (status = 202, description = "It will be deleted"),
-        (status = 400, description = "Its status forbids it, or it has snapshots"),
+        (status = 400, description = "Its status forbids it, it has snapshots, somebody has it or has \
+            reserved it, or its host is frozen"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such volume"),
         (status = 429, description = "Too many jobs of the project are under way"),
@@ -117,7 +119,9 @@ async fn mark(repository: &mut Repository, app: &App, volume: &Volume, how: How)
     let is_ready = match volume.status {
         Available | Error | ErrorRestoring | ErrorExtending | ErrorManaging => true,
         // The real service keeps these.
-        ErrorDeleting | Creating | Downloading => true,
+        ErrorDeleting => true,
+        // Unless somebody has reserved it meanwhile, which its status does not say.
+        Creating | Downloading => how.force || repository.attachments_of(&volume.id).await?.is_empty(),
         other => how.force && other.may_become(Deleting),
     };
     let to = if volume.status == ErrorManaging { ErrorManagingDeleting } else { Deleting };

@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use super::super::fault::{Fault, answer};
 use super::super::links::NextLink;
-use super::super::paging::{Paging, wants_count};
+use super::super::paging::{LARGEST_PAGE, Paging, wants_count};
 use super::super::request::Call;
 use super::attached::Attached;
 use super::view::{Details, Place, Summaries, Summary, View};
@@ -14,10 +14,6 @@ use super::{filter, find};
 use crate::db::{ATTACH_STATUS, Repository, Volume};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
-
-/// Bytes of metadata on one page. What a volume remembers of its image may be a MiB, and then fewer are on the page than it
-/// could hold.
-const LARGEST_PAGE: usize = 8 << 20;
 
 #[utoipa::path(
     get, path = "/v3/volumes", tag = "volumes", operation_id = "list_volumes",
@@ -97,20 +93,17 @@ async fn search(
     call: &Call,
     collection: &str,
 ) -> Result<Found, Fault> {
-    let paging = Paging::parse(&call.query, app.config.volumes.osapi_max_limit, |key| column(key, call))?;
+    let mut paging = Paging::parse(&call.query, app.config.volumes.osapi_max_limit, |key| column(key, call))?;
     let with_count = wants_count(call)?;
     let filter = filter::of(call)?;
     call.check_own(rules::GET_ALL)?;
     if let Some(marker) = &paging.marker {
-        find(repository, call, marker).await?;
+        paging.marker = Some(find(repository, call, marker).await?.id.to_string());
     }
     let (volumes, is_cut) = repository.volumes_within(&filter, &paging.page(), LARGEST_PAGE).await?;
     let count = if with_count { Some(repository.count_volumes(&filter).await?) } else { None };
     let last = volumes.last().map(|volume| volume.id.as_str());
-    let next = match last {
-        Some(last) if is_cut => Some(call.links.next(collection, &call.query, last)),
-        last => paging.next(call, collection, volumes.len(), count, last),
-    };
+    let next = paging.next_of_cut(call, collection, (volumes.len(), is_cut), count, last);
     Ok(Found { volumes, next, count })
 }
 

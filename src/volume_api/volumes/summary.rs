@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::super::fault::{Fault, answer};
 use super::super::microversion::Microversion;
+use super::super::paging::LARGEST_PAGE;
 use super::super::request::Call;
 use super::filter;
 use crate::http::App;
@@ -21,7 +22,7 @@ pub struct Totals {
     total_count: i64,
     /// GiB.
     total_size: i64,
-    /// Since 3.36: every key with its values.
+    /// Since 3.36: every key with its values, until they have 8 MiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<BTreeMap<String, BTreeSet<String>>>,
 }
@@ -49,17 +50,9 @@ pub async fn summary(State(app): State<App>, call: Call) -> Result<Response, Fau
     let mut repository = app.database.read().await?;
     let (total_count, total_size) = repository.sum_volumes(&filter).await?;
     let metadata = match call.version >= Microversion::SUMMARY_METADATA {
-        true => Some(values(repository.metadata_of_volumes(&filter).await?)),
+        true => Some(repository.metadata_of_volumes(&filter, LARGEST_PAGE).await?),
         false => None,
     };
     let summary = Totals { total_count, total_size, metadata };
     Ok(answer(StatusCode::OK, &One { summary }))
-}
-
-fn values(found: Vec<BTreeMap<String, String>>) -> BTreeMap<String, BTreeSet<String>> {
-    let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (key, value) in found.into_iter().flatten() {
-        values.entry(key).or_default().insert(value);
-    }
-    values
 }

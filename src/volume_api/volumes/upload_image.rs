@@ -11,12 +11,13 @@ use super::super::fault::{Fault, answer};
 use super::super::microversion::Microversion;
 use super::super::request::{Call, Moment};
 use super::super::schema::Object;
+use super::super::types::Shown;
 use super::find;
 use crate::db::{Image, Json, Repository, Volume, VolumeChange, VolumeType};
 use crate::http::{App, ImageSchema, images};
 use crate::identity::policy::{Access, Api, Guard, image as image_rules, volume as rules};
 use crate::jobs::{self, Task};
-use crate::model::{ImageId, ImageStatus, VolumeStatus};
+use crate::model::{ImageId, ImageStatus, ProjectId, VolumeStatus};
 
 const ACTION: &str = "os-volume_upload_image";
 const DISK_FORMATS: [&str; 7] = ["raw", "vmdk", "vdi", "qcow2", "vhd", "vhdx", "ploop"];
@@ -31,6 +32,7 @@ const RESERVED: [&str; 3] = ["os_glance", "img_signature", "signature_verified"]
 
 pub async fn upload_image(app: &App, call: &Call, id: &str, body: &Value) -> Result<Response, Fault> {
     let wanted = Wanted::read(body, call.version)?;
+    let project = call.owner("An image")?;
     let mut repository = app.database.begin().await?;
     let volume = find(&mut repository, call, id).await?;
     call.check_own(rules::UPLOAD_IMAGE)?;
@@ -38,14 +40,16 @@ pub async fn upload_image(app: &App, call: &Call, id: &str, body: &Value) -> Res
         call.check_own(rules::UPLOAD_PUBLIC)?;
     }
     begin(&mut repository, app, &volume, wanted.force).await?;
-    let image = image(&volume, &wanted, app, call)?;
+    let image = image(&volume, &wanted, app, project)?;
     check_image(&mut repository, app, call, &image, &volume).await?;
     let volume_type = repository.volume_type(volume.volume_type_id.as_str()).await?;
     repository.add_image(&image).await?;
     let task = Task::UploadVolume { volume_id: volume.id.clone(), image_id: image.id.clone() };
     jobs::enqueue(&mut repository, &app.world, task, &call.context.origin()).await?;
     repository.commit().await?;
-    let said = Said { upload: Uploading::new(&volume, volume_type.as_ref(), &image) };
+    let shown = Shown::to(call);
+    let volume_type = volume_type.as_ref().map(|of| TypeView::new(of, shown));
+    let said = Said { upload: Uploading::new(&volume, volume_type, &image) };
     Ok(answer(StatusCode::ACCEPTED, &said))
 }
 
@@ -62,7 +66,7 @@ async fn begin(repository: &mut Repository, app: &App, volume: &Volume, force: b
     Err(Fault::InvalidVolume(format!("Volume {} status must be {statuses}", volume.id)))
 }
 
-fn image(volume: &Volume, wanted: &Wanted<'_>, app: &App, call: &Call) -> Result<Image, Fault> {
+fn image(volume: &Volume, wanted: &Wanted<'_>, app: &App, project: &ProjectId) -> Result<Image, Fault> {
     if wanted.container_format == "compressed" {
         return Err(Fault::Invalid(
             "Image compression upload disallowed, but container_format is compressed".to_owned(),
@@ -83,7 +87,7 @@ fn image(volume: &Volume, wanted: &Wanted<'_>, app: &App, call: &Call) -> Result
             wanted.disk_format
         )));
     }
-    let (id, project_id) = (ImageId::from(app.world.ids.random()), call.context.project_id.clone());
+    let id = ImageId::from(app.world.ids.random());
     Ok(Image {
         name: Some(wanted.image_name.to_owned()),
         // From the beginning, so that nobody else brings bytes for it.
@@ -93,7 +97,7 @@ fn image(volume: &Volume, wanted: &Wanted<'_>, app: &App, call: &Call) -> Result
         container_format: Some(wanted.container_format.to_owned()),
         disk_format: Some(wanted.disk_format.to_owned()),
         properties: Json(properties(volume, &app.image_schema)),
-        ..Image::queued(id, Some(project_id), app.world.now())
+        ..Image::queued(id, Some(project.clone()), app.world.now())
     })
 }
 
@@ -219,14 +223,15 @@ struct Uploading<'a> {
     visibility: &'a str,
 }
 
-/// A volume type as the real service keeps it, not as it shows it.
+/// A volume type with the keys that the real service keeps of it, not as it shows it. Of their texts the
+/// caller reads what the type itself would show: the real service tells everybody all.
 #[derive(Serialize)]
 struct TypeView<'a> {
     id: &'a str,
     name: &'a str,
     description: Option<&'a str>,
     is_public: bool,
-    extra_specs: &'a BTreeMap<String, Option<String>>,
+    extra_specs: BTreeMap<&'a str, Option<&'a str>>,
     qos_specs_id: Option<&'a str>,
     created_at: Moment,
     updated_at: Option<Moment>,
@@ -234,26 +239,32 @@ struct TypeView<'a> {
     deleted: bool,
 }
 
+impl<'a> TypeView<'a> {
+    fn new(of: &'a VolumeType, shown: Shown) -> Self {
+        Self {
+            id: of.id.as_str(),
+            name: &of.name,
+            description: of.description.as_deref(),
+            is_public: of.is_public,
+            extra_specs: shown.extra_specs(of).unwrap_or_default(),
+            qos_specs_id: shown.qos_specs_id(of).flatten(),
+            created_at: Moment(of.created_at),
+            updated_at: of.updated_at.map(Moment),
+            deleted_at: None,
+            deleted: false,
+        }
+    }
+}
+
 impl<'a> Uploading<'a> {
-    fn new(volume: &'a Volume, volume_type: Option<&'a VolumeType>, image: &'a Image) -> Self {
+    fn new(volume: &'a Volume, volume_type: Option<TypeView<'a>>, image: &'a Image) -> Self {
         Self {
             id: volume.id.as_str(),
             updated_at: volume.updated_at.map(Moment),
             status: VolumeStatus::Uploading.as_str(),
             display_description: volume.description.as_deref(),
             size: volume.size.get(),
-            volume_type: volume_type.map(|of| TypeView {
-                id: of.id.as_str(),
-                name: &of.name,
-                description: of.description.as_deref(),
-                is_public: of.is_public,
-                extra_specs: &of.extra_specs,
-                qos_specs_id: of.qos_specs_id.as_ref().map(|id| id.as_str()),
-                created_at: Moment(of.created_at),
-                updated_at: of.updated_at.map(Moment),
-                deleted_at: None,
-                deleted: false,
-            }),
+            volume_type,
             image_id: image.id.as_str(),
             container_format: image.container_format.as_deref(),
             disk_format: image.disk_format.as_deref(),

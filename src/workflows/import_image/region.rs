@@ -1,10 +1,12 @@
 //! The bytes come from another region of the cloud, with the formats of the image there and some of its properties.
 
+use std::collections::BTreeMap;
+
 use reqwest::header::HeaderValue;
 
 use super::{ImportImage, refused};
-use crate::db::{Image, Staged};
-use crate::jobs::{BeforeImport, Cause, RegionSource, Run, StepError};
+use crate::db::{self, DbError, Image, Repository, Staged};
+use crate::jobs::{BeforeImport, Cause, Import, ImportSource, RegionSource, Run, StepError, Task};
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{Algorithm, Received};
 use crate::web::{RegionError, RegionImage, Regions, is_copied};
@@ -48,7 +50,7 @@ impl ImportImage {
         let received = received.map_err(refused)?;
         metrics::transferred(Direction::Upload, received.size);
         check_digest(&there, &received)?;
-        self.note_with(name, &received, &there, run).await
+        self.note_with(name, &received, &there, from, run).await
     }
 
     /// The token of whoever asked.
@@ -66,12 +68,14 @@ impl ImportImage {
         name: String,
         received: &Received,
         there: &RegionImage,
+        from: &RegionSource,
         run: &Run,
     ) -> Result<(), StepError> {
         let staged = Staged::new(&self.id, name, self.context.options.intake.facts(received));
         let mut repository = run.transaction().await?;
         let row = repository.image_to_change(&self.id).await?;
         let mut row = row.ok_or_else(|| StepError::fatal("The image was deleted."))?;
+        self.note_given(&mut repository, &row, there, from, run).await?;
         self.take_over(&mut row, there);
         row.updated_at = run.now();
         repository.update_image(&row).await?;
@@ -79,21 +83,68 @@ impl ImportImage {
         Ok(repository.commit().await?)
     }
 
+    /// What is taken back should the import fail. The rows say it no more by then.
+    async fn note_given(
+        &self,
+        repository: &mut Repository,
+        row: &Image,
+        there: &RegionImage,
+        from: &RegionSource,
+        run: &Run,
+    ) -> Result<(), StepError> {
+        let copied = &self.context.options.imports.copied;
+        let before = BeforeImport::of(row, |name| is_copied(name, copied));
+        let given = self.given(there);
+        let source = ImportSource::Region(Box::new(RegionSource { before, given, ..from.clone() }));
+        let import = Import { source, ..self.import.clone() };
+        let task = Task::ImportImage { image_id: self.id.clone(), import };
+        let payload = serde_json::to_value(&task).map_err(DbError::from)?;
+        Ok(repository.set_job_payload(&run.id, &payload).await?)
+    }
+
     /// What the image there says of itself.
     fn take_over(&self, row: &mut Image, there: &RegionImage) {
         row.disk_format.clone_from(&there.disk_format);
         row.container_format.clone_from(&there.container_format);
-        let copied = there.properties(&self.context.options.imports.copied);
-        row.properties.0.extend(copied.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        row.properties.0.extend(self.given(there));
     }
 
-    /// As it was before the import.
-    pub(super) fn restore(&self, row: &mut Image, before: &BeforeImport) {
-        let copied = &self.context.options.imports.copied;
-        row.disk_format.clone_from(&before.disk_format);
-        row.container_format.clone_from(&before.container_format);
-        row.properties.0.retain(|name, _| !is_copied(name, copied));
-        row.properties.0.extend(before.properties.clone());
+    fn given(&self, there: &RegionImage) -> BTreeMap<String, String> {
+        let copied = there.properties(&self.context.options.imports.copied);
+        copied.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// As it was before the import, but for what somebody else has said of it meanwhile. Formats nobody could say.
+    pub(super) async fn restore(
+        &self,
+        repository: &mut Repository,
+        row: &mut Image,
+        run: &Run,
+    ) -> db::Result<()> {
+        let Some(from) = noted(repository, run).await? else { return Ok(()) };
+        let RegionSource { before, given, .. } = *from;
+        row.disk_format = before.disk_format;
+        row.container_format = before.container_format;
+        let properties = &mut row.properties.0;
+        for (name, value) in given {
+            if properties.get(&name) != Some(&value) {
+                continue;
+            }
+            match before.properties.get(&name) {
+                Some(old) => drop(properties.insert(name, old.clone())),
+                None => drop(properties.remove(&name)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the job says of the import by now. `None`: it is none from another region.
+async fn noted(repository: &mut Repository, run: &Run) -> db::Result<Option<Box<RegionSource>>> {
+    let Some(job) = repository.job(&run.id).await? else { return Ok(None) };
+    match serde_json::from_value(job.payload)? {
+        Task::ImportImage { import: Import { source: ImportSource::Region(from), .. }, .. } => Ok(Some(from)),
+        _ => Ok(None),
     }
 }
 

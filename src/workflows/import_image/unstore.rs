@@ -48,6 +48,7 @@ impl ImportImage {
         match delete_image::remove_content(&self.context, store, &self.id, &progress).await {
             Err(error) if error.cause == Cause::InUse && seal_image::is_sealed(store, &self.id).await? => {
                 let mut repository = run.transaction().await?;
+                repository.image_to_change(&self.id).await?;
                 repository.ready_location(&self.id, place, true).await?;
                 return Ok(repository.commit().await?);
             }

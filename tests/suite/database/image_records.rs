@@ -1,22 +1,28 @@
 //! What images have beside their bytes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use pumice::db::{
     Database, DbError, Direction, Image, ImageFilter, ImageMember, Location, MetadefItem, MetadefNamespace,
-    MetadefNamespaceFilter, Page, Repository, SortKey,
+    MetadefNamespaceFilter, Options, Page, Repository, SortKey,
 };
+use pumice::jobs::{self, Origin, Task};
 use pumice::model::{
     ImageId, ImageStatus, MemberStatus, MetadefItemId, MetadefKind, MetadefNamespaceId, ProjectId, Timestamp,
+    World,
 };
 use serde_json::{Map, Value, json};
 use sqlx::types::Json;
+use sqlx::{Connection, PgConnection, SqliteConnection};
 
 use crate::house::DatabaseKind;
 
 on_both!(
     members_see_what_is_shared_with_them,
     members_go_with_their_image,
+    an_id_is_used_once,
+    an_id_that_becomes_free_is_not_taken,
     a_page_has_no_more_properties_than_it_may,
     an_image_remembers_where_it_is,
     images_are_found_by_any_property_and_tag,
@@ -250,10 +256,85 @@ async fn members_go_with_their_image(database: Database) {
     assert!(matches!(orphan, Err(DbError::Reference)), "{orphan:?}");
     drop(repository);
     let mut repository = database.begin().await.unwrap();
+    let image = self::image(2, "shared");
+    let two = member(&image, "two", MemberStatus::Rejected);
     repository.add_image(&image).await.unwrap();
     repository.add_image_member(&two).await.unwrap();
     let again = repository.add_image_member(&two).await;
     assert!(matches!(again, Err(DbError::Exists)), "{again:?}");
+}
+
+/// Also of one that never had bytes; but not of one that never was.
+async fn an_id_is_used_once(database: Database) {
+    let (gone, never) = (image(1, "shared"), image(2, "shared"));
+    let mut repository = database.begin().await.unwrap();
+    repository.add_image(&gone).await.unwrap();
+    repository.commit().await.unwrap();
+    let mut repository = database.begin().await.unwrap();
+    repository.add_image(&never).await.unwrap();
+    drop(repository);
+    let mut repository = database.begin().await.unwrap();
+    assert!(repository.remove_image(&gone.id).await.unwrap());
+    assert!(!repository.remove_image(&gone.id).await.unwrap());
+    assert!(!repository.remove_image(&never.id).await.unwrap());
+    repository.commit().await.unwrap();
+
+    let mut repository = database.begin().await.unwrap();
+    let again = repository.add_image(&gone).await;
+    assert!(matches!(again, Err(DbError::Exists)), "{again:?}");
+    drop(repository);
+    let mut repository = database.begin().await.unwrap();
+    assert!(repository.image(&gone.id).await.unwrap().is_none());
+    repository.add_image(&never).await.unwrap();
+}
+
+/// Whoever asks for the id while its image goes waits, and does not get it.
+async fn an_id_that_becomes_free_is_not_taken(database: Database) {
+    let gone = image(1, "shared");
+    let mut repository = database.begin().await.unwrap();
+    repository.add_image(&gone).await.unwrap();
+    repository.commit().await.unwrap();
+    let mut removal = database.begin().await.unwrap();
+    assert!(removal.remove_image(&gone.id).await.unwrap());
+    let again = tokio::spawn(async move { database.begin().await.unwrap().add_image(&gone).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    removal.commit().await.unwrap();
+    let again = again.await.unwrap();
+    assert!(matches!(again, Err(DbError::Exists)), "{again:?}");
+}
+
+/// Of images that went before their ids were kept the jobs tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_were_used_before_are_filled_in() {
+    const MIGRATION: &str = include_str!("../../../migrations/0025_used_image_ids.sql");
+    let fill = &MIGRATION[MIGRATION.find("INSERT").unwrap()..];
+    let world = World::real();
+    let (here, gone) = (image(1, "shared"), image(2, "shared"));
+    for kind in [DatabaseKind::Sqlite, DatabaseKind::Postgres] {
+        let (url, _keep) = kind.migrated_url().await;
+        let options = Options { url: url.clone(), max_connections: 2, timeout: Duration::from_secs(60) };
+        let database = Database::open(&options).await.unwrap();
+        let mut repository = database.begin().await.unwrap();
+        repository.add_image(&here).await.unwrap();
+        for image in [&here, &gone, &gone] {
+            let task = Task::SealImage { image_id: image.id.clone() };
+            jobs::enqueue(&mut repository, &world, task, &Origin::default()).await.unwrap();
+        }
+        repository.commit().await.unwrap();
+        let filled = match kind {
+            DatabaseKind::Sqlite => {
+                let mut connection = SqliteConnection::connect(&url).await.unwrap();
+                sqlx::raw_sql(fill).execute(&mut connection).await.unwrap().rows_affected()
+            }
+            DatabaseKind::Postgres => {
+                let mut connection = PgConnection::connect(&url).await.unwrap();
+                sqlx::raw_sql(fill).execute(&mut connection).await.unwrap().rows_affected()
+            }
+        };
+        assert_eq!(filled, 1);
+        let again = database.begin().await.unwrap().add_image(&gone).await;
+        assert!(matches!(again, Err(DbError::Exists)), "{kind:?}: {again:?}");
+    }
 }
 
 fn namespace(number: u128, name: &str, visibility: &str) -> MetadefNamespace {

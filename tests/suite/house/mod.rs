@@ -287,6 +287,7 @@ impl House {
         let first = &self.config.images.default_backend;
         let stores: Vec<&str> = import.stores.iter().map(|store| store.as_deref().unwrap_or(first)).collect();
         row.properties.insert(workflows::IMPORTING_TO.to_owned(), stores.join(","));
+        row.properties.insert(workflows::FAILED.to_owned(), String::new());
         repository.update_image(&row).await.unwrap();
         repository.commit().await.unwrap();
         self.ask_to_import(id, Task::ImportImage { image_id: id.clone(), import }).await;

@@ -381,12 +381,14 @@ async fn body(stage: &Stage, route: &Route) -> Wanted {
             json(json!({"transfer": {"volume_id": stage.volume(OURS).await}}))
         }
         ("POST", "/v3/manageable_volumes" | "/v3/os-volume-manage", _) => {
+            stage.site.report().await;
             let name = stage.new_name();
             let store = &stage.app().stores.volumes.first().store;
             store.create(&name, pumice::model::GIB, 4 << 20).await.unwrap();
             json(json!({"volume": {"host": "pumice@directory", "ref": {"source-name": name}}}))
         }
         ("POST", "/v3/manageable_snapshots" | "/v3/os-snapshot-manage", _) => {
+            stage.site.report().await;
             let volume_id = stage.volume(OURS).await;
             stage.lay_snapshot(&volume_id, "by-hand").await;
             json(json!({"snapshot": {"volume_id": volume_id, "ref": {"source-name": "by-hand"}}}))

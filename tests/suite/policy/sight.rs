@@ -224,6 +224,23 @@ async fn who_has_no_project_makes_no_volume() {
 }
 
 #[tokio::test]
+async fn who_has_no_project_makes_nothing_of_a_volume() {
+    let stage = Stage::new().await;
+    let player = Player { project: "", ..ADMIN };
+    let volume = stage.volume(OURS).await;
+    stage.lay_snapshot(&volume, "by-hand").await;
+    let managed = json!({"snapshot": {"volume_id": volume, "ref": {"source-name": "by-hand"}}});
+    for (path, body) in [
+        ("/v3/snapshots".to_owned(), json!({"snapshot": {"volume_id": volume}})),
+        ("/v3/os-snapshot-manage".to_owned(), managed),
+        (format!("/v3/volumes/{volume}/action"), json!({"os-volume_upload_image": {"image_name": "i"}})),
+    ] {
+        let refused = stage.call(Api::Volume, player, "POST", &path).json(&body).send().await.expect(400);
+        assert!(refused.text().contains("not scoped"), "{path}: {}", refused.text());
+    }
+}
+
+#[tokio::test]
 async fn refusals_read_as_those_of_the_real_services() {
     let stage = Stage::new().await;
     let volume = format!("/v3/volumes/{}", stage.volume(OURS).await);

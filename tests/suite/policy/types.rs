@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::stage::{ADMIN, Api, MEMBER, OTHER, OURS, Player, READER, Stage};
+use super::stage::{ADMIN, Api, MEMBER, OTHER, OURS, Player, READER, Stage, THEIRS};
 
 async fn names(stage: &Stage, player: Player, query: &str, version: u16) -> Vec<String> {
     let call = stage.call(Api::Volume, player, "GET", &format!("/v3/types{query}")).version(version);
@@ -96,4 +96,83 @@ async fn extra_specs_that_are_not_everybodys_are_hidden() {
     let refused =
         stage.call(Api::Volume, READER, "GET", "/v3/types?name=x").version(52).send().await.expect(400);
     assert_eq!(refused.json()["badRequest"]["message"], "Invalid filters name are found in query options.");
+}
+
+/// The answer to an upload holds the volume's type, with what the type itself would show.
+#[tokio::test]
+async fn an_upload_tells_of_a_type_what_its_reader_may_know() {
+    let stage = Stage::new().await;
+    let default = "00000000-0000-0000-0000-000000000002";
+    let admin = |method, path: &str| stage.call(Api::Volume, ADMIN, method, path).version(71);
+    let specs = json!({"extra_specs": {"volume_backend_name": "secret", "multiattach": "<is> False"}});
+    admin("POST", &format!("/v3/types/{default}/extra_specs")).json(&specs).send().await.expect(200);
+    let qos = stage.qos_specs().await;
+    let associate = format!("/v3/qos-specs/{qos}/associate?vol_type_id={default}");
+    admin("GET", &associate).send().await.expect(202);
+    for (player, seen, qos_specs_id) in [
+        (MEMBER, json!({"multiattach": "<is> False"}), json!(null)),
+        (ADMIN, specs["extra_specs"].clone(), json!(qos)),
+    ] {
+        let path = format!("/v3/volumes/{}/action", stage.volume(OURS).await);
+        let body = json!({"os-volume_upload_image": {"image_name": "i"}});
+        let call = stage.call(Api::Volume, player, "POST", &path).version(71).json(&body);
+        let said = call.send().await.expect(202).json()["os-volume_upload_image"].clone();
+        let of = &said["volume_type"];
+        assert_eq!((&of["extra_specs"], &of["qos_specs_id"]), (&seen, &qos_specs_id), "{player:?}");
+    }
+}
+
+#[tokio::test]
+async fn quotas_name_the_types_that_their_reader_may_see() {
+    let stage = Stage::new().await;
+    let private = format!("volumes_type {}", stage.volume_type(false).await);
+    let public = format!("gigabytes_type {}", stage.volume_type(true).await);
+    let named = async |player, path: &str| {
+        let set = stage.call(Api::Volume, player, "GET", path).send().await.expect(200).json();
+        let set = set.as_object().unwrap().values().next().unwrap().clone();
+        (set.get(&private).is_some(), set.get(&public).is_some())
+    };
+    for (player, project, sees) in
+        [(READER, OURS, false), (MEMBER, OURS, false), (OTHER, THEIRS, true), (ADMIN, OURS, true)]
+    {
+        for end in ["", "?usage=true", "/defaults"] {
+            let path = format!("/v3/os-quota-sets/{project}{end}");
+            assert_eq!(named(player, &path).await, (sees, true), "{path} as {player:?}");
+        }
+    }
+    assert_eq!(named(ADMIN, "/v3/os-quota-class-sets/default").await, (true, true));
+    // Nor are they guessed by who may not set limits at all.
+    for (path, set) in [
+        (format!("/v3/os-quota-sets/{OURS}"), "quota_set"),
+        ("/v3/os-quota-class-sets/default".to_owned(), "quota_class_set"),
+    ] {
+        for name in [private.as_str(), "volumes_no such type"] {
+            let call = stage.call(Api::Volume, MEMBER, "PUT", &path).json(&json!({set: {name: 1}}));
+            call.send().await.expect(403);
+        }
+        let name = private.as_str();
+        let body = json!({set: {name: 1}});
+        stage.call(Api::Volume, ADMIN, "PUT", &path).json(&body).send().await.expect(200);
+    }
+}
+
+/// A project that was let out of a type has its volumes still, and they count.
+#[tokio::test]
+async fn what_is_of_a_type_that_is_not_seen_counts() {
+    let stage = Stage::with(|config| config.quotas.quota_volumes = 1).await;
+    let private = stage.volume_type(false).await;
+    let create = async || {
+        let body = json!({"volume": {"size": 1}});
+        stage.call(Api::Volume, OTHER, "POST", "/v3/volumes").json(&body).send().await
+    };
+    let body = json!({"volume": {"size": 1, "volume_type": private.as_str()}});
+    stage.call(Api::Volume, OTHER, "POST", "/v3/volumes").json(&body).send().await.expect(202);
+    let path = format!("/v3/types/{private}/action");
+    let out = json!({"removeProjectAccess": {"project": THEIRS}});
+    stage.call(Api::Volume, ADMIN, "POST", &path).json(&out).send().await.expect(202);
+    create().await.expect(413);
+    let path = format!("/v3/os-quota-sets/{THEIRS}?usage=true");
+    let set = stage.call(Api::Volume, OTHER, "GET", &path).send().await.expect(200).json();
+    assert_eq!(set["quota_set"]["volumes"], json!({"limit": 1, "in_use": 1, "reserved": 0}));
+    assert_eq!(set["quota_set"].get(format!("volumes_type {private}")), None);
 }

@@ -1,6 +1,7 @@
 //! A cloud of several regions: a Keystone that the test plays, which knows one token and where the regions are, and a
 //! region that it plays too, which breaks off in the middle of an image.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -162,13 +163,10 @@ pub async fn source_in(house: &House, id: &ImageId, region: &str, interface: &st
     let regions = house.service().app.regions.clone().unwrap();
     let token = regions.seal(&TOKEN.parse().unwrap(), World::real().ids.secret(), id.as_str()).unwrap();
     let row = house.database.read().await.unwrap().image(id).await.unwrap().unwrap();
-    let before = BeforeImport {
-        disk_format: row.disk_format,
-        container_format: row.container_format,
-        properties: row.properties.0,
-    };
+    let before = BeforeImport::of(&row, |_| true);
     let (region, interface) = (region.to_owned(), interface.to_owned());
-    let from = RegionSource { region, image_id: IMAGE.to_owned(), interface, token, before };
+    let from =
+        RegionSource { region, image_id: IMAGE.to_owned(), interface, token, before, given: BTreeMap::new() };
     ImportSource::Region(Box::new(from))
 }
 

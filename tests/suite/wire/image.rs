@@ -16,6 +16,7 @@ use http_body_util::BodyExt;
 use pumice::block::{Progress, SnapshotPath};
 use pumice::config::Config;
 use pumice::http::App;
+use pumice::model::ImageId;
 use pumice::service::Service;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -924,6 +925,29 @@ async fn patches() {
     }
 }
 
+/// Whoever keeps bytes by an image's id, as Nova does, never takes another one's for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_id_of_a_deleted_image_stays_taken() {
+    let api = Api::start().await;
+    let (one, other) = (api.active(b"x").await, api.image(json!({})).await);
+    for id in [one, other] {
+        api.send("DELETE", &format!("/v2/images/{id}"), &[], "").await.is(204);
+        api.get(&format!("/v2/images/{id}")).await.is(404);
+        for named in [id.clone(), id.to_uppercase()] {
+            let said = format!("Image ID {id} already exists!");
+            api.post(&json!({"id": named})).await.fault(409, &said);
+        }
+        api.get(&format!("/v2/images/{id}")).await.is(404);
+    }
+    // It is free still when only its creation was refused.
+    let id = "a5e0b0c4-0000-4000-8000-000000000002";
+    let few = Api::with(&[("PUMICE_QUOTAS__IMAGE_COUNT_TOTAL", "1")]).await;
+    let first = few.image(json!({})).await;
+    few.post(&json!({"id": id})).await.is(413);
+    few.send("DELETE", &format!("/v2/images/{first}"), &[], "").await.is(204);
+    few.post(&json!({"id": id})).await.is(201);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn formats_are_settled_with_the_bytes() {
     let api = Api::start().await;
@@ -933,6 +957,15 @@ async fn formats_are_settled_with_the_bytes() {
         let said = format!("Attribute {name} can be only replaced for a queued image.");
         api.patch(&id, V2_1, patch).await.fault(403, &said);
     }
+    // Nor is one said afterwards that nobody held them against.
+    let mut repository = api.app.database.begin().await.unwrap();
+    let mut row = repository.image_to_change(&ImageId::parse(&id).unwrap()).await.unwrap().unwrap();
+    row.container_format = None;
+    repository.update_image(&row).await.unwrap();
+    repository.commit().await.unwrap();
+    let patch = json!([{"op": "replace", "path": "/container_format", "value": "bare"}]);
+    let said = "Attribute container_format can be only replaced for a queued image.";
+    api.patch(&id, V2_1, patch).await.fault(403, said);
 }
 
 #[tokio::test(flavor = "multi_thread")]

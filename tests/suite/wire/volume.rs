@@ -20,7 +20,7 @@ mod types;
 mod versions;
 mod volumes;
 
-use pumice::db::{Image, Volume, VolumeChange};
+use pumice::db::{Image, Service, Volume, VolumeChange};
 use pumice::jobs::Task;
 use pumice::model::{ImageId, ImageStatus, ProjectId, SnapshotStatus, Timestamp, VolumeId, VolumeStatus};
 use serde_json::{Value, json};
@@ -43,6 +43,15 @@ impl Site {
 
     async fn post(&self, path: &str, body: Value) -> Answer {
         self.volume("POST", path).version(71).json(&body).send().await
+    }
+
+    /// A place for volumes has so many GiB, all of them free, as its service says.
+    async fn has_room(&self, service: &str, gib: i64) {
+        let mut repository = self.app().database.begin().await.unwrap();
+        let place = repository.service(service, Service::VOLUME).await.unwrap().unwrap();
+        let bytes = Some(gib << 30);
+        repository.see_service(&Service { total_bytes: bytes, free_bytes: bytes, ..place }).await.unwrap();
+        repository.commit().await.unwrap();
     }
 
     /// Makes a volume and says what it is.

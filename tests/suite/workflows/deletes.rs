@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use pumice::block::{OpenMode, Progress};
+use pumice::block::{BlockStore, ErrorKind, OpenMode, Progress};
 use pumice::config::Config;
-use pumice::jobs::{Moment, NoFaults, VolumeSource};
+use pumice::jobs::{Fault, Faults, Moment, NoFaults, Run, VolumeSource};
 use pumice::model::{ImageStatus, JobState, VolumeId, VolumeStatus};
 use pumice::workflows::names;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
+use super::refusals::reluctant_images;
 use super::{DeathAt, house, on_every_store, pattern, snapshots};
 use crate::house::{DatabaseKind, House, StoreKind};
 use crate::process::pools;
@@ -305,6 +306,47 @@ async fn an_image_in_use(store: StoreKind) {
     house.stop().await;
 }
 
+/// It fails when what was staged is gone.
+struct FailAfterUnstaging;
+
+impl Faults for FailAfterUnstaging {
+    fn at(&self, run: &Run, moment: Moment) -> Fault {
+        let is_now = run.kind == "delete_image" && moment == Moment::Before("purge");
+        if is_now { Fault::Fail } else { Fault::None }
+    }
+}
+
+async fn an_image_without_its_staged_bytes_is_not_as_it_was(store: StoreKind) {
+    let faults = Arc::new(FailAfterUnstaging);
+    let mut house = House::with(store, DatabaseKind::Sqlite, Config::default(), faults).await;
+    let image = house.stage(pattern(300_000, 4)).await;
+    assert!(house.delete_image(&image).await);
+    house.settle().await;
+    assert_eq!(house.last_job(&image).await.unwrap().state, JobState::Failed);
+    assert_eq!(house.image_status(&image).await, None);
+    house.sweep().await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// The sweeper takes away what the deletion could not.
+#[tokio::test(flavor = "multi_thread")]
+async fn staged_bytes_that_a_deletion_left_are_swept() {
+    let (mut house, store) = reluctant_images(1).await;
+    let image = house.stage(pattern(300_000, 5)).await;
+    // Nothing has the image's own name.
+    store.refuse_removals([ErrorKind::NotFound, ErrorKind::Io]);
+    assert!(house.delete_image(&image).await);
+    house.settle().await;
+    assert_eq!(house.last_job(&image).await.unwrap().state, JobState::Failed);
+    assert_eq!(house.image_status(&image).await, None);
+    assert_eq!(store.list().await.unwrap(), [names::staged(&image)]);
+    house.sweep().await;
+    assert_eq!(store.list().await.unwrap(), Vec::<String>::new());
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 async fn a_volume_open_elsewhere_stays(store: StoreKind) {
     let mut config = Config::default();
     config.jobs.max_attempts = 3;
@@ -377,6 +419,7 @@ on_every_store!(
     a_clone_that_was_managed_takes_its_snapshot_along,
     a_clone_that_went_meanwhile_leaves_no_snapshot,
     an_image_in_use,
+    an_image_without_its_staged_bytes_is_not_as_it_was,
     a_volume_open_elsewhere_stays,
     a_volume_whose_image_is_gone_can_be_deleted,
     backup_snapshots_go_first,

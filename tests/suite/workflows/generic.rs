@@ -1,17 +1,21 @@
 //! Five tests for every workflow: run each step twice, fail at each step, crash before and after each step, run each
-//! undo twice, and cancel before and after each step, where that may be done. Afterwards everything is in a status that its user can act on, can be deleted, and is gone then.
+//! undo twice, and cancel before and after each step, where that may be done. What was not told to fail or to stop is
+//! done, bytes and all. Afterwards everything is in a status that its user can act on, can be deleted, and is gone
+//! then.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use futures::StreamExt;
+use pumice::block::{BlockStore, OpenMode};
 use pumice::config::Config;
-use pumice::db::{Database, Job};
+use pumice::db::{Database, Image, Job, Volume};
 use pumice::jobs::{Fault, Faults, Import, ImportSource, Moment, NoFaults, Run, Task, VolumeSource};
 use pumice::model::{
     ImageStatus, JobId, JobState, MigrationStatus, SnapshotId, SnapshotStatus, VolumeStatus, World,
 };
+use pumice::workflows::names;
 use tokio::runtime::Handle;
 
 use super::imports::{copy_to_second, packed, serve};
@@ -184,6 +188,8 @@ struct Plan {
     kind: &'static str,
     at: Vec<(Moment, Fault, AtomicBool)>,
     armed: AtomicBool,
+    /// The job that it happened to.
+    met: OnceLock<JobId>,
     /// Somebody cancels it at this moment. Whether that was in time the database says.
     cancel: Option<Moment>,
     cancelled: OnceLock<(JobId, bool)>,
@@ -200,8 +206,8 @@ impl Plan {
     }
 
     fn without_faults(kind: &'static str) -> Self {
-        let cancelled = OnceLock::new();
-        Self { kind, at: Vec::new(), armed: AtomicBool::new(false), cancel: None, cancelled }
+        let (met, cancelled) = (OnceLock::new(), OnceLock::new());
+        Self { kind, at: Vec::new(), armed: AtomicBool::new(false), met, cancel: None, cancelled }
     }
 
     fn arm(&self) {
@@ -227,6 +233,7 @@ impl Faults for Plan {
         }
         for (planned, fault, open) in &self.at {
             if *planned == moment && open.swap(false, Ordering::SeqCst) {
+                self.met.get_or_init(|| run.id.clone());
                 return *fault;
             }
         }
@@ -288,6 +295,7 @@ async fn survive(store: StoreKind, case: &Case, faults: &[(Moment, Fault)]) {
     house.settle().await;
     assert!(plan.all_happened(), "{faults:?} of {:?} never happened", case.kind);
     house.assert_settled().await;
+    assert_ended(&house, case, &plan, refuses(store, case)).await;
     if matches!(
         case.ask,
         Ask::ManageVolume | Ask::UnmanageVolume | Ask::ManageSnapshot | Ask::UnmanageSnapshot
@@ -301,6 +309,77 @@ async fn survive(store: StoreKind, case: &Case, faults: &[(Moment, Fault)]) {
     }
     house.assert_nothing_is_left().await;
     house.stop().await;
+}
+
+/// Only what was told to fail, or is refused, failed.
+async fn assert_ended(house: &House, case: &Case, plan: &Plan, is_refused: bool) {
+    let faults: Vec<_> = plan.at.iter().map(|(moment, fault, _)| (moment, fault)).collect();
+    let of = format!("{faults:?} of {:?}", case.kind);
+    let fails = is_refused || faults.iter().any(|(_, fault)| **fault == Fault::Fail);
+    let id = plan.met.get().unwrap();
+    let job = house.database.read().await.unwrap().job(id).await.unwrap().unwrap();
+    let expected = if fails { JobState::Failed } else { JobState::Done };
+    assert_eq!(job.state, expected, "{of}: {job:?}");
+    if !fails {
+        assert_carried_out(house, case, &job, &of).await;
+    }
+}
+
+/// What the job was about is what it was to become.
+async fn assert_carried_out(house: &House, case: &Case, job: &Job, of: &str) {
+    let id = job.resource_id.as_str();
+    let (volumes, images) = (house.volumes().await, house.images().await);
+    let volume = volumes.iter().find(|row| row.id.as_str() == id);
+    // The job that detaches one is not about the image itself, and has its id at the end of a word.
+    let image = images.iter().find(|row| id.ends_with(row.id.as_str()));
+    match case.kind {
+        "delete_volume" => assert!(volume.is_none(), "{of}: {volume:?}"),
+        "delete_image" => assert!(image.is_none(), "{of}: {image:?}"),
+        "create_snapshot" | "manage_snapshot" | "delete_snapshot" | "unmanage_snapshot" => {
+            let is_new = matches!(case.kind, "create_snapshot" | "manage_snapshot");
+            let status = house.snapshot_status(&SnapshotId::parse(id).unwrap()).await;
+            assert_eq!(status, is_new.then_some(SnapshotStatus::Available), "{of}");
+        }
+        _ if job.resource_type == "volume" => assert_volume(house, case, volume.unwrap(), of).await,
+        _ => assert_image(house, case, image.unwrap(), of).await,
+    }
+}
+
+async fn assert_volume(house: &House, case: &Case, row: &Volume, of: &str) {
+    let status = match case.ask {
+        Ask::MigrateInUse => VolumeStatus::InUse,
+        _ => VolumeStatus::Available,
+    };
+    assert_eq!(row.status, status, "{of}: {row:?}");
+    match case.ask {
+        Ask::ExtendVolume => assert_eq!(row.size.get(), 3, "{of}"),
+        Ask::MigrateVolume | Ask::MigrateInUse => assert_eq!(row.host, Some(house.place(SECOND)), "{of}"),
+        Ask::RetypeVolume => assert_ne!(row.volume_type_name, "__DEFAULT__", "{of}"),
+        _ => {}
+    }
+    let store = &house.stores.volumes.of(row.host.as_deref()).unwrap().store;
+    assert_holds(store, &names::volume(&row.id), case, of).await;
+}
+
+async fn assert_image(house: &House, case: &Case, row: &Image, of: &str) {
+    assert_eq!(row.status, ImageStatus::Active, "{of}: {row:?}");
+    let places = match case.ask {
+        Ask::ImportTwice | Ask::ImportConverted | Ask::CopyImage | Ask::CopyFromWeb => 2,
+        _ => 1,
+    };
+    assert_eq!(row.places().count(), places, "{of}: {row:?}");
+    for place in row.places().filter(|place| !place.is_on_the_web()) {
+        let store = house.stores.images_in(place.store.as_deref()).unwrap();
+        assert_holds(store, row.id.as_str(), case, of).await;
+    }
+}
+
+async fn assert_holds(store: &Arc<dyn BlockStore>, name: &str, case: &Case, of: &str) {
+    let Some((at, bytes)) = content(case.ask) else { return };
+    let image = store.open(name, OpenMode::ReadOnly).await.unwrap();
+    let found = image.read(at, bytes.len() as u64).await.unwrap();
+    image.close().await.unwrap();
+    assert!(found == bytes, "{of}: {name} holds something else");
 }
 
 async fn wait_for(plan: &Plan) {
@@ -579,7 +658,47 @@ async fn ask(house: &House, ask: Ask, plan: &Plan) {
 }
 
 fn qcow2() -> Vec<u8> {
-    disk_image(&pattern(3_000_320, 11), "qcow2", &["-c"])
+    disk_image(&disk(), "qcow2", &["-c"])
+}
+
+fn disk() -> Vec<u8> {
+    pattern(3_000_320, 11)
+}
+
+/// What `ask` put into whatever the volume or the image is made from, and where in it that begins. Empty volumes, and
+/// images of other formats than raw, have none to compare.
+fn content(ask: Ask) -> Option<(u64, Vec<u8>)> {
+    Some(match ask {
+        Ask::CreateFromSnapshot | Ask::CreateFlat => (4096, pattern(10_000, 1)),
+        Ask::CreateFromVolume => (4096, pattern(10_000, 2)),
+        Ask::CopyVolume => (4096, pattern(10_000, 3)),
+        Ask::CreateFromImage => (0, pattern(3_000_000, 4)),
+        Ask::SealImage => (0, pattern(3_000_000, 8)),
+        Ask::RevertVolume | Ask::MigrateVolume | Ask::UploadVolume | Ask::DetachImage => {
+            (4096, pattern(10_000, 9))
+        }
+        Ask::MigrateInUse => (8192, pattern(10_000, 9)),
+        Ask::ImportStaged | Ask::ImportPacked => (0, pattern(3_000_000, 9)),
+        Ask::ImportFromWeb => (0, pattern(3_000_000, 10)),
+        Ask::CreateFromConverted
+        | Ask::CreateAndCache
+        | Ask::CreateFromCache
+        | Ask::CreateFromDiskOnWeb
+        | Ask::CacheFromWeb
+        | Ask::Reimage
+        | Ask::ReimageFromWeb
+        | Ask::ImportConverted => (0, disk()),
+        Ask::ImportTwice => (0, pattern(3_000_000, 12)),
+        Ask::CopyImage => (0, pattern(3_000_000, 13)),
+        Ask::DeleteFromStore => (0, pattern(3_000_000, 14)),
+        Ask::ImportToSecond => (0, pattern(3_000_000, 16)),
+        Ask::ImportNew => (0, pattern(3_000_000, 17)),
+        Ask::ImportFromRegion => (0, pattern(3_000_000, 18)),
+        Ask::AddLocationInPool => (0, pattern(100_000, 20)),
+        Ask::CreateFromWeb => (0, pattern(3_000_000, 21)),
+        Ask::CopyFromWeb => (0, pattern(3_000_000, 24)),
+        _ => return None,
+    })
 }
 
 /// Where a clone holds the image, its first step refuses.

@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 
 use super::generic::cancel;
 use super::refusals::Loss;
-use super::{DeathAt, disk_image, house, on_every_store, pattern};
+use super::{DeathAt, HoldBefore, disk_image, house, on_every_store, pattern};
 use crate::house::{DatabaseKind, House, StoreKind};
 use crate::support::regions::{self, Region};
 use crate::support::signer;
@@ -157,6 +157,56 @@ async fn an_image_comes_from_another_region(store: StoreKind) {
     assert!(!job.payload.to_string().contains(regions::TOKEN), "{}", job.payload);
     assert!(house.delete_image(&image).await);
     house.settle().await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// What the import took over is taken back, and nothing that a user has said of the image since.
+async fn what_users_said_meanwhile_stays(store: StoreKind) {
+    let region = Region::play(pattern(300_000, 25)).await;
+    // The bytes are something else, which is found out later.
+    region.says("disk_format", "vmdk".into());
+    region.says("hw_video_model", "vga".into());
+    let mut config = importing();
+    region.configure(&mut config);
+    let hold = HoldBefore::new("import_image", "unpack");
+    let mut house = House::with(store, DatabaseKind::Sqlite, config, hold.clone()).await;
+    let image = house.queued_disk("qcow2").await;
+    let say = async |said: &[(&str, &str)]| {
+        let mut repository = house.database.begin().await.unwrap();
+        let mut row = repository.image_to_change(&image).await.unwrap().unwrap();
+        row.properties.0.extend(said.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        repository.update_image(&row).await.unwrap();
+        repository.commit().await.unwrap();
+    };
+    say(&[("hw_disk_bus", "ide"), ("hw_vif_model", "e1000")]).await;
+    let source = regions::source(&house, &image).await;
+    // Before the bytes were there.
+    say(&[("hw_disk_bus", "virtio")]).await;
+    house.import(&image, source).await;
+    hold.begins().await;
+    let row = house.images().await.remove(0);
+    assert_eq!(row.disk_format.as_deref(), Some("vmdk"));
+    assert_eq!((&*row.properties["hw_disk_bus"], &*row.properties["os_distro"]), ("scsi", "debian"));
+    say(&[("os_distro", "arch"), ("hw_cdrom_bus", "sata")]).await;
+    hold.let_go();
+    house.settle().await;
+    assert_eq!(house.last_job(&image).await.unwrap().state, JobState::Failed);
+    let row = house.images().await.remove(0);
+    assert_eq!(row.disk_format.as_deref(), Some("qcow2"));
+    let properties: Vec<(&str, &str)> = row
+        .properties
+        .iter()
+        .filter(|(name, _)| !name.starts_with("os_glance"))
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let expected = [
+        ("hw_cdrom_bus", "sata"),
+        ("hw_disk_bus", "virtio"),
+        ("hw_vif_model", "e1000"),
+        ("os_distro", "arch"),
+    ];
+    assert_eq!(properties, expected);
     house.assert_nothing_is_left().await;
     house.stop().await;
 }
@@ -586,6 +636,9 @@ async fn bytes_that_count_are_not_removed(store: StoreKind) {
     house.settle().await;
     assert_eq!(house.last_job(&image).await.unwrap().state, JobState::Failed);
     assert_eq!(stores_of(&house, &image).await.0.len(), 2);
+    // Nothing was touched.
+    let row = house.images().await.remove(0);
+    assert!(row.places().all(|place| place.url.is_some()), "{:?}", row.locations);
     house.delete_from_store(&image, None).await;
     house.settle().await;
     assert_eq!(stores_of(&house, &image).await.0, [Some("second".to_owned())]);
@@ -657,6 +710,30 @@ async fn an_image_is_in_several_stores(store: StoreKind) {
     house.stop().await;
 }
 
+/// The process dies when all is brought that could be: the next one knows where it could not.
+async fn stores_that_were_done_without_are_told_after_a_crash(store: StoreKind) {
+    let death = Arc::new(DeathAt::new("import_image", Moment::After("store")));
+    let mut house = House::with(store, DatabaseKind::Sqlite, importing(), death.clone()).await;
+    let image = house.stage(pattern(300_000, 13)).await;
+    let pool = house.stores.images_in(Some("second")).unwrap().clone();
+    pool.create(image.as_str(), 4096, 1 << 20).await.unwrap();
+    house.import_twice(&image, ImportSource::Staged, false).await;
+    death.comes().await;
+    house.stop().await;
+    house.start(Arc::new(NoFaults)).await;
+    house.settle().await;
+    assert_eq!(house.image_status(&image).await, Some(ImageStatus::Active));
+    assert_eq!(stores_of(&house, &image).await, (vec![None], "second".to_owned()));
+    pool.remove(image.as_str(), &pumice::block::Progress::new()).await.unwrap();
+    // It is told no more when they are there.
+    house.import_to(&image, copy_to_second()).await;
+    house.settle().await;
+    let second = Some("second".to_owned());
+    assert_eq!(stores_of(&house, &image).await, (vec![None, second], String::new()));
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 /// Where the first store is elsewhere, a volume is a clone of the image in the store beside it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_volume_is_cloned_from_the_store_beside_it() {
@@ -710,6 +787,7 @@ async fn a_projects_storage_is_not_exceeded(store: StoreKind) {
 on_every_store!(
     a_projects_storage_is_not_exceeded,
     an_image_is_in_several_stores,
+    stores_that_were_done_without_are_told_after_a_crash,
     the_last_bytes_are_not_taken_back,
     a_copy_that_is_taken_back_stays_for_its_clones,
     bytes_that_count_are_not_removed,
@@ -718,6 +796,7 @@ on_every_store!(
     an_image_comes_from_another_region,
     a_signed_image_comes_from_another_region,
     what_another_region_cannot_give_is_told,
+    what_users_said_meanwhile_stays,
     what_is_not_raw_is_made_raw,
     what_cannot_be_made_raw_stays_out,
     what_must_not_come_in_stays_out,

@@ -248,7 +248,7 @@ async fn what_goes_to_the_trash_is_not_forgotten() {
 }
 
 /// In which the store for images is the reluctant one.
-async fn reluctant_images(attempts: u32) -> (House, Arc<Reluctant>) {
+pub(super) async fn reluctant_images(attempts: u32) -> (House, Arc<Reluctant>) {
     let (mut stores, keep) = StoreKind::Directory.make().await;
     let store = Reluctant::before(stores.images.clone());
     stores.images = store.clone();
@@ -313,6 +313,10 @@ async fn a_copy_that_lost_bytes_goes_in_the_end() {
     house.delete_from_store(&image, None).await;
     house.settle().await;
     assert_eq!(places().await, [None, second.clone()]);
+    // Only here a snapshot may be gone.
+    let row = house.database.read().await.unwrap().image(&image).await.unwrap().unwrap();
+    let sealed: Vec<bool> = row.places().map(|place| place.url.is_some()).collect();
+    assert_eq!(sealed, [false, true]);
     for _ in 0..2 {
         store.refuse_removals([ErrorKind::Io]);
         house.sweeper().sweep().await.unwrap();

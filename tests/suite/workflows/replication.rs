@@ -233,7 +233,7 @@ async fn a_place_says_whether_its_pool_mirrors_images() {
         house.service().reporter().report().await.unwrap();
         let mut repository = house.database.read().await.unwrap();
         let service = repository.service("pumice@directory", Service::VOLUME).await.unwrap();
-        let pool = house.service().app.places[0].pool(service.as_ref());
+        let pool = house.service().app.places[0].pool(service.as_ref(), 0);
         says.push(pool.capabilities["replication_enabled"].clone());
     }
     assert_eq!(says, [true, false]);

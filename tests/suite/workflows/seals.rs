@@ -2,6 +2,7 @@
 //! nothing is left of it once it is deleted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pumice::block::OpenMode;
 use pumice::config::Config;
@@ -11,7 +12,7 @@ use pumice::model::{ImageId, ImageStatus, JobState, VolumeId, VolumeStatus};
 use pumice::workflows::{names, upload_image};
 use serde_json::Value;
 
-use super::{house, on_every_store, pattern};
+use super::{HoldBefore, house, on_every_store, pattern};
 use crate::house::{DatabaseKind, House, StoreKind};
 use crate::process::pools;
 
@@ -170,6 +171,28 @@ async fn a_job_that_fails(store: StoreKind) {
     for volume in &volumes {
         assert_volume(&house, volume).await;
     }
+    assert_sealed(&house, &image).await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// A request that changes an image's locations writes down those that it has read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_said_of_a_place_is_not_overwritten() {
+    let hold = HoldBefore::new("seal_image", "snapshot");
+    let (store, database) = (StoreKind::Directory, DatabaseKind::Postgres);
+    let mut house = House::with(store, database, Config::default(), hold.clone()).await;
+    let image = house.upload(pattern(LENGTH, 1)).await;
+    hold.begins().await;
+    let mut repository = house.database.begin().await.unwrap();
+    let read = repository.image_to_change(&image).await.unwrap().unwrap();
+    assert_eq!(read.locations[0].url, None);
+    hold.let_go();
+    // The snapshot is made meanwhile.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    repository.set_locations(&image, &read.locations).await.unwrap();
+    repository.commit().await.unwrap();
+    house.settle().await;
     assert_sealed(&house, &image).await;
     house.assert_nothing_is_left().await;
     house.stop().await;

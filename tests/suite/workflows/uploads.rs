@@ -95,6 +95,31 @@ async fn a_signature_is_held_against_the_bytes(store: StoreKind) {
     house.stop().await;
 }
 
+/// Its owner took a format away after the request was looked at: nobody could hold the bytes against it.
+async fn an_image_without_formats_gets_no_bytes(store: StoreKind) {
+    let mut house = house(store).await;
+    let id = house.queued_image().await;
+    let set = async |container_format: Option<&str>| {
+        let mut repository = house.database.begin().await.unwrap();
+        let mut row = repository.image_to_change(&id).await.unwrap().unwrap();
+        row.container_format = container_format.map(str::to_owned);
+        repository.update_image(&row).await.unwrap();
+        repository.commit().await.unwrap();
+    };
+    set(None).await;
+    let refused = house.upload_to(&id, pattern(300_000, 2)).await;
+    assert!(
+        matches!(&refused, Err(UploadError::Unformatted(missing)) if missing[..] == ["container_format"]),
+        "{refused:?}"
+    );
+    assert_eq!(house.image_status(&id).await, Some(ImageStatus::Queued));
+    assert!(house.last_job(&id).await.is_none());
+    set(Some("bare")).await;
+    assert_undone_and_repeatable(&house, &id).await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 async fn two_at_once_one_wins(store: StoreKind) {
     let mut house = house(store).await;
     let id = house.queued_image().await;
@@ -164,6 +189,7 @@ on_every_store!(
     a_signature_is_held_against_the_bytes,
     shorter_longer_broken_off,
     the_size_may_be_unknown,
+    an_image_without_formats_gets_no_bytes,
     two_at_once_one_wins,
     deleted_while_it_arrives,
     the_process_dies,

@@ -1,5 +1,7 @@
 //! `glance-download`: which image of which region is asked for, and with whose token.
 
+use std::collections::BTreeMap;
+
 use axum::http::HeaderMap;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -48,18 +50,21 @@ impl Remote {
         let regions = app.regions.as_ref().ok_or_else(|| missing("a Keystone"))?;
         let token = headers.get("x-auth-token").ok_or_else(|| missing("a token"))?;
         let token = regions.seal(token, app.world.ids.secret(), image.id.as_str());
-        let copied = &app.config.glance_download_properties.extra_properties;
-        let own = image.properties.0.iter().filter(|(name, _)| is_copied(name, copied));
         Ok(ImportSource::Region(Box::new(RegionSource {
             region: self.region,
             image_id: self.image_id.to_string(),
             interface: self.interface,
             token: token.map_err(Fault::Internal)?,
-            before: BeforeImport {
-                disk_format: image.disk_format.clone(),
-                container_format: image.container_format.clone(),
-                properties: own.map(|(name, value)| (name.clone(), value.clone())).collect(),
-            },
+            before: BeforeImport::default(),
+            given: BTreeMap::new(),
         })))
+    }
+}
+
+/// What the image says of itself. It may have been changed since it was looked at: this is asked while nobody does.
+pub(super) fn note_before(source: &mut ImportSource, app: &App, image: &Image) {
+    let copied = &app.config.glance_download_properties.extra_properties;
+    if let ImportSource::Region(from) = source {
+        from.before = BeforeImport::of(image, |name| is_copied(name, copied));
     }
 }

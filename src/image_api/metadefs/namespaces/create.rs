@@ -1,9 +1,10 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::super::{check, items};
-use super::{Held, NamespaceView};
+use super::{Held, NamespaceView, PATH};
 use crate::db::{DbError, MetadefNamespace, Repository};
 use crate::http::App;
 use crate::identity::policy::image as rules;
@@ -11,6 +12,10 @@ use crate::image_api::fault::{Fault, FaultBody, Result};
 use crate::image_api::request::{Call, JsonBody};
 use crate::image_api::versions::Base;
 use crate::model::{MetadefKind, MetadefNamespaceId, ProjectId};
+
+/// What a segment of a path may not hold as it is. No header takes all that a name may hold.
+const SEGMENT: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'/').add(b'<').add(b'>').add(b'?');
 
 /// Makes a namespace, with all that the body says is in it, or nothing.
 #[utoipa::path(
@@ -73,6 +78,6 @@ pub async fn create(
     };
     repository.commit().await?;
 
-    let location = format!("{}{}", base.0, super::path(&namespace));
+    let location = format!("{}{PATH}/{}", base.0, utf8_percent_encode(&namespace.name, SEGMENT));
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(NamespaceView::whole(namespace, held, ""))))
 }

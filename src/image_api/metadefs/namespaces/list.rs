@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::super::resource_types::AssociationView;
 use super::super::{check, find, items};
-use super::NamespaceView;
+use super::{NamespaceView, PATH};
 use crate::db::MetadefNamespaceFilter;
 use crate::http::{App, Query};
 use crate::identity::policy::image as rules;
@@ -16,8 +16,6 @@ use crate::image_api::paging;
 use crate::image_api::request::Call;
 use crate::image_api::schema::no_nul;
 use crate::model::{MetadefKind, MetadefNamespaceId};
-
-const PATH: &str = "/v2/metadefs/namespaces";
 
 /// API name and column.
 const SORT_KEYS: [(&str, &str); 9] = [

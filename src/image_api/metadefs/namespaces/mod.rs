@@ -19,6 +19,9 @@ use crate::db::{MetadefItem, MetadefNamespace};
 use crate::image_api::fault::{Fault, Result};
 use crate::image_api::schemas;
 
+/// Of all of them.
+const PATH: &str = "/v2/metadefs/namespaces";
+
 /// What only the service writes.
 const READ_ONLY: [&str; 4] = ["self", "schema", "created_at", "updated_at"];
 
@@ -99,7 +102,7 @@ impl From<MetadefNamespace> for NamespaceView {
 }
 
 fn path(namespace: &MetadefNamespace) -> String {
-    format!("/v2/metadefs/namespaces/{}", namespace.name)
+    format!("{PATH}/{}", namespace.name)
 }
 
 /// A namespace in a body, and what is in it.

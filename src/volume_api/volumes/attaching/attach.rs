@@ -97,11 +97,12 @@ impl Wanted {
         })
     }
 
-    /// Said before: by the same server or, where there is none, by the same host.
+    /// Said before: by the same server or, where there is none, by the same host. One without a name is
+    /// nobody in particular.
     fn is(&self, attachment: &Attachment) -> bool {
         match &self.instance_id {
             Some(_) => attachment.instance_id == self.instance_id,
-            None => attachment.host == self.host,
+            None => self.host.is_some() && attachment.host == self.host,
         }
     }
 }

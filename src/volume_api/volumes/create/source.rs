@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::super::fault::Fault;
+use super::super::super::microversion::Microversion;
 use super::super::super::request::Call;
 use super::super::super::snapshots;
 use super::super::super::types;
@@ -51,7 +52,8 @@ impl Source {
         }
         if let Some(reference) = &wanted.image {
             let image = image::find(repository, app, call, reference).await?;
-            sources.push(match image::snapshot_of_server(&image) {
+            let of_server = image::snapshot_of_server(&image);
+            sources.push(match of_server.filter(|_| call.version >= Microversion::NOVA_IMAGES) {
                 Some(id) => {
                     let snapshot = snapshots::find_to_change(repository, call, &id).await;
                     let snapshot = snapshot.map_err(|fault| image::without_snapshot(fault, &id))?;

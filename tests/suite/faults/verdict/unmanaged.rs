@@ -1,7 +1,7 @@
 //! What the service was told to forget: it is on the pool, and can be taken back.
 
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -108,13 +108,17 @@ impl Verdict<'_> {
                 ("/volume/v3/os-volume-manage", json!({ "volume": wanted }))
             }
         };
-        // The cluster has only just come back.
+        // The cluster has only just come back: nobody has reported of the place yet, and somebody who was killed counts
+        // as a user of the image.
         let end = Instant::now() + SOON;
         let (status, body) = loop {
             let answer = self.server.send(Method::POST, path, Some(body.clone())).await;
-            if answer.0 != StatusCode::SERVICE_UNAVAILABLE || Instant::now() > end {
+            let said = answer.1.to_string();
+            let is_early = ["Service is unavailable", "in use"].iter().any(|why| said.contains(why));
+            if !(is_early || answer.0 == StatusCode::SERVICE_UNAVAILABLE) || Instant::now() > end {
                 break answer;
             }
+            tokio::time::sleep(Duration::from_millis(200)).await;
         };
         if status == StatusCode::ACCEPTED {
             return Some(thing.kind.of(&body)["id"].as_str().unwrap().to_owned());

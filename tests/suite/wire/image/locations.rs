@@ -174,6 +174,10 @@ async fn what_a_location_must_not_be() {
     let validation_data = json!({"os_hash_algo": "sha256", "os_hash_value": "no hex"});
     api.add_location(&other, &json!({"url": theirs, "validation_data": validation_data})).await.is(400);
     assert_eq!(api.get(&format!("/v2/images/{id}")).await.json()["status"], "queued");
+    // Nobody could hold the bytes against what it does not say.
+    let bare = api.image(json!({"container_format": "bare"})).await;
+    let said = "Property disk_format must be set prior to saving data.";
+    api.add_location(&bare, &json!({"url": url})).await.fault(400, said);
     let without = Api::start().await;
     let id = without.image(json!({})).await;
     without.add_location(&id, &json!({"url": "http://8.8.8.8/"})).await.fault(403, only);
@@ -390,6 +394,57 @@ async fn an_image_goes_with_the_bytes_that_a_patch_gave_it() {
     api.send("DELETE", &format!("/v2/images/{id}"), &[], "").await.is(204);
     api.settle().await;
     assert_eq!(api.app.stores.images.list().await.unwrap(), Vec::<String>::new());
+}
+
+/// A web server keeps what it has, so that there is nothing to wait for, and the other places are as they were.
+#[tokio::test(flavor = "multi_thread")]
+async fn places_on_the_web_are_forgotten_at_once() {
+    let (api, server) = (start_with_locations().await, serve().await);
+    let id = api.raw_image().await;
+    let add = |url: &str| op("add", "/locations/-", json!({"url": url, "metadata": {}}));
+    for path in ["plain", "ranges"] {
+        api.patch(&id, V2_1, add(&format!("{server}/{path}"))).await.is(200);
+    }
+    let delete = async || api.send("DELETE", &format!("/v2/stores/web/{id}"), &[JSON], "").await;
+    let only =
+        "Cannot delete image data from the only store containing it. Consider deleting the image instead.";
+    delete().await.fault(403, only);
+    let url = api.cloned_by_hand(&id, b"0123456789").await;
+    api.patch(&id, V2_1, add(&url)).await.is(200);
+    assert_eq!(delete().await.is(204).text(), "");
+    let shown = api.shown(&id).await;
+    assert_eq!((&shown["stores"], &shown["direct_url"]), (&json!("default"), &json!(url)));
+    assert_eq!(shown["locations"].as_array().unwrap().len(), 1);
+    let jobs = "/pumice/v1/jobs?kind=delete_from_store";
+    let jobs = super::ask(&api.routes, "GET", jobs, &[JSON], "".into()).await.is(200);
+    assert_eq!(jobs.json()["jobs"], json!([]));
+    delete().await.fault(403, only);
+}
+
+/// Every list of images would read it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_with_locations_has_a_bound() {
+    let (api, server) = (start_with_locations().await, serve().await);
+    let id = api.raw_image().await;
+    let at = |path: &str, length: usize| {
+        let metadata = json!({"a": [{"b": "x".repeat(length)}]});
+        json!({"url": format!("{server}/{path}"), "metadata": metadata})
+    };
+    let said = "The limit has been exceeded on the size of the metadata of all image locations. Attempted: ";
+    api.refuses(&id, op("add", "/locations/-", at("plain", 65_536)), 413, said).await;
+    api.refuses(
+        &id,
+        op("replace", "/locations", json!([at("plain", 40_000), at("ranges", 40_000)])),
+        413,
+        said,
+    )
+    .await;
+    assert_eq!(api.shown(&id).await["status"], "queued");
+    api.patch(&id, V2_1, op("add", "/locations/-", at("plain", 40_000))).await.is(200);
+    api.refuses(&id, op("add", "/locations/-", at("ranges", 40_000)), 413, said).await;
+    api.refuses(&id, op("replace", "/locations", json!([at("plain", 80_000)])), 413, said).await;
+    api.patch(&id, V2_1, op("replace", "/locations", json!([at("plain", 60_000)]))).await.is(200);
+    api.patch(&id, V2_1, op("add", "/locations/-", at("ranges", 1_000))).await.is(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -90,6 +90,14 @@ async fn a_namespace_is_made_and_shown_with_all_that_is_in_it() {
     let location = "http://cloud.example:8080/image/v2/metadefs/namespaces/n2";
     assert_eq!(made.header("location"), Some(location));
     assert_eq!(timeless(made.json()).to_string(), WHOLE);
+    // No header takes what the name holds.
+    let made = api.send("POST", NAMESPACES, Some(json!({"namespace": "a\n\u{7f}é ::/"}))).await.expect(201);
+    let location = "http://cloud.example:8080/image/v2/metadefs/namespaces/a%0A%7F%C3%A9%20::%2F";
+    assert_eq!(made.header("location"), Some(location));
+    assert_eq!(made.json()["self"], "/v2/metadefs/namespaces/a\n\u{7f}é ::/");
+    let path = "/v2/metadefs/namespaces/a%0A%7F%C3%A9%20::%2F";
+    assert_eq!(api.get(path).await["namespace"], "a\n\u{7f}é ::/");
+    api.send("DELETE", path, None).await.expect(204);
     let shown = api.get("/v2/metadefs/namespaces/n2").await;
     let newest_tags_first =
         |text: &str| text.replace(r#"[{"name":"t2"},{"name":"t1"}]"#, r#"[{"name":"t1"},{"name":"t2"}]"#);

@@ -1,8 +1,14 @@
 //! Several stores.
 
+use std::time::Duration;
+
+use pumice::config::Seconds;
+use pumice::db::{JobFilter, JobOutcome, Page};
+use pumice::model::ImageStatus;
 use serde_json::{Value, json};
 
 use super::{Api, BYTES, JSON};
+use crate::policy::stage::{self, ADMIN, OURS, Stage};
 
 /// With a second store, and one that is only read from.
 async fn start() -> Api {
@@ -195,4 +201,33 @@ async fn a_download_goes_on_to_the_next_store() {
     second.trash_move(&id).await.unwrap();
     let file = api.send("GET", &format!("/v2/images/{id}/file"), &[], "").await.is(200);
     assert_eq!(file.text(), "0123456789");
+}
+
+/// As when the image is deleted meanwhile: the bytes are not removed by this.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_is_cancelled_is_not_done() {
+    let stage = Stage::with(|config| config.api.request_timeout = Seconds(120)).await;
+    let image = stage.image(OURS, "shared", ImageStatus::Active).await;
+    stage.place(&image, &[None, Some("second")]).await;
+    let path = format!("/v2/stores/second/{image}");
+    let asked =
+        stage.call(stage::Api::Image, ADMIN, "DELETE", &path).header("accept", "application/json").send();
+    let cancel = async {
+        let database = &stage.app().database;
+        let filter = JobFilter { resource_id: Some(image.to_string()), ..JobFilter::default() };
+        loop {
+            let mut repository = database.begin().await.unwrap();
+            let jobs = repository.jobs(&filter, &Page::default()).await.unwrap();
+            if let Some(job) = jobs.first() {
+                let now = stage.app().world.now();
+                repository.finish_job(&job.id, &JobOutcome::Cancelled, None, now).await.unwrap();
+                return repository.commit().await.unwrap();
+            }
+            drop(repository);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let (answer, ()) = tokio::join!(asked, cancel);
+    let said = format!("The data for Image {image} was not deleted: the request was cancelled.");
+    assert!(answer.expect(409).text().contains(&said));
 }

@@ -232,9 +232,19 @@ async fn what_a_task_cannot_do_is_refused() {
             400,
             "URI for legacy import task does not pass filtering: http://10.0.0.1/",
         ),
+        (
+            from(&format!("http://127.0.0.1/{}", "x".repeat(2048))),
+            400,
+            "'import_from' must be a text of at most 2048 characters",
+        ),
         (from("http://127.0.0.1/"), 400, "Input does not contain 'import_from_format' field"),
         (properties(json!(1)), 400, "Input does not contain 'image_properties' field"),
         (properties(json!({"status": "active"})), 403, "Attribute 'status' is read-only."),
+        (
+            properties(json!({"name": "n", "container_format": "bare"})),
+            400,
+            "Property disk_format must be set prior to saving data.",
+        ),
     ] {
         let refused = api.ask(&task).await.is(status);
         assert!(refused.text().contains(said), "{task}: {}", refused.text());

@@ -431,16 +431,35 @@ async fn what_was_attached_by_hand_is_shown_and_goes() {
     site.volume("DELETE", &path).send().await.expect(202);
 }
 
+/// Attached to a server whose host nobody named.
+#[tokio::test]
+async fn a_host_without_a_name_is_no_host_that_was_named_before() {
+    let site = Site::new().await;
+    let volume = site.available_volume(json!({"size": 1})).await;
+    let server = json!({"instance_uuid": "83ec2e3b-4321-422b-8706-a84185f52a0a", "mountpoint": "/dev/vdb"});
+    site.act(&volume, "os-attach", server.clone()).await.expect(202);
+    for name in ["", "..", "\u{1f980}"] {
+        let attach = json!({"host_name": name, "mountpoint": "/dev/vdb"});
+        assert_refused(
+            &site.act(&volume, "os-attach", attach).await,
+            "Error attaching volume - InvalidVolume: Invalid volume: volume is already attached and multiple \
+             attachments are not enabled",
+        );
+    }
+    site.act(&volume, "os-attach", server).await.expect(202);
+}
+
 #[tokio::test]
 async fn force_deletes_what_was_only_about_to_be_attached() {
     let site = Site::new().await;
-    for status in [Attaching, Reserved, Maintenance] {
+    for status in [Attaching, Reserved, Maintenance, Downloading, Creating] {
         let (volume, _) = volume_in(&site, status).await;
         attachment(&site, &volume, AttachmentStatus::Reserved).await;
         let delete = async |query: &str| {
             site.volume("DELETE", &format!("/v3/volumes/{volume}{query}")).version(71).send().await
         };
         delete("").await.expect(400);
+        assert_eq!(site.volume_row(&volume).await.status, status);
         delete("?force=true").await.expect(202);
     }
 }

@@ -406,6 +406,39 @@ async fn what_is_being_filled_can_be_reserved_and_keeps_its_job() {
     assert_eq!(site.status(&volume).await, Downloading);
 }
 
+#[tokio::test]
+async fn what_is_being_filled_is_reserved_once_unless_the_server_moves() {
+    let site = Site::new().await;
+    let volume = site.new_volume_id().await;
+    site.move_volume(&volume, &[Downloading]).await;
+    let reserve = |server: &str| json!({"volume_uuid": volume, "instance_uuid": server});
+    site.attach(reserve(SERVER)).await.expect(200);
+    let message = format!(
+        "Invalid volume: Volume {volume} status must be available or downloading to reserve, but the current status is reserved."
+    );
+    let connected = json!({"volume_uuid": volume, "instance_uuid": ANOTHER, "connector": {"host": "h"}});
+    for refused in [reserve(ANOTHER), json!({"volume_uuid": volume}), connected] {
+        assert_refused(&site.attach(refused).await, &message);
+    }
+    site.attach(reserve(SERVER)).await.expect(200);
+    let listed = site.get(&format!("/v3/attachments?volume_id={volume}")).await.expect(200).json();
+    assert_eq!(listed["attachments"].as_array().unwrap().len(), 2);
+    // What nobody names is nobody's, and nobody else's either.
+    let volume = site.new_volume_id().await;
+    site.move_volume(&volume, &[Downloading]).await;
+    site.attach(json!({"volume_uuid": volume})).await.expect(200);
+    site.attach(json!({"volume_uuid": volume})).await.expect(400);
+    site.attach(json!({"volume_uuid": volume, "instance_uuid": SERVER})).await.expect(400);
+
+    let of_type = json!({"volume_type": {"name": "m", "extra_specs": {"multiattach": "<is> True"}}});
+    site.post("/v3/types", of_type).await.expect(200);
+    let shared = id_of(&site.new_volume(json!({"size": 1, "volume_type": "m"})).await);
+    site.move_volume(&shared, &[Downloading]).await;
+    for server in [SERVER, ANOTHER] {
+        site.attach(json!({"volume_uuid": shared, "instance_uuid": server})).await.expect(200);
+    }
+}
+
 /// CVE-2023-2088: whoever takes a volume from under a running server gives the device to somebody else.
 #[tokio::test]
 async fn only_a_service_takes_a_volume_from_a_server() {

@@ -1,14 +1,17 @@
 //! Several places for volumes: which one a volume gets, and what administrators see and say of them.
 
+use pumice::block::OpenMode;
 use pumice::config::Backend;
 use pumice::jobs::{Destination, Task};
-use pumice::model::VolumeStatus;
+use pumice::model::{GIB, VolumeId, VolumeStatus};
+use pumice::workflows::names;
 use serde_json::{Value, json};
 
 use super::id_of;
 use crate::support::{Answer, Call, Site};
 
-/// The backend of `[volumes]`, called `directory`, and two more; each has said that it is alive.
+/// The backend of `[volumes]`, called `directory`, and two more; each has said that it is alive. The first
+/// has the most room, so that a volume goes there that may go anywhere.
 async fn site() -> Site {
     let site = Site::with(|config| {
         for (name, zone) in [("fast", None), ("far", Some("moon"))] {
@@ -23,6 +26,7 @@ async fn site() -> Site {
     })
     .await;
     site.report().await;
+    site.has_room("pumice@directory", 1 << 20).await;
     site
 }
 
@@ -111,6 +115,105 @@ async fn hints_bring_volumes_together_and_apart() {
     let message = "Invalid input for field/attribute same_host. Value: me. 'me' is not valid under any of the given \
         schemas";
     refused(site.post("/v3/volumes", body).await, 400, message);
+    // Each is looked up while nobody else can write.
+    for key in ["same_host", "different_host"] {
+        let body = |count: u128| {
+            let ids: Vec<String> = (1..=count).map(|id| uuid::Uuid::from_u128(id).to_string()).collect();
+            json!({"volume": {"size": 1}, "OS-SCH-HNT:scheduler_hints": {key: ids}})
+        };
+        site.post("/v3/volumes", body(1000)).await.expect(202);
+        let message = format!("Invalid input received: {key} names more than 1000 volumes.");
+        refused(site.post("/v3/volumes", body(1001)).await, 400, &message);
+    }
+}
+
+/// No more is promised than there is, however fast it is asked for, and places take turns as they fill.
+#[tokio::test]
+async fn what_was_promised_since_the_last_report_counts() {
+    let site = Site::with(|config| {
+        config.volumes.max_over_subscription_ratio = 1.0;
+        let backend = Backend {
+            rbd_pool: "fast-pool".to_owned(),
+            max_over_subscription_ratio: 1.0,
+            ..Backend::default()
+        };
+        config.backends.0.insert("fast".to_owned(), backend);
+    })
+    .await;
+    let promised = async || {
+        let detail = site.get("/v3/scheduler-stats/get_pools?detail=true").await.expect(200).json();
+        let of = |pool: &Value| pool["capabilities"]["provisioned_capacity_gb"].as_i64().unwrap();
+        detail["pools"].as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+    };
+    site.report().await;
+    for service in ["pumice@directory", "pumice@fast"] {
+        site.has_room(service, 100).await;
+    }
+    let mut hosts = Vec::new();
+    for _ in 0..3 {
+        hosts.push(site.host_of(&site.new_volume(json!({"size": 60})).await).await);
+    }
+    assert_eq!(hosts, [Some(DIRECTORY.to_owned()), Some(FAST.to_owned()), None]);
+    assert_eq!(promised().await, [60, 60]);
+    // The report knows them, and they count once.
+    site.report().await;
+    assert_eq!(promised().await, [60, 60]);
+}
+
+/// What is there already is taken over only where new volumes could go, and as a type that fits the place.
+#[tokio::test]
+async fn a_place_that_is_not_to_be_used_takes_nothing_over() {
+    let site = site().await;
+    for (name, label) in [("fast", "fast-label"), ("far", "far-label")] {
+        site.type_with(name, json!({"volume_backend_name": label})).await;
+    }
+    let volume = site.available_volume(json!({"size": 1, "volume_type": "fast"})).await;
+    let store = site.app().stores.volumes.named("fast").unwrap().store.clone();
+    let image = names::volume(&VolumeId::parse(&volume).unwrap());
+    for name in [image.as_str(), "disk"] {
+        store.create(name, GIB, 4 << 20).await.unwrap();
+    }
+    let image = store.open(&image, OpenMode::ReadWrite).await.unwrap();
+    image.create_snapshot("by-hand").await.unwrap();
+    image.close().await.unwrap();
+    let manage = async |of_type: &str| {
+        let body = json!({"volume": {"host": FAST, "ref": {"source-name": "disk"}, "volume_type": of_type}});
+        site.post("/v3/manageable_volumes", body).await
+    };
+    let manage_snapshot = async || {
+        let body = json!({"snapshot": {"volume_id": volume, "ref": {"source-name": "by-hand"}}});
+        site.post("/v3/manageable_snapshots", body).await
+    };
+    let message = format!(
+        "Manage existing volume failed due to volume type mismatch: {FAST} has not what the volume type far asks for."
+    );
+    refused(manage("far").await, 400, &message);
+
+    let unavailable = "Service is unavailable at this time.";
+    let frozen =
+        "Invalid input received: Modification operations are not allowed on frozen storage backends.";
+    let named = json!({"host": "pumice@fast", "binary": "cinder-volume"});
+    let host = json!({"host": "pumice@fast"});
+    for (action, body, message) in [
+        ("disable", &named, Some(unavailable)),
+        ("enable", &named, None),
+        // What is frozen is disabled too, as in the real service.
+        ("freeze", &host, Some(unavailable)),
+        ("enable", &named, Some(frozen)),
+        ("thaw", &host, None),
+    ] {
+        site.put_to(&format!("/v3/os-services/{action}"), body).send().await.expect(200);
+        if let Some(message) = message {
+            refused(manage("fast").await, 400, message);
+            refused(manage_snapshot().await, 400, message);
+        }
+    }
+    site.pass(61);
+    refused(manage("fast").await, 400, unavailable);
+    refused(manage_snapshot().await, 400, unavailable);
+    site.report().await;
+    manage("fast").await.expect(202);
+    manage_snapshot().await.expect(202);
 }
 
 #[tokio::test]
@@ -419,9 +522,11 @@ async fn what_cannot_be_logged_is_refused_as_by_the_real_service() {
 #[tokio::test]
 async fn a_frozen_place_is_left_as_it_is() {
     let site = site().await;
-    let volume = site.new_volume(json!({"size": 1})).await;
-    let id = id_of(&volume);
-    site.move_volume(&id, &[VolumeStatus::Available]).await;
+    let id = site.available_volume(json!({"size": 1})).await;
+    let snapshot = site.available_snapshot(&site.available_volume(json!({"size": 1})).await).await;
+    site.type_with("nowhere", json!({"volume_backend_name": "no-such-label"})).await;
+    let nowhere = id_of(&site.new_volume(json!({"size": 1, "volume_type": "nowhere"})).await);
+    site.move_volume(&nowhere, &[VolumeStatus::Error]).await;
     let host = json!({"host": "pumice@directory"});
     let message = "Invalid input received: frozen in ['pumice@directory'] must be True to failover.";
     refused(site.put_to("/v3/os-services/thaw", &host).send().await, 400, message);
@@ -430,11 +535,24 @@ async fn a_frozen_place_is_left_as_it_is() {
         "Invalid input received: Modification operations are not allowed on frozen storage backends.";
     refused(site.volume("DELETE", &format!("/v3/volumes/{id}")).version(71).send().await, 400, message);
     refused(site.post("/v3/snapshots", json!({"snapshot": {"volume_id": id}})).await, 400, message);
+    refused(act(&site, &id, json!({"os-force_delete": {}})).await, 400, message);
+    let path = format!("/v3/snapshots/{snapshot}");
+    refused(site.volume("DELETE", &path).send().await, 400, message);
+    let forced = json!({"os-force_delete": {}});
+    for action in [&forced, &json!({"os-unmanage": {}})] {
+        refused(site.post(&format!("{path}/action"), action.clone()).await, 400, message);
+    }
+    // What lies nowhere lies in no frozen place.
+    site.volume("DELETE", &format!("/v3/volumes/{nowhere}")).version(71).send().await.expect(202);
     let services = site.get("/v3/os-services?host=pumice@directory").await.expect(200).json();
     let service = &services["services"][0];
     assert_eq!((&service["frozen"], &service["disabled_reason"]), (&json!(true), &json!("frozen")));
     site.put_to("/v3/os-services/thaw", &host).send().await.expect(200);
     site.volume("DELETE", &format!("/v3/volumes/{id}")).version(71).send().await.expect(202);
+    site.post(&format!("{path}/action"), forced.clone()).await.expect(202);
+    // Frozen again, it goes on to be deleted, and nothing is to be done anew.
+    site.put_to("/v3/os-services/freeze", &host).send().await.expect(200);
+    site.post(&format!("{path}/action"), forced).await.expect(202);
 }
 
 #[tokio::test]

@@ -245,6 +245,12 @@ async fn an_image_of_a_server_is_its_snapshot() {
     let image = image_of(&snapshot).await;
     let volume = site.new_volume(json!({"imageRef": image})).await;
     assert_eq!((&volume["snapshot_id"], &volume["size"]), (&json!(snapshot), &json!(2)));
+    // Before 3.46 it is an image like others.
+    for (version, source) in [(45, json!(null)), (46, json!(snapshot))] {
+        let body = json!({"volume": {"size": 2, "imageRef": image}});
+        let made = site.volume("POST", "/v3/volumes").version(version).json(&body).send().await.expect(202);
+        assert_eq!(made.json()["volume"]["snapshot_id"], source, "3.{version}");
+    }
     let id = site.available_volume(json!({"size": 2})).await;
     let path = format!("/v3/volumes/{id}/action");
     site.post(&path, json!({"os-reimage": {"image_id": image}})).await.expect(501);

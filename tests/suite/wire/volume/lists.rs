@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use pumice::model::{VolumeId, VolumeStatus};
+use pumice::db::{Snapshot, Volume};
+use pumice::model::{SnapshotId, VolumeId, VolumeStatus};
 use serde_json::{Value, json};
 use sqlx::types::Json;
 
@@ -139,7 +140,7 @@ async fn links_repeat_the_query() {
 #[tokio::test]
 async fn a_page_has_no_more_metadata_than_it_may() {
     let (site, mut ids) = with_volumes(5).await;
-    let heavy = Json(BTreeMap::from([("heavy".to_owned(), "x".repeat(3 << 20))]));
+    let heavy = heavy("x");
     let mut repository = site.app().database.begin().await.unwrap();
     for id in &ids {
         repository.set_image_metadata(&VolumeId::parse(id).unwrap(), Some(&heavy)).await.unwrap();
@@ -152,6 +153,89 @@ async fn a_page_has_no_more_metadata_than_it_may() {
         assert_eq!(pages.concat(), ids);
     }
     assert_eq!(walk(&site, "/v3/volumes/detail?limit=1", "volumes").await.concat(), ids);
+}
+
+#[tokio::test]
+async fn a_page_of_snapshots_has_no_more_metadata_than_it_may() {
+    let site = Site::new().await;
+    let volume = site.available_volume(json!({"size": 1})).await;
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.insert(0, site.new_snapshot_id(&volume).await);
+    }
+    let mut repository = site.app().database.begin().await.unwrap();
+    for id in &ids {
+        let row = repository.snapshot(&SnapshotId::parse(id).unwrap()).await.unwrap().unwrap();
+        assert!(repository.update_snapshot(&Snapshot { metadata: heavy("x"), ..row }).await.unwrap());
+    }
+    repository.commit().await.unwrap();
+    for path in ["/v3/snapshots", "/v3/snapshots/detail?with_count=true"] {
+        let pages = walk(&site, path, "snapshots").await;
+        assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1], "{path}");
+        assert_eq!(pages.concat(), ids);
+    }
+}
+
+#[tokio::test]
+async fn a_summary_has_no_more_metadata_than_a_page() {
+    let (site, ids) = with_volumes(5).await;
+    let values = async || {
+        let summary = site.get("/v3/volumes/summary").await.expect(200).json()["volume-summary"].clone();
+        assert_eq!(summary["total_count"], 5);
+        summary["metadata"]["heavy"].as_array().map(Vec::len)
+    };
+    // What they all have is told once, and is no more than it is.
+    for (texts, told) in [(["x"; 5], 1), (["a", "b", "c", "d", "e"], 3)] {
+        let mut repository = site.app().database.begin().await.unwrap();
+        for (id, text) in ids.iter().zip(texts) {
+            let row = repository.volume(&VolumeId::parse(id).unwrap()).await.unwrap().unwrap();
+            assert!(repository.update_volume(&Volume { metadata: heavy(text), ..row }).await.unwrap());
+        }
+        repository.commit().await.unwrap();
+        assert_eq!(values().await, Some(told));
+    }
+}
+
+/// Three MiB.
+fn heavy(text: &str) -> Json<BTreeMap<String, String>> {
+    Json(BTreeMap::from([("heavy".to_owned(), text.repeat(3 << 20))]))
+}
+
+/// An id may be written in capitals and without hyphens.
+#[tokio::test]
+async fn a_marker_in_another_spelling_is_where_the_page_begins() {
+    let (site, volumes) = with_volumes(3).await;
+    for volume in &volumes {
+        site.move_volume(volume, &[VolumeStatus::Available]).await;
+        site.new_snapshot_id(volume).await;
+        site.post("/v3/volume-transfers", json!({"transfer": {"volume_id": volume, "no_snapshots": true}}))
+            .await
+            .expect(202);
+    }
+    for name in ["a", "b", "c"] {
+        let volume = site.available_volume(json!({"size": 1})).await;
+        site.post("/v3/attachments", json!({"attachment": {"volume_uuid": volume}})).await.expect(200);
+        site.post("/v3/types", json!({"volume_type": {"name": name}})).await.expect(200);
+        site.post("/v3/qos-specs", json!({"qos_specs": {"name": name}})).await.expect(200);
+        site.message(super::PROJECT, super::messages::CREATE, name).await;
+    }
+    for (path, list) in [
+        ("volumes", "volumes"),
+        ("volumes/detail", "volumes"),
+        ("snapshots", "snapshots"),
+        ("attachments", "attachments"),
+        ("volume-transfers", "transfers"),
+        ("messages", "messages"),
+        ("types", "volume_types"),
+        ("qos-specs", "qos_specs"),
+    ] {
+        let all = ids_of(&site.get(&format!("/v3/{path}")).await.expect(200).json(), list);
+        assert!(all.len() >= 3, "{path}");
+        for marker in [all[0].replace('-', ""), all[0].to_uppercase()] {
+            let page = site.get(&format!("/v3/{path}?marker={marker}")).await.expect(200).json();
+            assert_eq!(ids_of(&page, list), all[1..], "{path}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -103,6 +103,40 @@ async fn images_on_the_pool_are_listed() {
 }
 
 #[tokio::test]
+async fn what_the_service_or_somebody_needs_is_not_to_be_managed() {
+    let site = Site::new().await;
+    let id = "0c5e1dd4-27c5-4d07-b9f4-0a3b5f4f6e15";
+    let of_import = "used for an import";
+    let kept = [
+        (format!("cache-{id}"), "used by the cache of images"),
+        (format!("volume-{id}.fetched"), "used for a volume that is being made"),
+        (format!("{id}.staged"), of_import),
+        (format!("{id}.unpacked"), of_import),
+        (format!("{id}.converted"), of_import),
+        ("disk".to_owned(), "volume in use"),
+    ];
+    for (name, _) in &kept {
+        site.lay(name, GIB).await;
+    }
+    let user = site.open("disk").await;
+    let listed = site.get(&format!("/v3/manageable_volumes/detail?{IN_QUERY}")).await.expect(200).json();
+    for (name, reason) in &kept {
+        let entries = listed["manageable-volumes"].as_array().unwrap();
+        let entry = entries.iter().find(|entry| entry["reference"]["source-name"] == *name).unwrap();
+        assert_eq!(
+            (&entry["safe_to_manage"], &entry["reason_not_safe"]),
+            (&json!(false), &json!(reason)),
+            "{name}"
+        );
+        let message =
+            format!("Manage existing volume failed due to invalid backend reference {name}: {reason}");
+        assert_refused(&site.manage(json!({"ref": {"source-name": name}})).await, &message);
+    }
+    user.close().await.unwrap();
+    site.manage(json!({})).await.expect(202);
+}
+
+#[tokio::test]
 async fn a_list_is_of_one_host() {
     let site = Site::new().await;
     let get = async |path: &str, version: u16| site.volume("GET", path).version(version).send().await;

@@ -21,7 +21,7 @@ impl Site {
         }
     }
 
-    async fn message(&self, project: &str, event: Event, resource: &str) -> String {
+    pub(super) async fn message(&self, project: &str, event: Event, resource: &str) -> String {
         let message = self.unsaved_message(project, event, resource);
         let id = message.id.to_string();
         let mut repository = self.app().database.begin().await.unwrap();
@@ -31,7 +31,7 @@ impl Site {
     }
 }
 
-const CREATE: Event = Event { action: Action::CreateVolume, detail: Detail::StoreCreate };
+pub(super) const CREATE: Event = Event { action: Action::CreateVolume, detail: Detail::StoreCreate };
 const EXTEND: Event = Event { action: Action::ExtendVolume, detail: Detail::StoreExtend };
 
 #[tokio::test]
@@ -89,6 +89,25 @@ async fn messages_are_filtered_sorted_and_paged_since_3_5() {
     assert_eq!(list(&format!("/v3/messages?limit=1&marker={b}"), 71).await, [a]);
     let answer = site.get("/v3/messages?sort=user_message").await;
     assert_refused(&answer, "Invalid input received: Invalid sort key");
+}
+
+#[tokio::test]
+async fn whoever_follows_the_links_finds_all_messages() {
+    let site = Site::with(|config| config.volumes.osapi_max_limit = 2).await;
+    let mut ids = Vec::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        ids.insert(0, site.message(PROJECT, CREATE, name).await);
+    }
+    for version in [3, 4, 5, 71] {
+        let (mut found, mut next) = (Vec::new(), Some("/v3/messages".to_owned()));
+        while let Some(path) = next.filter(|_| found.len() < 6) {
+            let page = site.volume("GET", &path).version(version).send().await.expect(200).json();
+            found.extend(page["messages"].as_array().unwrap().iter().map(id_of));
+            let href = page["messages_links"][0]["href"].as_str();
+            next = href.map(|href| href.strip_prefix("http://cloud.example:8080/volume").unwrap().to_owned());
+        }
+        assert_eq!(found, ids, "3.{version}");
+    }
 }
 
 #[tokio::test]

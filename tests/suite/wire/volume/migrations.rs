@@ -29,6 +29,8 @@ fn configure(config: &mut Config) {
 async fn site() -> Site {
     let site = Site::with(configure).await;
     site.report().await;
+    // There is where a volume goes that may go anywhere.
+    site.has_room("pumice@directory", 1 << 20).await;
     site
 }
 

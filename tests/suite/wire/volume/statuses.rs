@@ -586,6 +586,10 @@ async fn whoever_takes_a_snapshot_says_how_far_it_is() {
     };
     update(json!({"status": "creating", "progress": "35%"})).await.expect(202);
     assert_eq!(shown().await, ("creating".to_owned(), "35%".to_owned()));
+    // It is kept as a number: a row does not grow with what somebody writes.
+    let long = format!("{}7%", "0".repeat(10_000));
+    update(json!({"status": "creating", "progress": long})).await.expect(202);
+    assert_eq!(shown().await, ("creating".to_owned(), "7%".to_owned()));
     update(json!({"status": "error", "progress": "80%"})).await.expect(202);
     assert_eq!(shown().await, ("error".to_owned(), "80%".to_owned()));
     for (body, refusal) in [

@@ -4,7 +4,7 @@ use pumice::model::{SnapshotStatus, TransferId, VolumeStatus};
 use serde_json::{Value, json};
 
 use super::{PROJECT, assert_refused, fault, id_of};
-use crate::policy::stage::{Api, MEMBER, OTHER, Player, Stage, THEIRS};
+use crate::policy::stage::{ADMIN, Api, MEMBER, OTHER, OURS, Player, Stage, THEIRS};
 use crate::support::{Answer, Site};
 
 impl Site {
@@ -142,12 +142,11 @@ async fn lists_have_pages_since_3_59() {
     assert_eq!(
         next,
         format!(
-            "http://cloud.example:8080/volume/v3/os-volume-transfer?limit=2&sort=display_name%3Aasc&marker={}",
+            "http://cloud.example:8080/volume/v3/volume-transfers?limit=2&sort=display_name%3Aasc&marker={}",
             ids[1]
         )
     );
-    let query = next.split_once('?').unwrap().1;
-    assert_eq!(list(&format!("/v3/volume-transfers?{query}"), 71).await.0, ids[2..]);
+    assert_eq!(list(next.strip_prefix("http://cloud.example:8080/volume").unwrap(), 71).await.0, ids[2..]);
     // Without pages they are filters that nothing has.
     for path in ["/v3/volume-transfers?limit=2", "/v3/os-volume-transfer?limit=2"] {
         assert_eq!(list(path, 58).await.0, Vec::<String>::new());
@@ -160,6 +159,35 @@ async fn lists_have_pages_since_3_59() {
     assert_refused(&sorted, "Invalid input received: Invalid sort key");
     let marker = site.get("/v3/volume-transfers?marker=nonsense").await.expect(404);
     assert_eq!(marker.text(), fault("itemNotFound", 404, "Transfer nonsense could not be found."));
+}
+
+#[tokio::test]
+async fn whoever_follows_the_links_finds_all_transfers() {
+    let site = Site::with(|config| config.volumes.osapi_max_limit = 2).await;
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        let volume = site.available_volume(json!({"size": 1})).await;
+        ids.push(id_of(&site.offer(json!({"volume_id": volume})).await));
+    }
+    for (path, version, has_detail) in [
+        ("/v3/volume-transfers?sort=created_at:asc", 71, false),
+        ("/v3/volume-transfers/detail?sort=created_at:asc", 71, true),
+        ("/v3/volume-transfers", 58, false),
+        ("/v3/os-volume-transfer", 0, false),
+        ("/v3/os-volume-transfer/detail?all_tenants=1", 71, true),
+    ] {
+        let (mut found, mut next) = (Vec::new(), Some(path.to_owned()));
+        while let Some(path) = next.filter(|_| found.len() < 6) {
+            let page = site.volume("GET", &path).version(version).send().await.expect(200).json();
+            for transfer in page["transfers"].as_array().unwrap() {
+                found.push(id_of(transfer));
+                assert_eq!(transfer.get("created_at").is_some(), has_detail, "{path}");
+            }
+            let href = page["transfers_links"][0]["href"].as_str();
+            next = href.map(|href| href.strip_prefix("http://cloud.example:8080/volume").unwrap().to_owned());
+        }
+        assert_eq!(found, ids, "{path} at 3.{version}");
+    }
 }
 
 async fn post(stage: &Stage, player: Player, path: &str, body: Value) -> Answer {
@@ -181,7 +209,7 @@ async fn accept(stage: &Stage, id: &str, key: &Value) -> Answer {
 async fn a_volume_goes_to_another_project() {
     for no_snapshots in [false, true] {
         let stage = Stage::new().await;
-        let snapshot = stage.snapshot(crate::policy::stage::OURS).await;
+        let snapshot = stage.snapshot(OURS).await;
         let database = &stage.app().database;
         let volume = database.read().await.unwrap().snapshot(&snapshot).await.unwrap().unwrap().volume_id;
         let (id, key) = offer(&stage, json!({"volume_id": volume, "no_snapshots": no_snapshots})).await;
@@ -211,6 +239,27 @@ async fn a_volume_goes_to_another_project() {
         let cascade = stage.call(Api::Volume, OTHER, "DELETE", &format!("/v3/volumes/{volume}?cascade=true"));
         cascade.version(71).send().await.expect(if no_snapshots { 400 } else { 202 });
     }
+}
+
+/// It stayed with the project that it is in when the volume went to another one, and does not go on with it.
+#[tokio::test]
+async fn a_snapshot_of_a_third_project_is_not_handed_over() {
+    // Nor does it count for who gets the volume.
+    let stage = Stage::with(|config| config.quotas.quota_snapshots = 0).await;
+    let kept = stage.snapshot(OURS).await;
+    let volume = stage.volume_of(&kept).await;
+    let (id, key) = offer(&stage, json!({"volume_id": volume, "no_snapshots": true})).await;
+    accept(&stage, &id, &key).await.expect(202);
+    stage.site.reset_snapshot(kept.as_str(), SnapshotStatus::Error).await;
+    let body = json!({"transfer": {"volume_id": volume}});
+    let made = post(&stage, OTHER, "/v3/volume-transfers", body).await.expect(202).json()["transfer"].clone();
+    let path = format!("/v3/volume-transfers/{}/accept", id_of(&made));
+    post(&stage, ADMIN, &path, json!({"accept": {"auth_key": made["auth_key"]}})).await.expect(202);
+    let mut repository = stage.app().database.read().await.unwrap();
+    let volume = repository.volume(&volume).await.unwrap().unwrap();
+    assert_eq!(volume.project_id.as_str(), ADMIN.project);
+    let kept = repository.snapshot(&kept).await.unwrap().unwrap();
+    assert_eq!((kept.project_id.as_str(), kept.user_id.as_str()), (OURS, "owner"));
 }
 
 #[tokio::test]
@@ -249,7 +298,7 @@ async fn a_transfer_is_for_what_its_receiver_may_have() {
             config.quotas.quota_gigabytes = gigabytes;
         })
         .await;
-        let snapshot = stage.snapshot(crate::policy::stage::OURS).await;
+        let snapshot = stage.snapshot(OURS).await;
         let database = &stage.app().database;
         let volume = database.read().await.unwrap().snapshot(&snapshot).await.unwrap().unwrap().volume_id;
         let (id, key) = offer(&stage, json!({"volume_id": volume})).await;
@@ -274,7 +323,7 @@ async fn a_transfer_is_for_what_its_receiver_may_have() {
 #[tokio::test]
 async fn what_was_changed_meanwhile_is_not_accepted() {
     let stage = Stage::new().await;
-    let snapshot = stage.snapshot(crate::policy::stage::OURS).await;
+    let snapshot = stage.snapshot(OURS).await;
     let database = &stage.app().database;
     let volume = database.read().await.unwrap().snapshot(&snapshot).await.unwrap().unwrap().volume_id;
     let (id, key) = offer(&stage, json!({"volume_id": volume})).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::block::{self, Backends, BlockStore, PoolStatistics};
+use crate::block::{self, Backends, BlockStore, ErrorKind, PoolStatistics};
 use crate::db::{self, Database, Service};
 use crate::model::{Host, World};
 use crate::scheduler::Place;
@@ -21,13 +21,20 @@ pub struct Reporter {
 
 /// What a store says of itself.
 struct Seen {
-    statistics: PoolStatistics,
+    /// `None`: it answers, and knows nothing of that yet.
+    statistics: Option<PoolStatistics>,
     mirrors: bool,
 }
 
 impl Seen {
     async fn of(store: &Arc<dyn BlockStore>) -> block::Result<Self> {
-        let statistics = store.statistics().await?;
+        let statistics = match store.statistics().await {
+            Err(error) if error.kind == ErrorKind::Busy => {
+                tracing::info!(%error, "a pool is not measured yet");
+                None
+            }
+            statistics => Some(statistics?),
+        };
         // Whoever may not ask cannot see to it either.
         let mirrors = store.mirrors_images().await.unwrap_or_else(|error| {
             tracing::warn!(%error, "it is not known whether a pool mirrors images");
@@ -64,7 +71,8 @@ impl Reporter {
         let mut repository = self.database.begin().await?;
         for (place, seen) in &found {
             let bytes = |count: fn(&PoolStatistics) -> u64| {
-                seen.as_ref().map(|seen| i64::try_from(count(&seen.statistics)).unwrap_or(i64::MAX))
+                let statistics = seen.as_ref()?.statistics.as_ref()?;
+                Some(i64::try_from(count(statistics)).unwrap_or(i64::MAX))
             };
             let lies_there = |host: &str| {
                 self.backends.of(Some(host)).is_some_and(|backend| *backend.name == *place.backend)

@@ -342,7 +342,9 @@ impl BlockStore for RbdStore {
         let unreadable = |why: &dyn std::fmt::Display| BlockError::new(ErrorKind::Io, OPERATION, &name, why);
         let answer: Answer = serde_json::from_slice(&answer).map_err(|error| unreadable(&error))?;
         let Some(pool) = answer.pools.iter().find(|pool| pool.name == name) else {
-            return Err(unreadable(&"the cluster's `df` does not name this pool"));
+            // One that was only just made: the cluster counts every few seconds.
+            let why = "the cluster's `df` does not name this pool yet";
+            return Err(BlockError::new(ErrorKind::Busy, OPERATION, &name, why));
         };
         let used = pool.stats.stored.unwrap_or(pool.stats.bytes_used);
         let available = match pool.stats.quota_bytes {

@@ -385,7 +385,10 @@ async fn body(stage: &Stage, route: &Route) -> Wanted {
             let name = stage.new_name();
             let store = &stage.app().stores.volumes.first().store;
             store.create(&name, pumice::model::GIB, 4 << 20).await.unwrap();
-            json(json!({"volume": {"host": "pumice@directory", "ref": {"source-name": name}}}))
+            // Others ask for more than the place has.
+            let of_type = "__DEFAULT__";
+            let reference = json!({"source-name": name});
+            json(json!({"volume": {"host": "pumice@directory", "ref": reference, "volume_type": of_type}}))
         }
         ("POST", "/v3/manageable_snapshots" | "/v3/os-snapshot-manage", _) => {
             stage.site.report().await;

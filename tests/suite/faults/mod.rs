@@ -132,6 +132,10 @@ impl Round {
         }
         set("PUMICE_DATABASE__BUSY_TIMEOUT", "5");
         set("PUMICE_API__SHUTDOWN_TIMEOUT", "3");
+        if self.is_gentle {
+            // Replicas die more often than jobs are tried.
+            set("PUMICE_JOBS__MAX_ATTEMPTS", "100");
+        }
         set("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_HOSTS", r#"["127.0.0.1"]"#);
         set("PUMICE_IMPORT_FILTERING_OPTS__ALLOWED_PORTS", "[]");
         set("PUMICE_IMAGES__USER_STORAGE_QUOTA", &STORAGE_QUOTA.to_string());

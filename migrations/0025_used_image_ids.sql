@@ -6,4 +6,4 @@ CREATE TABLE used_image_ids (
 -- Of those that went before, what is still known.
 INSERT INTO used_image_ids (id)
     SELECT DISTINCT resource_id FROM jobs
-    WHERE resource_type = 'image' AND resource_id NOT IN (SELECT id FROM images);
+    WHERE resource_type = 'image' AND NOT EXISTS (SELECT 1 FROM images WHERE images.id = jobs.resource_id);

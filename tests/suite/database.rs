@@ -86,7 +86,7 @@ on_both!(
 async fn a_database_without_a_free_connection_is_unavailable() {
     for kind in [DatabaseKind::Sqlite, DatabaseKind::Postgres] {
         let (url, _keep) = kind.url().await;
-        let options = Options { url, max_connections: 1, timeout: Duration::from_millis(50) };
+        let options = Options { url, max_connections: 1, timeout: Duration::from_secs(2) };
         let database = Database::open(&options).await.unwrap();
         database.migrate().await.unwrap();
         let held = database.begin().await.unwrap();

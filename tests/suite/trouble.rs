@@ -206,3 +206,17 @@ async fn an_image_that_volumes_may_not_hang_on_is_copied() {
     server.settle().await;
     place.assert_empty(server).await;
 }
+
+/// And not one that the cluster has not counted yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_is_gone_is_not_measured() {
+    let pools = Pools::make(StoreKind::RbdV2);
+    let options = RbdOptions { conf: Some(ceph_conf()), ..RbdOptions::new(&pools.volumes) };
+    let store = rbd::open(options, BlockingPool::default()).unwrap();
+    until(async || store.statistics().await, Result::is_ok).await;
+    drop(pools);
+    let is_gone = |answer: &pumice::block::Result<_>| {
+        answer.as_ref().is_err_and(|error| error.kind == ErrorKind::NotFound)
+    };
+    until(async || store.statistics().await, is_gone).await;
+}

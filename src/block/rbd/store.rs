@@ -52,6 +52,23 @@ impl RbdStore {
         .await
     }
 
+    /// Why the cluster says nothing of the pool: it was only just made, or it is gone.
+    async fn unmeasured(&self) -> BlockError {
+        const OPERATION: &str = "measure pool";
+        let ask =
+            |pool: &Arc<Pool>| pool.cluster().monitor_command(r#"{"prefix":"osd pool ls","format":"json"}"#);
+        let pools = match self.in_pool(Class::Control, OPERATION, self.pool(), ask).await {
+            Ok(answer) => serde_json::from_slice::<Vec<String>>(&answer).unwrap_or_default(),
+            Err(error) => return error,
+        };
+        let is_there = pools.iter().any(|pool| pool == self.pool());
+        let (kind, why) = match is_there {
+            true => (ErrorKind::Busy, "it is not counted yet"),
+            false => (ErrorKind::NotFound, "there is no such pool"),
+        };
+        BlockError::new(kind, OPERATION, self.pool(), why)
+    }
+
     async fn open_now(&self, name: &str, mode: &OpenMode) -> Result<Arc<dyn BlockImage>> {
         const OPERATION: &str = "open";
         check_name(OPERATION, name)?;
@@ -342,9 +359,7 @@ impl BlockStore for RbdStore {
         let unreadable = |why: &dyn std::fmt::Display| BlockError::new(ErrorKind::Io, OPERATION, &name, why);
         let answer: Answer = serde_json::from_slice(&answer).map_err(|error| unreadable(&error))?;
         let Some(pool) = answer.pools.iter().find(|pool| pool.name == name) else {
-            // One that was only just made: the cluster counts every few seconds.
-            let why = "the cluster's `df` does not name this pool yet";
-            return Err(BlockError::new(ErrorKind::Busy, OPERATION, &name, why));
+            return Err(self.unmeasured().await);
         };
         let used = pool.stats.stored.unwrap_or(pool.stats.bytes_used);
         let available = match pool.stats.quota_bytes {

@@ -11,12 +11,14 @@ use crate::db::{Image, ImageChange, Repository};
 use crate::http::App;
 use crate::identity::policy::image as rules;
 use crate::image_api::fault::{Fault, FaultBody, Result};
-use crate::image_api::locations::LONGEST_URL;
 use crate::image_api::request::{Call, InPath, JsonBody};
 use crate::image_api::{quota, schema, stores};
 use crate::jobs::{self, Import, ImportSource, Task};
 use crate::model::ImageStatus;
 use crate::workflows::{FAILED, IMPORTING_TO};
+
+/// In bytes, of an address that bytes are brought from: signed ones are long. It stays with the job for weeks.
+pub const LONGEST_SOURCE: usize = 8192;
 
 /// Makes what was staged, or what lies at an address or in another region, the content of an image, or copies its
 /// content to other stores.
@@ -216,10 +218,8 @@ impl<'a> Asked<'a> {
             Way::Web | Way::Region => {}
         }
         let uri = self.options.get("uri").and_then(Value::as_str).unwrap_or_default();
-        if uri.len() > LONGEST_URL {
-            return Err(Fault::BadRequest(format!(
-                "'uri' must be a text of at most {LONGEST_URL} characters"
-            )));
+        if uri.len() > LONGEST_SOURCE {
+            return Err(Fault::BadRequest(format!("'uri' must be a text of at most {LONGEST_SOURCE} bytes")));
         }
         match app.web.filter.check(uri).await {
             Ok(()) => Ok(ImportSource::Web { uri: uri.to_owned() }),

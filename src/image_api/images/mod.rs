@@ -23,6 +23,7 @@ pub use custom::image_schema;
 pub(super) use draft::Draft;
 pub(crate) use filter::parse as parse_filter;
 pub(super) use formats::check_formats;
+pub(super) use import::LONGEST_SOURCE;
 pub(crate) use patch::Dialect;
 pub(super) use view::{ImageView, find, find_to_change};
 

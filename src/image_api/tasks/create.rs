@@ -8,10 +8,10 @@ use super::view::{TaskView, path};
 use crate::db::ImageChange;
 use crate::http::App;
 use crate::image_api::fault::{Fault, FaultBody, Result};
+use crate::image_api::images::LONGEST_SOURCE;
 use crate::image_api::images::check_formats;
 use crate::image_api::images::create::{add, drafted};
 use crate::image_api::images::upload::signed_by;
-use crate::image_api::locations::LONGEST_URL;
 use crate::image_api::request::{Call, JsonBody};
 use crate::image_api::{quota, schema, schemas};
 use crate::jobs::{self, Import, ImportSource, Task};
@@ -107,8 +107,8 @@ impl<'a> Asked<'a> {
         match input.get("import_from").and_then(Value::as_str) {
             None => refuse("Invalid location: None"),
             Some("") => refuse("Invalid location: "),
-            Some(uri) if uri.len() > LONGEST_URL => {
-                refuse(format!("'import_from' must be a text of at most {LONGEST_URL} characters"))
+            Some(uri) if uri.len() > LONGEST_SOURCE => {
+                refuse(format!("'import_from' must be a text of at most {LONGEST_SOURCE} bytes"))
             }
             Some(uri) if uri.starts_with("file:///") || uri.starts_with("filesystem:///") => {
                 refuse("File based imports are not allowed. Please use a non-local source of image data.")

@@ -124,9 +124,6 @@ async fn look(place: &Place<'_>, reference: &Reference) -> Result<Gib, Fault> {
     if let Some(reason) = names::kept_for(name) {
         return Err(invalid_reference(name, reason));
     }
-    if found.is_in_use {
-        return Err(invalid_reference(name, "volume in use"));
-    }
     let (gib, exact) = sizes(found.size);
     exact.ok_or_else(|| {
         let bytes = found.size;

@@ -141,9 +141,9 @@ async fn what_an_import_refuses() {
         api.import(&id, &body).await.fault(400, reason.trim());
     }
     // It would be kept with the job for weeks.
-    let long = format!("http://8.8.8.8/{}", "x".repeat(2048));
+    let long = format!("http://8.8.8.8/{}", "x".repeat(8192));
     let body = json!({"method": {"name": "web-download", "uri": long}});
-    api.import(&id, &body).await.fault(400, "'uri' must be a text of at most 2048 characters");
+    api.import(&id, &body).await.fault(400, "'uri' must be a text of at most 8192 bytes");
     let direct = json!({"method": {"name": "glance-direct"}});
     let reason = "Image needs to be staged before 'glance-direct' method can be used";
     api.import(&id, &direct).await.fault(409, reason);

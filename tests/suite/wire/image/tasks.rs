@@ -233,9 +233,9 @@ async fn what_a_task_cannot_do_is_refused() {
             "URI for legacy import task does not pass filtering: http://10.0.0.1/",
         ),
         (
-            from(&format!("http://127.0.0.1/{}", "x".repeat(2048))),
+            from(&format!("http://127.0.0.1/{}", "x".repeat(8192))),
             400,
-            "'import_from' must be a text of at most 2048 characters",
+            "'import_from' must be a text of at most 8192 bytes",
         ),
         (from("http://127.0.0.1/"), 400, "Input does not contain 'import_from_format' field"),
         (properties(json!(1)), 400, "Input does not contain 'image_properties' field"),

@@ -1,4 +1,4 @@
-//! An image gets no bytes before it says what they are: later that is a user's to say no more.
+//! An image gets no bytes before it says what they are: from then on nobody can say so any more.
 
 use crate::db::Image;
 use crate::image_api::fault::{Fault, Result};

@@ -2,7 +2,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::Value;
 
-use super::LONGEST_URL;
 use super::found::find_in_store;
 use crate::db::{ImageChange, Location};
 use crate::http::App;
@@ -13,6 +12,9 @@ use crate::image_api::request::{Call, InPath, JsonBody};
 use crate::image_api::{schema, stores};
 use crate::jobs::{self, NewLocation, Task};
 use crate::model::ImageStatus;
+
+/// In bytes, of an address: it is kept with the image.
+const LONGEST_URL: usize = 2048;
 
 /// Registers bytes on a web server as the image's content. They stay there, and are read once for their digests: the
 /// image is `importing` until then, and `active` afterwards, or `queued` again. A service may register what it cloned

@@ -35,8 +35,8 @@ use crate::workflows::{manageable, names};
     responses(
         (status = 202, body = One),
         (status = 400, description = "The body is not usable, there is no such host or image, the host is \
-            disabled, frozen or down, or has not what the type asks for, the image is in use or needed by \
-            the service itself, or its size is not a whole number of GiB"),
+            disabled, frozen or down, or has not what the type asks for, the image is needed by the \
+            service itself, or its size is not a whole number of GiB"),
         (status = 403, description = "The policy does not allow it"),
         (status = 413, description = "There are too many volumes, or this one would be too large"),
         (status = 429, description = "Too many jobs of the project are under way"),

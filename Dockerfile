@@ -11,7 +11,7 @@ RUN cargo build --release --locked
 
 FROM debian:bookworm-slim
 RUN apt-get update \
- && apt-get install -y --no-install-recommends librbd1 librados2 libssl3 \
+ && apt-get install -y --no-install-recommends ca-certificates librbd1 librados2 libssl3 \
  && rm -rf /var/lib/apt/lists/*
 # Fixed numbers, so that the owner of files on a volume is the same in every version. Ceph keyrings that are
 # mounted must be readable by them.

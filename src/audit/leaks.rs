@@ -61,7 +61,7 @@ impl Leaks {
             judge.pool(place, pool);
         }
         for (place, name) in unread {
-            let why = "It lies in the trash, and nothing reads from it: `rbd trash purge` removes it.";
+            let why = "It lies in the trash, and nothing reads from it: `rbd trash rm` removes it.";
             judge.add(place, Kind::Zombie, name, name.to_owned(), None, why);
         }
         if judge.unjudged > 0 && self.backups.is_none() && only.is_none() {

@@ -140,7 +140,7 @@ impl Audit {
         if store.rename(&finding.image, &kept).await.or_missing()?.is_none() {
             return Ok(false);
         }
-        if let Err(error) = store.trash_move(&kept).await {
+        if let Err(error) = store.trash_keep(&kept).await {
             store.rename(&kept, &finding.image).await.or_missing()?;
             return Err(error.into());
         }

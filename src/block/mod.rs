@@ -217,6 +217,12 @@ pub trait BlockStore: Send + Sync + 'static {
     /// Works while the image is open. Answers the entry's id.
     async fn trash_move(&self, name: &str) -> Result<String>;
 
+    /// Likewise, for somebody to decide about: where the trash is purged of what has been there for its time
+    /// (`rbd trash purge`), it stays.
+    async fn trash_keep(&self, name: &str) -> Result<String> {
+        self.trash_move(name).await
+    }
+
     /// Also images whose removal broke off, for its process died: they have no name any more.
     async fn trash_list(&self) -> Result<Vec<TrashEntry>>;
 

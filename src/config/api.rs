@@ -22,9 +22,10 @@ section! {
         /// Where clients find Identity, as catalogue and refusals name it. Unset: what the request was sent to,
         /// and `/identity`.
         pub identity_public_endpoint: Option<String> = None, "URL";
-        /// What links of the Image API start with. Unset: what the request was sent to.
+        /// What links of the Image API start with. Unset: what the request was sent to, with the host of
+        /// `X-Forwarded-Host` where there is one. To be set behind a proxy that ends TLS.
         pub image_public_endpoint: Option<String> = None, "URL";
-        /// What links of the Block Storage API start with. Unset: what the request was sent to.
+        /// What links of the Block Storage API start with, likewise.
         pub volume_public_endpoint: Option<String> = None, "URL";
         /// Connections open at once. More are told that the service is busy (503 and `Retry-After`), but for `/healthz` and
         /// `/readyz`.

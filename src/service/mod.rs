@@ -14,6 +14,7 @@ mod tls;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,7 @@ use crate::db::{self, Database, Json, VolumeType};
 use crate::http::{App, Gates, Shared};
 use crate::identity::keystone::Keystone;
 use crate::identity::policy::Policies;
-use crate::identity::standalone::{Standalone, first_start};
+use crate::identity::standalone::{FirstAdmin, Standalone, first_start};
 use crate::identity::{Authority, Caller};
 use crate::image_api;
 use crate::jobs::{Backlog, Faults, Keeper, Worker};
@@ -70,11 +71,24 @@ pub struct Service {
     _lock: Option<File>,
 }
 
-/// Connects to the database the configuration names.
+/// Connects to the database the configuration names. One that is embedded is made when it is missing.
 pub async fn open_database(config: &Config) -> anyhow::Result<Database> {
+    stores::make_database(config)?;
     Database::open(&options::of_database(config))
         .await
         .with_context(|| format!("the database {} cannot be opened", config.database.url))
+}
+
+/// Passwords are for somebody who is there, and not for a log.
+fn say_administrator(config: &Config, admin: &FirstAdmin) {
+    let (name, file) = (&admin.user_name, config.identity.clouds_file.display());
+    match io::stderr().is_terminal() {
+        true => eprintln!(
+            "The administrator is {name}, with the password {} (shown this once; {file} has it too).",
+            admin.password
+        ),
+        false => eprintln!("The administrator is {name}, whose password is in {file}."),
+    }
 }
 
 impl Service {
@@ -88,12 +102,7 @@ impl Service {
         if config.identity.mode == IdentityMode::Standalone {
             first_start(&database, &world, |admin| {
                 clouds::write(&config, admin)?;
-                eprintln!(
-                    "The administrator is {}, with the password {} (shown this once; {} has it too).",
-                    admin.user_name,
-                    admin.password,
-                    config.identity.clouds_file.display()
-                );
+                say_administrator(&config, admin);
                 Ok(())
             })
             .await?;

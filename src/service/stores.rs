@@ -14,25 +14,29 @@ use crate::block::rbd::{self, RbdOptions};
 use crate::block::{Backends, BlockStore, BlockingPool, Stores};
 use crate::config::{self, Backend, Config, DatabaseKind, ImageStore, ImageStoreKind, StoreKind};
 
-/// Makes the folders for embedded storage, and the file of the database, so that a first start needs nothing.
+/// Makes the file of an embedded database, and the folder it lies in, so that a first start needs nothing.
+pub(super) fn make_database(config: &Config) -> anyhow::Result<()> {
+    if config.database.url.kind() != DatabaseKind::Sqlite {
+        return Ok(());
+    }
+    let path = config.database.url.expose().trim_start_matches("sqlite:").trim_start_matches("//");
+    let file = Path::new(path.split('?').next().unwrap_or_default());
+    // The file's own entry is synced with that of its log.
+    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty() && !file.exists()) {
+        make_folder(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    // It holds what tokens are signed with: for nobody else to read. SQLite gives its other files the same mode.
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(error).with_context(|| format!("{} cannot be made", file.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes the folders for embedded storage, likewise.
 pub(super) fn make_folders(config: &Config) -> anyhow::Result<()> {
     let mut folders: Vec<PathBuf> = Vec::new();
-    if config.database.url.kind() == DatabaseKind::Sqlite {
-        let path = config.database.url.expose().trim_start_matches("sqlite:").trim_start_matches("//");
-        let file = Path::new(path.split('?').next().unwrap_or_default());
-        // The file's own entry is synced with that of its log.
-        if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty() && !file.exists())
-        {
-            make_folder(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-        }
-        // It holds what tokens are signed with: for nobody else to read. SQLite gives its other files the same mode.
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                return Err(error).with_context(|| format!("{} cannot be made", file.display()));
-            }
-            _ => {}
-        }
-    }
     if config.images.store == StoreKind::Directory {
         folders.push(config.images.directory.clone());
     }

@@ -76,6 +76,14 @@ impl Target {
         self.create_image(&self.name(), size, run).await
     }
 
+    /// To be filled with what may be of another moment than what an earlier claim wrote: a copy leaves out zeros.
+    async fn create_anew(&self, run: &Run) -> Step {
+        if run.fence > 1 {
+            self.remove(run).await?;
+        }
+        self.create(run).await
+    }
+
     async fn create_image(&self, name: &str, size: u64, run: &Run) -> Step {
         let object_size = self.making(run).await?.object_size;
         let store = self.store(run).await?;
@@ -465,7 +473,7 @@ impl Workflow for FromVolume {
             "snapshot" => {
                 Ok(lineage::take_snapshot(&source.store, &source.path.image, &source.path.snapshot).await?)
             }
-            "clone" if source.is_copied => target.create(run).await,
+            "clone" if source.is_copied => target.create_anew(run).await,
             "clone" => target.clone_from(&source.path, run).await,
             "copy" if source.is_copied => target.fill_from(&source.store, &source.path, run).await,
             "resize" if !source.is_copied => target.grow(run).await,

@@ -260,7 +260,7 @@ impl DeleteImage {
     }
 }
 
-/// The image's bytes in a store, with their snapshot; also when the job was cancelled.
+/// The image's bytes in a store, with their snapshot, which nobody can want back; also when the job was cancelled.
 pub(super) async fn remove_content(
     context: &Context,
     store: &Arc<dyn BlockStore>,
@@ -269,7 +269,13 @@ pub(super) async fn remove_content(
 ) -> Result<(), StepError> {
     let _lock = context.locks.lock(id.as_str()).await;
     free(store, id).await?;
-    remove_freed(store, id, progress).await.map_err(StepError::of_removal)
+    match remove_freed(store, id, progress).await {
+        Err(error) if error.kind == ErrorKind::NoSpace => {
+            lineage::empty(store, id.as_str(), progress).await.or_missing()?;
+            Err(StepError::of_removal(error))
+        }
+        removed => removed.map_err(StepError::of_removal),
+    }
 }
 
 /// Drops the snapshots. Answers what the image is a clone of.

@@ -41,7 +41,7 @@ impl DeleteVolume {
     }
 
     async fn remove(&self, run: &Run) -> Result<(), StepError> {
-        let Some(row) = self.row(run).await? else { return Ok(()) };
+        let Some(row) = self.row(run).await?.filter(|row| !never_became_one(row)) else { return Ok(()) };
         let store = &self.context.backend(&row)?.store;
         let name = names::of(&row);
         let _lock = self.context.locks.lock(&name).await;
@@ -156,7 +156,7 @@ impl DeleteVolume {
 
     /// Lets go of what the image hung on.
     async fn release(&self, run: &Run) -> Result<(), StepError> {
-        let Some(row) = self.row(run).await? else { return Ok(()) };
+        let Some(row) = self.row(run).await?.filter(|row| !never_became_one(row)) else { return Ok(()) };
         let store = &self.context.backend(&row)?.store;
         // Kept for clones: it still hangs there, unless the last clone went in this very moment.
         if !self.notes().is_removed {
@@ -220,6 +220,11 @@ impl DeleteVolume {
         // Each change is a single assignment: a panic leaves nothing half made.
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// It could not be taken over: an image that has its name is its owner's still.
+fn never_became_one(row: &Volume) -> bool {
+    row.status == VolumeStatus::ErrorManagingDeleting
 }
 
 fn was_made_empty(row: &Volume) -> bool {

@@ -191,6 +191,12 @@ pub(super) async fn clear(store: &Arc<dyn BlockStore>, name: &str, run: &Run) ->
             // The sweeper may have come by in between, found nothing and forgotten it.
             remember(store, name, run).await
         }
+        Err(error) if error.kind == ErrorKind::NoSpace => {
+            // Its owner by now may have finished it.
+            run.transaction().await?;
+            empty(store, name, &run.progress.beside()).await.or_missing()?;
+            Err(StepError::of_removal(error))
+        }
         // An earlier try may have moved it, and not heard so.
         Ok(None) if store.trash_list().await?.iter().any(|entry| entry.name == name) => {
             remember(store, name, run).await

@@ -13,6 +13,7 @@ use crate::house::store::ceph_conf;
 use crate::house::{DatabaseKind, StoreKind};
 use crate::process::pools::{self, Pools};
 use crate::process::{PATIENCE, Place};
+use crate::workflows::disk_image;
 
 const MIB: u64 = 1 << 20;
 
@@ -102,6 +103,45 @@ async fn deleting_a_volume_makes_room_in_a_full_pool() {
     assert_eq!(server.send(Method::DELETE, &path, None).await.0, StatusCode::ACCEPTED);
     server.settle().await;
     assert_eq!(server.send(Method::GET, &path, None).await.0, StatusCode::NOT_FOUND, "{}", server.log());
+    place.assert_empty(server).await;
+}
+
+/// What filled it is taken away again, though a removal needs room itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_that_fills_a_pool_is_taken_back() {
+    let place = Place::new(StoreKind::RbdV2, DatabaseKind::Sqlite).await;
+    let server = place.start();
+    let create = json!({"name": "x", "disk_format": "qcow2", "container_format": "bare"});
+    let (status, image) = server.send(Method::POST, "/image/v2/images", Some(create)).await;
+    assert_eq!(status, StatusCode::CREATED);
+    let image = image["id"].as_str().unwrap();
+    let disk = disk_image(&vec![9; 8 * MIB as usize], "qcow2", &[]);
+    assert_eq!(server.try_upload(image, disk).await.unwrap(), StatusCode::NO_CONTENT);
+    pools::limit(&place.pools.volumes, MIB);
+    // The cluster takes a while to notice.
+    let paths = Mutex::new(Vec::new());
+    let status_of_another = async || {
+        let create = json!({"volume": {"size": 1, "imageRef": image}});
+        let (status, volume) = server.send(Method::POST, "/volume/v3/volumes", Some(create)).await;
+        assert_eq!(status, StatusCode::ACCEPTED);
+        server.settle().await;
+        let path = format!("/volume/v3/volumes/{}", volume["volume"]["id"].as_str().unwrap());
+        let status = server.get(&path).await["volume"]["status"].clone();
+        paths.lock().unwrap().push(path);
+        status
+    };
+    until(status_of_another, |status| status == "error").await;
+    let mut paths = paths.into_inner().unwrap();
+    let refused = paths.pop().unwrap();
+    let name = refused.replace("/volume/v3/volumes/", "volume-");
+    let on_pool = place.stores().volumes.first().store.list().await.unwrap();
+    assert!(!on_pool.contains(&name), "{on_pool:?}");
+    paths.push(refused);
+    for path in paths.iter().map(String::as_str).chain([format!("/image/v2/images/{image}").as_str()]) {
+        let (status, said) = server.send(Method::DELETE, path, None).await;
+        assert!(status.is_success(), "{status} {said}");
+    }
+    server.settle().await;
     place.assert_empty(server).await;
 }
 
@@ -215,8 +255,9 @@ async fn a_pool_that_is_gone_is_not_measured() {
     let store = rbd::open(options, BlockingPool::default()).unwrap();
     until(async || store.statistics().await, Result::is_ok).await;
     drop(pools);
-    let is_gone = |answer: &pumice::block::Result<_>| {
-        answer.as_ref().is_err_and(|error| error.kind == ErrorKind::NotFound)
-    };
+    // Before or after this process knows the map without it.
+    let gone = [ErrorKind::NotFound, ErrorKind::Disconnected];
+    let is_gone =
+        |answer: &pumice::block::Result<_>| answer.as_ref().is_err_and(|error| gone.contains(&error.kind));
     until(async || store.statistics().await, is_gone).await;
 }

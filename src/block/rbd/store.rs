@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use nix::errno::Errno;
@@ -27,6 +28,9 @@ use crate::block::{
     Progress, Result, SnapshotPath, StrayName, Strays, TrashEntry, check_name, check_object_size,
 };
 use crate::model::ClusterClient;
+
+/// In the trash, until somebody has decided. The cluster counts the seconds since 1970 in 32 bits.
+const KEPT: Duration = Duration::from_secs(3_650 * 86_400);
 
 /// One pool of a Ceph cluster. Cheap to clone.
 #[derive(Clone)]
@@ -92,6 +96,26 @@ impl RbdStore {
         };
         let patience = self.options.patience();
         Ok(Arc::new(RbdImage::new(self.clone(), patience, name, handle, object_size, writable)))
+    }
+
+    /// `deferment`: how long the trash's own purge leaves it alone.
+    async fn to_trash(&self, name: &str, deferment: Duration) -> Result<String> {
+        const OPERATION: &str = "move to the trash";
+        check_name(OPERATION, name)?;
+        let key = c_text(OPERATION, name, name)?;
+        let subject = name.to_owned();
+        self.on_image(OPERATION, name, move |pool| {
+            let handle = Handle::open(pool, &subject, By::Name(&key), false, None)?;
+            let id = handle.id();
+            handle.close()?;
+            // SAFETY: the pool is alive and the text ends in NUL.
+            let moved = unsafe { sys::rbd_trash_move(pool.io(), key.as_ptr(), deferment.as_secs()) };
+            match check("rbd_trash_move", moved) {
+                Err(failure) => Err(unless_there(pool, &subject, &key, failure)?),
+                Ok(_) => id,
+            }
+        })
+        .await
     }
 }
 
@@ -235,22 +259,11 @@ impl BlockStore for RbdStore {
     }
 
     async fn trash_move(&self, name: &str) -> Result<String> {
-        const OPERATION: &str = "move to the trash";
-        check_name(OPERATION, name)?;
-        let key = c_text(OPERATION, name, name)?;
-        let subject = name.to_owned();
-        self.on_image(OPERATION, name, move |pool| {
-            let handle = Handle::open(pool, &subject, By::Name(&key), false, None)?;
-            let id = handle.id();
-            handle.close()?;
-            // SAFETY: the pool is alive and the text ends in NUL.
-            let moved = unsafe { sys::rbd_trash_move(pool.io(), key.as_ptr(), 0) };
-            match check("rbd_trash_move", moved) {
-                Err(failure) => Err(unless_there(pool, &subject, &key, failure)?),
-                Ok(_) => id,
-            }
-        })
-        .await
+        self.to_trash(name, Duration::ZERO).await
+    }
+
+    async fn trash_keep(&self, name: &str) -> Result<String> {
+        self.to_trash(name, KEPT).await
     }
 
     async fn trash_list(&self) -> Result<Vec<TrashEntry>> {

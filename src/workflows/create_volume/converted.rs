@@ -9,7 +9,7 @@ use super::{Step, Target, unknown_step};
 use crate::block::{Missing, OpenMode, SnapshotPath};
 use crate::db::{self, CachedImage, Repository};
 use crate::jobs::{Cause, Run, StepError, Workflow};
-use crate::model::{Gib, VolumeId};
+use crate::model::{Action, Detail, Event, Gib, VolumeId};
 use crate::workflows::origin::Origin;
 use crate::workflows::{Context, image_cache, lineage, names};
 
@@ -84,7 +84,7 @@ impl FromConverted {
             None => None,
         };
         self.is_clone.store(cached.is_some(), Ordering::Relaxed);
-        let Some(cached) = cached else { return self.target.create(run).await };
+        let Some(cached) = cached else { return self.target.create_anew(run).await };
         self.is_whole.store(cached.size == self.target.row(run).await?.size, Ordering::Relaxed);
         let path = image_cache::path(backend, &cached);
         match self.target.clone_from(&path, run).await {
@@ -183,5 +183,9 @@ impl Workflow for FromConverted {
 
     async fn fail(&self, repository: &mut Repository, run: &Run, _: Cause) -> db::Result<()> {
         self.target.fail(repository, run).await
+    }
+
+    fn complaint(&self, _: Cause) -> Option<Event> {
+        self.target.complaint(Event::new(Action::CopyImageToVolume, Detail::Unknown))
     }
 }

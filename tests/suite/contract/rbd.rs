@@ -7,8 +7,9 @@ use pumice::block::{BlockingPool, Leads, Lock, LockKind, StrayName};
 use pumice::model::ClusterClient;
 
 use super::*;
+use crate::house::StoreKind;
 use crate::house::store::ceph_conf;
-use crate::process::pools;
+use crate::process::pools::{self, Pools};
 
 /// The pools are shared with all other tests: names are told apart by process, count and case.
 fn stores(case: &str, clone_format: CloneFormat) -> Stores {
@@ -443,4 +444,21 @@ async fn opens_and_closes() {
         }
     });
     futures::future::join_all(each).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_stays_when_the_trash_is_purged() {
+    let pools = Pools::make(StoreKind::RbdV2);
+    let options = RbdOptions { conf: Some(ceph_conf()), ..RbdOptions::new(&pools.volumes) };
+    let store = rbd::open(options, BlockingPool::default()).unwrap();
+    for name in ["moved", "kept"] {
+        store.create(name, 4 << 20, 4 << 20).await.unwrap();
+    }
+    store.trash_move("moved").await.unwrap();
+    let id = store.trash_keep("kept").await.unwrap();
+    pools::run("rbd", &["trash", "purge", "--no-progress", &pools.volumes]);
+    let left = store.trash_list().await.unwrap();
+    assert_eq!(left.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["kept"]);
+    store.trash_remove(&id, &Progress::new()).await.unwrap();
+    assert_eq!(store.trash_list().await.unwrap().len(), 0);
 }

@@ -315,6 +315,30 @@ async fn a_volume_loses_the_snapshot_of_its_image_with_the_last_clone(store: Sto
     house.stop().await;
 }
 
+/// It begins anew with another snapshot, and what was zeroed in between was copied before.
+async fn a_copy_is_of_one_moment(store: StoreKind) {
+    let death = Arc::new(DeathAt::new("create_volume", Moment::After("drop_snapshot")));
+    let mut config = Config::default();
+    config.volumes.rbd_max_clone_depth = 0;
+    let mut house = House::with(store, DatabaseKind::Sqlite, config, death.clone()).await;
+    let source = house.volume(VolumeSource::Empty, 1).await;
+    house.write(&source, 0, &pattern(LENGTH, 8)).await;
+    let copy = house.create_volume(VolumeSource::Volume { volume_id: source.clone() }, 1).await;
+    death.comes().await;
+    house.stop().await;
+    let place = house.stores.volumes.first().store.clone();
+    let image = place.open(&names::volume(&source), OpenMode::ReadWrite).await.unwrap();
+    image.write_zeroes(0, LENGTH as u64).await.unwrap();
+    image.close().await.unwrap();
+    drop((image, place));
+    house.start(Arc::new(NoFaults)).await;
+    house.settle().await;
+    assert_eq!(house.volume_status(&copy).await, Some(VolumeStatus::Available));
+    assert_holds(&house, &copy, &vec![0; LENGTH]).await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 /// The image stays a clone of the volume, and a process dies when it is removed and its snapshot there is not.
 struct DeathBetween(DeathAt);
 
@@ -450,6 +474,7 @@ on_every_store!(
     an_attached_pair_is_deleted_in_either_order,
     what_is_open_outlives_what_its_image_was_made_of,
     a_volume_loses_the_snapshot_of_its_image_with_the_last_clone,
+    a_copy_is_of_one_moment,
     a_crash_leaves_no_snapshot_of_a_deleted_image,
     an_image_deleted_at_once_is_gone,
     a_reimaged_volume_keeps_its_snapshots,

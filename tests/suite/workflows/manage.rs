@@ -1,12 +1,15 @@
 //! Volumes that go back to a snapshot, and what comes from the pool and stays there.
 
+use std::sync::Arc;
+
 use pumice::block::OpenMode;
-use pumice::jobs::VolumeSource;
-use pumice::model::{JobState, SnapshotStatus, VolumeStatus};
+use pumice::config::Config;
+use pumice::jobs::{Fault, Faults, Moment, Run, VolumeSource};
+use pumice::model::{GIB, JobState, SnapshotStatus, VolumeStatus};
 use pumice::workflows::names;
 
-use super::{house, on_every_store, pattern};
-use crate::house::StoreKind;
+use super::{HoldBefore, house, on_every_store, pattern};
+use crate::house::{DatabaseKind, House, StoreKind};
 
 async fn a_reverted_volume_has_the_bytes_of_its_snapshot(store: StoreKind) {
     let mut house = house(store).await;
@@ -110,6 +113,45 @@ async fn an_image_that_is_not_as_it_was_keeps_its_name(store: StoreKind) {
     house.stop().await;
 }
 
+/// What was found not to suit meanwhile cannot have its name again, for another image has that.
+struct FailsLate(Arc<HoldBefore>);
+
+impl Faults for FailsLate {
+    fn at(&self, run: &Run, moment: Moment) -> Fault {
+        self.0.at(run, moment);
+        let is_now = run.kind == "manage_volume" && moment == Moment::Before("suit");
+        if is_now { Fault::Fail } else { Fault::None }
+    }
+}
+
+async fn an_image_that_lost_its_name_is_nobodys_to_delete(store: StoreKind) {
+    let hold = HoldBefore::new("manage_volume", "suit");
+    let faults = Arc::new(FailsLate(hold.clone()));
+    let mut house = House::with(store, DatabaseKind::Sqlite, Config::default(), faults).await;
+    let disk = house.lay(1).await;
+    let pool = house.stores.volumes.first().store.clone();
+    let image = pool.open(&disk, OpenMode::ReadWrite).await.unwrap();
+    image.write(0, pattern(9_000, 5).into()).await.unwrap();
+    image.close().await.unwrap();
+    drop(image);
+    let volume = house.manage_volume(&disk, 1).await;
+    hold.begins().await;
+    pool.create(&disk, GIB, 4 << 20).await.unwrap();
+    hold.let_go();
+    house.settle().await;
+    assert_eq!(house.volume_status(&volume).await, Some(VolumeStatus::ErrorManaging));
+    assert!(house.delete_volume(&volume).await);
+    house.settle().await;
+    assert_eq!(house.volume_status(&volume).await, None);
+    let image = pool.open(&names::volume(&volume), OpenMode::ReadOnly).await.unwrap();
+    assert_eq!(&image.read(0, 9_000).await.unwrap()[..], pattern(9_000, 5));
+    image.close().await.unwrap();
+    drop(image);
+    house.clear_by_hand().await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
 /// Two want it at once: one gets it, and the other's end leaves it be.
 async fn an_image_becomes_one_volume_of_two(store: StoreKind) {
     let mut house = house(store).await;
@@ -139,5 +181,6 @@ on_every_store!(
     a_volume_that_cannot_go_back_is_in_error,
     an_image_becomes_a_volume_and_an_image_again,
     an_image_that_is_not_as_it_was_keeps_its_name,
+    an_image_that_lost_its_name_is_nobodys_to_delete,
     an_image_becomes_one_volume_of_two,
 );

@@ -48,6 +48,14 @@ const CASES: &[Case] = &[
         is_of_snapshot: false,
     },
     Case {
+        task: |volume_id, _| {
+            let image_id = ImageId::from(uuid::Uuid::nil());
+            Task::CreateVolume { volume_id, source: VolumeSource::Disk { image_id, signed_by: None } }
+        },
+        event: Some("VOLUME_VOLUME_005_001"),
+        is_of_snapshot: false,
+    },
+    Case {
         task: |volume_id, _| Task::ExtendVolume { volume_id, new_size: Gib::new(2).unwrap() },
         event: Some("VOLUME_VOLUME_007_010"),
         is_of_snapshot: false,

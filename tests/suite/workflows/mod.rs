@@ -146,7 +146,7 @@ fn pattern(length: usize, seed: u8) -> Vec<u8> {
 }
 
 /// A disk that begins with these bytes, as an image of another format than raw.
-fn disk_image(bytes: &[u8], format: &str, options: &[&str]) -> Vec<u8> {
+pub fn disk_image(bytes: &[u8], format: &str, options: &[&str]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("raw"), bytes).unwrap();
     let arguments = [&["convert", "-f", "raw", "-O", format], options, &["raw", "image"]].concat();

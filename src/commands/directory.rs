@@ -103,8 +103,7 @@ pub(super) async fn token(config: &Config) -> anyhow::Result<Option<String>> {
 
 async fn token_of_an_administrator(config: &Config, directory: &Directory) -> anyhow::Result<String> {
     let Directory { database, world, .. } = directory;
-    let lifetime = i64::try_from(config.identity.token_expiration.0)?;
-    let standalone = Standalone::open(database.clone(), world.clone(), lifetime).await?;
+    let standalone = Standalone::open(database.clone(), world.clone(), config).await?;
     let mut repository = database.read().await?;
     let admin = repository.roles().await?.into_iter().find(|role| role.name == "admin");
     let filter = RoleAssignmentFilter {

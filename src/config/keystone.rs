@@ -28,10 +28,12 @@ section! {
         pub project_domain_name: String = "Default".into(), "none";
         /// A file with the certificates of who may vouch for Keystone, beside those of the system.
         pub cafile: Option<PathBuf> = None, "path";
-        /// How long an answer of Keystone is believed, at most; never longer than the token is good.
+        /// How long an answer of Keystone is believed, at most; never longer than the token is good, and a refusal for 5
+        /// seconds.
         pub token_cache_time: Seconds = Seconds(300), "seconds";
-        /// The role that a service token must have, to be let in with a user's token that has expired meanwhile.
-        pub service_token_roles: String = "service".into(), "none";
+        /// A service token must have one of these roles, to be let in with a user's token that has expired meanwhile, and to
+        /// take away a volume that a server uses. With `standalone` too.
+        pub service_token_roles: Vec<String> = vec!["service".to_owned()], "none";
         /// How long an answer of Keystone may take.
         pub http_connect_timeout: Seconds = Seconds(10), "seconds";
     }
@@ -59,7 +61,11 @@ impl Keystone {
         check_text(faults, "keystone_authtoken.user_domain_name", Some(&self.user_domain_name));
         check_text(faults, "keystone_authtoken.project_name", Some(&self.project_name));
         check_text(faults, "keystone_authtoken.project_domain_name", Some(&self.project_domain_name));
-        check_text(faults, "keystone_authtoken.service_token_roles", Some(&self.service_token_roles));
+        for role in &self.service_token_roles {
+            let fits = (1..=255).contains(&role.chars().count()) && role.trim() == role;
+            let must = "must hold names of 1 to 255 characters without blanks around them";
+            faults.require(fits, "keystone_authtoken.service_token_roles", must, role);
+        }
         let timeout = self.http_connect_timeout.0;
         faults.require(timeout > 0, "keystone_authtoken.http_connect_timeout", "must be at least 1", timeout);
     }

@@ -45,4 +45,8 @@ impl Caller {
     pub fn has_role(&self, role: &str) -> bool {
         self.roles.iter().any(|held| held.eq_ignore_ascii_case(role))
     }
+
+    pub fn has_one_of(&self, roles: &[String]) -> bool {
+        roles.iter().any(|role| self.has_role(role))
+    }
 }

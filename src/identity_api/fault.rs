@@ -35,6 +35,9 @@ pub(super) enum Fault {
     /// The text says it all.
     #[error("{0}")]
     Refused(&'static str),
+    /// How many there may be.
+    #[error("Unable to create additional application credentials, maximum of {0} already exceeded for user.")]
+    TooManyCredentials(i64),
     /// What was expected, and where.
     #[error(
         "Expecting to find {0} in {1}. The server could not comply with the request since it is either malformed \
@@ -85,7 +88,7 @@ impl Fault {
         match self {
             Unauthorized | UnsupportedMethod | ScopeOfCredential => StatusCode::UNAUTHORIZED,
             Wait(_) => StatusCode::TOO_MANY_REQUESTS,
-            Forbidden(_) | Refused(_) => StatusCode::FORBIDDEN,
+            Forbidden(_) | Refused(_) | TooManyCredentials(_) => StatusCode::FORBIDDEN,
             Expected(..) | Invalid(_) => StatusCode::BAD_REQUEST,
             Missing(..) | NoSubject | UnknownToken | NoSuchRoute => StatusCode::NOT_FOUND,
             Conflict(..) => StatusCode::CONFLICT,
@@ -133,6 +136,9 @@ impl From<LogInError> for Fault {
             LogInError::Denied => Fault::Unauthorized,
             LogInError::BadToken => Fault::UnknownToken,
             LogInError::ScopeOfCredential => Fault::ScopeOfCredential,
+            LogInError::ScopeOfSystem => Fault::Forbidden(
+                "Using a system-scoped token to create a project-scoped or domain-scoped token is not allowed.",
+            ),
             LogInError::Wait(seconds) => Fault::Wait(seconds),
             LogInError::Unavailable(why) => Fault::Unavailable(why),
             LogInError::Database(error) => error.into(),

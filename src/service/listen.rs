@@ -184,9 +184,9 @@ async fn accept(
             tracing::debug!("a connection was hung up on: there are too many");
             continue;
         };
-        let (watcher, limits) = (graceful.watcher(), limits.clone());
+        let (watcher, limits, stop) = (graceful.watcher(), limits.clone(), stop.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, seat, &limits, watcher).await {
+            if let Err(error) = connection(stream, seat, &limits, watcher, &stop).await {
                 tracing::debug!(%error, "a connection ended early");
             }
         });
@@ -198,12 +198,14 @@ async fn accept(
     Ok(())
 }
 
-/// What a client may take for its headers it may take for a handshake, too.
+/// What a client may take for its headers it may take for a handshake, too. One that is under way ends with the service:
+/// nothing was asked yet.
 async fn connection(
     stream: TcpStream,
     seat: Seat,
     limits: &Limits,
     watcher: Watcher,
+    stop: &CancellationToken,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     // Without it small answers wait for the client's acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
@@ -213,8 +215,9 @@ async fn connection(
     match &limits.tls {
         None => answer(stream, seat, limits, watcher).await?,
         Some(tls) => {
-            let stream = tokio::time::timeout(limits.header_timeout, tls.accept(stream)).await??;
-            answer(stream, seat, limits, watcher).await?;
+            let handshake = tokio::time::timeout(limits.header_timeout, tls.accept(stream));
+            let Some(stream) = stop.run_until_cancelled(handshake).await else { return Ok(()) };
+            answer(stream??, seat, limits, watcher).await?;
         }
     }
     Ok(())

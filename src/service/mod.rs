@@ -304,8 +304,7 @@ async fn authority(config: &Config, database: &Database, world: &World) -> anyho
     let identity = &config.identity;
     Ok(match identity.mode {
         IdentityMode::Standalone => {
-            let lifetime = i64::try_from(identity.token_expiration.0)?;
-            Authority::Standalone(Standalone::open(database.clone(), world.clone(), lifetime).await?)
+            Authority::Standalone(Standalone::open(database.clone(), world.clone(), config).await?)
         }
         IdentityMode::Keystone => {
             Authority::Keystone(Keystone::new(&config.keystone_authtoken, world.clone())?)

@@ -216,6 +216,8 @@ rbd_store_chunk_size = 7
 limit_param_default = 2000
 [volumes]
 rbd_pool = \"../etc\"
+[keystone_authtoken]
+service_token_roles = [\"service\", \"\", \" admin\"]
 [jobs]
 heartbeat = 29
 poll_interval = 601
@@ -233,6 +235,8 @@ filter = \"pumice=loud\"
         "jobs.heartbeat",
         "jobs.poll_interval",
         "log.filter",
+        "keystone_authtoken.service_token_roles",
+        "keystone_authtoken.service_token_roles",
     ];
     assert_eq!(options, expected, "{faults}");
     assert!(faults.contains("rbd_store_chunk_size: must be a power of two from 1 to 32, not 7"), "{faults}");
@@ -420,6 +424,8 @@ fn the_names_and_defaults_of_the_field_are_kept() {
         ("volumes", "osapi_max_limit", "1000"),
         ("api", "osapi_max_request_body_size", "114688"),
         ("jobs", "concurrent_flatten_operations", "3"),
+        ("keystone_authtoken", "token_cache_time", "300"),
+        ("keystone_authtoken", "service_token_roles", r#"["service"]"#),
     ] {
         assert_eq!(default(section, option), expected, "{section}.{option}");
     }

@@ -401,6 +401,27 @@ async fn who_follows_events_keeps_no_process_from_ending() {
     server.stop();
 }
 
+/// Nor who has not even begun to speak TLS.
+#[tokio::test]
+async fn who_says_nothing_keeps_no_process_from_ending() {
+    let mut place = Place::new(StoreKind::Directory, DatabaseKind::Sqlite).await;
+    let certificate = write_certificate(place.folder.path());
+    for (option, file) in [("PUMICE_SSL__CERT_FILE", "cert.pem"), ("PUMICE_SSL__KEY_FILE", "key.pem")] {
+        place.options.push((option, place.folder.path().join(file).display().to_string()));
+    }
+    let long = "3600".to_owned();
+    place.options.push(("PUMICE_API__HEADER_TIMEOUT", long.clone()));
+    place.options.push(("PUMICE_API__SHUTDOWN_TIMEOUT", long));
+    let server = place.start();
+    let silent = connect(&server);
+    // It was taken when one that came later is answered.
+    let url = server.url.replace("127.0.0.1", "localhost");
+    let answer = client(&certificate).get(format!("{url}/healthz")).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    server.stop();
+    assert_eq!(all(silent), "");
+}
+
 /// A certificate that vouches for itself, and its key, as files.
 fn write_certificate(folder: &Path) -> Certificate {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();

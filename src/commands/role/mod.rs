@@ -34,7 +34,7 @@ struct Assignment {
     grant: Grant,
 }
 
-/// Take a role from a user
+/// Take a role from a user, with the application credentials that the user has on the project
 #[derive(Debug, Args)]
 struct Unassignment {
     #[command(flatten)]

@@ -55,15 +55,64 @@ impl Repository {
         Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
     }
 
+    pub async fn application_credential_named(
+        &mut self,
+        user: &UserId,
+        name: &str,
+    ) -> Result<Option<ApplicationCredential>> {
+        let sql = format!("SELECT {COLUMNS} FROM application_credentials WHERE user_id = $1 AND name = $2");
+        Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(user).bind(name).fetch_optional(c).await)?)
+    }
+
     /// Of one user, by name.
     pub async fn application_credentials(&mut self, user: &UserId) -> Result<Vec<ApplicationCredential>> {
         let sql = format!("SELECT {COLUMNS} FROM application_credentials WHERE user_id = $1 ORDER BY name");
         Ok(on!(self, c => sqlx::query_as(AssertSqlSafe(sql)).bind(user).fetch_all(c).await)?)
     }
 
+    /// How many one user has.
+    pub async fn count_application_credentials(&mut self, user: &UserId) -> Result<i64> {
+        let sql = "SELECT COUNT(*) FROM application_credentials WHERE user_id = $1";
+        Ok(on!(self, c => sqlx::query_scalar(sql).bind(user).fetch_one(c).await)?)
+    }
+
     pub async fn remove_application_credential(&mut self, id: &ApplicationCredentialId) -> Result<()> {
         let sql = "DELETE FROM application_credentials WHERE id = $1";
         on!(self, c => sqlx::query(sql).bind(id).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// All that one user has.
+    pub async fn remove_application_credentials(&mut self, user: &UserId) -> Result<()> {
+        let sql = "DELETE FROM application_credentials WHERE user_id = $1";
+        on!(self, c => sqlx::query(sql).bind(user).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// All that one user has on a project.
+    pub(super) async fn remove_application_credentials_on(
+        &mut self,
+        user: &UserId,
+        project: &ProjectId,
+    ) -> Result<()> {
+        let sql = "DELETE FROM application_credentials WHERE user_id = $1 AND project_id = $2";
+        on!(self, c => sqlx::query(sql).bind(user).bind(project).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// All of those who hold a role, on the projects they hold it on.
+    pub(super) async fn remove_application_credentials_with(&mut self, role: &RoleId) -> Result<()> {
+        // Whoever makes one has locked its user: it is there by now, or is refused afterwards.
+        let holders = format!(
+            "SELECT id FROM users WHERE id IN (SELECT user_id FROM role_assignments \
+             WHERE role_id = $1 AND scope = 'project') ORDER BY id{}",
+            self.lock()
+        );
+        on!(self, c => sqlx::query(AssertSqlSafe(holders)).bind(role).fetch_all(c).await.map(drop))?;
+        let sql = "DELETE FROM application_credentials WHERE EXISTS (SELECT 1 FROM role_assignments AS held \
+            WHERE held.role_id = $1 AND held.scope = 'project' AND held.scope_id = project_id \
+            AND held.user_id = application_credentials.user_id)";
+        on!(self, c => sqlx::query(sql).bind(role).execute(c).await.map(drop))?;
         Ok(())
     }
 }

@@ -79,8 +79,9 @@ impl Repository {
         Ok(())
     }
 
-    /// Nobody holds it any more.
+    /// Nobody holds it any more, and no application credential outlives it on a project where its user held it.
     pub async fn remove_role(&mut self, id: &RoleId) -> Result<()> {
+        self.remove_application_credentials_with(id).await?;
         on!(self, c => sqlx::query("DELETE FROM roles WHERE id = $1").bind(id).execute(c).await.map(drop))?;
         Ok(())
     }
@@ -94,13 +95,18 @@ impl Repository {
         Ok(())
     }
 
-    /// `false`: the user did not hold it.
+    /// With the user's application credentials on the project, where it is one. `false`: the user did not hold it.
     pub async fn unassign_role(&mut self, user: &UserId, scope: &Scope, role: &RoleId) -> Result<bool> {
+        // Whoever makes such a credential has locked the user: it is there by now, or is refused afterwards.
+        self.user_to_change(user).await?;
         let sql = "DELETE FROM role_assignments \
             WHERE user_id = $1 AND scope = $2 AND scope_id = $3 AND role_id = $4";
         let rows = on!(self, c => sqlx::query(sql)
             .bind(user).bind(scope.kind()).bind(scope.id()).bind(role)
             .execute(c).await.map(|done| done.rows_affected()))?;
+        if let (1, Scope::Project(project)) = (rows, scope) {
+            self.remove_application_credentials_on(user, project).await?;
+        }
         Ok(rows == 1)
     }
 

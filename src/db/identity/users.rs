@@ -17,9 +17,9 @@ pub struct User {
     pub password_hash: Option<SecretHash>,
     pub enabled: bool,
     pub default_project_id: Option<ProjectId>,
-    /// Tokens issued before are not good any more.
+    /// Tokens that tell no epoch, and were issued before, are not good any more.
     pub tokens_valid_from: Timestamp,
-    /// Nor are those that tell another one.
+    /// Nor are those that tell another one. 0: the user is of a version that knew none.
     pub token_epoch: i64,
     pub extra: Extra,
     pub created_at: Timestamp,

@@ -9,10 +9,13 @@ use openssl::sha::Sha256;
 use super::{Caller, Refusal, Tokens};
 use crate::config;
 use crate::model::{Timestamp, World};
-use client::Client;
+use client::{Client, Valid};
 
 /// Answers that are remembered.
 const ANSWERS: u64 = 10_000;
+/// How long a refusal is believed at most, in seconds: who floods us with bad tokens does not flood Keystone, and a token
+/// that it learns of a moment later comes in.
+const REFUSED: i64 = 5;
 /// No Keystone gives out longer tokens: they are not even asked about.
 const LONGEST: usize = 8192;
 
@@ -25,7 +28,8 @@ struct Inner {
     world: World,
     /// In seconds.
     believed: i64,
-    service_role: String,
+    /// Whoever has one of them is a service.
+    service_roles: Vec<String>,
     /// By a hash of the token: whoever reads our memory finds no token in it.
     answers: moka::future::Cache<[u8; 32], Answer>,
 }
@@ -45,7 +49,7 @@ impl Keystone {
             client: Client::new(options, world.clone())?,
             world,
             believed: i64::try_from(options.token_cache_time.0)?,
-            service_role: options.service_token_roles.to_lowercase(),
+            service_roles: options.service_token_roles.clone(),
             answers: moka::future::Cache::new(ANSWERS),
         })))
     }
@@ -56,7 +60,7 @@ impl Keystone {
         let subject = tokens.subject.ok_or(Refusal::Unauthorized)?;
         let Some(service) = tokens.service else { return self.known(subject, false).await };
         let service = self.known(service, false).await?;
-        let caller = self.known(subject, service.has_role(&self.0.service_role)).await?;
+        let caller = self.known(subject, service.has_one_of(&self.0.service_roles)).await?;
         Ok(Arc::new(Caller { service_roles: service.roles.clone(), ..Caller::clone(&caller) }))
     }
 
@@ -64,12 +68,14 @@ impl Keystone {
         if token.len() > LONGEST {
             return Err(Refusal::Unauthorized);
         }
-        let answers = &self.0.answers;
+        let Inner { answers, world, .. } = &*self.0;
         let key = key(token, may_be_expired);
+        // Whatever is answered from now on is good for this request, also where no answer is to be remembered.
+        let began = world.now();
         // Many requests with one token ask once.
         let ask = || answers.try_get_with(key, self.ask(token, may_be_expired));
         let mut answer = ask().await.map_err(|refusal| Refusal::clone(&refusal))?;
-        if answer.until <= self.0.world.now() {
+        if answer.until < began {
             answers.invalidate(&key).await;
             answer = ask().await.map_err(|refusal| Refusal::clone(&refusal))?;
         }
@@ -81,14 +87,12 @@ impl Keystone {
         let validated = client.validate(token, may_be_expired).await?;
         let now = world.now();
         let until = now.plus_seconds(*believed);
-        Ok(match validated {
-            None => Answer { caller: None, until },
-            Some(valid) if may_be_expired => Answer { caller: Some(Arc::new(valid.caller)), until },
-            Some(valid) if valid.expires_at <= now => Answer { caller: None, until },
-            Some(valid) => {
-                Answer { caller: Some(Arc::new(valid.caller)), until: until.min(valid.expires_at) }
-            }
-        })
+        let good = validated.filter(|valid| may_be_expired || now < valid.expires_at);
+        let Some(Valid { caller, expires_at }) = good else {
+            return Ok(Answer { caller: None, until: until.min(now.plus_seconds(REFUSED)) });
+        };
+        let until = if may_be_expired { until } else { until.min(expires_at) };
+        Ok(Answer { caller: Some(Arc::new(caller)), until })
     }
 }
 

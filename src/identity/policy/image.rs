@@ -14,6 +14,10 @@ rules! {
     CONTEXT_IS_ADMIN = "context_is_admin": "role:admin";
     /// What rules of old policy files refer to.
     DEFAULT = "default": "";
+    /// Likewise.
+    METADEF_DEFAULT = "metadef_default": "";
+    /// Likewise.
+    MANAGE_IMAGE_CACHE = "manage_image_cache": "rule:context_is_admin";
     /// Another service, which asks with its own token.
     SERVICE_API = "service_api": "role:service or role:admin";
     ADD_IMAGE = "add_image":
@@ -80,6 +84,6 @@ rules! {
 
 /// Those that a token for the whole system, or for a domain, does not do for, whatever its roles: all but these.
 pub(super) fn is_in_project(rule: &str) -> bool {
-    let others = [CONTEXT_IS_ADMIN, DEFAULT, METADEF_ADMIN, SERVICE_API];
+    let others = [CONTEXT_IS_ADMIN, DEFAULT, METADEF_ADMIN, METADEF_DEFAULT, SERVICE_API];
     others.iter().all(|other| other.name() != rule)
 }

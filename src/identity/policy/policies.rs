@@ -266,6 +266,33 @@ mod tests {
     }
 
     #[test]
+    fn what_old_files_refer_to_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let file = folder.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            Some(file)
+        };
+        let image = "'get_metadef_objects': 'rule:metadef_default'\n'get_task': 'rule:default'\n\
+            'cache_list': 'rule:manage_image_cache'\n";
+        let volume = "'volume_extension:volume_type_encryption:get': 'rule:volume_extension:volume_type_encryption'\n\
+            'volume:get': 'rule:admin_or_owner'\n";
+        let files = config::Policy {
+            image_policy_file: file("image.yaml", image),
+            volume_policy_file: file("volume.yaml", volume),
+            ..config::Policy::default()
+        };
+        let policies = Policies::load(&files).unwrap();
+        let nobody = guard(&policies, Api::Image, &[], false);
+        assert!(nobody.allows(image::GET_METADEF_OBJECTS, &Target::new()));
+        let may = |role: &str| {
+            let guard = guard(&policies, Api::Volume, &[role], false);
+            guard.allows(volume::ENCRYPTION_GET, &Target::new())
+        };
+        assert_eq!((may("member"), may("admin")), (false, true));
+    }
+
+    #[test]
     fn a_file_that_turns_bad_leaves_the_rules_as_they_were() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("policy.yaml");

@@ -119,6 +119,8 @@ rules! {
     TYPE_ACCESS_ADD = "volume_extension:volume_type_access:addProjectAccess": ADMIN;
     TYPE_ACCESS_REMOVE = "volume_extension:volume_type_access:removeProjectAccess": ADMIN;
     TYPE_ACCESS_GET_ALL = "volume_extension:volume_type_access:get_all_for_type": ADMIN;
+    /// What rules of old policy files refer to.
+    ENCRYPTION = "volume_extension:volume_type_encryption": ADMIN;
     ENCRYPTION_CREATE = "volume_extension:volume_type_encryption:create": ADMIN;
     ENCRYPTION_GET = "volume_extension:volume_type_encryption:get": ADMIN;
     ENCRYPTION_UPDATE = "volume_extension:volume_type_encryption:update": ADMIN;

@@ -1,5 +1,7 @@
 //! Users, projects and roles, as both the API and the shell make and change them.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::Map;
 
 use crate::db::{Extra, Json, Project, Repository, Role, SecretHash, User};
@@ -18,7 +20,7 @@ pub fn new_user(world: &World, domain: DomainId, name: &str, password: Option<Se
         enabled: true,
         default_project_id: None,
         tokens_valid_from: now,
-        token_epoch: 0,
+        token_epoch: 1,
         extra: nothing(),
         created_at: now,
     }
@@ -57,19 +59,22 @@ pub fn end_tokens(world: &World, user: &mut User) {
     user.token_epoch += 1;
 }
 
-/// The ids of these roles and of all that they imply.
+/// The ids of these roles and of all that they imply, each once.
 pub async fn with_implied(
     repository: &mut Repository,
     mut roles: Vec<RoleId>,
 ) -> crate::db::Result<Vec<RoleId>> {
-    let implied = repository.implied_roles().await?;
+    let mut implied: HashMap<RoleId, Vec<RoleId>> = HashMap::new();
+    for (role, other) in repository.implied_roles().await? {
+        implied.entry(role).or_default().push(other);
+    }
+    let mut known = HashSet::new();
+    roles.retain(|role| known.insert(role.clone()));
     let mut at = 0;
-    while let Some(role) = roles.get(at).cloned() {
-        for (_, other) in implied.iter().filter(|(from, _)| *from == role) {
-            if !roles.contains(other) {
-                roles.push(other.clone());
-            }
-        }
+    while let Some(role) = roles.get(at) {
+        let others = implied.get(role).into_iter().flatten().cloned();
+        let new: Vec<RoleId> = others.filter(|other| known.insert(other.clone())).collect();
+        roles.extend(new);
         at += 1;
     }
     Ok(roles)

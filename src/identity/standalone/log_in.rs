@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::passwords::PasswordError;
-use super::session::Session;
+use super::session::{Session, Target};
 use super::token::{Claims, Method};
 use super::{Inner, LATE, Refusal, Standalone};
 use crate::db::{ApplicationCredential, DbError, Domain, Repository, SecretHash, User};
@@ -62,6 +62,8 @@ pub enum LogInError {
     BadToken,
     #[error("an application credential has its scope already")]
     ScopeOfCredential,
+    #[error("a token for the whole system gives none for a project or a domain")]
+    ScopeOfSystem,
     #[error("too many failures: {0} seconds to wait")]
     Wait(u64),
     #[error("the database failed")]
@@ -193,8 +195,9 @@ impl Standalone {
         Ok(Proven { user_id, epoch, methods, parent: Some(session), credential: None })
     }
 
-    /// Looks at the brake only when there is a place to hash: many at once get no more tries than one by one. It comes to
-    /// its end when nobody waits for it any more: hashing cannot be stopped, and a failure counts.
+    /// Asks the brake only when there is a place to hash. A try counts as a failure from its beginning until it is known
+    /// to be none: many at once get no more tries than one by one. It comes to its end when nobody waits for it any more:
+    /// hashing cannot be stopped, and who was right did not fail.
     async fn compare(
         &self,
         counted: String,
@@ -205,15 +208,11 @@ impl Standalone {
         let compared = tokio::spawn(async move {
             let Inner { passwords, brake, world, .. } = &*inner;
             let place = passwords.place().await?;
-            let wait = brake.wait(&counted, world.now());
-            if wait > 0 {
-                return Err(LogInError::Wait(wait));
-            }
-            let is_right = passwords.matches(place, secret, right).await?;
+            brake.begin(&counted, world.now()).map_err(LogInError::Wait)?;
+            // The place is given back after the brake knows: who is right, many times at once, is not held up.
+            let (is_right, _place) = passwords.matches(place, secret, right).await?;
             if is_right {
                 brake.succeeded(&counted);
-            } else {
-                brake.failed(&counted, world.now());
             }
             Ok(is_right)
         });
@@ -233,13 +232,16 @@ impl Standalone {
                 _ => Err(LogInError::ScopeOfCredential),
             };
         }
+        let is_of_system =
+            proven.parent.as_ref().is_some_and(|parent| matches!(parent.target, Target::System));
         let found = match wanted {
+            // The roles on the whole system are not those on a part of it.
+            Wanted::Project(_) | Wanted::Domain(_) if is_of_system => return Err(LogInError::ScopeOfSystem),
             Wanted::Unscoped => return Ok(vec![None]),
             Wanted::Default => {
                 let user = repository.user(&proven.user_id).await?;
                 let default = user.and_then(|user| user.default_project_id).map(Scope::Project);
-                // Whoever shows a token wants another scope, not the one every log-in gives.
-                let default = default.filter(|_| proven.parent.is_none());
+                let default = default.filter(|_| !is_of_system);
                 return Ok(default.map(Some).into_iter().chain([None]).collect());
             }
             Wanted::System => Some(Scope::System),
@@ -342,8 +344,7 @@ async fn credential(
         }
         CredentialName::Name(name, of_user) => {
             let Some(user) = user(repository, of_user).await? else { return Ok(None) };
-            let credentials = repository.application_credentials(&user.id).await?;
-            Ok(credentials.into_iter().find(|credential| credential.name == *name))
+            repository.application_credential_named(&user.id, name).await
         }
     }
 }

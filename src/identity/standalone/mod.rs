@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use openssl::sha::sha256;
 
 use super::{Caller, Refusal, Tokens};
-use crate::db::{Database, DbError, SigningKey};
+use crate::config::Config;
+use crate::db::{Database, DbError, Repository, SigningKey};
 use crate::model::{Timestamp, World};
 use crate::telemetry::chain;
 use brake::Brake;
@@ -22,7 +23,7 @@ use brake::Brake;
 pub use first_start::{FirstAdmin, first_start};
 pub use log_in::{CredentialName, DomainName, LogIn, LogInError, ProjectName, Proof, UserName, Wanted};
 pub use passwords::{PasswordError, Passwords, hash};
-pub use session::{Session, Target};
+pub use session::{Session, SessionCredential, Target};
 pub(crate) use token::Signer;
 pub use token::{Claims, Method};
 
@@ -31,8 +32,6 @@ const REMEMBERED: i64 = 5;
 /// How long a service may go on with the token of a user that has expired, in seconds: as Keystone's
 /// `allow_expired_window`.
 const LATE: i64 = 172_800;
-/// Whose token says that it is a service.
-const SERVICE: &str = "service";
 /// Sessions that are remembered.
 const SESSIONS: u64 = 10_000;
 /// The first key. Processes that start at the same time agree on it by its name.
@@ -50,6 +49,8 @@ struct Inner {
     brake: Brake,
     /// How long a token is good, in seconds.
     lifetime: i64,
+    /// Whoever has one of them is a service.
+    service_roles: Vec<String>,
     sessions: moka::sync::Cache<[u8; 32], Remembered>,
     /// Grows with each change to users, projects and roles: what was remembered before is looked up again.
     generation: AtomicU64,
@@ -63,13 +64,14 @@ struct Remembered {
 }
 
 impl Standalone {
-    pub async fn open(database: Database, world: World, lifetime: i64) -> anyhow::Result<Self> {
+    pub async fn open(database: Database, world: World, config: &Config) -> anyhow::Result<Self> {
         let signer = Signer::new(&signing_keys(&database, &world).await?)?;
         Ok(Self(Arc::new(Inner {
             signer,
             passwords: Passwords::new(world.clone())?,
             brake: Brake::default(),
-            lifetime,
+            lifetime: i64::try_from(config.identity.token_expiration.0)?,
+            service_roles: config.keystone_authtoken.service_token_roles.clone(),
             sessions: moka::sync::Cache::new(SESSIONS),
             generation: AtomicU64::new(0),
             database,
@@ -113,13 +115,29 @@ impl Standalone {
         Ok(Arc::new(found.map_err(unavailable)?.ok_or(Refusal::Unauthorized)?))
     }
 
+    /// What a session stands for at this point of a transaction that makes something which may outlive it. Whoever shuts
+    /// the user out, or takes roles away, has done so before, or waits for the end of the transaction.
+    pub async fn session_within(
+        &self,
+        repository: &mut Repository,
+        session: &Session,
+    ) -> Result<Session, Refusal> {
+        let (claims, now) = (session.claims.clone(), self.0.world.now());
+        if claims.expires_at <= now {
+            return Err(Refusal::Unauthorized);
+        }
+        repository.user_to_change(&claims.user_id).await.map_err(unavailable)?;
+        let found = Session::look_up(repository, claims, now).await.map_err(unavailable)?;
+        found.ok_or(Refusal::Unauthorized)
+    }
+
     /// Who asks, with the roles of a service that asks for them, if it says who it is. Such a service may go on with a
     /// token that expired after it had begun.
     pub async fn caller(&self, tokens: Tokens<'_>) -> Result<Arc<Caller>, Refusal> {
         let subject = tokens.subject.ok_or(Refusal::Unauthorized)?;
         let Some(service) = tokens.service else { return Ok(self.session(subject).await?.caller.clone()) };
         let service = self.session(service).await?;
-        let session = match service.has_role(SERVICE) {
+        let session = match service.caller.has_one_of(&self.0.service_roles) {
             true => self.late_session(subject).await?,
             false => self.session(subject).await?,
         };

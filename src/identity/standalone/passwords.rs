@@ -48,7 +48,8 @@ impl Passwords {
 
     pub async fn hash(&self, password: String) -> Result<SecretHash, PasswordError> {
         let world = self.world.clone();
-        in_place(self.place().await?, move || hash(&world, &password)).await
+        let (hash, _) = in_place(self.place().await?, move || hash(&world, &password)).await?;
+        Ok(hash)
     }
 
     pub(super) async fn place(&self) -> Result<Place, PasswordError> {
@@ -57,13 +58,14 @@ impl Passwords {
         Ok(Place(place.map_err(|_| PasswordError::Stopped)?, waiting))
     }
 
-    /// Whether it is the right one; never, when there is no hash, and as slowly.
+    /// Whether it is the right one; never, when there is no hash, and as slowly. With the place, for whoever has something
+    /// to do with the outcome before another one begins.
     pub(super) async fn matches(
         &self,
         place: Place,
         password: String,
         right: Option<SecretHash>,
-    ) -> Result<bool, PasswordError> {
+    ) -> Result<(bool, Place), PasswordError> {
         let decoy = self.decoy.clone();
         in_place(place, move || {
             let is_possible = right.is_some();
@@ -77,12 +79,8 @@ impl Passwords {
 async fn in_place<T: Send + 'static>(
     place: Place,
     work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
-) -> Result<T, PasswordError> {
-    let done = tokio::task::spawn_blocking(move || {
-        let outcome = work();
-        drop(place);
-        outcome
-    });
+) -> Result<(T, Place), PasswordError> {
+    let done = tokio::task::spawn_blocking(move || work().map(|outcome| (outcome, place)));
     done.await.map_err(|_| PasswordError::Stopped)?
 }
 
@@ -114,7 +112,8 @@ mod tests {
         assert_eq!(format!("{hash:?}"), "***");
         assert_ne!(passwords.hash("correct horse".into()).await.unwrap(), hash, "the salt is not random");
         let matches = async |password: &str, hash| {
-            passwords.matches(passwords.place().await.unwrap(), password.to_owned(), hash).await
+            let place = passwords.place().await.unwrap();
+            passwords.matches(place, password.to_owned(), hash).await.map(|(is_right, _)| is_right)
         };
         assert!(matches("correct horse", Some(hash.clone())).await.unwrap());
         assert!(!matches("correct hors", Some(hash.clone())).await.unwrap());

@@ -53,7 +53,7 @@ pub struct Claims {
     pub issued_at: Timestamp,
     #[serde(rename = "e")]
     pub expires_at: Timestamp,
-    /// Of the user, when the proofs were read.
+    /// Of the user, when the proofs were read; 0 in tokens of a version that knew none.
     #[serde(rename = "n", default, skip_serializing_if = "is_zero")]
     pub epoch: i64,
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]

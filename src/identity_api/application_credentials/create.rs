@@ -17,6 +17,14 @@ use crate::identity_api::fault::{Fault, FaultBody, Result};
 use crate::identity_api::links::Base;
 use crate::model::{ApplicationCredentialId, RoleId, Timestamp, UserId};
 
+/// Characters in a description.
+const DESCRIPTION: usize = 1024;
+/// Roles that can be asked for: nobody holds as many.
+const ROLES: usize = 100;
+/// What one user may have: enough for a program each, and few enough to list at once. Keystone's `user_limit`, which has
+/// no bound unless it is given one.
+const MOST: i64 = 100;
+
 /// A new one, for the project of the token, with no more roles than the token has
 #[utoipa::path(
     post, path = "/v3/users/{user_id}/application_credentials", tag = "application credentials",
@@ -29,7 +37,7 @@ use crate::model::{ApplicationCredentialId, RoleId, Timestamp, UserId};
         (status = 400, description = "The request is malformed, or asks for a role that the token has not",
             body = FaultBody),
         (status = 403, description = "Somebody else, or a token without a project, or one of a restricted \
-            application credential", body = FaultBody),
+            application credential, or the user has as many as one may have", body = FaultBody),
         (status = 409, description = "The user has one of this name", body = FaultBody),
     ),
 )]
@@ -48,17 +56,22 @@ pub(in crate::identity_api) async fn create(
 
     let fields = body.about("application_credential")?;
     let name = fields.required_name(255)?;
-    let description = fields.text("description", 65_535)?;
+    let description = fields.text("description", DESCRIPTION)?;
     let unrestricted = fields.boolean("unrestricted")?.unwrap_or(false);
-    let expires_at = expires_at(&fields)?;
-    fields.without("access_rules")?;
-    let asked = roles(&fields, &asker.0.roles)?;
     let world = &api.app.world;
+    let expires_at = expires_at(&fields, world.now())?;
+    fields.without("access_rules")?;
     let secret = fields.text("secret", 255)?.filter(|secret| !secret.is_empty());
     let secret = secret.unwrap_or_else(|| URL_SAFE_NO_PAD.encode(world.ids.secret()));
     let secret_hash = api.standalone.passwords().hash(secret.clone()).await?;
 
     let mut repository = api.app.database.begin().await?;
+    // It outlives the token: what this stood for a few seconds ago does not do.
+    let session = api.standalone.session_within(&mut repository, &asker.0).await?;
+    let asked = roles(&fields, &session.roles)?;
+    if repository.count_application_credentials(&user_id).await? >= MOST {
+        return Err(Fault::TooManyCredentials(MOST));
+    }
     let credential = ApplicationCredential {
         id: ApplicationCredentialId::from(world.ids.random()),
         user_id,
@@ -95,11 +108,14 @@ pub(super) fn may_multiply(asker: &Asker) -> Result<()> {
     }
 }
 
-/// Those that are asked for by id or name, or all.
+/// Those that are asked for by id or name, or all that are held.
 fn roles(fields: &Fields<'_>, held: &[Role]) -> Result<Vec<RoleId>> {
     let Some(asked) = fields.array("roles")?.filter(|asked| !asked.is_empty()) else {
         return Ok(held.iter().map(|role| role.id.clone()).collect());
     };
+    if asked.len() > ROLES {
+        return Err(invalid("roles", &format!("it has more than {ROLES} items")));
+    }
     let unassigned =
         "Invalid application credential: Cannot create an application credential with unassigned role";
     let find = |asked: &Value| {
@@ -110,8 +126,11 @@ fn roles(fields: &Fields<'_>, held: &[Role]) -> Result<Vec<RoleId>> {
     asked.iter().map(find).collect()
 }
 
-fn expires_at(fields: &Fields<'_>) -> Result<Option<Timestamp>> {
+fn expires_at(fields: &Fields<'_>, now: Timestamp) -> Result<Option<Timestamp>> {
     let Some(text) = fields.text("expires_at", 64)? else { return Ok(None) };
-    let moment = Timestamp::parse(&text);
-    moment.map(Some).ok_or_else(|| invalid("expires_at", "it is not a moment such as 2030-01-01T00:00:00Z"))
+    match Timestamp::parse(&text) {
+        None => Err(invalid("expires_at", "it is not a moment such as 2030-01-01T00:00:00Z")),
+        Some(moment) if moment <= now => Err(invalid("expires_at", "it is in the past")),
+        moment => Ok(moment),
+    }
 }

@@ -32,8 +32,10 @@ pub(in crate::identity_api) async fn list(
     asker.may_see_of(&user_id, "identity:list_application_credentials")?;
     let mut repository = api.app.database.read().await?;
     let roles = repository.roles().await?;
-    let mut found = repository.application_credentials(&user_id).await?;
-    found.retain(|credential| query.last("name").is_none_or(|name| credential.name == name));
+    let found = match query.last("name") {
+        Some(name) => repository.application_credential_named(&user_id, name).await?.into_iter().collect(),
+        None => repository.application_credentials(&user_id).await?,
+    };
     let views = found.into_iter().map(|credential| CredentialView::new(credential, &roles, &base)).collect();
     let links = ListLinks::new(&base, &format!("users/{user}/application_credentials"));
     Ok(Json(ApplicationCredentials { application_credentials: views, links }))

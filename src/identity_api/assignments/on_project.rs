@@ -70,7 +70,7 @@ pub(in crate::identity_api) async fn assign(
     give(&api, &asker, &Scope::Project(ProjectId(project)), &user, &role).await
 }
 
-/// Takes a role on a project from a user
+/// Takes a role on a project from a user, with all application credentials that the user has there
 #[utoipa::path(
     delete, path = "/v3/projects/{project_id}/users/{user_id}/roles/{role_id}", tag = "role assignments",
     operation_id = "unassign_role_on_project",

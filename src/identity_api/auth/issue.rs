@@ -24,6 +24,8 @@ use crate::identity_api::fault::{FaultBody, Result};
         (status = 400, description = "The request is malformed", body = FaultBody),
         (status = 401, description = "A proof is not good, or the scope is not open to this user",
             body = FaultBody),
+        (status = 403, description = "A token for the whole system was shown, and the scope is a project or a domain",
+            body = FaultBody),
         (status = 404, description = "A token was shown as a proof that is not good", body = FaultBody),
         (status = 429, description = "Too many failures; wait as long as Retry-After says", body = FaultBody),
     ),

@@ -4,8 +4,8 @@ use axum::http::header::HeaderName;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::db::{ApplicationCredential, Domain, Role};
-use crate::identity::standalone::{Session, Target};
+use crate::db::{Domain, Role};
+use crate::identity::standalone::{Session, SessionCredential, Target};
 use crate::identity_api::catalogue::{Catalogue, Service};
 use crate::model::Timestamp;
 
@@ -119,7 +119,7 @@ fn named_role(role: &Role) -> Named {
     Named { id: role.id.to_string(), name: role.name.clone() }
 }
 
-fn credential(credential: &ApplicationCredential) -> CredentialPart {
-    let ApplicationCredential { id, name, unrestricted, .. } = credential;
+fn credential(credential: &SessionCredential) -> CredentialPart {
+    let SessionCredential { id, name, unrestricted } = credential;
     CredentialPart { id: id.to_string(), name: name.clone(), restricted: !unrestricted }
 }

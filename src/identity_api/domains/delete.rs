@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
 use super::find;
+use crate::identity::standalone::accounts::DEFAULT_DOMAIN;
 use crate::identity_api::Api;
 use crate::identity_api::asker::Asker;
 use crate::identity_api::fault::{Fault, FaultBody, Result};
@@ -14,7 +15,8 @@ use crate::identity_api::fault::{Fault, FaultBody, Result};
     params(("domain_id" = String, Path)),
     responses(
         (status = 204, description = "Gone"),
-        (status = 403, description = "Not an administrator, or the domain is enabled", body = FaultBody),
+        (status = 403, description = "Not an administrator, or the domain is enabled, or the default one",
+            body = FaultBody),
         (status = 404, description = "There is no such domain", body = FaultBody),
     ),
 )]
@@ -26,6 +28,10 @@ pub(in crate::identity_api) async fn delete(
     asker.may_change("identity:delete_domain")?;
     let mut repository = api.app.database.begin().await?;
     let domain = find(&mut repository, &id).await?;
+    // Whoever names no domain means it, and the shell knows no other.
+    if domain.id.as_str() == DEFAULT_DOMAIN {
+        return Err(Fault::Refused("Cannot delete the default domain."));
+    }
     if domain.enabled {
         return Err(Fault::Refused("Cannot delete a domain that is enabled, please disable it first."));
     }

@@ -8,7 +8,7 @@ use crate::identity_api::Api;
 use crate::identity_api::asker::Asker;
 use crate::identity_api::fault::{FaultBody, Result};
 
-/// Removes a role; nobody holds it any more
+/// Removes a role; nobody holds it any more, nor keeps application credentials where it was held
 #[utoipa::path(
     delete, path = "/v3/roles/{role_id}", tag = "roles", operation_id = "delete_role",
     params(("role_id" = String, Path)),

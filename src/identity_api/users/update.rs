@@ -11,7 +11,8 @@ use crate::identity_api::body::Body;
 use crate::identity_api::fault::{FaultBody, Result};
 use crate::identity_api::links::Base;
 
-/// Changes a user. A new password, or being disabled, makes all tokens of the user bad.
+/// Changes a user. A new password, or being disabled, makes all tokens of the user bad; being disabled removes the user's
+/// application credentials as well.
 #[utoipa::path(
     patch, path = "/v3/users/{user_id}", tag = "users", operation_id = "update_user",
     params(("user_id" = String, Path)),
@@ -47,8 +48,9 @@ pub(in crate::identity_api) async fn update(
         set_password(&api.app.world, &mut user, password);
     }
     if !user.enabled {
-        // Enabled again, the user logs in again.
+        // Enabled again, the user logs in again; what programs logged in with is gone.
         end_tokens(&api.app.world, &mut user);
+        repository.remove_application_credentials(&user.id).await?;
     }
     repository.update_user(&user).await.map_err(|error| stored(error, &user))?;
     repository.commit().await?;

@@ -76,8 +76,9 @@ async fn find_to_change(
 
 /// Whether the token of a service came with that of the caller.
 fn is_asked_by_service(app: &App, call: &Call) -> bool {
-    let needed = &app.config.keystone_authtoken.service_token_roles;
-    call.context.caller.service_roles.iter().any(|role| role.eq_ignore_ascii_case(needed))
+    let services = &app.config.keystone_authtoken.service_token_roles;
+    let held = &call.context.caller.service_roles;
+    held.iter().any(|role| services.iter().any(|service| service.eq_ignore_ascii_case(role)))
 }
 
 /// Refuses to take away what a server uses, unless a service asks for it or Nova has forgotten it (CVE-2023-2088): the

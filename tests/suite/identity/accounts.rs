@@ -268,6 +268,8 @@ async fn a_domain_goes_with_what_is_in_it(kind: DatabaseKind) {
     let token = cloud.token(&auth).await;
     assert!(cloud.is_good(&token).await);
 
+    let refused = send("DELETE", "/domains/default", None).await.expect(403).json();
+    assert_eq!(refused["error"]["message"], "Cannot delete the default domain.");
     let path = format!("/domains/{id}");
     send("DELETE", &path, None).await.expect(403);
     send("PATCH", &path, Some(json!({ "domain": { "enabled": false } }))).await.expect(200);

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use pumice::config::{Config, IdentityMode};
+use pumice::config::{self, Config, IdentityMode, Seconds};
 use pumice::identity::Tokens;
 use pumice::model::Timestamp;
 use serde_json::{Value, json};
@@ -104,10 +104,18 @@ async fn serve(routes: Router) -> SocketAddr {
 }
 
 async fn play() -> (Arc<Played>, Site) {
+    play_with(|_| {}).await
+}
+
+async fn play_with(change: impl FnOnce(&mut config::Keystone)) -> (Arc<Played>, Site) {
     let played = Arc::new(Played::default());
     let routes = Router::new().route("/identity/v3/auth/tokens", get(validate).post(log_in));
     let address = serve(routes.with_state(played.clone())).await;
-    let site = Site::with(|config| told(config, &format!("http://{address}/identity"), "s3cret")).await;
+    let site = Site::with(|config| {
+        told(config, &format!("http://{address}/identity"), "s3cret");
+        change(&mut config.keystone_authtoken);
+    })
+    .await;
     (played, site)
 }
 
@@ -146,7 +154,7 @@ async fn a_token_is_asked_for_once() {
     assert_eq!(caller.project_id.as_ref().unwrap().as_str(), "demo-id");
     assert_eq!(caller.roles, ["member", "reader"]);
     // A token that is not good is not asked for again either.
-    for _ in 0..5 {
+    for _ in 0..2 {
         let answer = images(&site, "bad").await.expect(401);
         assert_eq!(answer.header("www-authenticate"), Some("Keystone uri=\"https://keystone.example/v3\""));
     }
@@ -174,6 +182,30 @@ async fn an_answer_is_believed_for_a_time_and_never_past_expiry() {
     played.tokens.lock().unwrap().remove("long");
     images(&site, "long").await.expect(401);
     assert_eq!(played.validations(), before + 1);
+}
+
+/// Keystone may not have known it yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_believed_for_a_moment() {
+    let (played, site) = play().await;
+    images(&site, "new").await.expect(401);
+    played.give("new", 100_000);
+    images(&site, "new").await.expect(401);
+    assert_eq!(played.validations(), 1);
+    site.pass(6);
+    images(&site, "new").await.expect(200);
+    assert_eq!(played.validations(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_time_to_believe_it_each_request_asks_once() {
+    let (played, site) = play_with(|options| options.token_cache_time = Seconds(0)).await;
+    played.give("good", 100_000);
+    for token in ["good", "good", "bad", "bad"] {
+        let before = played.validations();
+        images(&site, token).await.expect(if token == "good" { 200 } else { 401 });
+        assert_eq!(played.validations(), before + 1, "{token}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -291,6 +323,18 @@ async fn a_service_may_go_on_with_an_expired_token() {
     let caller = site.app().authority.caller(tokens).await.unwrap();
     assert_eq!(caller.service_roles, ["reader", "service"]);
     assert_eq!(caller.roles, ["member", "reader"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_several_roles_makes_a_service() {
+    let several = ["robot", "SERVICE"].map(str::to_owned);
+    let (played, site) = play_with(|options| options.service_token_roles = several.into()).await;
+    played.give("expired", -10);
+    for (service, status) in [("service", 200), ("other", 401)] {
+        played.give(service, 100_000);
+        let call = site.request("GET", "/image/v2/images").header("x-auth-token", "expired");
+        call.header("x-service-token", service).send().await.expect(status);
+    }
 }
 
 /// One Pumice asks another one.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Cloud, by_password, on_both, project};
+use super::{Cloud, by_password, by_token, on_both, project};
 use crate::house::DatabaseKind;
 
 on_both! {
@@ -10,11 +10,13 @@ on_both! {
     the_catalogue_names_our_own_addresses
     whoever_may_not_is_told_nothing
     a_token_gives_another_token
+    a_token_for_the_system_gives_none_for_a_part_of_it
     a_default_project_is_taken_when_nobody_says
     an_application_credential_is_its_users_and_no_more
     no_token_outlives_a_password_that_changes_meanwhile
     nobody_sets_a_password_back
     guessing_is_slow
+    many_at_once_guess_once
     malformed_requests_are_refused
 }
 
@@ -155,7 +157,6 @@ async fn a_token_gives_another_token(kind: DatabaseKind) {
     let first = cloud.log_in(&by_password("admin", &cloud.password, json!("unscoped"))).await.expect(201);
     let token = first.header("x-subject-token").unwrap().to_owned();
     let first = first.json();
-    let by_token = |token: &str, scope: Value| json!({ "identity": { "methods": ["token"], "token": { "id": token } }, "scope": scope });
     cloud.site.pass(600);
     let answer = cloud.log_in(&by_token(&token, project("admin"))).await.expect(201);
     let second = answer.json();
@@ -170,6 +171,32 @@ async fn a_token_gives_another_token(kind: DatabaseKind) {
     cloud.log_in(&by_token(&token, project("admin"))).await.expect(401);
 }
 
+async fn a_token_for_the_system_gives_none_for_a_part_of_it(kind: DatabaseKind) {
+    let cloud = Cloud::new(kind).await;
+    let admin = cloud.admin().await;
+    let system = by_password("admin", &cloud.password, json!({ "system": { "all": true } }));
+    let answer = cloud.log_in(&system).await.expect(201);
+    let (user, system) = (&answer.json()["token"]["user"]["id"], answer.header("x-subject-token").unwrap());
+    for scope in [project("admin"), json!({ "domain": { "id": "default" } })] {
+        let answer = cloud.log_in(&by_token(system, scope)).await.expect(403).json();
+        assert_eq!(
+            answer["error"]["message"],
+            "You are not authorized to perform the requested action: Using a system-scoped token to create a \
+             project-scoped or domain-scoped token is not allowed.."
+        );
+    }
+    // Nor when nobody says which.
+    let mine = cloud.identity(&admin, "GET", "/auth/projects", None).await.expect(200).json();
+    let change = json!({ "user": { "default_project_id": mine["projects"][0]["id"] } });
+    let path = format!("/users/{}", user.as_str().unwrap());
+    cloud.identity(&admin, "PATCH", &path, Some(change)).await.expect(200);
+    for scope in [json!(null), json!("unscoped")] {
+        let token = cloud.log_in(&by_token(system, scope)).await.expect(201).json();
+        assert!(token["token"].get("project").is_none(), "{token}");
+    }
+    cloud.log_in(&by_token(&admin, project("admin"))).await.expect(201);
+}
+
 async fn a_default_project_is_taken_when_nobody_says(kind: DatabaseKind) {
     let cloud = Cloud::new(kind).await;
     let person = cloud.person("alice", "member").await;
@@ -179,6 +206,9 @@ async fn a_default_project_is_taken_when_nobody_says(kind: DatabaseKind) {
     cloud.identity(&admin, "PATCH", &path, Some(default(&person.project))).await.expect(200);
     let unsaid = by_password(person.name, person.password, json!(null));
     let token = cloud.log_in(&unsaid).await.expect(201).json();
+    assert_eq!(token["token"]["project"]["id"], person.project);
+    let unscoped = cloud.token(&by_password(person.name, person.password, json!("unscoped"))).await;
+    let token = cloud.log_in(&by_token(&unscoped, json!(null))).await.expect(201).json();
     assert_eq!(token["token"]["project"]["id"], person.project);
     // One that the user may not enter is passed over.
     cloud.identity(&admin, "PATCH", &path, Some(default("gone"))).await.expect(200);
@@ -286,6 +316,30 @@ async fn guessing_is_slow(kind: DatabaseKind) {
     cloud.log_in(&cloud.admin_auth()).await.expect(201);
     cloud.log_in(&by_password("admin", "wrong", project("admin"))).await.expect(401);
     cloud.log_in(&cloud.admin_auth()).await.expect(201);
+}
+
+/// Whatever the number of those who hash side by side.
+async fn many_at_once_guess_once(kind: DatabaseKind) {
+    let cloud = Cloud::new(kind).await;
+    let wrong = by_password("admin", "wrong", project("admin"));
+    let mut pause = 0;
+    while pause < 50 {
+        cloud.site.pass(pause);
+        let answer = cloud.log_in(&wrong).await;
+        pause = answer.header("retry-after").map_or(0, |seconds| seconds.parse().unwrap());
+    }
+    cloud.site.pass(60);
+    let answers = futures::future::join_all((0..8).map(|_| cloud.log_in(&wrong))).await;
+    let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [401, 429, 429, 429, 429, 429, 429, 429]);
+    // Whoever is right need not take turns.
+    cloud.site.pass(60);
+    let right = cloud.admin_auth();
+    cloud.log_in(&right).await.expect(201);
+    for answer in futures::future::join_all((0..24).map(|_| cloud.log_in(&right))).await {
+        answer.expect(201);
+    }
 }
 
 async fn malformed_requests_are_refused(kind: DatabaseKind) {

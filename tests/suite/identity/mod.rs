@@ -2,6 +2,7 @@
 
 mod accounts;
 mod clients;
+mod credentials;
 pub mod journey;
 mod keystone;
 mod log_in;
@@ -11,7 +12,7 @@ mod tokens;
 
 use std::sync::Mutex;
 
-use pumice::config::{DatabaseUrl, IdentityMode};
+use pumice::config::{Config, DatabaseUrl, IdentityMode};
 use pumice::identity::standalone::first_start;
 use serde_json::{Value, json};
 
@@ -35,10 +36,16 @@ pub struct Person {
 
 impl Cloud {
     pub async fn new(kind: DatabaseKind) -> Self {
+        Self::with(kind, |_| {}).await
+    }
+
+    /// With other options than the defaults.
+    pub async fn with(kind: DatabaseKind, change: impl FnOnce(&mut Config)) -> Self {
         let (url, keep) = kind.migrated_url().await;
         let site = Site::with(|config| {
             config.identity.mode = IdentityMode::Standalone;
             config.database.url = DatabaseUrl::parse(&url).unwrap();
+            change(config);
         })
         .await;
         let password = Mutex::new(String::new());
@@ -105,6 +112,12 @@ impl Cloud {
         Person { id, project, name, password }
     }
 
+    /// Asks for an application credential of that person.
+    pub async fn make_credential(&self, person: &Person, token: &str, body: Value) -> Answer {
+        let path = format!("/users/{}/application_credentials", person.id);
+        self.identity(token, "POST", &path, Some(json!({ "application_credential": body }))).await
+    }
+
     pub async fn token_of(&self, person: &Person) -> String {
         self.token(&person.auth()).await
     }
@@ -126,6 +139,23 @@ impl Person {
 pub fn by_password(name: &str, password: &str, scope: Value) -> Value {
     let user = json!({ "name": name, "domain": { "id": "default" }, "password": password });
     let identity = json!({ "methods": ["password"], "password": { "user": user } });
+    if scope.is_null() {
+        json!({ "identity": identity })
+    } else {
+        json!({ "identity": identity, "scope": scope })
+    }
+}
+
+/// `made`: the answer to the creation of an application credential.
+pub fn by_credential(made: &Value) -> Value {
+    let made = &made["application_credential"];
+    let credential = json!({ "id": made["id"], "secret": made["secret"] });
+    let methods = ["application_credential"];
+    json!({ "identity": { "methods": methods, "application_credential": credential } })
+}
+
+pub fn by_token(token: &str, scope: Value) -> Value {
+    let identity = json!({ "methods": ["token"], "token": { "id": token } });
     if scope.is_null() {
         json!({ "identity": identity })
     } else {

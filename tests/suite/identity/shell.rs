@@ -7,7 +7,7 @@ use std::process::Stdio;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{by_password, project};
+use super::{by_credential, by_password, project};
 use crate::house::{DatabaseKind, StoreKind};
 use crate::process::{Place, Server};
 
@@ -46,6 +46,20 @@ fn shell(place: &Place, arguments: &[&str], input: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+fn id(place: &Place, user: &str) -> String {
+    let list = shell(place, &["user", "list"], "");
+    let line = list.lines().find(|line| line.contains(&format!("  {user}  "))).unwrap();
+    line.split_once(' ').unwrap().0.to_owned()
+}
+
+/// What logs in with a new application credential of that user.
+async fn credential(server: &Server, token: &str, user: &str) -> Value {
+    let url = format!("{}/identity/v3/users/{user}/application_credentials", server.url);
+    let call = reqwest::Client::new().post(url).header("x-auth-token", token);
+    let made = call.json(&json!({ "application_credential": { "name": "robot" } })).send().await.unwrap();
+    by_credential(&made.json().await.unwrap())
+}
+
 async fn users_are_managed_beside_the_service(database: DatabaseKind) {
     let place = place(database).await;
     let output = place.command(&["user", "list"]).output().unwrap();
@@ -63,13 +77,18 @@ async fn users_are_managed_beside_the_service(database: DatabaseKind) {
         shell(&place, &["role", "add", "member", "--user", user, "--project", "demo"], "");
     }
     let scope = project("demo");
-    log_in(&server, &by_password("alice", "correct horse", scope.clone())).await.unwrap();
+    let token = log_in(&server, &by_password("alice", "correct horse", scope.clone())).await.unwrap();
+    let robot = credential(&server, &token, &id(&place, "alice")).await;
+    log_in(&server, &robot).await.unwrap();
     log_in(&server, &by_password("bob", random.trim(), scope.clone())).await.unwrap();
     assert!(shell(&place, &["user", "list"], "").contains("  alice  default  enabled\n"));
     assert!(shell(&place, &["project", "list"], "").contains("  demo  default  enabled\n"));
     assert!(shell(&place, &["role", "list"], "").contains("alice  member  project/"));
     shell(&place, &["role", "remove", "member", "--user", "alice", "--project", "demo"], "");
     assert_eq!(log_in(&server, &by_password("alice", "correct horse", scope.clone())).await, Err(401));
+    // Given back, the role lets in no program that was let in before.
+    shell(&place, &["role", "add", "member", "--user", "alice", "--project", "demo"], "");
+    assert_eq!(log_in(&server, &robot).await, Err(401));
     shell(&place, &["user", "delete", "bob"], "");
     assert_eq!(log_in(&server, &by_password("bob", random.trim(), scope)).await, Err(401));
     shell(&place, &["project", "delete", "demo"], "");

@@ -1,7 +1,10 @@
 //! What a token is good for, and until when.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use pumice::identity::standalone::Standalone;
+use pumice::identity::standalone::{LogIn, Proof, Standalone, UserName, Wanted};
+use pumice::model::{Clock, Timestamp, World};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -22,6 +25,8 @@ on_both! {
     another_process_believes_the_same_tokens
     a_service_speaks_for_a_user
     a_service_goes_on_with_a_token_that_expired
+    one_of_several_roles_makes_a_service
+    a_clock_that_is_behind_shuts_nobody_out
     a_project_in_the_path_is_that_of_the_token
     names_cannot_add_headers
 }
@@ -284,7 +289,7 @@ async fn another_process_believes_the_same_tokens(kind: DatabaseKind) {
     let cloud = Cloud::new(kind).await;
     let token = cloud.admin().await;
     let app = cloud.site.app();
-    let other = Standalone::open(app.database.clone(), app.world.clone(), 3600).await.unwrap();
+    let other = Standalone::open(app.database.clone(), app.world.clone(), &app.config).await.unwrap();
     let session = other.session(&token).await.unwrap();
     assert_eq!(session.user.name, "admin");
     // What this one takes back, that one believes for a few seconds at most.
@@ -347,6 +352,52 @@ async fn a_service_goes_on_with_a_token_that_expired(kind: DatabaseKind) {
     cloud.site.pass(172_800);
     let service = cloud.token_of(&nova).await;
     assert_eq!(with(&token, &service).await, 401);
+}
+
+async fn one_of_several_roles_makes_a_service(kind: DatabaseKind) {
+    let several = ["robot", "Member"].map(str::to_owned);
+    let cloud =
+        Cloud::with(kind, |config| config.keystone_authtoken.service_token_roles = several.into()).await;
+    let (alice, bob) = (cloud.person("alice", "reader").await, cloud.person("bob", "member").await);
+    let nova = cloud.person("nova", "service").await;
+    let token = cloud.token_of(&alice).await;
+    cloud.site.pass(3700);
+    for (service, status) in [(&bob, 200), (&nova, 401)] {
+        let service = cloud.token_of(service).await;
+        let call = cloud.call("GET", "/image/v2/images").header("x-auth-token", &token);
+        call.header("x-service-token", &service).send().await.expect(status);
+    }
+}
+
+/// A minute late.
+struct Late(Arc<dyn Clock>);
+
+impl Clock for Late {
+    fn now(&self) -> Timestamp {
+        self.0.now().plus_seconds(-60)
+    }
+}
+
+async fn a_clock_that_is_behind_shuts_nobody_out(kind: DatabaseKind) {
+    let cloud = Cloud::new(kind).await;
+    let app = cloud.site.app();
+    let world = World { clock: Arc::new(Late(app.world.clock.clone())), ids: app.world.ids.clone() };
+    let other = Standalone::open(app.database.clone(), world, &app.config).await.unwrap();
+    let alice = cloud.person("alice", "member").await;
+    let log_in = async |password: &str| {
+        let user = UserName::Id(alice.id.clone());
+        let proofs = vec![Proof::Password { user, password: password.to_owned() }];
+        other.log_in(LogIn { proofs, wanted: Wanted::Unscoped }).await.map(|(token, _)| token)
+    };
+    let first = log_in(alice.password).await.unwrap();
+    assert!(other.session(&first).await.is_ok());
+    let change = json!({ "user": { "password": "another one" } });
+    let path = format!("/users/{}", alice.id);
+    cloud.identity(&cloud.admin().await, "PATCH", &path, Some(change)).await.expect(200);
+    let second = log_in("another one").await.unwrap();
+    cloud.site.pass(6);
+    assert!(other.session(&second).await.is_ok());
+    assert!(other.session(&first).await.is_err(), "a token outlived its password");
 }
 
 async fn a_project_in_the_path_is_that_of_the_token(kind: DatabaseKind) {

@@ -490,6 +490,17 @@ async fn only_a_service_takes_a_volume_from_a_server() {
     call(MEMBER, &[], "DELETE", &format!("/v3/attachments/{id}")).send().await.expect(200);
 }
 
+#[tokio::test]
+async fn one_of_several_roles_makes_a_service() {
+    let several = ["robot", "service"].map(str::to_owned);
+    let stage = Stage::with(|config| config.keystone_authtoken.service_token_roles = several.into()).await;
+    for (role, status) in [("nova", 409), ("Robot", 200), ("service", 200)] {
+        let path = format!("/v3/attachments/{}", stage.attachment(OURS).await);
+        let routes = stage.routes_through(Api::Volume, MEMBER, &[role]);
+        Call::to(routes, "DELETE", &path).version(71).send().await.expect(status);
+    }
+}
+
 async fn attached_to(stage: &Stage, id: &AttachmentId) -> VolumeId {
     stage.app().database.read().await.unwrap().attachment(id).await.unwrap().unwrap().volume_id
 }

@@ -1,7 +1,7 @@
 //! The description of an API: what its routes say of themselves, and what is true of all of them, which is written once
 //! and not at every handler.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use axum::http::StatusCode;
@@ -36,6 +36,12 @@ impl Description {
             description.define("headers", name, header(text, is_sent_always));
         }
         Ok(description)
+    }
+
+    /// The addresses below which its paths lie, from where the document is read, and what is there.
+    pub fn serve_at(&mut self, places: &[(&str, &str)]) {
+        let servers = places.iter().map(|(url, text)| json!({ "url": url, "description": text }));
+        self.0["servers"] = servers.collect();
     }
 
     /// Something that operations refer to by its kind and name.
@@ -99,7 +105,9 @@ impl Description {
 
     /// The document.
     pub fn finish(mut self) -> Value {
+        self.flatten_options();
         for mut operation in self.operations() {
+            operation.describe_bytes();
             if let Some(responses) = operation.value["responses"].as_object_mut() {
                 responses.sort_keys();
             }
@@ -113,6 +121,57 @@ impl Description {
         }
         mark_versions(&mut self.0);
         self.0
+    }
+
+    /// What has the fields of another object, or none of them, has them here as its own, and may lack them. In the
+    /// library's words it would have to be null as well.
+    fn flatten_options(&mut self) {
+        let Some(schemas) = self.0["components"]["schemas"].as_object_mut() else { return };
+        let known = schemas.clone();
+        let mut merged = BTreeSet::new();
+        for schema in schemas.values_mut() {
+            let parts = schema.get("allOf").and_then(Value::as_array).into_iter().flatten();
+            let options: Vec<&str> = parts.filter_map(option).filter_map(named).collect();
+            if !options.is_empty() {
+                merged.extend(options.into_iter().map(str::to_owned));
+                let mut whole = json!({ "type": "object", "properties": {} });
+                gather(schema, true, &known, &mut whole);
+                if let Some(text) = schema.get("description") {
+                    whole["description"] = text.clone();
+                }
+                *schema = whole;
+            }
+        }
+        schemas.retain(|name, _| !merged.contains(name));
+    }
+}
+
+/// What may be there, as the library writes it.
+fn option(part: &Value) -> Option<&Value> {
+    let [schema, null] = part.get("oneOf")?.as_array()?.as_slice() else { return None };
+    (null["type"] == "null").then_some(schema)
+}
+
+/// The schema that a reference names.
+fn named(part: &Value) -> Option<&str> {
+    part.get("$ref")?.as_str()?.rsplit('/').next()
+}
+
+/// All fields of a schema that has those of others; which must be there, unless the whole of it need not.
+fn gather(schema: &Value, is_there: bool, known: &Map<String, Value>, whole: &mut Value) {
+    let (schema, is_there) = option(schema).map_or((schema, is_there), |schema| (schema, false));
+    let schema = named(schema).and_then(|name| known.get(name)).unwrap_or(schema);
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        gather(part, is_there, known, whole);
+    }
+    for (name, form) in schema["properties"].as_object().into_iter().flatten() {
+        whole["properties"][name] = form.clone();
+    }
+    for name in schema["required"].as_array().into_iter().flatten().filter(|_| is_there) {
+        match whole["required"].as_array_mut() {
+            Some(names) => names.push(name.clone()),
+            None => whole["required"] = json!([name]),
+        }
     }
 }
 
@@ -187,6 +246,21 @@ impl Operation<'_> {
     pub fn has_json_body(&self) -> bool {
         let content = self.value.pointer("/requestBody/content").and_then(Value::as_object);
         content.is_some_and(|content| content.keys().any(|kind| kind.contains("json")))
+    }
+
+    /// What comes or goes as it is.
+    fn describe_bytes(&mut self) {
+        const BYTES: &str = "application/octet-stream";
+        let schema = json!({ "type": "string", "format": "binary" });
+        if let Some(body) = self.value.get_mut("requestBody")
+            && body["content"].get(BYTES).is_some()
+        {
+            body["content"][BYTES]["schema"] = schema.clone();
+            body["required"] = json!(true);
+        }
+        for (_, answer) in self.own_answers().filter(|(_, answer)| answer["content"].get(BYTES).is_some()) {
+            answer["content"][BYTES]["schema"] = schema.clone();
+        }
     }
 
     /// Nobody is asked for a token.
@@ -272,6 +346,27 @@ fn mark_versions(value: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_option_is_flattened_from_may_be_missing() {
+        let text = json!({ "type": "string" });
+        let of_names = |names: &[&str]| {
+            let fields: Map<String, Value> =
+                names.iter().map(|name| ((*name).to_owned(), text.clone())).collect();
+            json!({ "type": "object", "required": names, "properties": fields })
+        };
+        let option = json!({ "oneOf": [reference("schemas", "More"), { "type": "null" }] });
+        let description = Description(json!({ "components": { "schemas": {
+            "Whole": { "allOf": [option, of_names(&["id"])], "description": "It" },
+            "More": { "allOf": [reference("schemas", "Least"), of_names(&["b"])] },
+            "Least": of_names(&["a"]),
+        } } }));
+        let fields = json!({ "a": text, "b": text, "id": text });
+        let whole =
+            json!({ "type": "object", "required": ["id"], "properties": fields, "description": "It" });
+        let expected = json!({ "Whole": whole, "Least": of_names(&["a"]) });
+        assert_eq!(description.finish()["components"]["schemas"], expected);
+    }
 
     #[test]
     fn versions_in_texts_are_told_to_programs() {

@@ -12,6 +12,7 @@ const OPEN: [&str; 5] = ["choices", "v3", "v3_with_slash", "issue_token", "chang
 
 pub fn complete(document: &OpenApi) -> serde_json::Result<Value> {
     let mut description = Description::of(document)?;
+    description.serve_at(&[("/identity", "The common port")]);
     define(&mut description);
     description.define_bodies(include_str!("bodies.json"))?;
     for mut operation in description.operations() {

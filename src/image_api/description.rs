@@ -10,6 +10,7 @@ const REQUEST_ID: &str = "X-Openstack-Request-Id";
 /// `open`: what nobody needs a token for.
 pub fn complete(document: &OpenApi, open: &OpenApi) -> serde_json::Result<Value> {
     let mut description = Description::of(document)?;
+    description.serve_at(&[("/image", "The common port"), ("/", "A port of its own, where there is one")]);
     define(&mut description);
     description.define_bodies(include_str!("bodies.json"))?;
     for mut operation in description.operations() {

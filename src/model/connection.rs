@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::AttachMode;
 
 /// What a hypervisor is told to open a volume on a Ceph cluster, but for the key, which it has. The names and their
 /// order are those of Cinder's RBD driver.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Connection {
     /// `<pool>/<image>`
     pub name: String,
@@ -28,6 +29,7 @@ pub struct Connection {
     pub discard: bool,
     /// Limits for the hypervisor to keep: texts, and numbers where they were computed.
     pub qos_specs: Option<BTreeMap<String, Value>>,
+    #[schema(value_type = String)]
     pub access_mode: AttachMode,
     pub encrypted: bool,
     pub cacheable: bool,

@@ -9,6 +9,7 @@ const REQUEST_ID: &str = "X-Openstack-Request-Id";
 
 pub fn complete(document: &OpenApi) -> serde_json::Result<Value> {
     let mut description = Description::of(document)?;
+    description.serve_at(&[("/", "The common port")]);
     description.define_unauthorized();
     description.define_refusal(
         "HeadersTooLarge",

@@ -6,12 +6,12 @@ mod jobs;
 mod request;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::{App, authenticate};
+use crate::http::{App, authenticate, name_route};
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -30,7 +30,8 @@ fn documented() -> OpenApiRouter<App> {
 
 pub fn router(app: App) -> Router {
     let routes = documented().split_for_parts().0;
-    routes.route_layer(from_fn_with_state(app.clone(), authenticate)).with_state(app)
+    let routes = routes.route_layer(from_fn_with_state(app.clone(), authenticate));
+    routes.route_layer(from_fn(name_route)).with_state(app)
 }
 
 pub fn openapi() -> serde_json::Result<serde_json::Value> {

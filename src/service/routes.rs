@@ -37,8 +37,8 @@ pub(super) fn all(app: &App, figures: Option<Metrics>) -> Router {
     }
     let routes = own
         .route("/openapi/{document}", get(openapi))
-        .merge(pumice_api::router(app.clone()))
         .route_layer(from_fn(name_route))
+        .merge(pumice_api::router(app.clone()))
         // As services and not as nested routes: these would not match `/image/`, with the slash that clients send.
         .nest_service(IMAGE, image_api::router(app.clone(), IMAGE))
         .nest_service(VOLUME, volume_api::router(app.clone(), VOLUME));

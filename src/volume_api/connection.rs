@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::fault::Fault;
 use super::schema::check_name;
@@ -151,30 +152,40 @@ impl<'a> Connector<'a> {
 const TYPE: &str = "rbd";
 
 /// As `os-initialize_connection` answers it.
-#[derive(Serialize)]
-pub struct Nested<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = OneConnection)]
+pub struct One<'a> {
+    connection_info: Nested<'a>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConnectionInfo)]
+struct Nested<'a> {
     driver_volume_type: &'static str,
     data: Data<'a>,
     enforce_multipath: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConnectionData)]
 struct Data<'a> {
     #[serde(flatten)]
     connection: &'a Connection,
     enforce_multipath: bool,
 }
 
-impl<'a> From<&'a Access> for Nested<'a> {
+impl<'a> From<&'a Access> for One<'a> {
     fn from(access: &'a Access) -> Self {
         let Access { connection, enforce_multipath } = access;
         let enforce_multipath = *enforce_multipath;
-        Self { driver_volume_type: TYPE, data: Data { connection, enforce_multipath }, enforce_multipath }
+        let data = Data { connection, enforce_multipath };
+        Self { connection_info: Nested { driver_volume_type: TYPE, data, enforce_multipath } }
     }
 }
 
 /// As an attachment shows it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = AttachmentConnection)]
 pub struct Flat<'a> {
     #[serde(flatten)]
     connection: &'a Connection,

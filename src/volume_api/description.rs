@@ -17,6 +17,7 @@ const VERSIONED: [&str; 4] = [REQUEST_ID, "X-Compute-Request-Id", "OpenStack-API
 /// `open`: what nobody needs a token for.
 pub fn complete(document: &OpenApi, open: &OpenApi) -> serde_json::Result<Value> {
     let mut description = Description::of(document)?;
+    description.serve_at(&[("/volume", "The common port"), ("/", "A port of its own, where there is one")]);
     define(&mut description);
     description.define_bodies(include_str!("bodies.json"))?;
     repeat_parameters(&mut description);

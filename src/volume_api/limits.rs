@@ -27,7 +27,7 @@ struct Both {
     #[schema(value_type = Vec<Object>)]
     rate: [Value; 0],
     /// `maxTotal...`, and `total...Used` for those whom the policy allows to know.
-    #[schema(value_type = Object)]
+    #[schema(value_type = BTreeMap<String, i64>)]
     absolute: Map<String, Value>,
 }
 

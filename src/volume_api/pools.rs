@@ -43,7 +43,11 @@ struct Many<'a> {
         ("name" = Option<String>, Query, description = "Since 3.28; until 3.30 other capabilities likewise"),
         ("volume_type" = Option<String>, Query, description = "Since 3.35: where volumes of this type can be"),
     ),
-    responses((status = 200, body = Many), (status = 403, description = "The policy does not allow it")),
+    responses(
+        (status = 200, body = Many),
+        (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such type"),
+    ),
 )]
 pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault> {
     call.check_own(rules::POOLS)?;

@@ -3,12 +3,14 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::fault::{Fault, answer};
-use super::quotas::{class_limits, defaults, resources};
+use super::quotas::{Set, class_limits, defaults, resources};
 use super::request::{Body, Call};
 use super::schema::{Object, check_name};
 use crate::config;
@@ -21,21 +23,25 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(show, update))
 }
 
+#[derive(Serialize, ToSchema)]
+#[schema(as = OneQuotaClassSet)]
+struct One {
+    quota_class_set: Set,
+}
+
 #[utoipa::path(
     get, path = "/v3/os-quota-class-sets/{quota_class_name}", tag = "quotas", operation_id = "show_quota_class",
     params(("quota_class_name" = String, Path)),
     responses(
-        (status = 200, body = Object, description = "A limit each, -1 for none; of types, for those that the \
-            caller may see"),
+        (status = 200, body = One),
         (status = 403, description = "The policy does not allow it"),
     ),
 )]
 async fn show(State(app): State<App>, call: Call, Path(class): Path<String>) -> Result<Response, Fault> {
     call.check_own(rules::QUOTA_CLASSES_GET)?;
     let mut repository = app.database.read().await?;
-    let mut set = limits(&mut repository, &call, &class, &app.config.quotas).await?;
-    set.insert("id".to_owned(), Value::String(class));
-    Ok(answer(StatusCode::OK, &json!({"quota_class_set": set})))
+    let limits = limits(&mut repository, &call, &class, &app.config.quotas).await?;
+    Ok(answer(StatusCode::OK, &One { quota_class_set: Set { limits, id: Some(class) } }))
 }
 
 #[utoipa::path(
@@ -43,7 +49,7 @@ async fn show(State(app): State<App>, call: Call, Path(class): Path<String>) -> 
     params(("quota_class_name" = String, Path)),
     request_body = Object,
     responses(
-        (status = 200, body = Object, description = "All limits of the class"),
+        (status = 200, body = One, description = "All limits of the class"),
         (status = 400, description = "A name that is none, or no limit"),
         (status = 403, description = "The policy does not allow it"),
     ),
@@ -64,9 +70,9 @@ async fn update(
     for quota in &quotas {
         repository.set_class_quota(&class, quota).await?;
     }
-    let set = limits(&mut repository, &call, &class, &app.config.quotas).await?;
+    let limits = limits(&mut repository, &call, &class, &app.config.quotas).await?;
     repository.commit().await?;
-    Ok(answer(StatusCode::OK, &json!({"quota_class_set": set})))
+    Ok(answer(StatusCode::OK, &One { quota_class_set: Set { limits, id: None } }))
 }
 
 /// The one object in the body.

@@ -18,11 +18,9 @@ use crate::image_api::request::{Call, InPath, JsonBody};
     patch, path = "/v2/images/{image_id}", tag = "images", operation_id = "update_image",
     params(("image_id" = String, Path, description = "UUID of the image")),
     request_body(
-        description = "A list of changes: `op` (`add`, `remove` or `replace`), `path`, `value`",
-        content(
-            (Vec<Value> = "application/openstack-images-v2.1-json-patch"),
-            (Vec<Value> = "application/openstack-images-v2.0-json-patch"),
-        ),
+        content = Vec<Object>, content_type = "application/openstack-images-v2.1-json-patch",
+        description = "A list of changes. `application/openstack-images-v2.0-json-patch` is taken as well: there the \
+            key of the path is the operation, as in `{\"replace\": \"/name\", \"value\": \"another\"}`",
     ),
     responses(
         (status = 200, description = "The image", body = ImageView),

@@ -29,12 +29,14 @@ use crate::identity::policy::volume as rules;
         ("volume_id" = Option<String>, Query), ("instance_id" = Option<String>, Query),
         ("status" = Option<String>, Query, description = "One, or `['one', 'another']`"),
         ("attach_status" = Option<String>, Query, description = "The same as `status`"),
-        ("id" = Option<String>, Query, description = "For administrators"),
+        ("id" = Option<String>, Query, description = "For administrators, like all that follow"),
+        ("project_id" = Option<String>, Query, description = "With `all_tenants`"),
     ),
     responses(
         (status = 200, body = Summaries),
         (status = 400, description = "A parameter is not usable"),
         (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such marker, or the version is older than 3.27"),
     ),
 )]
 pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault> {
@@ -50,6 +52,7 @@ pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault>
         (status = 200, body = Details),
         (status = 400, description = "A parameter is not usable"),
         (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such marker, or the version is older than 3.27"),
     ),
 )]
 pub async fn detail(State(app): State<App>, call: Call) -> Result<Response, Fault> {

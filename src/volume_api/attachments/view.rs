@@ -45,8 +45,8 @@ pub struct View<'a> {
     detached_at: &'static str,
     /// `rw`, `ro`, or the text `null` as long as nobody said.
     attach_mode: &'static str,
-    #[schema(value_type = Object)]
-    connection_info: Info<'a>,
+    /// `null` of what `os-attach` made: nobody will ask.
+    connection_info: Option<Info<'a>>,
 }
 
 #[derive(Serialize)]
@@ -56,15 +56,12 @@ enum MomentOrEmpty {
     Empty(&'static str),
 }
 
-/// How the volume is reached.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Info<'a> {
-    Known(Box<Flat<'a>>),
-    /// `{}`: nobody asked yet.
-    Nothing {},
-    /// `null`, of what `os-attach` made: nobody will ask.
-    Never(Option<()>),
+/// How the volume is reached; empty as long as nobody asked.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AttachmentConnectionInfo)]
+struct Info<'a> {
+    #[serde(flatten)]
+    known: Option<Flat<'a>>,
 }
 
 impl<'a> View<'a> {
@@ -82,9 +79,9 @@ impl<'a> View<'a> {
             detached_at: "",
             attach_mode: attachment.mode.map_or("null", |mode| mode.as_str()),
             connection_info: match (&attachment.access, attachment.status) {
-                (Some(access), _) => Info::Known(Box::new(Flat::new(access, id))),
-                (None, AttachmentStatus::Attached) => Info::Never(None),
-                (None, _) => Info::Nothing {},
+                (Some(access), _) => Some(Info { known: Some(Flat::new(access, id)) }),
+                (None, AttachmentStatus::Attached) => None,
+                (None, _) => Some(Info { known: None }),
             },
         }
     }

@@ -32,11 +32,14 @@ use crate::identity::policy::volume as rules;
         ("event_id" = Option<String>, Query, description = "Since 3.5"),
         ("request_id" = Option<String>, Query, description = "Since 3.5"),
         ("message_level" = Option<String>, Query, description = "Since 3.5"),
+        ("id" = Option<String>, Query, description = "Since 3.5, for administrators"),
+        ("project_id" = Option<String>, Query, description = "Since 3.5, for administrators"),
     ),
     responses(
         (status = 200, body = Many),
         (status = 400, description = "A parameter is not usable"),
         (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such marker, or the version is older than 3.3"),
     ),
 )]
 pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault> {

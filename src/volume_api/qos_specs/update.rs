@@ -17,7 +17,7 @@ use crate::identity::policy::volume as rules;
     params(("qos_id" = String, Path)),
     request_body = Object,
     responses(
-        (status = 200, body = Object),
+        (status = 200, body = ref("#/components/schemas/UpdateQosSpecsRequest"), description = "As the body says it"),
         (status = 400, description = "The body is not usable"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such QoS specs"),

@@ -3,10 +3,11 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Map, Value, json};
+use serde_json::Map;
 
 use super::super::fault::{Fault, answer};
 use super::super::request::Call;
+use super::view::{One, Set};
 use super::{defaults, resources};
 use crate::http::App;
 use crate::identity::policy::{Target, volume as rules};
@@ -16,8 +17,7 @@ use crate::identity::policy::{Target, volume as rules};
     description = "The limits of projects that have none of their own.",
     params(("project_id" = String, Path)),
     responses(
-        (status = 200, body = Object, description = "A limit each, -1 for none; of types, for those that the \
-            caller may see"),
+        (status = 200, body = One),
         (status = 403, description = "The policy does not allow it"),
     ),
 )]
@@ -29,11 +29,10 @@ pub async fn show(
     call.check(rules::QUOTAS_SHOW, &Target::new().with("project_id", &project))?;
     let mut repository = app.database.read().await?;
     let set = defaults(&mut repository).await?;
-    let mut shown = Map::new();
+    let mut limits = Map::new();
     for resource in resources(&mut repository, &call, &app.config.quotas).await? {
         let limit = set.get(&resource.name).copied().unwrap_or(resource.default);
-        shown.insert(resource.name, limit.into());
+        limits.insert(resource.name, limit.into());
     }
-    shown.insert("id".to_owned(), Value::String(project));
-    Ok(answer(StatusCode::OK, &json!({"quota_set": shown})))
+    Ok(answer(StatusCode::OK, &One { quota_set: Set { limits, id: Some(project) } }))
 }

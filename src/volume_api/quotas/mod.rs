@@ -6,6 +6,7 @@ mod delete;
 pub mod reserve;
 mod show;
 mod update;
+mod view;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -13,6 +14,7 @@ use utoipa_axum::routes;
 use crate::http::App;
 
 pub use account::{Account, Resource, class_limits, defaults, rename_type, resources};
+pub use view::Set;
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()

@@ -3,11 +3,12 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Map, Value, json};
+use serde_json::Map;
 
 use super::super::fault::{Fault, answer};
 use super::super::paging::flag;
 use super::super::request::Call;
+use super::view::{Limit, OneWithUse, SetWithUse};
 use super::{Account, resources};
 use crate::http::App;
 use crate::identity::policy::{Target, volume as rules};
@@ -19,8 +20,7 @@ use crate::identity::policy::{Target, volume as rules};
         ("usage" = Option<bool>, Query, description = "With what is in use: objects instead of numbers"),
     ),
     responses(
-        (status = 200, body = Object, description = "A limit each, -1 for none; of types, for those that the \
-            caller may see"),
+        (status = 200, body = OneWithUse),
         (status = 403, description = "The policy does not allow it"),
     ),
 )]
@@ -33,17 +33,16 @@ pub async fn show(
     let with_usage = flag(&call.query, "usage")?;
     let mut repository = app.database.read().await?;
     let account = Account::open(&mut repository, &project, &app.config.quotas).await?;
-    let mut set = Map::new();
+    let mut limits = Map::new();
     for resource in resources(&mut repository, &call, &app.config.quotas).await? {
         let limit = account.limit(&resource);
         let shown = if with_usage {
             let (in_use, reserved) = (account.used(&resource.name), account.promised(&resource.name));
-            json!({"limit": limit, "in_use": in_use, "reserved": reserved})
+            Limit::WithUse { limit, in_use, reserved }
         } else {
-            limit.into()
+            Limit::Alone(limit)
         };
-        set.insert(resource.name, shown);
+        limits.insert(resource.name, shown.into());
     }
-    set.insert("id".to_owned(), Value::String(project));
-    Ok(answer(StatusCode::OK, &json!({"quota_set": set})))
+    Ok(answer(StatusCode::OK, &OneWithUse { quota_set: SetWithUse { limits, id: project } }))
 }

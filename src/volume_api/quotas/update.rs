@@ -3,12 +3,13 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::super::fault::{Fault, answer};
 use super::super::python;
 use super::super::request::{Body, Call};
 use super::super::schema::{Object, check_name};
+use super::view::{One, Set};
 use super::{Account, Resource, resources};
 use crate::db::quotas::Quota;
 use crate::http::App;
@@ -22,7 +23,7 @@ const LARGEST: i64 = i32::MAX as i64;
     params(("project_id" = String, Path)),
     request_body = Object,
     responses(
-        (status = 200, body = Object, description = "All limits of the project"),
+        (status = 200, body = One, description = "All limits of the project"),
         (status = 400, description = "A name that is none, or a limit below what is in use"),
         (status = 403, description = "The policy does not allow it"),
     ),
@@ -50,14 +51,14 @@ pub async fn update(
     }
     let account = Account::limits(&mut repository, &project).await?;
     repository.commit().await?;
-    let shown: Map<String, Value> = resources
+    let limits: Map<String, Value> = resources
         .into_iter()
         .map(|resource| {
             let limit = account.limit(&resource);
             (resource.name, limit.into())
         })
         .collect();
-    Ok(answer(StatusCode::OK, &json!({"quota_set": shown})))
+    Ok(answer(StatusCode::OK, &One { quota_set: Set { limits, id: None } }))
 }
 
 /// The one object in the body.

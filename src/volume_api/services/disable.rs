@@ -3,12 +3,12 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::fault::{Fault, answer};
 use super::super::request::{Body, Call};
 use super::super::schema::Object;
-use super::Named;
+use super::{Named, Switched};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 
@@ -17,7 +17,7 @@ use crate::identity::policy::volume as rules;
     description = "No new volumes are put there; those that are there stay. The body has `host` and `binary`.",
     request_body = Object,
     responses(
-        (status = 200, body = Object),
+        (status = 200, body = Switched),
         (status = 400, description = "The body is not usable"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such service"),
@@ -34,7 +34,7 @@ pub async fn disable(State(app): State<App>, call: Call, Body(body): Body) -> Re
     description = "As disable, and says why: `disabled_reason`.",
     request_body = Object,
     responses(
-        (status = 200, body = Object),
+        (status = 200, body = Switched),
         (status = 400, description = "The body is not usable"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such service"),
@@ -49,7 +49,12 @@ pub async fn disable_log_reason(
     Ok(answer(StatusCode::OK, &view))
 }
 
-async fn disabled(app: &App, call: &Call, body: &Value, with_reason: bool) -> Result<Value, Fault> {
+async fn disabled<'a>(
+    app: &App,
+    call: &Call,
+    body: &'a Value,
+    with_reason: bool,
+) -> Result<Switched<'a>, Fault> {
     let named = Named::read(&Object::body(body)?, with_reason)?;
     call.check_own(rules::SERVICES_UPDATE)?;
     let mut repository = app.database.begin().await?;
@@ -61,15 +66,12 @@ async fn disabled(app: &App, call: &Call, body: &Value, with_reason: bool) -> Re
     service.updated_at = Some(app.world.now());
     repository.update_service(&service).await?;
     repository.commit().await?;
-    let mut view = json!({
-        "host": service.host,
-        "service": named.service,
-        "binary": named.binary,
-        "status": "disabled",
-        "disabled": true,
-    });
-    if with_reason {
-        view["disabled_reason"] = json!(named.disabled_reason);
-    }
-    Ok(view)
+    Ok(Switched {
+        host: service.host,
+        service: named.service,
+        binary: named.binary,
+        status: "disabled",
+        disabled: true,
+        disabled_reason: with_reason.then_some(named.disabled_reason),
+    })
 }

@@ -3,12 +3,11 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::json;
 
 use super::super::fault::{Fault, answer};
 use super::super::request::{Body, Call};
 use super::super::schema::Object;
-use super::Named;
+use super::{Named, Switched};
 use crate::http::App;
 use crate::identity::policy::volume as rules;
 
@@ -17,7 +16,7 @@ use crate::identity::policy::volume as rules;
     description = "New volumes may be put there again. The body has `host` and `binary`.",
     request_body = Object,
     responses(
-        (status = 200, body = Object),
+        (status = 200, body = Switched),
         (status = 400, description = "The body is not usable"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such service"),
@@ -33,12 +32,13 @@ pub async fn enable(State(app): State<App>, call: Call, Body(body): Body) -> Res
     service.updated_at = Some(app.world.now());
     repository.update_service(&service).await?;
     repository.commit().await?;
-    let view = json!({
-        "host": service.host,
-        "service": named.service,
-        "binary": named.binary,
-        "status": "enabled",
-        "disabled": false,
-    });
+    let view = Switched {
+        host: service.host,
+        service: named.service,
+        binary: named.binary,
+        status: "enabled",
+        disabled: false,
+        disabled_reason: None,
+    };
     Ok(answer(StatusCode::OK, &view))
 }

@@ -13,7 +13,9 @@ mod log_levels;
 mod set_log;
 mod thaw;
 
+use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -53,6 +55,21 @@ fn host<'a>(body: &Object<'a>) -> Result<Option<&'a str>, Fault> {
 fn required(host: Option<&str>) -> Result<&str, Fault> {
     host.filter(|host| !host.is_empty())
         .ok_or_else(|| Fault::InvalidInput("Host field is missing.".to_owned()))
+}
+
+/// What enable and disable answer. The order of the fields is the order of the keys.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SwitchedService)]
+struct Switched<'a> {
+    host: String,
+    service: &'a str,
+    binary: &'a str,
+    status: &'static str,
+    disabled: bool,
+    /// Where it may be given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    disabled_reason: Option<Option<&'a str>>,
 }
 
 /// What the bodies of enable and disable say.

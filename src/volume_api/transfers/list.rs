@@ -35,6 +35,7 @@ use crate::identity::policy::volume as rules;
         (status = 200, body = Summaries),
         (status = 400, description = "A parameter is not usable"),
         (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such marker"),
     ),
 )]
 pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault> {
@@ -49,6 +50,7 @@ pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault>
         (status = 200, body = Details),
         (status = 400, description = "A parameter is not usable"),
         (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such marker"),
     ),
 )]
 pub async fn detail(State(app): State<App>, call: Call) -> Result<Response, Fault> {
@@ -60,7 +62,11 @@ pub async fn detail(State(app): State<App>, call: Call) -> Result<Response, Faul
     get, path = "/v3/os-volume-transfer", tag = "transfers", operation_id = "list_transfers_by_old_name",
     description = "Oldest first. The parameters of pages it does not know, and finds nothing with one of \
         them; but where it is too long, there is a link to the rest.",
-    responses((status = 200, body = Summaries), (status = 403, description = "The policy does not allow it")),
+    responses(
+        (status = 200, body = Summaries),
+        (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such marker"),
+    ),
 )]
 pub async fn old_list(State(app): State<App>, call: Call) -> Result<Response, Fault> {
     search(&app, &call, "os-volume-transfer", false).await.map(|found| found.summaries(&call))
@@ -69,7 +75,11 @@ pub async fn old_list(State(app): State<App>, call: Call) -> Result<Response, Fa
 #[utoipa::path(
     get, path = "/v3/os-volume-transfer/detail", tag = "transfers",
     operation_id = "list_transfers_in_detail_by_old_name",
-    responses((status = 200, body = Details), (status = 403, description = "The policy does not allow it")),
+    responses(
+        (status = 200, body = Details),
+        (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such marker"),
+    ),
 )]
 pub async fn old_detail(State(app): State<App>, call: Call) -> Result<Response, Fault> {
     search(&app, &call, "os-volume-transfer/detail", false).await.map(|found| found.details(&call))

@@ -43,6 +43,14 @@ struct View<'a> {
     updated_at: Option<Moment>,
 }
 
+/// Empty when volumes of the type are not encrypted.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TypeEncryption)]
+struct OfType<'a> {
+    #[serde(flatten)]
+    encryption: Option<View<'a>>,
+}
+
 impl<'a> View<'a> {
     fn new(encryption: &'a Encryption) -> Self {
         Self {
@@ -65,7 +73,7 @@ impl<'a> View<'a> {
     description = "An empty object when volumes of this type are not encrypted.",
     params(("type_id" = String, Path)),
     responses(
-        (status = 200, body = View),
+        (status = 200, body = OfType),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such type"),
     ),
@@ -74,10 +82,8 @@ async fn list(State(app): State<App>, call: Call, Path(id): Path<String>) -> Res
     call.check_own(rules::ENCRYPTION_GET)?;
     let mut repository = app.database.read().await?;
     let volume_type = find(&mut repository, &call, &id).await?;
-    Ok(match repository.encryption(&volume_type.id).await? {
-        Some(encryption) => answer(StatusCode::OK, &View::new(&encryption)),
-        None => answer(StatusCode::OK, &json!({})),
-    })
+    let encryption = repository.encryption(&volume_type.id).await?;
+    Ok(answer(StatusCode::OK, &OfType { encryption: encryption.as_ref().map(View::new) }))
 }
 
 #[utoipa::path(
@@ -85,7 +91,7 @@ async fn list(State(app): State<App>, call: Call, Path(id): Path<String>) -> Res
     params(("type_id" = String, Path)),
     request_body = Object,
     responses(
-        (status = 200, body = Object),
+        (status = 200, body = ref("#/components/schemas/NewTypeEncryption"), description = "As the body says it"),
         (status = 400, description = "The body is not usable, a volume is of this type, or it has an encryption"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such type"),
@@ -128,7 +134,7 @@ async fn create(
     description = "One field of it.",
     params(("type_id" = String, Path), ("key" = String, Path)),
     responses(
-        (status = 200, body = Object),
+        (status = 200, body = BTreeMap<String, Value>),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such type, no encryption, or no such field"),
     ),
@@ -153,7 +159,8 @@ async fn show(
     params(("type_id" = String, Path), ("key" = String, Path)),
     request_body = Object,
     responses(
-        (status = 200, body = Object),
+        (status = 200, body = ref("#/components/schemas/UpdateTypeEncryptionRequest"),
+            description = "As the body says it"),
         (status = 400, description = "The body is not usable, or a volume is of this type"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such type, or no encryption"),

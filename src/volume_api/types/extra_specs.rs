@@ -83,7 +83,7 @@ async fn add(
     get, path = "/v3/types/{type_id}/extra_specs/{key}", tag = "types", operation_id = "show_extra_spec",
     params(("type_id" = String, Path), ("key" = String, Path)),
     responses(
-        (status = 200, body = Object),
+        (status = 200, body = BTreeMap<String, Option<String>>),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such type, or no such spec"),
     ),
@@ -105,7 +105,7 @@ async fn show(
     params(("type_id" = String, Path), ("key" = String, Path)),
     request_body = Object,
     responses(
-        (status = 200, body = Object),
+        (status = 200, body = ref("#/components/schemas/UpdateExtraSpecRequest"), description = "As the body says it"),
         (status = 400, description = "The body is not usable, or a volume is of this type"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "No such type"),

@@ -38,6 +38,7 @@ use crate::model::VolumeTypeId;
         (status = 200, body = Many),
         (status = 400, description = "A parameter is not usable"),
         (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such marker"),
     ),
 )]
 pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault> {

@@ -2,13 +2,19 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
+use super::super::connection;
 use super::super::fault::Fault;
+use super::super::metadata;
 use super::super::request::{Body, Call};
 use super::extend_volume_completion::extend_volume_completion;
+use super::migrate_completion::Saved;
 use super::set_bootable::set_bootable;
 use super::update_readonly_flag::update_readonly_flag;
+use super::upload_image::Said;
 use super::{
     attaching, delete, extend, image_metadata, migrate, migrate_completion, reimage, reset_status, retype,
     revert, unmanage, upload_image,
@@ -29,8 +35,9 @@ use crate::http::App;
     params(("volume_id" = String, Path)),
     request_body = Object,
     responses(
-        (status = 200, description = "It is done; of `os-initialize_connection`, how the volume is reached"),
-        (status = 202, description = "It will be done"),
+        (status = 200, body = Done, description = "It is done; of most actions there is no more to say"),
+        (status = 202, body = Said, description = "It will be done; of `os-volume_upload_image` alone there is more \
+            to say: which image it will be"),
         (status = 400, description = "No such action, the volume's status forbids it, its host is frozen, or \
             what would be made belongs to no project"),
         (status = 403, description = "The policy does not allow it"),
@@ -76,6 +83,19 @@ pub async fn action(
         "os-volume_upload_image" => upload_image::upload_image(&app, &call, &id, &body).await,
         unknown => Err(Fault::NoSuchAction(unknown.to_owned())),
     }
+}
+
+/// What is told of an action that is done.
+#[derive(Serialize, ToSchema)]
+#[schema(as = VolumeActionDone)]
+#[serde(untagged)]
+pub enum Done<'a> {
+    /// Of `os-initialize_connection`: how the volume is reached.
+    Connection(connection::One<'a>),
+    /// Of `os-set_image_metadata` and `os-show_image_metadata`: all of it.
+    Metadata(metadata::All<'a>),
+    /// Of `os-migrate_volume_completion`.
+    Completion(Saved<'a>),
 }
 
 /// The name of the action.

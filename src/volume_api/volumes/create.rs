@@ -39,6 +39,7 @@ use source::Source;
         (status = 400, description = "The body is not usable, or what it is made from is not"),
         (status = 403, description = "The policy does not allow it"),
         (status = 404, description = "A snapshot, volume or type that the body names does not exist"),
+        (status = 409, description = "Several images have the name that the body gives"),
         (status = 413, description = "There are too many volumes, or this one would be too large"),
         (status = 429, description = "Too many jobs of the project are under way"),
         (status = 501, description = "It would be encrypted, or the image must be converted"),

@@ -11,6 +11,7 @@ use super::super::fault::{Fault, answer, empty};
 use super::super::metadata::{All, Holder};
 use super::super::request::Call;
 use super::super::schema::{Object, check_growth, only_object};
+use super::action::Done;
 use super::{find, find_to_change, target};
 use crate::db::{Json, Repository, Volume};
 use crate::http::{App, images};
@@ -31,7 +32,7 @@ pub async fn set(app: &App, call: &Call, id: &str, body: &Value) -> Result<Respo
     if images::size_of(&metadata) > images::LARGEST_PROPERTIES.max(bytes) {
         return Err(Fault::TooLargeMetadata(images::LARGEST_PROPERTIES));
     }
-    let response = answer(StatusCode::OK, &All::of(&metadata));
+    let response = answer(StatusCode::OK, &Done::Metadata(All::of(&metadata)));
     save(repository, app, volume, metadata).await?;
     Ok(response)
 }
@@ -56,7 +57,7 @@ pub async fn show(app: &App, call: &Call, id: &str) -> Result<Response, Fault> {
     let mut repository = app.database.read().await?;
     let volume = find(&mut repository, call, id).await?;
     call.check(rules::GET_METADATA, &target(&volume))?;
-    Ok(answer(StatusCode::OK, &All::of(of(&volume))))
+    Ok(answer(StatusCode::OK, &Done::Metadata(All::of(of(&volume)))))
 }
 
 fn of(volume: &Volume) -> &BTreeMap<String, String> {

@@ -52,6 +52,7 @@ use crate::identity::policy::volume as rules;
         (status = 200, body = Summaries),
         (status = 400, description = "A parameter is not usable"),
         (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such marker"),
     ),
 )]
 pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault> {
@@ -69,6 +70,7 @@ pub async fn list(State(app): State<App>, call: Call) -> Result<Response, Fault>
         (status = 200, body = Details),
         (status = 400, description = "A parameter is not usable"),
         (status = 403, description = "The policy does not allow it"),
+        (status = 404, description = "No such marker"),
     ),
 )]
 pub async fn detail(State(app): State<App>, call: Call) -> Result<Response, Fault> {

@@ -2,11 +2,14 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::super::fault::{Fault, answer};
 use super::super::request::Call;
 use super::super::schema::Object;
+use super::action::Done;
 use super::view::migration_status;
 use super::{find, find_to_change, migrate, target};
 use crate::db::{Repository, Volume, VolumeChange, VolumeMove};
@@ -46,9 +49,15 @@ pub async fn complete(app: &App, call: &Call, id: &str, body: &Value) -> Result<
     Ok(saved(&volume))
 }
 
-/// The volume that the server has from now on.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MigratedVolume)]
+pub struct Saved<'a> {
+    /// The volume that the server has from now on.
+    save_volume_id: &'a str,
+}
+
 fn saved(volume: &Volume) -> Response {
-    answer(StatusCode::OK, &json!({"save_volume_id": volume.id}))
+    answer(StatusCode::OK, &Done::Completion(Saved { save_volume_id: volume.id.as_str() }))
 }
 
 fn check(volume: &Volume, next: &Volume) -> Result<(), Fault> {

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::super::fault::{Fault, answer};
 use super::super::microversion::Microversion;
@@ -200,16 +201,19 @@ impl<'a> Wanted<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct Said<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = VolumeUpload)]
+pub struct Said<'a> {
     #[serde(rename = "os-volume_upload_image")]
     upload: Uploading<'a>,
 }
 
 /// The order of the fields is the order of the keys.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = UploadingVolume)]
 struct Uploading<'a> {
     id: &'a str,
+    #[schema(value_type = Option<String>)]
     updated_at: Option<Moment>,
     status: &'static str,
     display_description: Option<&'a str>,
@@ -225,7 +229,8 @@ struct Uploading<'a> {
 
 /// A volume type with the keys that the real service keeps of it, not as it shows it. Of their texts the
 /// caller reads what the type itself would show: the real service tells everybody all.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = UploadingVolumeType)]
 struct TypeView<'a> {
     id: &'a str,
     name: &'a str,
@@ -233,8 +238,11 @@ struct TypeView<'a> {
     is_public: bool,
     extra_specs: BTreeMap<&'a str, Option<&'a str>>,
     qos_specs_id: Option<&'a str>,
+    #[schema(value_type = String)]
     created_at: Moment,
+    #[schema(value_type = Option<String>)]
     updated_at: Option<Moment>,
+    #[schema(value_type = Option<String>)]
     deleted_at: Option<Moment>,
     deleted: bool,
 }

@@ -261,7 +261,7 @@ async fn a_stream_of_events_does_not(kind: DatabaseKind) {
         let call = cloud.call("GET", "/pumice/v1/jobs/events").header("x-auth-token", &token);
         let stream = call.open().await;
         assert_eq!(stream.status(), 200);
-        (token, tokio::spawn(Answer::read(stream)))
+        (token, tokio::spawn(Answer::to("GET", stream)))
     };
     let ends = async |stream: JoinHandle<Answer>| {
         tokio::time::timeout(PATIENCE, stream).await.expect("the stream goes on").unwrap();

@@ -1,4 +1,4 @@
-//! Values against the schemas of a document: as much of their language as bodies of requests use. A word that is not
+//! Values against the schemas of a document: as much of their language as bodies use. A word that is not
 //! known here is an error, lest a schema says more than is looked at.
 
 use std::collections::BTreeSet;
@@ -28,17 +28,20 @@ fn flaw_by(
             one => is_of(value, one),
         },
         "enum" => says.as_array().unwrap().contains(value),
+        "allOf" => return says.as_array().unwrap().iter().find_map(|part| flaw(document, part, value)),
         "anyOf" => says.as_array().unwrap().iter().any(fits),
         "oneOf" => says.as_array().unwrap().iter().filter(|schema| fits(schema)).count() == 1,
         "required" => {
             let has = |name: &Value| value.get(name.as_str().unwrap()).is_some();
             !value.is_object() || says.as_array().unwrap().iter().all(has)
         }
-        "properties" | "patternProperties" => return flaw_in_fields(document, schema, value),
-        // Looked at with these two.
+        "propertyNames" => {
+            let names = value.as_object().into_iter().flat_map(|fields| fields.keys());
+            return names.into_iter().find_map(|name| flaw(document, says, &Value::from(name.as_str())));
+        }
+        // Looked at with these.
         "additionalProperties" if schema.contains_key("properties") => true,
-        "additionalProperties" if schema.contains_key("patternProperties") => true,
-        "additionalProperties" => return flaw_in_fields(document, schema, value),
+        "properties" | "additionalProperties" => return flaw_in_fields(document, schema, value),
         "minProperties" => value.as_object().is_none_or(|fields| fields.len() as i64 >= number.unwrap()),
         "maxProperties" => value.as_object().is_none_or(|fields| fields.len() as i64 <= number.unwrap()),
         "items" => {
@@ -53,29 +56,27 @@ fn flaw_by(
         "minLength" => value.as_str().is_none_or(|text| text.chars().count() as i64 >= number.unwrap()),
         "maxLength" => value.as_str().is_none_or(|text| text.chars().count() as i64 <= number.unwrap()),
         "pattern" => value.as_str().is_none_or(|text| matches(says, text)),
+        "format" if says == "int32" => {
+            !value.is_number() || value.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
+        }
+        "format" if says == "int64" => !value.is_number() || value.is_i64(),
+        "format" if says == "double" => true,
         "format" if says == "uuid" => value.as_str().is_none_or(|text| uuid::Uuid::try_parse(text).is_ok()),
-        "title" | "description" | "x-openstack" => true,
+        "title" | "description" | "example" | "x-openstack" => true,
         other => panic!("no schema says {other}: {says}"),
     };
     (!is_good).then(|| format!("{value} is refused by {word} {says}"))
 }
 
-/// The fields of an object by their names, by patterns of names, and the others.
+/// The fields of an object by their names, and the others.
 fn flaw_in_fields(document: &Value, schema: &Map<String, Value>, value: &Value) -> Option<String> {
-    let part = |word: &str| schema.get(word).and_then(Value::as_object).into_iter().flatten();
+    let known = schema.get("properties");
     value.as_object()?.iter().find_map(|(name, value)| {
-        let named = part("properties").filter(|(known, _)| *known == name);
-        let alike = part("patternProperties")
-            .filter(|(pattern, _)| matches(&Value::String((*pattern).clone()), name));
-        let mut schemas: Vec<&Value> = named.chain(alike).map(|(_, schema)| schema).collect();
-        if schemas.is_empty() {
-            match schema.get("additionalProperties") {
-                Some(Value::Bool(false)) => return Some(format!("{name} is a stranger")),
-                None | Some(Value::Bool(true)) => {}
-                Some(others) => schemas.push(others),
-            }
+        match known.and_then(|known| known.get(name)).or_else(|| schema.get("additionalProperties")) {
+            Some(Value::Bool(false)) => Some(format!("{name} is a stranger")),
+            None | Some(Value::Bool(true)) => None,
+            Some(schema) => flaw(document, schema, value).map(|flaw| format!("{name}: {flaw}")),
         }
-        schemas.into_iter().find_map(|schema| flaw(document, schema, value))
     })
 }
 

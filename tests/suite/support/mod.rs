@@ -28,6 +28,7 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use crate::house::{DatabaseKind, StoreKind, database::Keep};
+use crate::openapi::answers;
 
 /// 2026-11-22T11:47:26.970525, and each look a second later.
 struct StepClock(AtomicI64);
@@ -212,7 +213,8 @@ impl Call {
     }
 
     pub async fn send(self) -> Answer {
-        Answer::read(self.open().await).await
+        let method = self.method.clone();
+        Answer::to(&method, self.open().await).await
     }
 }
 
@@ -224,9 +226,11 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub async fn read(response: Response<Body>) -> Self {
+    /// To a request with this method.
+    pub async fn to(method: &str, response: Response<Body>) -> Self {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
+        answers::hold(method, &parts, &body);
         Self { status: parts.status, headers: parts.headers, body }
     }
 

@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use crate::openapi::answers;
+
 mod imports;
 mod locations;
 mod request_ids;
@@ -91,7 +93,7 @@ impl Answer {
 
 async fn ask(routes: &Router, method: &str, path: &str, headers: &[(&str, &str)], body: Body) -> Answer {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
-    let mut request = Request::builder().method(method).uri(path).header("host", "cloud.example:8080");
+    let mut request = Request::builder().method(&method).uri(path).header("host", "cloud.example:8080");
     for (name, value) in headers {
         if *name == "host" {
             request.headers_mut().unwrap().clear();
@@ -101,6 +103,7 @@ async fn ask(routes: &Router, method: &str, path: &str, headers: &[(&str, &str)]
     let response = routes.clone().oneshot(request.body(body).unwrap()).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes().to_vec();
+    answers::hold(method.as_str(), &parts, &body);
     Answer { status: parts.status, headers: parts.headers, body }
 }
 

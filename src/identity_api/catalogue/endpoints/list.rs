@@ -8,7 +8,7 @@ use super::EndpointView;
 use crate::http::Query;
 use crate::identity_api::asker::Asker;
 use crate::identity_api::catalogue::Catalogue;
-use crate::identity_api::fault::Result;
+use crate::identity_api::fault::{FaultBody, Result};
 use crate::identity_api::links::{Base, ListLinks};
 
 #[derive(Serialize, ToSchema)]
@@ -21,7 +21,10 @@ pub(in crate::identity_api) struct Endpoints {
 #[utoipa::path(
     get, path = "/v3/endpoints", tag = "catalogue", operation_id = "list_endpoints",
     params(("interface" = Option<String>, Query), ("service_id" = Option<String>, Query)),
-    responses((status = 200, body = Endpoints)),
+    responses(
+        (status = 200, body = Endpoints),
+        (status = 403, description = "Not an administrator", body = FaultBody),
+    ),
 )]
 pub(in crate::identity_api) async fn list(
     asker: Asker,

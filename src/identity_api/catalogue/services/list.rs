@@ -8,7 +8,7 @@ use super::ServiceView;
 use crate::http::Query;
 use crate::identity_api::asker::Asker;
 use crate::identity_api::catalogue::Catalogue;
-use crate::identity_api::fault::Result;
+use crate::identity_api::fault::{FaultBody, Result};
 use crate::identity_api::links::{Base, ListLinks};
 
 #[derive(Serialize, ToSchema)]
@@ -21,7 +21,10 @@ pub(in crate::identity_api) struct Services {
 #[utoipa::path(
     get, path = "/v3/services", tag = "catalogue", operation_id = "list_services",
     params(("type" = Option<String>, Query), ("name" = Option<String>, Query)),
-    responses((status = 200, body = Services)),
+    responses(
+        (status = 200, body = Services),
+        (status = 403, description = "Not an administrator", body = FaultBody),
+    ),
 )]
 pub(in crate::identity_api) async fn list(
     asker: Asker,

@@ -2,12 +2,13 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::super::super::connection::{Cluster, Connector, Nested, access_mode};
+use super::super::super::connection::{Cluster, Connector, One, access_mode};
 use super::super::super::fault::{Fault, answer};
 use super::super::super::request::Call;
 use super::super::super::schema::only_object;
+use super::super::action::Done;
 use super::super::{find, target};
 use super::check_no_maintenance;
 use crate::db::{Repository, Volume};
@@ -34,7 +35,7 @@ pub async fn initialize_connection(
     let volume = allowed(&mut repository, call, id).await?;
     let connection = cluster.connection(&mut repository, app, &volume, access_mode(&volume)).await?;
     let access = Access { connection, enforce_multipath: connector.enforce_multipath() };
-    Ok(answer(StatusCode::OK, &json!({ "connection_info": Nested::from(&access) })))
+    Ok(answer(StatusCode::OK, &Done::Connection(One::from(&access))))
 }
 
 async fn allowed(repository: &mut Repository, call: &Call, id: &str) -> Result<Volume, Fault> {

@@ -10,10 +10,15 @@ use super::filter::{Conditions, Page};
 use super::{Repository, bind_all, on};
 use crate::model::{Cause, JobId, JobState, ProjectId, Timestamp};
 
+/// An image, of jobs by which its bytes come to one store more or leave one of several. Who reads from the
+/// image need not wait for them: meanwhile it reads elsewhere.
+pub const OF_STORES: &str = "image_stores";
+
 /// What a job works on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
-    /// `volume`, `snapshot`, `image`; `volume_news`, `image_parent` of what need not wait for the jobs of these.
+    /// `volume`, `snapshot`, `image`; `volume_news`, `image_parent` of what need not wait for the jobs of these;
+    /// and [`OF_STORES`].
     pub kind: &'static str,
     pub id: String,
 }
@@ -252,7 +257,8 @@ impl Repository {
     }
 
     /// Claims jobs that may run now: due, with no earlier job on the same resource or its source, and queued, or left
-    /// behind by a worker whose lease ran out.
+    /// behind by a worker whose lease ran out. One that is cancelled before it was ever claimed read nothing, and
+    /// waits for nobody at its source.
     ///
     /// Projects take turns: the project that has least running comes first, so that a thousand jobs of one keep
     /// another's one waiting for no more than a seat, and one project leaves some seats of a place to others. Places
@@ -277,7 +283,8 @@ impl Repository {
         let may_run = format!(
             "{waits} AND NOT EXISTS ({EARLIER} AND e.resource_id = jobs.resource_id) \
              AND NOT EXISTS ({EARLIER} AND e.source_id = jobs.resource_id) \
-             AND NOT EXISTS ({EARLIER} AND e.resource_id = jobs.source_id)"
+             AND (jobs.cancel AND jobs.fence = 0 OR NOT EXISTS ({EARLIER} \
+                AND e.resource_id = jobs.source_id AND e.resource_type <> '{OF_STORES}'))"
         );
         // Of a project's jobs in a place no more are looked at than could have a seat: the queue may be long.
         let first = self.is_one_of(

@@ -45,7 +45,7 @@ pub use identity::{
 pub use image_cache::CachedImage;
 pub use image_members::ImageMember;
 pub use images::{Image, ImageChange, ImageFilter, ImageNumber};
-pub use jobs::{Beat, Claimant, Heartbeat, Job, JobFilter, JobOutcome, NewJob, Resource, Share};
+pub use jobs::{Beat, Claimant, Heartbeat, Job, JobFilter, JobOutcome, NewJob, OF_STORES, Resource, Share};
 pub use leftovers::Leftover;
 pub use locations::Location;
 pub use messages::{Message, MessageFilter};

@@ -19,6 +19,7 @@ pub struct Run {
     pub database: Database,
     pub world: World,
     pub started: Instant,
+    is_last_try: bool,
     step: Mutex<Option<&'static str>>,
     is_handed_over: AtomicBool,
 }
@@ -33,9 +34,19 @@ impl Run {
             database,
             world,
             started: Instant::now(),
+            is_last_try: false,
             step: Mutex::new(None),
             is_handed_over: AtomicBool::new(false),
         }
+    }
+
+    /// What fails this time is not tried again.
+    pub(super) fn for_the_last_time(self, is_last_try: bool) -> Self {
+        Self { is_last_try, ..self }
+    }
+
+    pub fn is_last_try(&self) -> bool {
+        self.is_last_try
     }
 
     /// A transaction in which this claim still holds: to write rows with, in a step.

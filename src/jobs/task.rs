@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::db::{Image, NewJob, Resource};
+use crate::db::{Image, NewJob, OF_STORES, Resource};
 use crate::model::{Gib, ImageId, JobId, ProjectId, SnapshotId, UserId, VolumeId, VolumeNews, VolumeTypeId};
 
 /// Where a new volume's bytes come from.
@@ -320,12 +320,16 @@ impl Task {
             Task::UploadImage { image_id, .. }
             | Task::UploadVolume { image_id, .. }
             | Task::StageImage { image_id }
-            | Task::ImportImage { image_id, .. }
             | Task::ImportNewImage { image_id, .. }
             | Task::AddLocation { image_id, .. }
             | Task::SealImage { image_id }
-            | Task::DeleteImage { image_id }
-            | Task::DeleteFromStore { image_id, .. } => ("image", image_id.as_str()),
+            | Task::DeleteImage { image_id } => ("image", image_id.as_str()),
+            Task::ImportImage { image_id, import } if import.source != ImportSource::Itself => {
+                ("image", image_id.as_str())
+            }
+            Task::ImportImage { image_id, .. } | Task::DeleteFromStore { image_id, .. } => {
+                (OF_STORES, image_id.as_str())
+            }
             Task::TellNova { volume_id, .. } => {
                 return Resource { kind: NEWS, id: format!("{NEWS_OF}{volume_id}") };
             }

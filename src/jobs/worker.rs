@@ -162,13 +162,9 @@ impl Worker {
 
     /// One claim of a job, from beginning to end.
     async fn work(&self, job: Job, taken: Instant) {
-        let run = Arc::new(Run::new(
-            job.id.clone(),
-            job.kind.clone(),
-            job.fence,
-            self.database.clone(),
-            self.world.clone(),
-        ));
+        let (id, kind, fence) = (job.id.clone(), job.kind.clone(), job.fence);
+        let run = Run::new(id, kind, fence, self.database.clone(), self.world.clone());
+        let run = Arc::new(run.for_the_last_time(self.is_last_try(&job)));
         let lease = self.keeper.keep(run.clone(), taken);
         let _running = metrics::running(&run.kind);
         if let Some(owner) = &job.left_by {
@@ -227,7 +223,7 @@ impl Worker {
                 if let Some(until) = failure.until {
                     return Ok(self.postpone(job, run, &failure, until).await);
                 }
-                if failure.cause.may_pass() && job.attempts < self.options.max_attempts {
+                if failure.cause.may_pass() && !self.is_last_try(job) {
                     return Ok(self.requeue(job, run, &failure).await);
                 }
                 tracing::info!(error = %failure.message, detail = %failure.detail, "the job failed and is undone");
@@ -246,6 +242,10 @@ impl Worker {
                 Ok(self.requeue(job, run, &failure).await)
             }
         }
+    }
+
+    fn is_last_try(&self, job: &Job) -> bool {
+        job.attempts >= self.options.max_attempts
     }
 
     /// Whether somebody wants it stopped. Not known counts as no: who goes on with it finds out.

@@ -19,10 +19,10 @@ use async_trait::async_trait;
 
 use super::remote::{self, Remote};
 use super::told::Told;
-use super::{Context, delete_image, lineage, names, seal_image, storage};
+use super::{Context, lineage, names, seal_image, storage};
 use crate::block::{BlockImage, BlockStore, ErrorKind, Missing, OpenMode};
 use crate::config::Config;
-use crate::db::{self, Image, ImageChange, Leftover, Location, Repository, Staged};
+use crate::db::{self, Image, ImageChange, Location, Repository, Staged};
 use crate::jobs::{Cause, Import, ImportSource, Run, StepError, Workflow};
 use crate::model::{ImageId, ImageStatus};
 use crate::telemetry::chain;
@@ -30,6 +30,7 @@ use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{CopyOptions, Received, SendOptions, TransferError, Unpacking, copy, send, unpack};
 use crate::web::WebError;
 use listed::{Fate, is_under_way_to};
+use unstore::Copies;
 
 pub use listed::{FAILED, IMPORTING_TO};
 
@@ -197,9 +198,8 @@ impl ImportImage {
 
     /// Brings the bytes to each store. The one they are staged in comes last: there they are only renamed.
     async fn store(&self, run: &Run) -> Result<(), StepError> {
-        self.claim(run).await?;
+        let mut failure = self.claim(run).await?;
         let (first, others): (Vec<_>, Vec<_>) = self.import.stores.iter().partition(|store| store.is_none());
-        let mut failure = None;
         for store in others.into_iter().chain(first) {
             let store = store.as_deref();
             if self.has_failed(store) || !self.is_awaited(store, run).await? {
@@ -207,20 +207,12 @@ impl ImportImage {
             }
             match self.bring_sealed(store, run).await {
                 Ok(()) => self.brought(store, run).await?,
-                Err(error) if self.import.all_must_succeed || !matches!(error.cause, Cause::Fatal) => {
-                    return Err(error);
-                }
-                Err(error) => {
-                    delete_image::remove_content(
-                        &self.context,
-                        self.context.images_in(store)?,
-                        &self.id,
-                        &run.progress.beside(),
-                    )
-                    .await?;
+                Err(error) if self.others_are_enough(&error, run) => {
+                    self.take_back(store, run).await?;
                     self.do_without(store, &error, run).await?;
                     failure = Some(error);
                 }
+                Err(error) => return Err(error),
             }
         }
         let row = run.database.read().await?.image(&self.id).await?;
@@ -233,6 +225,13 @@ impl ImportImage {
             }
         }
         Ok(())
+    }
+
+    /// Whether the import goes on without a store that says this. What may pass is waited for as long as anything
+    /// is.
+    fn others_are_enough(&self, error: &StepError, run: &Run) -> bool {
+        let has_settled = error.cause == Cause::Fatal || error.cause.may_pass() && run.is_last_try();
+        has_settled && !self.import.all_must_succeed
     }
 
     /// Whether the project may have the bytes in all places where they are to be. Answers how many it may have in each.
@@ -249,7 +248,9 @@ impl ImportImage {
     }
 
     /// From now on, what has the image's name in these stores is ours to remove, and takes its part of the quota.
-    async fn claim(&self, run: &Run) -> Result<(), StepError> {
+    /// Answers why a store is done without, if one is.
+    async fn claim(&self, run: &Run) -> Result<Option<StepError>, StepError> {
+        let mut failure = None;
         let mut claimed = Vec::new();
         let row = run.database.read().await?.image(&self.id).await?;
         let row = row.ok_or_else(|| StepError::fatal("The image was deleted."))?;
@@ -260,23 +261,30 @@ impl ImportImage {
             {
                 continue;
             }
-            let kept = self.context.images_in(store)?;
-            if lineage::is_there(kept, self.id.as_str()).await? {
-                let error = StepError::fatal("The storage has other bytes of this image already.");
-                if self.import.all_must_succeed {
-                    return Err(error);
+            match self.check_free(store).await {
+                Ok(()) => claimed.push(Location::new(&self.id, store, None).awaited()),
+                Err(error) if self.others_are_enough(&error, run) => {
+                    self.do_without(store, &error, run).await?;
+                    failure = Some(error);
                 }
-                self.do_without(store, &error, run).await?;
-                continue;
+                Err(error) => return Err(error),
             }
-            claimed.push(Location::new(&self.id, store, None).awaited());
         }
         let mut repository = run.transaction().await?;
         self.check_storage(&mut repository).await?;
         for location in claimed {
             repository.add_location(&location).await?;
         }
-        Ok(repository.commit().await?)
+        repository.commit().await?;
+        Ok(failure)
+    }
+
+    /// What has the image's name there, and is not this import's, is somebody else's.
+    async fn check_free(&self, store: Option<&str>) -> Result<(), StepError> {
+        if lineage::is_there(self.context.images_in(store)?, self.id.as_str()).await? {
+            return Err(StepError::fatal("The storage has other bytes of this image already."));
+        }
+        Ok(())
     }
 
     /// With the snapshot that volumes are made from: once it is said that the bytes are there, nothing takes them away.
@@ -397,12 +405,13 @@ impl ImportImage {
     }
 
     async fn brought(&self, store: Option<&str>, run: &Run) -> Result<(), StepError> {
-        let pool = self.context.images_in(store)?.pool().to_owned();
         let mut repository = run.transaction().await?;
         self.strike_out(&mut repository, store, Fate::Brought, run).await?;
         repository.ready_location(&self.id, store, true).await?;
-        // What a removal had left there is overwritten.
-        repository.remove_leftover(&Leftover { pool, name: names::leaving(&self.id) }).await?;
+        if let Some(note) = self.leaving(store) {
+            // What a removal had left there is overwritten.
+            repository.remove_leftover(&note).await?;
+        }
         Ok(repository.commit().await?)
     }
 
@@ -418,7 +427,7 @@ impl ImportImage {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
         let mut repository = run.transaction().await?;
         self.strike_out(&mut repository, store, Fate::Failed, run).await?;
-        repository.remove_location(&self.id, store).await?;
+        self.forget_place(&mut repository, store).await?;
         Ok(repository.commit().await?)
     }
 
@@ -493,7 +502,11 @@ impl Workflow for ImportImage {
         let is_raw = staged.as_ref().is_some_and(|staged| self.is_converted(staged));
         self.tell(repository, run, failed.into_iter(), Outcome::Done { is_raw }).await?;
         let Some(staged) = staged else { return Ok(()) };
-        repository.remove_unready_locations(&self.id).await?;
+        if let Some(row) = repository.image_to_change(&self.id).await? {
+            for place in row.locations.iter().filter(|place| !place.ready) {
+                self.forget_place(repository, place.store.as_deref()).await?;
+            }
+        }
         let virtual_size = self.virtual_size.get();
         let change = ImageChange { virtual_size, ..staged.facts() };
         // Unless someone deletes it: then its status stays as they want it.
@@ -509,15 +522,16 @@ impl Workflow for ImportImage {
         if self.is_new && row.as_ref().is_some_and(|row| row.status == ImageStatus::Importing) {
             return repository.remove_image(&self.id).await.map(drop);
         }
-        // A copy may have stayed, see `unstore`.
-        let stays = |store: &Option<&str>| {
-            let row = row.as_ref().filter(|_| self.is_copy());
-            row.is_some_and(|row| row.places().any(|place| place.store.as_deref() == *store))
+        let copies = match row.filter(|_| self.is_copy()) {
+            Some(row) => self.withdraw(repository, &row, run).await?,
+            None => Copies::default(),
         };
-        let stores = || self.import.stores.iter().map(Option::as_deref).filter(|store| !stays(store));
-        self.tell(repository, run, stores().map(|store| self.id_of(store)), Outcome::Failed).await?;
-        for store in stores() {
-            repository.remove_location(&self.id, store).await?;
+        let stores = || self.import.stores.iter();
+        let failed = stores().filter(|store| copies.stays.as_ref() != Some(store));
+        let failed = failed.map(|store| self.id_of(store.as_deref()));
+        self.tell(repository, run, failed, Outcome::Failed).await?;
+        for store in stores().filter(|store| !copies.seen.contains(store)) {
+            self.forget_place(repository, store.as_deref()).await?;
         }
         if self.is_copy() {
             return Ok(());

@@ -45,7 +45,7 @@ use std::sync::Arc;
 
 use crate::block::{self, Backend, BlockStore, Stores};
 use crate::db::Volume;
-use crate::jobs::{Run, StepError, Task, VolumeSource, Workflow};
+use crate::jobs::{Cause, Run, StepError, Task, VolumeSource, Workflow};
 use crate::model::VolumeId;
 use crate::signature::Certificates;
 use crate::telemetry::chain;
@@ -219,10 +219,13 @@ impl Context {
 
     /// Where a volume lies, as its row says.
     fn backend(&self, volume: &Volume) -> Result<&Backend, StepError> {
-        self.stores
-            .volumes
-            .of(volume.host.as_deref())
-            .ok_or_else(|| StepError::fatal("The volume lies in a backend that is not configured."))
+        self.backend_at(volume.host.as_deref())
+    }
+
+    /// One that is not configured any more can be asked for nothing, nor for anything to be undone.
+    fn backend_at(&self, host: Option<&str>) -> Result<&Backend, StepError> {
+        let why = "The volume lies in a backend that is not configured.";
+        self.stores.volumes.of(host).ok_or_else(|| StepError::new(Cause::Gone, why, ""))
     }
 
     /// Likewise, of a volume of which only the id is known.

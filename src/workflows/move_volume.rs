@@ -16,7 +16,7 @@ use super::{Context, is_one_place, lineage, names, qos, replication};
 use crate::block::{Backend, BlockStore, OpenMode};
 use crate::db::{self, Leftover, Repository, Volume, VolumeChange, VolumeMove};
 use crate::jobs::{Cause, Destination, Run, StepError, Workflow};
-use crate::model::{MigrationStatus, Timestamp, VolumeId, VolumeStatus, VolumeTypeId};
+use crate::model::{Host, MigrationStatus, Timestamp, VolumeId, VolumeStatus, VolumeTypeId};
 use crate::telemetry::metrics::{self, Direction};
 use crate::transfer::{CopyOptions, copy, same};
 
@@ -31,6 +31,8 @@ pub(super) struct MoveVolume {
     to: Destination,
     /// When the volume was used last before the copy began: another use means that somebody was at its bytes.
     seen: Told<Option<Timestamp>>,
+    /// A copy that came to nothing, and could not be taken away.
+    rest: Told<Option<Leftover>>,
 }
 
 /// The two places, when they are not one.
@@ -47,7 +49,7 @@ impl MoveVolume {
         from: String,
         to: Destination,
     ) -> Self {
-        Self { context, id, new_type, from, to, seen: Told::default() }
+        Self { context, id, new_type, from, to, seen: Told::default(), rest: Told::default() }
     }
 
     fn name(&self) -> String {
@@ -73,8 +75,7 @@ impl MoveVolume {
     }
 
     fn backend(&self, host: &str) -> Result<&Backend, StepError> {
-        let backend = self.context.stores.volumes.of(Some(host));
-        backend.ok_or_else(|| StepError::fatal("The volume lies in a backend that is not configured."))
+        self.context.backend_at(Some(host))
     }
 
     /// `None` when it stays where it is. Two backends can be one pool.
@@ -180,29 +181,36 @@ impl MoveVolume {
             repository.set_migration_status(&self.id, Some(MigrationStatus::Success)).await?;
         }
         repository.set_replication_status(&self.id, replication_status).await?;
-        if let Some(way) = way {
-            repository.add_leftover(&self.old_copy(way.from), run.now()).await?;
+        if way.is_some() {
+            repository.add_leftover(&self.copy_at(&self.from), run.now()).await?;
         }
         // Nobody has to wait for the old copy to go: what is asked of the volume in a job comes after this one.
         self.end(&mut repository, run, true).await?;
         Ok(repository.commit().await?)
     }
 
-    fn old_copy(&self, store: &Arc<dyn BlockStore>) -> Leftover {
-        Leftover { pool: store.pool().to_owned(), name: self.name() }
+    /// As the sweeper knows it. A backend that is not configured any more has its pool in the host alone.
+    fn copy_at(&self, host: &str) -> Leftover {
+        let pool = self.backend(host).map_or(Host::parse(host).pool, |backend| backend.store.pool());
+        Leftover { pool: pool.to_owned(), name: self.name() }
     }
 
     /// What cannot go now, the sweeper tries again.
     async fn leave(&self, run: &Run) -> Step {
-        let Some(Way { from, .. }) = self.way().await? else { return Ok(()) };
+        let Some(way) = self.way().await.transpose() else { return Ok(()) };
+        let old = self.copy_at(&self.from);
         // Where Nova's word made the switch, it is not noted yet.
         let mut repository = run.transaction().await?;
-        repository.add_leftover(&self.old_copy(from), run.now()).await?;
+        repository.add_leftover(&old, run.now()).await?;
         repository.commit().await?;
-        match lineage::remove_copy(&self.context, from, &self.id, &run.database).await {
+        let rest = match way {
+            Ok(way) => lineage::remove_copy(&self.context, way.from, &self.id, &run.database).await,
+            Err(error) => Err(error),
+        };
+        match rest {
             Ok(lineage::Rest::Gone) => {
                 let mut repository = run.transaction().await?;
-                repository.remove_leftover(&self.old_copy(from)).await?;
+                repository.remove_leftover(&old).await?;
                 repository.commit().await?;
             }
             Ok(lineage::Rest::Needed) => {}
@@ -212,6 +220,48 @@ impl MoveVolume {
             }
         }
         Ok(())
+    }
+
+    /// Takes the copy away, unless it is the volume. What cannot go now, the sweeper tries again: the volume, whole
+    /// where it was, does not wait for that.
+    async fn take_back(&self, run: &Run) -> Step {
+        if !self.withdraw(run).await? {
+            return Ok(());
+        }
+        let cleared = match self.way().await {
+            Ok(None) => return Ok(()),
+            Ok(Some(way)) => lineage::clear(&way.to.store, &self.name(), run).await,
+            Err(error) => Err(error),
+        };
+        match cleared {
+            // Nothing hangs on a copy that is being made: it is one that the volume left there before.
+            Err(error) if error.cause == Cause::InUse => Ok(()),
+            Err(error) if error.cause != Cause::LeaseLost => {
+                tracing::warn!(error = %error.message, detail = %error.detail, volume.id = %self.id,
+                    "the copy of a volume is still there");
+                self.rest.set(Some(self.copy_at(self.destination()?.0)));
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Where it stayed in its place, it is again what its own type says. An image that is not there cannot be.
+    async fn suit_again(&self, row: &Volume, run: &Run) -> Step {
+        let (host, _) = self.destination()?;
+        let is_in_place = host == self.from || matches!(self.way().await, Ok(None));
+        if !is_in_place {
+            return Ok(());
+        }
+        let store = &self.backend(&self.from)?.store;
+        match self.suit(store, &row.volume_type_id, row, run).await {
+            Err(error) if matches!(error.cause, Cause::Fatal | Cause::InUse) => {
+                tracing::warn!(error = %error.message, detail = %error.detail, volume.id = %self.id,
+                    "a volume may not be as its type says");
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     async fn end(&self, repository: &mut Repository, run: &Run, is_done: bool) -> db::Result<()> {
@@ -225,8 +275,12 @@ impl MoveVolume {
             repository.set_retyping_to(&self.id, None).await?;
         }
         // Its attachments may have come and gone meanwhile.
-        if !matches!(row.status, VolumeStatus::Retyping | VolumeStatus::Maintenance) {
-            return repository.follow_attachments(&self.id, run.now()).await;
+        match row.status {
+            VolumeStatus::Retyping | VolumeStatus::Maintenance => {}
+            // It was not free before it had arrived. What else it is has followed already, or was said by an
+            // action, which makes no attachment.
+            VolumeStatus::InUse => return repository.follow_attachments(&self.id, run.now()).await,
+            _ => return Ok(()),
         }
         let back = repository.status_by_attachments(&self.id).await?;
         repository.change_volume(&self.id, row.status, back, &VolumeChange::default(), run.now()).await?;
@@ -271,18 +325,9 @@ impl Workflow for MoveVolume {
         if matches!(self.to, Destination::Nowhere { .. }) {
             return Ok(());
         }
-        match (step, self.way().await?) {
-            ("create", Some(way)) if self.withdraw(run).await? => {
-                match lineage::clear(&way.to.store, &self.name(), run).await {
-                    // Nothing hangs on a copy that is being made: it is one that the volume left there before.
-                    Err(error) if error.cause == Cause::InUse => Ok(()),
-                    other => other,
-                }
-            }
-            ("suit", None) => {
-                let store = &self.backend(&self.from)?.store;
-                self.suit(store, &row.volume_type_id, &row, run).await
-            }
+        match step {
+            "create" => self.take_back(run).await,
+            "suit" => self.suit_again(&row, run).await,
             _ => Ok(()),
         }
     }
@@ -296,6 +341,10 @@ impl Workflow for MoveVolume {
         let is_done = row.is_some_and(|row| self.is_done(&row));
         if let Some(next) = repository.stand_in_of(&self.id).await? {
             repository.remove_volume(&next.id).await?;
+        }
+        if let Some(rest) = self.rest.get() {
+            // Not before: as long as the volume may be on its way there, the sweeper would forget it.
+            repository.add_leftover(&rest, run.now()).await?;
         }
         self.end(repository, run, is_done).await
     }

@@ -159,7 +159,7 @@ pub fn converted(id: &ImageId) -> String {
     format!("{id}{CONVERTED_END}")
 }
 
-/// How the sweeper is told of an image whose bytes are being removed from a pool, and are not whole any more.
+/// How the sweeper is told of an image whose bytes in a pool are to go, and are not whole, or not any more.
 pub fn leaving(id: &ImageId) -> String {
     format!("{id}{LEAVING_END}")
 }

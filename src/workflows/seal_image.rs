@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Context, lineage, names};
-use crate::block::{self, BlockStore, Missing, OpenMode};
+use crate::block::BlockStore;
 use crate::db::{self, Image, Location, Repository};
 use crate::jobs::{Cause, Run, StepError, Workflow};
 use crate::model::ImageId;
@@ -42,16 +42,6 @@ pub(super) async fn seal_all(context: &Context, id: &ImageId, run: &Run) -> Resu
         seal(context, id, place.store.as_deref(), run).await?;
     }
     Ok(())
-}
-
-/// Whether the snapshot is there, which is made of whole bytes alone.
-pub(super) async fn is_sealed(store: &Arc<dyn BlockStore>, id: &ImageId) -> block::Result<bool> {
-    let Some(image) = store.open(id.as_str(), OpenMode::ReadOnly).await.or_missing()? else {
-        return Ok(false);
-    };
-    let snapshots = image.snapshots().await;
-    image.close().await?;
-    Ok(snapshots?.iter().any(|snapshot| snapshot.name == names::IMAGE_SNAPSHOT && snapshot.protected))
 }
 
 /// What a volume in `volumes` is cloned from, or copied: the best place in its own cluster, if there is one, else the

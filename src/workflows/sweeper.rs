@@ -170,8 +170,8 @@ impl Sweeper {
         Ok(self.database.read().await?.image(&id).await?.is_none())
     }
 
-    /// The removal of an image's bytes from one store has failed half-way: once more, in turn with all else that is done
-    /// with the image.
+    /// An image's bytes could not be removed from one store, or not all of them: once more, in turn with all else
+    /// that is done with the image.
     async fn go_on(&self, store: &Arc<dyn BlockStore>, id: &ImageId) -> Result<lineage::Rest, StepError> {
         let mut stores = self.context.stores.all_images();
         let Some((store, _)) = stores.find(|(_, other)| Arc::ptr_eq(other, store)) else {
@@ -183,7 +183,8 @@ impl Sweeper {
             // All of it goes.
             return Ok(lineage::Rest::Needed);
         }
-        if !row.locations.iter().any(|location| location.store.as_deref() == store && !location.ready) {
+        if row.places().any(|place| place.store.as_deref() == store) {
+            // They count again.
             return Ok(lineage::Rest::Gone);
         }
         if !repository.is_at_work(id.as_str()).await? {

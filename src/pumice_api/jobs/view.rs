@@ -49,8 +49,9 @@ pub(crate) struct JobView {
 
 #[derive(Debug, Serialize, ToSchema)]
 struct ResourceView {
-    /// `volume`, `snapshot` or `image`. Or `volume_news`, where instances are told of a volume, `news-of-<volume id>`;
-    /// or `image_parent`, where an image gets bytes of its own, `parent-of-<image id>`.
+    /// `volume`, `snapshot` or `image`; `image_stores`, where an image's bytes come to one store more or leave one
+    /// of several. Or `volume_news`, where instances are told of a volume, `news-of-<volume id>`; or
+    /// `image_parent`, where an image gets bytes of its own, `parent-of-<image id>`.
     #[serde(rename = "type")]
     kind: String,
     id: String,

@@ -50,6 +50,11 @@ impl MoveVolume {
             if is_told || matches!(row.status, VolumeStatus::Attaching | VolumeStatus::Detaching) {
                 return Err(StepError::in_use("The volume is being attached or detached."));
             }
+            if attachments.is_empty() && row.status == VolumeStatus::InUse {
+                // Its server went after the move was asked for: nobody else has to do with it.
+                let (to, change) = (VolumeStatus::Available, VolumeChange::default());
+                repository.change_volume(&self.id, row.status, to, &change, run.now()).await?;
+            }
             return Ok(Whose::Ours);
         }
         if self.context.nova.is_none() {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use pumice::db::{Database, JobOutcome};
-use pumice::jobs::{self, Backlog, Origin, Task};
-use pumice::model::{Cause, Gib, Ids, JobId, ProjectId, RandomIds, World};
+use pumice::jobs::{self, Backlog, Import, ImportSource, Origin, Task, VolumeSource};
+use pumice::model::{Cause, Gib, Ids, ImageId, JobId, ProjectId, RandomIds, World};
 use uuid::Uuid;
 
 use super::{DatabaseKind, Options, Share, add, claimant, id, volume, volume_type};
@@ -19,6 +19,8 @@ on_both!(
     the_order_is_that_of_events_and_not_of_clocks,
     what_is_handed_over_is_claimed_at_once,
     what_is_cancelled_needs_no_seat,
+    what_never_began_waits_for_nobody_at_its_source,
+    who_reads_an_image_waits_for_no_copy_of_it,
     what_is_settled_is_not_cancelled,
     what_waits_is_woken,
     the_length_of_the_queue_is_told,
@@ -238,6 +240,60 @@ async fn what_an_older_version_enqueues_is_claimed_first() {
     assert_eq!(super::claim_all(&database, &world).await, ["extend_volume"]);
     assert_eq!(super::claim_all(&database, &world).await, ["delete_volume"]);
     older.close().await;
+}
+
+/// It read nothing, and is only to be ended. What else is asked of it waits for that.
+async fn what_never_began_waits_for_nobody_at_its_source(database: Database) {
+    let world = World::real();
+    super::enqueue(&database, &world, Task::DeleteVolume { volume_id: id(1) }).await;
+    let share = Share { of_place: 10, of_project: 10, in_all: 10 };
+    let claim = async || {
+        let mut repository = database.begin().await.unwrap();
+        let until = world.now().plus_seconds(60);
+        let jobs = repository.claim_jobs(claimant("me", until), share, world.now()).await.unwrap();
+        repository.commit().await.unwrap();
+        jobs.into_iter().map(|job| job.id).collect::<Vec<_>>()
+    };
+    assert_eq!(claim().await.len(), 1);
+    let source = VolumeSource::Volume { volume_id: id(1) };
+    let reads = super::enqueue(&database, &world, Task::CreateVolume { volume_id: id(2), source }).await;
+    super::enqueue(&database, &world, Task::DeleteVolume { volume_id: id(2) }).await;
+    assert_eq!(claim().await, []);
+    let mut repository = database.begin().await.unwrap();
+    assert!(repository.cancel_job(&reads, world.now()).await.unwrap());
+    repository.commit().await.unwrap();
+    assert_eq!(claim().await, [reads.clone()]);
+    // It is to be tried again, and may have done something by now.
+    let mut repository = database.begin().await.unwrap();
+    repository.requeue_job(&reads, world.now(), "why", world.now()).await.unwrap();
+    repository.commit().await.unwrap();
+    assert_eq!(claim().await, []);
+}
+
+/// But its deletion does, and what takes its bytes away waits for who reads them.
+async fn who_reads_an_image_waits_for_no_copy_of_it(database: Database) {
+    let world = World::real();
+    let image_id = ImageId::from(Uuid::from_u128(9));
+    let (source, stores) = (ImportSource::Itself, vec![Some("second".to_owned())]);
+    let import =
+        Import { source, stores, all_must_succeed: true, inject: false, signed_by: None, asked_by: None };
+    let reads = |number| {
+        let source = VolumeSource::Image { image_id: image_id.clone(), signed_by: None };
+        Task::CreateVolume { volume_id: id(number), source }
+    };
+    let store = Some("second".to_owned());
+    for task in [
+        Task::ImportImage { image_id: image_id.clone(), import },
+        reads(1),
+        Task::DeleteFromStore { image_id: image_id.clone(), store },
+        reads(2),
+        Task::DeleteImage { image_id: image_id.clone() },
+    ] {
+        super::enqueue(&database, &world, task).await;
+    }
+    assert_eq!(super::claim_all(&database, &world).await, ["import_image", "create_volume", "create_volume"]);
+    assert_eq!(super::claim_all(&database, &world).await, ["delete_from_store"]);
+    assert_eq!(super::claim_all(&database, &world).await, ["delete_image"]);
 }
 
 /// Also by what happens while it is about to wait.

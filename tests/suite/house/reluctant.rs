@@ -1,6 +1,7 @@
 //! A store that says no when it is told to.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -18,6 +19,9 @@ pub struct Reluctant {
     shut: Mutex<Option<&'static str>>,
     /// What happens before something goes to the trash.
     before_trash: Mutex<Option<Hook>>,
+    is_silent: AtomicBool,
+    /// It falls silent when an image has been made.
+    makes_its_last: AtomicBool,
 }
 
 type Hook = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
@@ -29,7 +33,32 @@ impl Reluctant {
             removals: Mutex::default(),
             shut: Mutex::default(),
             before_trash: Mutex::default(),
+            is_silent: AtomicBool::new(false),
+            makes_its_last: AtomicBool::new(false),
         })
+    }
+
+    /// It answers nobody any more.
+    pub fn fall_silent(&self) {
+        self.is_silent.store(true, Ordering::SeqCst);
+    }
+
+    /// Likewise, as soon as it has made one more image.
+    pub fn make_the_last(&self) {
+        self.makes_its_last.store(true, Ordering::SeqCst);
+    }
+
+    pub fn answer_again(&self) {
+        self.makes_its_last.store(false, Ordering::SeqCst);
+        self.is_silent.store(false, Ordering::SeqCst);
+    }
+
+    /// Of images and their names; what is asked of the whole pool is answered.
+    fn hear(&self, operation: &'static str, name: &str) -> Result<()> {
+        if self.is_silent.load(Ordering::SeqCst) {
+            return Err(BlockError::new(ErrorKind::TimedOut, operation, name, "as the test wants it"));
+        }
+        Ok(())
     }
 
     /// How the next removals end.
@@ -49,6 +78,7 @@ impl Reluctant {
 #[async_trait]
 impl BlockStore for Reluctant {
     async fn open(&self, name: &str, mode: OpenMode) -> Result<Arc<dyn BlockImage>> {
+        self.hear("open", name)?;
         let is_shut = self.shut.lock().unwrap().is_some_and(|ending| name.ends_with(ending));
         if is_shut {
             return Err(BlockError::new(ErrorKind::Busy, "open", name, "as the test wants it"));
@@ -57,6 +87,7 @@ impl BlockStore for Reluctant {
     }
 
     async fn remove(&self, name: &str, progress: &Progress) -> Result<()> {
+        self.hear("remove", name)?;
         let refusal = self.removals.lock().unwrap().pop_front();
         match refusal {
             Some(kind) => Err(BlockError::new(kind, "remove", name, "as the test wants it")),
@@ -73,7 +104,12 @@ impl BlockStore for Reluctant {
     }
 
     async fn create(&self, name: &str, size: u64, object_size: u64) -> Result<()> {
-        self.store.create(name, size, object_size).await
+        self.hear("create", name)?;
+        self.store.create(name, size, object_size).await?;
+        if self.makes_its_last.load(Ordering::SeqCst) {
+            self.fall_silent();
+        }
+        Ok(())
     }
 
     async fn clone_snapshot(
@@ -82,10 +118,12 @@ impl BlockStore for Reluctant {
         name: &str,
         object_size: Option<u64>,
     ) -> Result<()> {
+        self.hear("clone", name)?;
         self.store.clone_snapshot(parent, name, object_size).await
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<()> {
+        self.hear("rename", from)?;
         self.store.rename(from, to).await
     }
 
@@ -94,6 +132,7 @@ impl BlockStore for Reluctant {
     }
 
     async fn trash_move(&self, name: &str) -> Result<String> {
+        self.hear("trash", name)?;
         let hook = self.before_trash.lock().unwrap().clone();
         if let Some(hook) = hook {
             hook().await;

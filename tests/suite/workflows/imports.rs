@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -12,8 +13,9 @@ use flate2::write::GzEncoder;
 use futures::StreamExt;
 use pumice::block::{OpenMode, SnapshotPath};
 use pumice::config::Config;
+use pumice::db::Job;
 use pumice::jobs::{self, Import, ImportSource, Moment, NoFaults, Origin, Task, VolumeSource};
-use pumice::model::{ImageId, ImageStatus, JobState};
+use pumice::model::{ImageId, ImageStatus, JobId, JobState, VolumeStatus};
 use pumice::transfer::{Algorithm, Digests};
 use pumice::workflows::{Arrival, names, upload_image};
 use serde_json::Value;
@@ -538,7 +540,7 @@ async fn who_lost_an_import_makes_nothing() {
 }
 
 /// The stores that have the image, and those that an import failed for.
-async fn stores_of(house: &House, id: &ImageId) -> (Vec<Option<String>>, String) {
+pub async fn stores_of(house: &House, id: &ImageId) -> (Vec<Option<String>>, String) {
     let row = house.images().await.into_iter().find(|row| row.id == *id).unwrap();
     let failed = row.properties.get("os_glance_failed_import").cloned().unwrap_or_default();
     (row.places().map(|place| place.store.clone()).collect(), failed)
@@ -613,7 +615,7 @@ async fn a_copy_that_is_taken_back_stays_for_its_clones(store: StoreKind) {
     house.stop().await;
     house.start(Arc::new(NoFaults)).await;
     house.settle().await;
-    assert_eq!(house.last_job(&image).await.unwrap().state, JobState::Cancelled);
+    assert_eq!(job_of(&house, &job.id).await.state, JobState::Cancelled);
     let disk = kept.open("nova_disk", OpenMode::ReadOnly).await.unwrap();
     assert!(disk.read(0, bytes.len() as u64).await.unwrap() == bytes);
     disk.close().await.unwrap();
@@ -621,6 +623,89 @@ async fn a_copy_that_is_taken_back_stays_for_its_clones(store: StoreKind) {
     house.sweep().await;
     house.assert_nothing_is_left().await;
     house.stop().await;
+}
+
+async fn job_of(house: &House, id: &JobId) -> Job {
+    house.database.read().await.unwrap().job(id).await.unwrap().unwrap()
+}
+
+/// It was seen, and so a volume may be copied from it at this moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_copy_that_is_taken_back_waits_for_who_reads_it() {
+    let death = Arc::new(DeathAt::new("import_image", Moment::After("store")));
+    let mut house = House::with(StoreKind::Directory, DatabaseKind::Sqlite, importing(), death.clone()).await;
+    let bytes = pattern(300_000, 33);
+    let image = house.upload(bytes.clone()).await;
+    house.settle().await;
+    house.import_to(&image, copy_to_second()).await;
+    death.comes().await;
+    let job = house.last_job(&image).await.unwrap();
+    house.stop().await;
+    assert!(cancel(&house.database, &job.id).await);
+    let source = VolumeSource::Image { image_id: image.clone(), signed_by: None };
+    let volume = house.create_volume(source, 1).await;
+    let hold = HoldBefore::new("create_volume", "clone");
+    house.start(hold.clone()).await;
+    hold.begins().await;
+    let is_over = async {
+        while !job_of(&house, &job.id).await.state.is_over() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), is_over).await.unwrap();
+    assert_eq!(stores_of(&house, &image).await, (vec![None], "second".to_owned()));
+    let goes = house.last_job(&image).await.unwrap();
+    assert_eq!((goes.kind.as_str(), goes.state), ("delete_from_store", JobState::Queued));
+    let second = house.stores.images_in(Some("second")).unwrap().clone();
+    assert_eq!(second.list().await.unwrap(), [image.as_str()]);
+    hold.let_go();
+    house.settle().await;
+    assert!(house.read(&volume, 0, bytes.len() as u64).await == bytes);
+    assert_eq!(second.list().await.unwrap(), [names::volume(&volume)]);
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// It may take hours, and the image is whole where it was.
+async fn volumes_are_made_while_an_image_is_copied(database: DatabaseKind) {
+    let hold = HoldBefore::new("import_image", "store");
+    let mut house = House::with(StoreKind::Directory, database, importing(), hold.clone()).await;
+    let bytes = pattern(300_000, 34);
+    let image = house.upload(bytes.clone()).await;
+    let other = house.volume(VolumeSource::Empty, 1).await;
+    house.import_to(&image, copy_to_second()).await;
+    hold.begins().await;
+    let source = VolumeSource::Image { image_id: image.clone(), signed_by: None };
+    let volume = house.create_volume(source, 1).await;
+    house.reimage(&other, &image).await;
+    let are_made = async {
+        for volume in [&volume, &other] {
+            while house.volume_status(volume).await != Some(VolumeStatus::Available) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), are_made).await.unwrap();
+    // The deletion waits, and ends it.
+    assert!(house.delete_image(&image).await);
+    assert_eq!(house.last_job(&image).await.unwrap().state, JobState::Queued);
+    hold.let_go();
+    house.settle().await;
+    for volume in [&volume, &other] {
+        assert!(house.read(volume, 0, bytes.len() as u64).await == bytes);
+    }
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn volumes_are_made_while_an_image_is_copied_with_sqlite() {
+    volumes_are_made_while_an_image_is_copied(DatabaseKind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn volumes_are_made_while_an_image_is_copied_with_postgresql() {
+    volumes_are_made_while_an_image_is_copied(DatabaseKind::Postgres).await;
 }
 
 /// A request for the same was refused meanwhile, and they count again; others may go now.

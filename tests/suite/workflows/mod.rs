@@ -7,6 +7,7 @@ mod deletes;
 mod figures;
 mod generic;
 pub mod imports;
+mod lost_places;
 mod manage;
 mod messages;
 mod moves;

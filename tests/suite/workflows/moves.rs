@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pumice::block::{Backend, OpenMode};
+use pumice::block::{Backend, OpenMode, Progress};
 use pumice::config::Config;
 use pumice::db::{QosSpecs, VolumeChange, VolumeType};
 use pumice::jobs::{self, Destination, NoFaults, Origin, Task, VolumeSource};
@@ -337,6 +337,64 @@ async fn one_that_is_being_attached_stays(store: StoreKind) {
     assert_eq!(house.row(&volume).await.status, VolumeStatus::Attaching);
     assert_eq!(house.last_job(&volume).await.unwrap().state, JobState::Failed);
     house.detach_all().await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// Likewise where an action said so, which makes no attachment.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_reserved_by_an_action_stays_so() {
+    let mut house = house(StoreKind::Directory).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let mut repository = house.database.begin().await.unwrap();
+    let (from, to, change) = (VolumeStatus::Available, VolumeStatus::Attaching, VolumeChange::default());
+    assert!(repository.change_volume(&volume, from, to, &change, house.world.now()).await.unwrap());
+    repository.commit().await.unwrap();
+    // Also where there is nothing to do.
+    for to in [SECOND, FIRST] {
+        house.migrate(&volume, to).await;
+        house.settle().await;
+        let row = house.row(&volume).await;
+        assert_eq!((row.status, row.host), (VolumeStatus::Attaching, Some(house.place(FIRST))));
+    }
+    house.detach_all().await;
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// It is in use when the move is asked for, and not any more when it begins.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whose_server_goes_before_it_begins_moves() {
+    let mut house = house(StoreKind::Directory).await;
+    let volume = house.attached(&["a server"], AttachmentStatus::Attached).await;
+    house.write(&volume, 0, &pattern(9_000, 13)).await;
+    house.stop().await;
+    house.migrate(&volume, SECOND).await;
+    house.detach_all().await;
+    // It moves.
+    assert_eq!(house.row(&volume).await.status, VolumeStatus::InUse);
+    house.start(Arc::new(NoFaults)).await;
+    house.settle().await;
+    house.assert_lies_in(SECOND, &volume, 0, &pattern(9_000, 13)).await;
+    let row = house.row(&volume).await;
+    assert_eq!((row.status, row.migration_status), (VolumeStatus::Available, Some(MigrationStatus::Success)));
+    house.assert_nothing_is_left().await;
+    house.stop().await;
+}
+
+/// Nor can anything be taken back of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_without_an_image_keeps_its_type() {
+    let mut house = house(StoreKind::Directory).await;
+    let volume = house.volume(VolumeSource::Empty, 1).await;
+    let before = house.row(&volume).await;
+    house.backend(FIRST).store.remove(&names::volume(&volume), &Progress::new()).await.unwrap();
+    let of = house.limited_type(&[("total_iops_sec", "1")]).await;
+    house.retype(&volume, &of, house.here()).await;
+    house.settle().await;
+    assert_eq!(house.last_job(&volume).await.unwrap().state, JobState::Failed);
+    let row = house.row(&volume).await;
+    assert_eq!((row.status, row.volume_type_id), (VolumeStatus::Available, before.volume_type_id));
     house.assert_nothing_is_left().await;
     house.stop().await;
 }

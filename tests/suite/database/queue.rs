@@ -262,7 +262,7 @@ async fn what_never_began_waits_for_nobody_at_its_source(database: Database) {
     let mut repository = database.begin().await.unwrap();
     assert!(repository.cancel_job(&reads, world.now()).await.unwrap());
     repository.commit().await.unwrap();
-    assert_eq!(claim().await, [reads.clone()]);
+    assert_eq!(claim().await, std::slice::from_ref(&reads));
     // It is to be tried again, and may have done something by now.
     let mut repository = database.begin().await.unwrap();
     repository.requeue_job(&reads, world.now(), "why", world.now()).await.unwrap();

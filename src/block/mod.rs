@@ -190,6 +190,9 @@ pub trait BlockStore: Send + Sync + 'static {
     /// The identifier of the cluster: two stores with the same one can clone from each other.
     async fn fsid(&self) -> Result<String>;
 
+    /// Whether it answers now. What is remembered of it, as the identifier may be, does not say so.
+    async fn ping(&self) -> Result<()>;
+
     /// Makes an empty image, all zeros. [`ErrorKind::Exists`] when the name is taken.
     async fn create(&self, name: &str, size: u64, object_size: u64) -> Result<()>;
 

@@ -72,6 +72,8 @@ struct Resource {
 #[derive(Deserialize)]
 struct Jobs {
     jobs: Vec<Job>,
+    /// The path of the next page.
+    next: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -114,11 +116,17 @@ async fn headers(config: &Config) -> anyhow::Result<HeaderMap> {
 }
 
 async fn list(client: &reqwest::Client, base: &str, all: bool) -> anyhow::Result<()> {
-    let url = format!("{base}/pumice/v1/jobs?limit=1000{}", if all { "" } else { "&state=open" });
-    let answer = client.get(&url).send().await.with_context(|| format!("no answer from {base}"))?;
-    ensure!(answer.status().is_success(), "{url} answers {}", answer.status());
-    for job in answer.json::<Jobs>().await?.jobs {
-        println!("{}", line(&job));
+    let first = format!("/pumice/v1/jobs?limit=1000{}", if all { "" } else { "&state=open" });
+    let mut page = Some(first);
+    while let Some(path) = page {
+        let url = format!("{base}{path}");
+        let answer = client.get(&url).send().await.with_context(|| format!("no answer from {base}"))?;
+        ensure!(answer.status().is_success(), "{url} answers {}", answer.status());
+        let Jobs { jobs, next } = answer.json().await?;
+        for job in jobs {
+            println!("{}", line(&job));
+        }
+        page = next;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Role};
@@ -49,12 +49,15 @@ impl Arguments {
 async fn serve(mut config: Config, metrics: Metrics) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone())?;
+    // Until there is something to be read again, one is remembered: by itself it would end the process.
+    let hangup = signal(SignalKind::hangup()).context("signals cannot be watched")?;
     let listeners = Listeners::bind(&config).await?;
     // The port may be the system's choice.
     config.api.listen = listeners.address()?;
     let (role, identity) = (config.replica.role, config.identity.mode);
-    let service = Service::open(config).await?;
-    read_again_on_hangup(service.app.policies.clone(), listeners.certificate())?;
+    let opened = stop.run_until_cancelled(Service::open(config)).await;
+    let Some(service) = opened.transpose()? else { return Ok(()) };
+    read_again_on_hangup(hangup, service.app.policies.clone(), listeners.certificate());
     for (what, url) in listeners.urls(role, identity)? {
         println!("{what:<22} {url}");
     }
@@ -65,11 +68,7 @@ async fn serve(mut config: Config, metrics: Metrics) -> anyhow::Result<()> {
 }
 
 /// SIGHUP has the policy files and the certificate read again.
-fn read_again_on_hangup(
-    policies: Arc<Policies>,
-    certificate: Option<Arc<Certificate>>,
-) -> anyhow::Result<()> {
-    let mut hangup = signal(SignalKind::hangup()).context("signals cannot be watched")?;
+fn read_again_on_hangup(mut hangup: Signal, policies: Arc<Policies>, certificate: Option<Arc<Certificate>>) {
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             policies.reload();
@@ -78,7 +77,6 @@ fn read_again_on_hangup(
             }
         }
     });
-    Ok(())
 }
 
 /// The first signal asks politely; a second one ends the process at once.

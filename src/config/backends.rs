@@ -122,8 +122,10 @@ impl Backend {
         faults.require(self.operation_timeout.0 > 0, &option("operation_timeout"), "must be at least 1", 0);
         // The pause doubles: more tries than this would wait for days.
         let retries = self.rados_connection_retries;
-        let few = (1..=16).contains(&retries);
-        faults.require(few, &option("rados_connection_retries"), "must be from 1 to 16", retries);
+        let few = (1..=10).contains(&retries);
+        faults.require(few, &option("rados_connection_retries"), "must be from 1 to 10", retries);
+        let pause = self.rados_connection_interval.0;
+        faults.require(pause <= 3600, &option("rados_connection_interval"), "must be at most 3600", pause);
     }
 }
 

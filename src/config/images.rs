@@ -65,7 +65,8 @@ section! {
         /// Ways to import an image: `glance-direct` (of what was staged before), `web-download`, `copy-image` (to other
         /// stores), `glance-download` (from another region, with a Keystone).
         pub enabled_import_methods: Vec<String> = IMPORT_METHODS.map(str::to_owned).into(), "none";
-        /// How long a `web-download` or a `glance-download` may take.
+        /// How long a `web-download` or a `glance-download` may take, or a client with the bytes of an image that lies on a
+        /// web server.
         pub web_download_timeout: Seconds = Seconds(14_400), "seconds";
         /// Bytes that are registered where a web server has them (`POST /v2/images/{id}/locations`) are read once, for
         /// their digests. Else those that the request names are believed.

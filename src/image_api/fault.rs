@@ -54,6 +54,12 @@ pub enum Fault {
         said: String,
         source: anyhow::Error,
     },
+    /// Likewise, in the middle of a body. Who is told to come again later (503) may go on with the rest of its file: Nova
+    /// does, and gives no length by which that could be seen.
+    BrokenOff {
+        said: String,
+        source: anyhow::Error,
+    },
 }
 
 /// A fault on its way to the door.
@@ -135,6 +141,7 @@ impl Fault {
                 "The server has either erred or is incapable of performing the requested operation.",
             ),
             Fault::Unavailable { said, .. } => plain(StatusCode::SERVICE_UNAVAILABLE, said),
+            Fault::BrokenOff { said, .. } => plain(StatusCode::BAD_GATEWAY, said),
         };
         Told { status, explanation, detail }
     }
@@ -157,7 +164,7 @@ impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         match &self {
             Fault::Internal(error) => tracing::error!(error = format!("{error:#}"), "a request failed"),
-            Fault::Unavailable { source, .. } => {
+            Fault::Unavailable { source, .. } | Fault::BrokenOff { source, .. } => {
                 tracing::warn!(error = format!("{source:#}"), "a request found the storage unavailable")
             }
             _ => {}

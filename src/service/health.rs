@@ -40,7 +40,7 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
 
 async fn images(app: &App) -> Result<(), String> {
     let asked = app.stores.all_images().map(async |(_, store)| {
-        store.fsid().await.map(drop).map_err(|error| format!("{}: {}", store.pool(), chain(&error)))
+        store.ping().await.map_err(|error| format!("{}: {}", store.pool(), chain(&error)))
     });
     try_join_all(asked).await.map(drop)
 }
@@ -48,7 +48,7 @@ async fn images(app: &App) -> Result<(), String> {
 /// Where one backend is gone there are volumes that cannot be reached.
 async fn volumes(app: &App) -> Result<(), String> {
     let asked = app.stores.volumes.iter().map(async |backend| {
-        backend.store.fsid().await.map(drop).map_err(|error| format!("{}: {}", backend.name, chain(&error)))
+        backend.store.ping().await.map_err(|error| format!("{}: {}", backend.name, chain(&error)))
     });
     try_join_all(asked).await.map(drop)
 }

@@ -52,6 +52,9 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// How often the process says that it is alive. After a minute without a word it counts as dead.
 const REPORT: Duration = Duration::from_secs(10);
 
+/// How long what is neither a request nor a job may take to end, after these.
+const REST: Duration = Duration::from_secs(5);
+
 /// Connects to the stores the configuration names, as soon as something is asked of them.
 pub async fn open_stores(config: &Config) -> anyhow::Result<Stores> {
     stores::open(config).await
@@ -271,8 +274,12 @@ impl Service {
         // Also when serving itself failed.
         stop.cancel();
         tasks.close();
-        tasks.wait().await;
-        self.app.database.close().await;
+        let end = self.end_of_jobs();
+        // A sweep may be in the middle of a large removal, which goes on at the next start.
+        match tokio::time::timeout(end.patience + end.handover + REST, tasks.wait()).await {
+            Ok(()) => self.app.database.close().await,
+            Err(_) => tracing::warn!("something was still under way when the time to end was over"),
+        }
         served
     }
 }

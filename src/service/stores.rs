@@ -123,6 +123,11 @@ fn threads(config: &Config) -> BlockingPool {
     BlockingPool::new(workers + 16, 16, config.jobs.concurrent_flatten_operations as usize, 16)
 }
 
+/// `rados_connect_timeout`: 0 says nothing, as in Glance, while librados would wait for ever.
+fn connect_timeout(seconds: i64) -> i64 {
+    if seconds > 0 { seconds } else { -1 }
+}
+
 /// What the cluster of images has no options for is as that of `[volumes]` says.
 fn images_options(config: &Config) -> RbdOptions {
     let images = &config.images;
@@ -130,7 +135,7 @@ fn images_options(config: &Config) -> RbdOptions {
         conf: images.rbd_store_ceph_conf.clone(),
         user: images.rbd_store_user.clone(),
         pool: images.rbd_store_pool.clone(),
-        connect_timeout: images.rados_connect_timeout,
+        connect_timeout: connect_timeout(images.rados_connect_timeout),
         operation_timeout: images.call_timeout().as_secs(),
         ..volumes_options(&config.volumes.backend())
     }
@@ -142,7 +147,7 @@ fn more_images_options(config: &Config, store: &ImageStore) -> RbdOptions {
         conf: store.rbd_store_ceph_conf.clone(),
         user: store.rbd_store_user.clone(),
         pool: store.rbd_store_pool.clone(),
-        connect_timeout: store.rados_connect_timeout,
+        connect_timeout: connect_timeout(store.rados_connect_timeout),
         operation_timeout: store.call_timeout().as_secs(),
         ..images_options(config)
     }
@@ -153,7 +158,7 @@ fn volumes_options(backend: &Backend) -> RbdOptions {
         conf: backend.rbd_ceph_conf.clone(),
         cluster_name: backend.rbd_cluster_name.clone(),
         user: backend.rbd_user.clone(),
-        connect_timeout: backend.rados_connect_timeout,
+        connect_timeout: connect_timeout(backend.rados_connect_timeout),
         operation_timeout: backend.call_timeout().as_secs(),
         retries: backend.rados_connection_retries,
         retry_interval: backend.rados_connection_interval.0,

@@ -1,6 +1,7 @@
 //! Lists of what there is none of here: backups, and groups with their snapshots and types. Clients ask for them beside
 //! what they are about (Horizon before it makes a volume, `openstack project cleanup` before it deletes one), and go no
-//! further without such a list. Nothing of the kind can be made: those routes are not there.
+//! further without such a list. Nothing of the kind can be made: those routes are not there, but for the one by which a
+//! backup is made. Who asks for one takes 404 for the volume's being gone already, and deletes it (Heat does).
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -11,6 +12,7 @@ use utoipa_axum::routes;
 
 use super::fault::{Fault, answer};
 use super::microversion::Microversion;
+use super::paging::wants_count;
 use super::request::Call;
 use crate::http::App;
 use crate::identity::policy::volume as rules;
@@ -22,6 +24,9 @@ struct Backups {
     /// Always empty.
     #[schema(value_type = Vec<Object>)]
     backups: Nothing,
+    /// Since 3.45, with `with_count`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
 }
 
 #[derive(Default, Serialize, ToSchema)]
@@ -47,7 +52,7 @@ struct GroupTypes {
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(backups))
+        .routes(routes!(backups, create_backup))
         .routes(routes!(backups_in_detail))
         .routes(routes!(groups))
         .routes(routes!(groups_in_detail))
@@ -59,27 +64,48 @@ pub fn router() -> OpenApiRouter<App> {
 #[utoipa::path(
     get, path = "/v3/backups", tag = "backups", operation_id = "list_backups",
     description = "There are none.",
+    params(("with_count" = Option<bool>, Query, description = "Since 3.45")),
     responses(
         (status = 200, body = Backups),
+        (status = 400, description = "`with_count` is not a truth value"),
         (status = 403, description = "The policy does not allow it"),
     ),
 )]
 pub async fn backups(call: Call) -> Result<Response, Fault> {
-    call.check_own(rules::BACKUP_GET_ALL)?;
-    Ok(answer(StatusCode::OK, &Backups::default()))
+    no_backups(&call)
 }
 
 #[utoipa::path(
     get, path = "/v3/backups/detail", tag = "backups", operation_id = "list_backups_detail",
     description = "There are none.",
+    params(("with_count" = Option<bool>, Query, description = "Since 3.45")),
     responses(
         (status = 200, body = Backups),
+        (status = 400, description = "`with_count` is not a truth value"),
         (status = 403, description = "The policy does not allow it"),
     ),
 )]
 pub async fn backups_in_detail(call: Call) -> Result<Response, Fault> {
+    no_backups(&call)
+}
+
+fn no_backups(call: &Call) -> Result<Response, Fault> {
     call.check_own(rules::BACKUP_GET_ALL)?;
-    Ok(answer(StatusCode::OK, &Backups::default()))
+    let count = wants_count(call)?.then_some(0);
+    Ok(answer(StatusCode::OK, &Backups { count, ..Backups::default() }))
+}
+
+#[utoipa::path(
+    post, path = "/v3/backups", tag = "backups", operation_id = "create_backup",
+    description = "There is nothing here that makes any.",
+    responses(
+        (status = 403, description = "The policy does not allow it"),
+        (status = 501, description = "It does, and there are none to be had"),
+    ),
+)]
+pub async fn create_backup(call: Call) -> Result<Response, Fault> {
+    call.check_own(rules::BACKUP_CREATE)?;
+    Err(Fault::NotImplemented("A backup".to_owned()))
 }
 
 #[utoipa::path(

@@ -61,6 +61,8 @@ impl WebError {
         match self {
             WebError::Unreachable(_) | WebError::BrokenOff | WebError::Silent | WebError::Changed => true,
             WebError::Status(code) => matches!(code, 408 | 429 | 500..),
+            // Whoever knows names may be away for a moment as well.
+            WebError::Refused(Refused::Unresolved) => true,
             WebError::Refused(_) | WebError::Redirects | WebError::TooSlow => false,
         }
     }

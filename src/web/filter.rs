@@ -97,7 +97,7 @@ impl Filter {
         let name = match &host {
             Host::Domain(name) => plain(name),
             Host::Ipv4(address) => address.to_string(),
-            Host::Ipv6(address) => address.to_string(),
+            Host::Ipv6(address) => meant((*address).into()).to_string(),
         };
         if !self.hosts.allow(&name) {
             return Err(Refused::Host);
@@ -114,7 +114,7 @@ impl Filter {
         };
         let is_named = self.hosts.allowed.contains(&name);
         let is_banned = |address: IpAddr| {
-            self.hosts.allowed.is_empty() && self.hosts.disallowed.contains(&address.to_string())
+            self.hosts.allowed.is_empty() && self.hosts.disallowed.contains(&meant(address).to_string())
         };
         let may_be_asked = |at: &SocketAddr| is_named || is_public(at.ip()) && !is_banned(at.ip());
         let at: Vec<SocketAddr> = found.into_iter().filter(may_be_asked).collect();
@@ -126,7 +126,7 @@ impl Filter {
 fn plain(host: &str) -> String {
     let host = host.trim().trim_start_matches('[').trim_end_matches(']');
     match host.parse::<IpAddr>() {
-        Ok(address) => address.to_string(),
+        Ok(address) => meant(address).to_string(),
         Err(_) => host.trim_end_matches('.').to_ascii_lowercase(),
     }
 }
@@ -162,20 +162,35 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    let segments = address.segments();
-    let embedded = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        is_public_v4(Ipv4Addr::new(a, b, c, d))
-    };
-    match segments {
-        // An IPv4 address in it: mapped, compatible, behind NAT64, in 6to4.
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] => embedded(high, low),
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low),
-        [0x2002, high, low, ..] => embedded(high, low),
+    if let Some(embedded) = embedded(address) {
+        return is_public_v4(embedded);
+    }
+    match address.segments() {
         // Of the global unicast range, without Teredo and documentation.
         [0x2001, 0 | 0xdb8, ..] => false,
         [first, ..] => first & 0xe000 == 0x2000,
     }
+}
+
+/// Who is asked in the end.
+fn meant(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(address) => embedded(address).map_or(address.into(), IpAddr::V4),
+        IpAddr::V4(_) => address,
+    }
+}
+
+/// The IPv4 address in it: mapped, compatible, behind NAT64, in 6to4. No host has an address that begins with 0.
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let (high, low) = match address.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] => (high, low),
+        [0, 0, 0, 0, 0, 0, high, low] if high > 0xff => (high, low),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => (high, low),
+        [0x2002, high, low, ..] => (high, low),
+        _ => return None,
+    };
+    let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+    Some(Ipv4Addr::new(a, b, c, d))
 }
 
 #[cfg(test)]
@@ -276,6 +291,9 @@ mod tests {
         assert_eq!(filter.check("http://8.8.8.8/").await, Err(Refused::Host));
         assert_eq!(filter.check("http://0x08080808/").await, Err(Refused::Host));
         assert_eq!(filter.check("http://EXAMPLE.org./").await, Err(Refused::Host));
+        for other in ["[::ffff:8.8.8.8]", "[::ffff:808:808]", "[64:ff9b::808:808]", "[2002:808:808::1]"] {
+            assert_eq!(filter.check(&format!("http://{other}/")).await, Err(Refused::Host), "{other}");
+        }
     }
 
     #[test]

@@ -400,7 +400,7 @@ impl ImportImage {
         let options = CopyOptions { chunk, ..CopyOptions::default() };
         let copied = copy(source.clone(), target.clone(), options, &run.progress).await;
         target.close().await?;
-        copied?;
+        metrics::transferred(Direction::Copy, copied?);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tokio::time::{Instant, sleep};
 
 use super::names::Named;
 use super::{Context, intake, is_one_place, names};
@@ -28,6 +29,10 @@ type Result<T, E = BlockError> = std::result::Result<T, E>;
 
 /// How deep a chain is followed at the most: it ends by itself, unless the pool's data are damaged.
 const DEEPEST: usize = 1000;
+
+/// How long after a snapshot was taken it is still to be expected that it is protected.
+const PROTECTED_WITHIN: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Whether anything is left of what should be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -325,7 +330,7 @@ pub(super) async fn take_snapshot(store: &Arc<dyn BlockStore>, image: &str, snap
 async fn take_whole(image: &dyn BlockImage, snapshot: &str) -> Result<()> {
     match image.create_snapshot(snapshot).await {
         Err(error) if error.kind == ErrorKind::Exists => {
-            if image.snapshots().await?.iter().any(|found| found.name == snapshot && found.protected) {
+            if is_protected_soon(image, snapshot).await? {
                 return Ok(());
             }
             image.remove_snapshot(snapshot).await?;
@@ -334,6 +339,19 @@ async fn take_whole(image: &dyn BlockImage, snapshot: &str) -> Result<()> {
         other => other?,
     }
     image.protect_snapshot(snapshot).await
+}
+
+/// Whoever has just taken it in another process is about to protect it. To remove it then would take it away from what is
+/// cloned from it a moment later.
+async fn is_protected_soon(image: &dyn BlockImage, snapshot: &str) -> Result<bool> {
+    let end = Instant::now() + PROTECTED_WITHIN;
+    loop {
+        let found = image.snapshots().await?.into_iter().find(|found| found.name == snapshot);
+        match found {
+            Some(found) if !found.protected && Instant::now() < end => sleep(LOOK).await,
+            found => return Ok(found.is_some_and(|found| found.protected)),
+        }
+    }
 }
 
 /// For a snapshot that stays after all, so that volumes can be made from it.

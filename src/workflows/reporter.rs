@@ -12,6 +12,9 @@ use crate::model::{Host, World};
 use crate::scheduler::Place;
 use crate::telemetry::chain;
 
+/// How long a store may take: with it, all are heard of well before they count as down.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 pub struct Reporter {
     backends: Backends,
     places: Arc<[Place]>,
@@ -50,18 +53,18 @@ impl Reporter {
     }
 
     pub async fn run(self, every: Duration, stop: CancellationToken) {
-        loop {
-            if let Err(error) = self.report().await {
-                tracing::warn!(error = %chain(&error), "no sign of life was given");
+        let reports = async {
+            loop {
+                if let Err(error) = self.report().await {
+                    tracing::warn!(error = %chain(&error), "no sign of life was given");
+                }
+                tokio::time::sleep(every).await;
             }
-            tokio::select! {
-                () = tokio::time::sleep(every) => {}
-                () = stop.cancelled() => return,
-            }
-        }
+        };
+        stop.run_until_cancelled(reports).await;
     }
 
-    /// Once. A store that does not answer keeps the others from nothing but the time it takes.
+    /// Once. A store that does not answer keeps the others from nothing but [`PATIENCE`].
     pub async fn report(&self) -> db::Result<()> {
         let asked = self.places.iter().map(async |place| (place, self.look_at(place).await));
         let found = futures::future::join_all(asked).await;
@@ -100,10 +103,14 @@ impl Reporter {
 
     async fn look_at(&self, place: &Place) -> Option<Seen> {
         let backend = self.backends.named(&place.backend)?;
-        match Seen::of(&backend.store).await {
-            Ok(seen) => Some(seen),
-            Err(error) => {
+        match tokio::time::timeout(PATIENCE, Seen::of(&backend.store)).await {
+            Ok(Ok(seen)) => Some(seen),
+            Ok(Err(error)) => {
                 tracing::warn!(backend.name = %backend.name, %error, "a place for volumes does not answer");
+                None
+            }
+            Err(_) => {
+                tracing::warn!(backend.name = %backend.name, "a place for volumes does not answer in time");
                 None
             }
         }

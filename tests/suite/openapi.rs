@@ -169,7 +169,7 @@ fn every_good_answer_has_a_schema() {
 }
 
 /// What does not succeed here: other tests look at those that may.
-const REFUSED: [&str; 13] = [
+const REFUSED: [&str; 14] = [
     "GET / 300",
     "GET /v2 302",
     // Never.
@@ -180,6 +180,8 @@ const REFUSED: [&str; 13] = [
     "PUT /v3/attachments/{attachment_id} 501",
     // A server has it.
     "DELETE /v3/attachments/{attachment_id} 409",
+    // There are none to be had.
+    "POST /v3/backups 501",
     // There are none.
     "PUT /v3/clusters/disable 404",
     "PUT /v3/clusters/enable 404",

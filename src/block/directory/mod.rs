@@ -123,6 +123,18 @@ fn take_lock(path: &Path) -> Outcome<File> {
     }
 }
 
+impl Directory {
+    /// Under its name there may be another one by now, or what it was mounted on.
+    fn check_there(&self) -> Outcome<()> {
+        let found = fs::read_to_string(self.path.join("fsid"));
+        match found {
+            Ok(fsid) if fsid.trim() == self.fsid => Ok(()),
+            Ok(_) => Err(Fault::new(ErrorKind::Disconnected, "another directory is in its place")),
+            Err(error) => Err(Fault::new(ErrorKind::Disconnected, error.to_string())),
+        }
+    }
+}
+
 /// The identifier of the cluster, made on the first opening.
 fn fsid(path: &Path) -> Outcome<String> {
     if files::exists(path)? {

@@ -59,6 +59,11 @@ impl BlockStore for Store {
         Ok(self.directory.fsid.clone())
     }
 
+    async fn ping(&self) -> Result<()> {
+        let directory = self.directory.clone();
+        self.run(Class::Control, "ask", self.pool(), move |_| directory.check_there()).await
+    }
+
     async fn create(&self, name: &str, size: u64, object_size: u64) -> Result<()> {
         check_name("create", name)?;
         check_object_size("create", name, object_size)?;

@@ -22,6 +22,7 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak, mp
 use std::time::{Duration, Instant};
 
 use ceph::rados;
+use nix::errno::Errno;
 
 use super::RbdOptions;
 use super::errno::{Failure, c_text, check};
@@ -448,6 +449,18 @@ impl Pool {
 
     pub fn cluster(&self) -> &Arc<Cluster> {
         &self.cluster
+    }
+
+    /// Asks an OSD for the pool's list of images; that there is none yet is an answer, too.
+    pub fn ping(&self) -> Result<(), Failure> {
+        let (mut size, mut changed) = (0, 0);
+        // SAFETY: the context is alive, the text ends in NUL, and the answers land in live variables.
+        let asked =
+            unsafe { rados::rados_stat(self.io, c"rbd_directory".as_ptr(), &raw mut size, &raw mut changed) };
+        match check("rados_stat", asked) {
+            Err(failure) if failure.errno == Errno::ENOENT => Ok(()),
+            answer => answer.map(drop),
+        }
     }
 
     /// Waits until the callback that librados runs at this moment, if any, has returned: it runs one after the other, and

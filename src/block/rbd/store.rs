@@ -129,6 +129,10 @@ impl BlockStore for RbdStore {
         self.in_pool(Class::Control, "ask for the fsid", self.pool(), |pool| pool.cluster().fsid()).await
     }
 
+    async fn ping(&self) -> Result<()> {
+        self.in_pool(Class::Control, "ask", self.pool(), |pool| pool.ping()).await
+    }
+
     async fn create(&self, name: &str, size: u64, object_size: u64) -> Result<()> {
         const OPERATION: &str = "create";
         check_name(OPERATION, name)?;

@@ -99,6 +99,7 @@ rules! {
     DELETE_MESSAGE = "message:delete": MEMBER;
 
     BACKUP_GET_ALL = "backup:get_all": READER;
+    BACKUP_CREATE = "backup:create": MEMBER;
     GROUP_GET_ALL = "group:get_all": READER;
     GROUP_SNAPSHOT_GET_ALL = "group:get_all_group_snapshots": READER;
 

@@ -56,7 +56,13 @@ pub(in crate::identity_api) async fn list(
     let is_effective = is_set(&query, "effective");
     let mut filter = filter(&query);
     filter.role_id = wanted_role.clone().filter(|_| !is_effective);
-    let mut found = repository.role_assignments(&filter).await?;
+    // There are no groups, and nothing is inherited.
+    let asks_for_none =
+        ["group.id", "scope.OS-INHERIT:inherited_to"].iter().any(|key| query.last(key).is_some());
+    let mut found = match asks_for_none {
+        true => Vec::new(),
+        false => repository.role_assignments(&filter).await?,
+    };
     if is_effective {
         found = effective(&mut repository, found).await?;
         found.retain(|assignment| wanted_role.as_ref().is_none_or(|role| assignment.role_id.0 == *role));

@@ -27,6 +27,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(endpoints::list::list))
         .routes(routes!(endpoints::show::show))
         .routes(routes!(regions::list))
+        .routes(routes!(regions::show))
 }
 
 /// As this client sees it.

@@ -9,7 +9,7 @@ use crate::identity_api::Api;
 use crate::identity_api::asker::Asker;
 use crate::identity_api::fault::{FaultBody, Result};
 use crate::identity_api::links::{Base, ListLinks};
-use crate::identity_api::projects::enabled;
+use crate::identity_api::projects::truth;
 
 /// Domains, by name
 #[utoipa::path(
@@ -29,7 +29,7 @@ pub(in crate::identity_api) async fn list(
     asker.may_see("identity:list_domains")?;
     // There are few of them: they are sorted out here.
     let mut found = api.app.database.read().await?.domains().await?;
-    let (name, enabled) = (query.last("name"), enabled(&query));
+    let (name, enabled) = (query.last("name"), truth(&query, "enabled"));
     found.retain(|domain| {
         name.is_none_or(|name| domain.name == name) && enabled.is_none_or(|enabled| domain.enabled == enabled)
     });

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::{ProjectView, Projects, enabled};
+use super::{ProjectView, Projects, truth};
 use crate::db::ProjectFilter;
 use crate::http::Query;
 use crate::identity_api::Api;
@@ -17,6 +17,7 @@ use crate::identity_api::links::{Base, ListLinks};
     params(
         ("name" = Option<String>, Query), ("domain_id" = Option<String>, Query),
         ("enabled" = Option<String>, Query),
+        ("parent_id" = Option<String>, Query, description = "A domain: there are no projects in projects"),
     ),
     responses(
         (status = 200, body = Projects),
@@ -31,11 +32,27 @@ pub(in crate::identity_api) async fn list(
 ) -> Result<Json<Projects>> {
     asker.may_see("identity:list_projects")?;
     let filter = ProjectFilter {
-        domain_id: query.last("domain_id").map(str::to_owned),
+        // Those of a domain have it for their parent.
+        domain_id: query.last("domain_id").or(query.last("parent_id")).map(str::to_owned),
         name: query.last("name").map(str::to_owned),
-        enabled: enabled(&query),
+        enabled: truth(&query, "enabled"),
     };
-    let found = api.app.database.read().await?.projects(&filter).await?;
+    let found = match asks_for_none(&query) {
+        true => Vec::new(),
+        false => api.app.database.read().await?.projects(&filter).await?,
+    };
     let projects = found.into_iter().map(|project| ProjectView::new(project, &base)).collect();
     Ok(Json(Projects { projects, links: ListLinks::new(&base, "projects") }))
+}
+
+/// Projects have neither tags nor projects in them, and are no domains: whoever asks for such must not be told of all.
+fn asks_for_none(query: &Query) -> bool {
+    let has = |key: &str| query.last(key).is_some_and(|value| !value.is_empty());
+    let is_below = match (query.last("domain_id"), query.last("parent_id")) {
+        (Some(domain), Some(parent)) => domain != parent,
+        _ => false,
+    };
+    let is_domain =
+        query.last("is_domain").is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"));
+    has("tags") || has("tags-any") || is_below || is_domain
 }

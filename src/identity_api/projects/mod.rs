@@ -138,8 +138,6 @@ fn stored(error: DbError, project: &Project) -> Fault {
 }
 
 /// The filter of that name, as the real service reads it: everything but these words is true.
-pub(super) fn enabled(query: &Query) -> Option<bool> {
-    query
-        .last("enabled")
-        .map(|text| !matches!(text.to_ascii_lowercase().as_str(), "0" | "false" | "no" | "off"))
+pub(super) fn truth(query: &Query, key: &str) -> Option<bool> {
+    query.last(key).map(|text| !matches!(text.to_ascii_lowercase().as_str(), "0" | "false" | "no" | "off"))
 }

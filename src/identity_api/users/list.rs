@@ -10,7 +10,7 @@ use crate::identity_api::Api;
 use crate::identity_api::asker::Asker;
 use crate::identity_api::fault::{FaultBody, Result};
 use crate::identity_api::links::{Base, ListLinks};
-use crate::identity_api::projects::enabled;
+use crate::identity_api::projects::truth;
 
 /// Users, by name
 #[utoipa::path(
@@ -34,7 +34,7 @@ pub(in crate::identity_api) async fn list(
     let filter = UserFilter {
         domain_id: query.last("domain_id").map(str::to_owned),
         name: query.last("name").map(str::to_owned),
-        enabled: enabled(&query),
+        enabled: truth(&query, "enabled"),
     };
     let users = api.app.database.read().await?.users(&filter).await?;
     let users = users.into_iter().map(|user| UserView::new(user, &base)).collect();

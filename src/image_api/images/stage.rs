@@ -30,7 +30,8 @@ use crate::workflows::{Arrival, upload_image};
         (status = 410, description = "The image was deleted meanwhile", body = FaultBody),
         (status = 413, description = "Too many bytes, or no space for them", body = FaultBody),
         (status = 415, description = "Not application/octet-stream", body = FaultBody),
-        (status = 503, description = "The storage does not answer", body = FaultBody),
+        (status = 502, description = "The storage, or the database, did not answer while the bytes came: all of them must \
+            be sent again", body = FaultBody),
     )
 )]
 pub async fn stage(

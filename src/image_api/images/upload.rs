@@ -40,7 +40,8 @@ use crate::workflows::{Arrival, Intake, Upload, UploadError, upload_image};
         (status = 413, description = "Too many bytes, or no space for them", body = FaultBody),
         (status = 415, description = "Not application/octet-stream, or unsafe content, or not of the disk_format",
             body = FaultBody),
-        (status = 503, description = "The storage does not answer", body = FaultBody),
+        (status = 502, description = "The storage, or the database, did not answer while the bytes came: all of them must \
+            be sent again", body = FaultBody),
     )
 )]
 pub async fn upload(
@@ -200,8 +201,8 @@ pub(super) fn told(id: &str, project: &ProjectId, arrival: &Arrival, error: Uplo
             "Image {id} could not be found after upload. The image may have been deleted during the upload, \
              cleaning up the chunks uploaded."
         )),
-        UploadError::Unavailable(why) => Fault::Unavailable {
-            said: "The image storage did not answer. Please try again later.".to_owned(),
+        UploadError::Unavailable(why) => Fault::BrokenOff {
+            said: "The image storage did not answer. Please send all of the bytes again later.".to_owned(),
             source: anyhow::anyhow!(why),
         },
         UploadError::Internal(why) => Fault::Internal(anyhow::anyhow!(why)),

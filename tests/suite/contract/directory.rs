@@ -480,3 +480,17 @@ async fn many_objects() {
     let bytes = [&noise(1, 7)[..], &noise(2, (COUNT << 12) - 7)[..]].concat();
     assert_holds(&*image, &bytes).await;
 }
+
+/// What it was mounted on lies under its name then, or nothing.
+#[tokio::test]
+async fn a_directory_that_is_not_there_does_not_answer() {
+    let disk = Disk::new();
+    let stores = disk.open();
+    let (there, away) = (disk.0.path().join("fsid"), disk.0.path().join("away"));
+    fs::rename(&there, &away).unwrap();
+    assert_refused(stores.first.ping().await, ErrorKind::Disconnected);
+    fs::write(&there, "another").unwrap();
+    assert_refused(stores.first.ping().await, ErrorKind::Disconnected);
+    fs::rename(&away, &there).unwrap();
+    stores.first.ping().await.unwrap();
+}

@@ -300,6 +300,7 @@ pub async fn metadata_is_kept(stores: &Stores) {
 }
 
 pub async fn statistics_are_sane(stores: &Stores) {
+    stores.first.ping().await.unwrap();
     let statistics = stores.first.statistics().await.unwrap();
     assert!(statistics.total_bytes >= statistics.available_bytes, "{statistics:?}");
     if stores.has_statistics {

@@ -99,6 +99,10 @@ impl BlockStore for Reluctant {
         self.store.pool()
     }
 
+    async fn ping(&self) -> Result<()> {
+        self.store.ping().await
+    }
+
     async fn fsid(&self) -> Result<String> {
         self.store.fsid().await
     }

@@ -9,6 +9,7 @@ on_both! {
     an_administrator_makes_and_changes_them
     others_see_what_is_their_own
     roles_are_given_and_taken
+    who_asks_for_what_there_is_none_of_finds_nothing
     a_domain_goes_with_what_is_in_it
     what_there_is_not_is_refused
     changes_at_once_are_all_made
@@ -127,6 +128,7 @@ async fn others_see_what_is_their_own(kind: DatabaseKind) {
         format!("/role_assignments?user.id={}", alice.id),
         "/domains/default".to_owned(),
         "/regions".to_owned(),
+        "/regions/RegionOne".to_owned(),
     ] {
         cloud.identity(&token, "GET", &path, None).await.expect(200);
     }
@@ -139,6 +141,29 @@ async fn others_see_what_is_their_own(kind: DatabaseKind) {
     assert_eq!(domains["domains"], json!([]));
     let unscoped = cloud.token(&by_password("alice", alice.password, json!("unscoped"))).await;
     cloud.identity(&unscoped, "GET", "/auth/catalog", None).await.expect(403);
+}
+
+/// Who deletes what has a tag must not be told of all.
+async fn who_asks_for_what_there_is_none_of_finds_nothing(kind: DatabaseKind) {
+    let cloud = Cloud::new(kind).await;
+    let admin = cloud.admin().await;
+    let found = async |list: &str, query: &str| {
+        let path = format!("/{list}?{query}");
+        let answer = cloud.identity(&admin, "GET", &path, None).await.expect(200).json();
+        answer[list].as_array().unwrap().len()
+    };
+    for query in ["tags=a", "tags-any=a,b", "is_domain=true", "parent_id=p", "domain_id=default&parent_id=p"]
+    {
+        assert_eq!(found("projects", query).await, 0, "{query}");
+    }
+    for query in ["", "tags=", "not-tags=a", "is_domain=false", "parent_id=default"] {
+        assert_eq!(found("projects", query).await, 1, "{query}");
+    }
+    for query in ["group.id=g", "scope.OS-INHERIT%3Ainherited_to=projects"] {
+        assert_eq!(found("role_assignments", query).await, 0, "{query}");
+    }
+    assert!(found("role_assignments", "").await > 0);
+    cloud.identity(&admin, "GET", "/regions/elsewhere", None).await.expect(404);
 }
 
 async fn roles_are_given_and_taken(kind: DatabaseKind) {

@@ -43,6 +43,22 @@ async fn what_there_is_none_of_is_an_empty_list() {
     }
 }
 
+/// 404 would say that the volume is gone already, and Heat then deletes it without its backup.
+#[tokio::test]
+async fn who_asks_for_a_backup_is_told_that_there_will_be_none() {
+    let site = Site::new().await;
+    let volume = site.new_volume(json!({"size": 1})).await;
+    let ask = json!({"backup": {"volume_id": id_of(&volume)}});
+    let answer = site.volume("POST", "/v3/backups").json(&ask).send().await.expect(501);
+    assert_eq!(answer.json()["notImplemented"]["message"], "A backup is not implemented.");
+    let counted = |version, value: &str| {
+        site.volume("GET", &format!("/v3/backups/detail?with_count={value}")).version(version).send()
+    };
+    assert_eq!(counted(45, "True").await.expect(200).json(), json!({"backups": [], "count": 0}));
+    assert_eq!(counted(44, "True").await.expect(200).json(), json!({"backups": []}));
+    counted(45, "perhaps").await.expect(400);
+}
+
 fn ids_of(page: &Value, list: &str) -> Vec<String> {
     page[list].as_array().unwrap().iter().map(id_of).collect()
 }

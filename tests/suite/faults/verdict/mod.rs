@@ -36,6 +36,16 @@ const SETTLED: &[&str] = &[
 /// How long jobs may take to come to their end.
 const SOON: Duration = Duration::from_secs(300);
 
+/// What jobs say of clients that were at the same thing at once, or that asked for what cannot be.
+const REFUSALS: [&str; 4] = [
+    // Its type is for the other place.
+    "Cannot place volume",
+    "Volume must not have snapshots.",
+    // With clone format 1.
+    "Volumes are copy-on-write clones of the image.",
+    "The volume is not attached to one server alone.",
+];
+
 /// The cluster takes a client that was killed for one for half a minute.
 const WATCHED_FOR: Duration = Duration::from_secs(60);
 
@@ -122,9 +132,8 @@ impl<'a> Verdict<'a> {
         let mut counts = BTreeMap::<String, u32>::new();
         for job in self.server.list("/pumice/v1/jobs?state=failed&limit=1000", "jobs").await {
             *counts.entry(format!("{}: {}", job["kind"], job["error"])).or_default() += 1;
-            // Its type is for the other place.
-            let is_refused =
-                job["error"].as_str().is_some_and(|error| error.starts_with("Cannot place volume"));
+            let error = job["error"].as_str().unwrap_or_default();
+            let is_refused = REFUSALS.iter().any(|refusal| error.starts_with(refusal));
             // Nobody else has the bytes that come over a connection.
             let is_of_a_request = matches!(job["kind"].as_str(), Some("upload_image" | "stage_image"));
             if is_gentle && !is_refused && !is_of_a_request {

@@ -43,10 +43,19 @@ impl Caller {
     }
 
     pub fn has_role(&self, role: &str) -> bool {
-        self.roles.iter().any(|held| held.eq_ignore_ascii_case(role))
+        is_held(&self.roles, role)
     }
 
     pub fn has_one_of(&self, roles: &[String]) -> bool {
-        roles.iter().any(|role| self.has_role(role))
+        roles.iter().any(|role| is_held(&self.roles, role))
     }
+
+    /// Whether the token of a service with one of these roles came beside its own.
+    pub fn comes_with_one_of(&self, roles: &[String]) -> bool {
+        roles.iter().any(|role| is_held(&self.service_roles, role))
+    }
+}
+
+fn is_held(roles: &[String], role: &str) -> bool {
+    roles.iter().any(|held| held.eq_ignore_ascii_case(role))
 }

@@ -170,3 +170,28 @@ fn volumes_options(backend: &Backend) -> RbdOptions {
         ..RbdOptions::new(&backend.rbd_pool)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the configuration takes, the store takes.
+    #[test]
+    fn the_edges_of_the_options_open_a_store() {
+        for (timeout, retries, pause) in [(-1, 1, 0), (0, 10, 3600), (1, 10, 3600)] {
+            let mut config = Config::default();
+            config.volumes.store = StoreKind::Rbd;
+            config.volumes.rados_connect_timeout = timeout;
+            config.volumes.rados_connection_retries = retries;
+            config.volumes.rados_connection_interval = config::Seconds(pause);
+            let config = config.checked().unwrap();
+            assert!(rbd::open(volumes_options(&config.volumes.backend()), threads(&config)).is_ok());
+        }
+        for (retries, pause) in [(0, 5), (11, 5), (3, 3601)] {
+            let mut config = Config::default();
+            config.volumes.rados_connection_retries = retries;
+            config.volumes.rados_connection_interval = config::Seconds(pause);
+            assert!(config.checked().is_err(), "{retries} {pause}");
+        }
+    }
+}

@@ -310,3 +310,14 @@ fn part(response: &Response) -> Option<Part> {
         (first.parse().ok()?, last.parse().ok()?, whole.parse().ok()?);
     (last.checked_add(1) == Some(whole) && first <= last).then_some(Part { first, whole })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_knows_names_may_be_away_for_a_moment() {
+        assert!(WebError::Refused(Refused::Unresolved).may_pass());
+        assert!(!WebError::Refused(Refused::NotPublic).may_pass());
+    }
+}

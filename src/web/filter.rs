@@ -97,7 +97,7 @@ impl Filter {
         let name = match &host {
             Host::Domain(name) => plain(name),
             Host::Ipv4(address) => address.to_string(),
-            Host::Ipv6(address) => meant((*address).into()).to_string(),
+            Host::Ipv6(address) => address.to_string(),
         };
         if !self.hosts.allow(&name) {
             return Err(Refused::Host);
@@ -114,7 +114,8 @@ impl Filter {
         };
         let is_named = self.hosts.allowed.contains(&name);
         let is_banned = |address: IpAddr| {
-            self.hosts.allowed.is_empty() && self.hosts.disallowed.contains(&meant(address).to_string())
+            let names = [address, meant(address)].map(|address| address.to_string());
+            self.hosts.allowed.is_empty() && names.iter().any(|name| self.hosts.disallowed.contains(name))
         };
         let may_be_asked = |at: &SocketAddr| is_named || is_public(at.ip()) && !is_banned(at.ip());
         let at: Vec<SocketAddr> = found.into_iter().filter(may_be_asked).collect();
@@ -126,7 +127,7 @@ impl Filter {
 fn plain(host: &str) -> String {
     let host = host.trim().trim_start_matches('[').trim_end_matches(']');
     match host.parse::<IpAddr>() {
-        Ok(address) => meant(address).to_string(),
+        Ok(address) => address.to_string(),
         Err(_) => host.trim_end_matches('.').to_ascii_lowercase(),
     }
 }
@@ -172,7 +173,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     }
 }
 
-/// Who is asked in the end.
+/// Who is asked in the end. To be banned by: nobody is let in under another address than was said.
 fn meant(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(address) => embedded(address).map_or(address.into(), IpAddr::V4),
@@ -292,7 +293,7 @@ mod tests {
         assert_eq!(filter.check("http://0x08080808/").await, Err(Refused::Host));
         assert_eq!(filter.check("http://EXAMPLE.org./").await, Err(Refused::Host));
         for other in ["[::ffff:8.8.8.8]", "[::ffff:808:808]", "[64:ff9b::808:808]", "[2002:808:808::1]"] {
-            assert_eq!(filter.check(&format!("http://{other}/")).await, Err(Refused::Host), "{other}");
+            assert_eq!(filter.check(&format!("http://{other}/")).await, Err(Refused::NotPublic), "{other}");
         }
     }
 

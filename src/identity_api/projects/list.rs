@@ -52,7 +52,6 @@ fn asks_for_none(query: &Query) -> bool {
         (Some(domain), Some(parent)) => domain != parent,
         _ => false,
     };
-    let is_domain =
-        query.last("is_domain").is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"));
+    let is_domain = truth(query, "is_domain").unwrap_or(false);
     has("tags") || has("tags-any") || is_below || is_domain
 }

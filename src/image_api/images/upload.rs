@@ -208,3 +208,22 @@ pub(super) fn told(id: &str, project: &ProjectId, arrival: &Arrival, error: Uplo
         UploadError::Internal(why) => Fault::Internal(anyhow::anyhow!(why)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+
+    use super::*;
+
+    /// To 503 Nova sends the rest of a file that it has begun to send.
+    #[test]
+    fn nobody_is_told_to_go_on_with_a_body() {
+        let project = ProjectId("p".to_owned());
+        for arrival in [Arrival::Stage, Arrival::Upload { store: None }] {
+            let error = UploadError::Unavailable("why".to_owned());
+            let answer = told("id", &project, &arrival, error).into_response();
+            assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
+            assert!(!answer.headers().contains_key(header::RETRY_AFTER));
+        }
+    }
+}

@@ -76,9 +76,7 @@ async fn find_to_change(
 
 /// Whether the token of a service came with that of the caller.
 fn is_asked_by_service(app: &App, call: &Call) -> bool {
-    let services = &app.config.keystone_authtoken.service_token_roles;
-    let held = &call.context.caller.service_roles;
-    held.iter().any(|role| services.iter().any(|service| service.eq_ignore_ascii_case(role)))
+    call.context.caller.comes_with_one_of(&app.config.keystone_authtoken.service_token_roles)
 }
 
 /// Refuses to take away what a server uses, unless a service asks for it or Nova has forgotten it (CVE-2023-2088): the
